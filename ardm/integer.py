@@ -1,0 +1,332 @@
+"""The photo network in exact integer arithmetic: one plain reference, and fast carriers that must give the same integers.
+
+A *carrier* is a way to compute the sums of `ardm.weights`: NumPy int64 (the reference), float32 products (exact, because every sum stays
+below 2**24), or oneDNN's fused u8 x s8 kernels. `choose_carrier` takes the fastest one that passes a self-test on worst-case inputs
+on this machine; a kernel that saturates or rounds differently is never used. Knows tokens and parameters, not images or bytes.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ardm.network import PLACES, SKIP_EXPONENT
+from ardm.stages import CHANNELS, TOKEN_CHANNELS
+from ardm.weights import COND_HIDDEN_BITS, COND_WEIGHT_BITS, Weights, layer_names
+
+INPUT_ZERO = 128  # tokens are stored unsigned, shifted by this
+
+
+class Carrier(Protocol):
+    """One way to compute. Activations `x` are opaque to the caller; all methods are thread-safe."""
+
+    name: str
+
+    def features(self, tokens: torch.Tensor, cond: np.ndarray) -> Any:
+        """tokens: int16 (B, 67, rows, cols), -128..127; cond: int64 (B, COND_SIZE) -> hidden activations of the last block."""
+
+    def read_out(self, features: Any, tokens: torch.Tensor, item: int, place: int) -> torch.Tensor:
+        """int32 (P, rows * cols), on the CPU: integer parameters of the pixels at `place` of batch entry `item`."""
+
+
+def shift_round(x: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """x * 2**-shift, rounded half to even; int64. Negative shifts multiply."""
+    left = x << np.maximum(-shift, 0)
+    s = np.maximum(shift, 1)
+    rounded = (x + (1 << (s - 1)) - 1 + ((x >> s) & 1)) >> s
+    return np.where(shift > 0, rounded, left)
+
+
+def conditioning(weights: Weights, cond: np.ndarray) -> dict[str, np.ndarray]:
+    """Per-channel shifts of the layers that have them. cond: int64 (B, COND_SIZE) -> int64 (B, width) per layer name."""
+    t = weights.tensors
+    hidden = cond @ t["cond_in.weight"].astype(np.int64).T + t["cond_in.bias"]
+    hidden = np.maximum(hidden, 0) >> (COND_WEIGHT_BITS + 4 - COND_HIDDEN_BITS)
+    return {
+        name: (hidden @ t[name + ".cond"].astype(np.int64).T) >> t[name + ".cond_shift"].astype(np.int64)
+        for name in layer_names(weights.config) if name + ".cond" in t
+    }  # fmt: skip
+
+
+class Chain:
+    """The order of the layers, shared by all carriers."""
+
+    name = ""
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+        self.names = layer_names(weights.config)
+
+    def load(self, tokens: torch.Tensor) -> Any:
+        raise NotImplementedError
+
+    def layer(self, name: str, x: Any, cond: np.ndarray | None, residual: Any) -> Any:
+        raise NotImplementedError
+
+    def features(self, tokens: torch.Tensor, cond: np.ndarray) -> Any:
+        shifts = conditioning(self.weights, cond)
+        x, y = self.load(tokens), None
+        for name in self.names:
+            if name.startswith("spatial") or name.startswith("widen"):
+                y = self.layer(name, x if name.startswith("spatial") else y, shifts.get(name), None)
+            elif name == "enter":
+                x = self.layer(name, x, shifts[name], None)
+            else:
+                x = self.layer(name, y, None, x)
+        return x
+
+    def geometry(self, name: str) -> tuple[int, int, int, int]:
+        """(outputs, inputs, kernel, groups) of a layer."""
+        c = self.weights.config
+        hidden = c.width * c.expand
+        if name == "enter":
+            return c.width, TOKEN_CHANNELS, 3, 1
+        if name.startswith("spatial"):
+            return c.width, c.width, 3, c.groups
+        return (hidden, c.width, 1, 1) if name.startswith("widen") else (c.width, hidden, 1, 1)
+
+    def skip_sums(self, tokens: torch.Tensor, item: int, place: int) -> torch.Tensor:
+        """The linear skip, int32 (3, T) in 1/32 level; float32 sums below 2**24 are exact."""
+        near = tokens[item, : CHANNELS * PLACES].reshape(CHANNELS * PLACES, -1).float()
+        weight = torch.from_numpy(self.weights.tensors["skip.weight"][place]).to(near)
+        return torch.round((weight @ near) * 2.0 ** -(SKIP_EXPONENT - 5)).to(torch.int32).cpu()
+
+    def add_skip(self, out: torch.Tensor, tokens: torch.Tensor, item: int, place: int) -> torch.Tensor:
+        k = self.weights.config.mixture
+        out[k : 4 * k].view(CHANNELS, k, -1).add_(self.skip_sums(tokens, item, place).unsqueeze(1))
+        return out
+
+
+class ReferenceCarrier(Chain):
+    """Plain int64 NumPy, slow and obvious: what every other carrier is tested against."""
+
+    name = "reference"
+
+    def load(self, tokens: torch.Tensor) -> np.ndarray:
+        return tokens.cpu().numpy().astype(np.int64)
+
+    def layer(self, name: str, x: np.ndarray, cond: np.ndarray | None, residual: np.ndarray | None) -> np.ndarray:
+        t = self.weights.tensors
+        outputs, inputs, kernel, groups = self.geometry(name)
+        weight = t[name + ".weight"].astype(np.int64).reshape(groups, outputs // groups, inputs // groups, kernel, kernel)
+        b, _, rows, cols = x.shape
+        p = kernel // 2
+        padded = np.pad(x, ((0, 0), (0, 0), (p, p), (p, p))).reshape(b, groups, inputs // groups, rows + 2 * p, cols + 2 * p)
+        total = np.zeros((b, groups, outputs // groups, rows, cols), dtype=np.int64)
+        for dy in range(kernel):
+            for dx in range(kernel):
+                total += np.einsum("goi,bgiyx->bgoyx", weight[..., dy, dx], padded[..., dy : dy + rows, dx : dx + cols])
+        total = total.reshape(b, outputs, rows, cols) + t[name + ".bias"].astype(np.int64)[:, None, None]
+        if cond is not None:
+            total = total + cond[:, :, None, None]
+        shift = t[name + ".shift"].astype(np.int64)[:, None, None]
+        if residual is not None:
+            total = total + (residual << shift)
+        return np.clip(shift_round(total, shift), 0, 255)
+
+    def read_out(self, features: np.ndarray, tokens: torch.Tensor, item: int, place: int) -> torch.Tensor:
+        t = self.weights.tensors
+        x = features[item].reshape(features.shape[1], -1)
+        out = t["head.weight"][place].astype(np.int64) @ x + t["head.bias"][place].astype(np.int64)[:, None]
+        out = shift_round(out, t["head.shift"][place].astype(np.int64)[:, None])
+        return self.add_skip(torch.from_numpy(out.astype(np.int32)), tokens, item, place)
+
+    def skip_sums(self, tokens: torch.Tensor, item: int, place: int) -> torch.Tensor:
+        near = tokens[item, : CHANNELS * PLACES].reshape(CHANNELS * PLACES, -1).cpu().numpy().astype(np.int64)
+        total = self.weights.tensors["skip.weight"][place].astype(np.int64) @ near
+        return torch.from_numpy(shift_round(total, np.int64(SKIP_EXPONENT - 5)).astype(np.int32))
+
+
+class FloatCarrier(Chain):
+    """float32 matrix products on any device: integers below 2**24 add exactly in any order. Convolutions are sums of shifted products,
+    because libraries may pick Winograd or FFT for a convolution, and those round."""
+
+    def __init__(self, weights: Weights, device: torch.device | str = "cpu") -> None:
+        super().__init__(weights)
+        self.device = torch.device(device)
+        self.name = "float32" if self.device.type == "cpu" else f"float32-{self.device.type}"
+        self.scale: dict[str, torch.Tensor] = {}
+        self.weight: dict[str, torch.Tensor] = {}
+        for name in self.names:
+            outputs, inputs, kernel, groups = self.geometry(name)
+            w = torch.from_numpy(weights.tensors[name + ".weight"].astype(np.float32)).view(groups, outputs // groups, inputs // groups, kernel, kernel)
+            self.weight[name] = w.to(self.device)
+            self.scale[name] = torch.from_numpy(np.exp2(-weights.tensors[name + ".shift"].astype(np.float32))).to(self.device)
+        self.head = torch.from_numpy(weights.tensors["head.weight"].astype(np.float32)).to(self.device)
+        self.head_bias = torch.from_numpy(weights.tensors["head.bias"].astype(np.float32)).to(self.device)
+        self.head_scale = torch.from_numpy(np.exp2(-weights.tensors["head.shift"].astype(np.float32))).to(self.device)
+
+    def load(self, tokens: torch.Tensor) -> torch.Tensor:
+        return tokens.to(self.device).float()
+
+    def layer(self, name: str, x: torch.Tensor, cond: np.ndarray | None, residual: torch.Tensor | None) -> torch.Tensor:
+        weight = self.weight[name]
+        groups, _, inputs, kernel, _ = weight.shape
+        b, _, rows, cols = x.shape
+        bias = torch.from_numpy(self.weights.tensors[name + ".bias"].astype(np.float32)).to(self.device).expand(b, -1)
+        if cond is not None:
+            bias = bias + torch.from_numpy(cond.astype(np.float32)).to(self.device)
+        p = kernel // 2
+        padded = F.pad(x, (p, p, p, p)).view(b, groups, inputs, rows + 2 * p, cols + 2 * p)
+        total = bias.reshape(b, groups, -1, 1)
+        for dy in range(kernel):
+            for dx in range(kernel):
+                total = total + weight[..., dy, dx] @ padded[..., dy : dy + rows, dx : dx + cols].reshape(b, groups, inputs, rows * cols)
+        y = total.view(b, -1, rows, cols) * self.scale[name][:, None, None]
+        if residual is not None:
+            y = y + residual
+        return y.round().clamp(0, 255)
+
+    def read_out(self, features: torch.Tensor, tokens: torch.Tensor, item: int, place: int) -> torch.Tensor:
+        out = self.head[place] @ features[item].flatten(1) + self.head_bias[place][:, None]
+        out = torch.round(out * self.head_scale[place][:, None]).to(torch.int32).cpu()
+        return self.add_skip(out, tokens, item, place)
+
+    def skip_sums(self, tokens: torch.Tensor, item: int, place: int) -> torch.Tensor:
+        return super().skip_sums(tokens.to(self.device), item, place)
+
+
+class OneDnnCarrier(Chain):
+    """oneDNN's fused u8 x s8 convolutions through torch's quantisation operators (CPU). They are not a stable public API and, on CPUs
+    without VNNI, add pairs of products in saturating 16 bits: hence weights up to 63, and hence the self-test."""
+
+    name = "onednn-u8s8"
+
+    def __init__(self, weights: Weights) -> None:
+        super().__init__(weights)
+        ops = torch.ops.onednn
+        self.packed: dict[str, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
+        t = weights.tensors
+        for name in self.names:
+            outputs, inputs, kernel, groups = self.geometry(name)
+            weight = torch.from_numpy(t[name + ".weight"].copy()).view(outputs, inputs // groups, kernel, kernel)
+            scale = torch.from_numpy(np.exp2(-t[name + ".shift"].astype(np.float32)))
+            p = 0 if name == "enter" else kernel // 2
+            packed = ops.qconv_prepack(weight, scale, 1.0, 0, [1, 1], [p, p], [1, 1], groups, None)
+            bias = torch.from_numpy(t[name + ".bias"].astype(np.float32))
+            if name == "enter":
+                bias = bias - INPUT_ZERO * weight.float().sum((1, 2, 3))
+            self.packed[name] = packed, scale, bias
+        self.heads = []
+        for place in range(PLACES):
+            scale = torch.from_numpy(np.exp2(-t["head.shift"][place].astype(np.float32)))
+            weight = torch.from_numpy(t["head.weight"][place].copy())[:, :, None, None]
+            packed = ops.qconv_prepack(weight, scale, 1.0, 0, [1, 1], [0, 0], [1, 1], 1, None)
+            self.heads.append((packed, scale, torch.from_numpy(t["head.bias"][place].astype(np.float32)) * scale))
+
+    def load(self, tokens: torch.Tensor) -> list[torch.Tensor]:
+        """Unsigned, channels last, with a border of zeros (128), one tensor per batch entry: the bias differs between entries."""
+        x = (tokens + INPUT_ZERO).to(torch.uint8)
+        x = F.pad(x, (1, 1, 1, 1), value=INPUT_ZERO).contiguous(memory_format=torch.channels_last)
+        return list(x.split(1))
+
+    def layer(self, name: str, x: list[torch.Tensor], cond: np.ndarray | None, residual: list[torch.Tensor] | None) -> list[torch.Tensor]:
+        packed, scale, bias = self.packed[name]
+        _, _, kernel, groups = self.geometry(name)
+        p = 0 if name == "enter" else kernel // 2
+        zero = torch.zeros(scale.numel(), dtype=torch.int8)
+        out = []
+        for i, item in enumerate(x):
+            b = bias if cond is None else bias + torch.from_numpy(cond[i].astype(np.float32))
+            b = b * scale
+            if residual is None:
+                y = torch.ops.onednn.qconv_pointwise(
+                    item, 1.0, 0, packed, scale, zero, b, [1, 1], [p, p], [1, 1], groups, 1.0, 0, torch.uint8, "relu", [], ""
+                )
+            else:
+                y = torch.ops.onednn.qconv2d_pointwise.binary(
+                    item, 1.0, 0, packed, scale, zero, residual[i], b, [1, 1], [p, p], [1, 1], groups, 1.0, 0, torch.uint8,
+                    1.0, 0, "sum", 1.0, "relu", [], "",
+                )  # fmt: skip
+            out.append(y)
+        return out
+
+    def read_out(self, features: list[torch.Tensor], tokens: torch.Tensor, item: int, place: int) -> torch.Tensor:
+        packed, scale, bias = self.heads[place]
+        zero = torch.zeros(scale.numel(), dtype=torch.int8)
+        y = torch.ops.onednn.qconv_pointwise(
+            features[item], 1.0, 0, packed, scale, zero, bias, [1, 1], [0, 0], [1, 1], 1, 1.0, 0, torch.float32, "none", [], ""
+        )
+        out = torch.round(y).to(torch.int32).flatten(2)[0].contiguous()  # (P, T)
+        return self.add_skip(out, tokens, item, place)
+
+
+# ---- choosing ---------------------------------------------------------------------------------------------------------------
+
+
+def worst_cases(weights: Weights, seed: int = 0) -> tuple[torch.Tensor, np.ndarray]:
+    """Tokens and conditioning that drive sums to their extremes: constants, the sign pattern of the first layer's weights, and noise."""
+    rng = np.random.default_rng(seed)
+    rows, cols = 6, 9
+    x = rng.integers(-128, 128, (4, TOKEN_CHANNELS, rows, cols))
+    x[0] = 127
+    x[1] = np.where(weights.tensors["enter.weight"][0].reshape(TOKEN_CHANNELS, 9)[:, 4] > 0, 127, -128)[:, None, None]
+    x[2] = np.clip(rng.normal(0, 6, x[2].shape).round(), -128, 127)
+    cond = rng.integers(0, 17, (4, weights.tensors["cond_in.weight"].shape[1]))
+    return torch.from_numpy(x.astype(np.int16)), cond.astype(np.int64)
+
+
+def layers_agree(carrier: Chain, weights: Weights) -> bool:
+    """Compare with the reference, layer by layer on saturating activations and then end to end."""
+    reference = ReferenceCarrier(weights)
+    tokens, cond = worst_cases(weights)
+    rng = np.random.default_rng(1)
+    for name in layer_names(weights.config)[1:]:
+        outputs, inputs, _, _ = carrier.geometry(name)
+        x = rng.choice([0, 1, 127, 128, 254, 255], (1, inputs, 5, 7), p=[0.15, 0.1, 0.1, 0.1, 0.15, 0.4]).astype(np.int64)
+        x[:, :, :2] = 255
+        residual = rng.integers(0, 256, (1, outputs, 5, 7)) if name.startswith("project") else None
+        expected = reference.layer(name, x, None, residual)
+        if isinstance(carrier, OneDnnCarrier):
+            def pack(a: np.ndarray) -> list[torch.Tensor]:
+                return [torch.from_numpy(a.astype(np.uint8)).contiguous(memory_format=torch.channels_last)]
+
+            got = carrier.layer(name, pack(x), None, None if residual is None else pack(residual))[0].numpy()
+        else:
+            as_float = [None if a is None else torch.from_numpy(a).float().to(carrier.device) for a in (x, residual)]  # type: ignore[attr-defined]
+            got = carrier.layer(name, as_float[0], None, as_float[1]).cpu().numpy()
+        if not np.array_equal(got.astype(np.int64), expected):
+            return False
+    expected_features, got_features = reference.features(tokens, cond), carrier.features(tokens, cond)
+    return all(
+        torch.equal(carrier.read_out(got_features, tokens, i, place), reference.read_out(expected_features, tokens, i, place))
+        for i in range(tokens.shape[0]) for place in (0, 5, 15)
+    )  # fmt: skip
+
+
+_chosen: dict[tuple[str, str], Carrier] = {}
+_lock = threading.Lock()
+
+
+def carriers_for(device: str) -> list[type[Chain]]:
+    return [OneDnnCarrier, FloatCarrier] if device == "cpu" else [FloatCarrier]
+
+
+def choose_carrier(weights: Weights, device: str = "cpu") -> Carrier:
+    """The fastest carrier for a device that agrees with the reference on this machine. `device`: "cpu", "cuda" or "auto"."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device 'cuda' was asked for, but this machine has no CUDA GPU that torch can use; use 'cpu' or 'auto'.")
+    with _lock:
+        key = (weights.id, device)
+        if key not in _chosen:
+            _chosen[key] = _first_exact(weights, device)
+        return _chosen[key]
+
+
+def _first_exact(weights: Weights, device: str) -> Carrier:
+    for kind in carriers_for(device):
+        try:
+            carrier = FloatCarrier(weights, device) if kind is FloatCarrier else kind(weights)
+            if layers_agree(carrier, weights):
+                return carrier
+            warnings.warn(f"{carrier.name}: inexact on this machine, not used.", RuntimeWarning, stacklevel=3)
+        except (RuntimeError, NotImplementedError, AttributeError):  # operator missing or unsupported here
+            continue
+    return ReferenceCarrier(weights)

@@ -1,0 +1,183 @@
+"""The photo network: tokens of 4x4 patches in, parameters of any place's pixel distribution out. Knows no images, files or orders.
+
+Only convolutions, additions and ReLU, so that the same function runs in integers (`ardm.integer`). With `quantized` on, the float
+forward pass simulates that integer arithmetic (weights, activations and outputs rounded; gradients pass straight through).
+
+    tokens (B, 67, h, w) -> 3x3 conv -> N x [3x3 conv, ReLU, 1x1 conv, + residual, ReLU] -> head of the wanted place -> (B, h * w, P)
+
+Every ReLU's input is shifted per channel by a two-layer function of the conditioning vector: the share of known pixels per place and the stage.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ardm.likelihood import PER_COMPONENT
+from ardm.orders import PATCH
+from ardm.stages import CHANNELS, COND_ONE, COND_SIZE, TOKEN_CHANNELS
+
+PLACES = PATCH * PATCH
+INPUT_EXPONENT = 5  # an input integer u stands for u * 2**-5
+WEIGHT_MAX = 63  # two u8 x s8 products fit a saturating 16-bit lane: 2 * 255 * 63 < 2**15
+ACTIVATION_MAX = 255
+MEAN_UNIT = 8.0  # the head's means and linear part are in units of 8 intensity levels
+SKIP_EXPONENT = 10  # the linear skip's weights are multiples of 2**-10 (levels per level)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The dials of the photo network; refused at birth if wrong."""
+
+    width: int = 128  # channels of every hidden layer
+    blocks: int = 4  # residual blocks
+    groups: int = 1  # groups of the 3x3 convolutions (1 = dense)
+    expand: int = 1  # width of the 1x1 hidden layer over `width`; 1 = no such layer
+    mixture: int = 5  # logistic components per pixel
+    cond_width: int = 64  # hidden units of the conditioning function
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a positive integer, got {value!r}.")
+        if self.width % self.groups:
+            raise ValueError(f"width must be a multiple of groups, got {self.width} and {self.groups}.")
+
+    @property
+    def outputs(self) -> int:
+        return PER_COMPONENT * self.mixture
+
+
+def round_through(x: torch.Tensor) -> torch.Tensor:
+    """Round half to even; the gradient passes as if nothing had happened."""
+    return x + (x.round() - x).detach()
+
+
+def weight_exponent(weight: torch.Tensor) -> torch.Tensor:
+    """Per output channel (dim 0 of a flattened view), the largest e with max|w| * 2**e <= 63."""
+    peak = weight.detach().flatten(1).abs().amax(1).clamp_min(2.0**-20)
+    return torch.floor(torch.log2(WEIGHT_MAX / peak))
+
+
+def fake_quantize_weight(weight: torch.Tensor) -> torch.Tensor:
+    scale = torch.exp2(weight_exponent(weight)).view(-1, *[1] * (weight.dim() - 1))
+    return round_through((weight * scale).clamp(-WEIGHT_MAX, WEIGHT_MAX)) / scale
+
+
+class Conv(nn.Module):
+    """Convolution, conditioning shift, optional residual, ReLU; output on the grid 2**-exponent * {0..255} when quantized.
+
+    The weight is kept as a matrix (outputs, inputs / groups * kernel * kernel), the form in which matrix optimisers see it.
+    """
+
+    exponent: torch.Tensor
+    peak: torch.Tensor
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, groups: int = 1) -> None:
+        super().__init__()
+        self.shape, self.kernel, self.groups = (outputs, inputs // groups, kernel, kernel), kernel, groups
+        fan = inputs // groups * kernel * kernel
+        self.weight = nn.Parameter(torch.randn(outputs, fan) * math.sqrt(1.0 / fan))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.register_buffer("exponent", torch.tensor(4.0))
+        self.register_buffer("peak", torch.tensor(0.0))  # largest activation seen while calibrating
+
+    def forward(
+        self, x: torch.Tensor, shift: torch.Tensor | None, residual: torch.Tensor | None, quantized: bool, calibrate: bool
+    ) -> torch.Tensor:
+        weight = fake_quantize_weight(self.weight) if quantized else self.weight
+        x = F.conv2d(x, weight.view(self.shape), self.bias, padding=self.kernel // 2, groups=self.groups)
+        if shift is not None:
+            x = x + shift[:, :, None, None]
+        if residual is not None:
+            x = x + residual
+        if calibrate:
+            sample = x.detach().flatten()[:: max(1, x.numel() // 4_000_000)].float()
+            self.peak.copy_(torch.maximum(self.peak, torch.quantile(sample[:4_000_000], 0.9999)))
+        if not quantized:
+            return F.relu(x)
+        scale = torch.exp2(self.exponent)
+        return round_through((x * scale).clamp(0, ACTIVATION_MAX)) / scale
+
+
+class LatticeNet(nn.Module):
+    """See the module docstring. `cond` holds integers 0..16 (16 stands for 1)."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        w = config.width
+        self.enter = Conv(TOKEN_CHANNELS, w, 3)
+        self.spatial = nn.ModuleList(Conv(w, w, 3, config.groups) for _ in range(config.blocks))
+        hidden = w * config.expand
+        self.widen = nn.ModuleList(Conv(w, hidden, 1) for _ in range(config.blocks if config.expand > 1 else 0))
+        self.project = nn.ModuleList(Conv(hidden, w, 1) for _ in range(config.blocks))
+        self.cond_in = nn.Linear(COND_SIZE, config.cond_width)
+        self.cond_out = nn.Linear(config.cond_width, w * (1 + config.blocks), bias=False)
+        self.head = nn.Parameter(torch.randn(PLACES, config.outputs, w) * 0.02)
+        self.head_bias = nn.Parameter(torch.zeros(PLACES, config.outputs))
+        self.skip = nn.Parameter(torch.zeros(PLACES, CHANNELS, CHANNELS * PLACES))
+        self.quantized = False
+        self.calibrating = False
+        with torch.no_grad():
+            for conv in self.project:
+                conv.weight.mul_(0.3)  # type: ignore[operator]
+            nn.init.zeros_(self.cond_out.weight)
+            k = config.mixture
+            self.head_bias[:, k : 4 * k] = torch.linspace(-0.25, 0.25, k).repeat(3)
+            self.head_bias[:, 4 * k : 7 * k] = torch.linspace(1.0, 3.0, k).repeat(3)
+            self.head_bias[:, 7 * k :] = torch.tensor([0.8, 0.4, 0.4]).repeat_interleave(k)
+
+    def features(self, tokens: torch.Tensor, cond: torch.Tensor) -> torch.Tensor:
+        """tokens (B, 67, h, w), cond (B, COND_SIZE) -> (B, width, h, w)."""
+        q, c = self.quantized, self.calibrating
+        shifts = self.cond_out(F.relu(self.cond_in(cond / COND_ONE))).unflatten(1, (-1, self.config.width))
+        x = self.enter(tokens * 2.0**-INPUT_EXPONENT, shifts[:, 0], None, q, c)
+        for i, (spatial, project) in enumerate(zip(self.spatial, self.project, strict=True)):
+            y = spatial(x, shifts[:, i + 1], None, q, c)
+            if self.config.expand > 1:
+                y = self.widen[i](y, None, None, q, c)
+            x = project(y, None, x, q, c)
+        return x
+
+    def forward(self, tokens: torch.Tensor, cond: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+        """tokens: (B, 67, h, w), integers. cond: (B, COND_SIZE), integers. place: int64 (B,), the place whose pixels are wanted.
+
+        Returns float32 (B, h * w, P), the parameters of `ardm.likelihood` in real units.
+        """
+        return self.read_out(self.features(tokens, cond), tokens, place)
+
+    def read_out(self, features: torch.Tensor, tokens: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+        """The head alone, for one place per batch entry; arguments and result as in `forward`, features (B, width, h, w)."""
+        k = self.config.mixture
+        x = features.float().flatten(2).transpose(1, 2)  # (B, T, width)
+        with torch.autocast(x.device.type, enabled=False):
+            head, bias, skip = self.head, self.head_bias, self.skip
+            if self.quantized:
+                head = fake_quantize_weight(head.flatten(0, 1)).view_as(head)
+                skip = round_through(skip * 2.0**SKIP_EXPONENT) / 2.0**SKIP_EXPONENT
+            out = torch.baddbmm(bias[place].unsqueeze(1), x, head[place].transpose(1, 2))  # (B, T, P)
+            near = tokens[:, : CHANNELS * PLACES].float().flatten(2).transpose(1, 2)  # (B, T, 48), intensity levels
+            linear = torch.bmm(near, skip[place].transpose(1, 2))  # (B, T, 3), intensity levels
+            logit, mean, scale, slope = out.split([k, 3 * k, 3 * k, 3 * k], -1)
+            mean = mean * MEAN_UNIT
+            if self.quantized:  # the grids of the integer likelihood
+                logit, scale = round_through(logit * 16) / 16, round_through(scale * 16) / 16
+                mean, linear = round_through(mean * 32) / 32, round_through(linear * 32) / 32
+                slope = round_through(slope * 128) / 128
+            mean = (mean.unflatten(-1, (3, k)) + linear.unsqueeze(-1)).flatten(-2)
+            return torch.cat([logit, mean, scale, slope], -1)
+
+    def finish_calibration(self) -> None:
+        """Choose activation exponents from the peaks seen; the residual stream shares one."""
+        self.calibrating = False
+        stream = [self.enter, *self.project]
+        common = torch.stack([c.peak for c in stream]).amax()  # type: ignore[misc]
+        for conv in stream:
+            conv.peak.copy_(common)  # type: ignore[operator,union-attr]
+        for conv in (*stream, *self.spatial, *self.widen):
+            conv.exponent.copy_(torch.floor(torch.log2(ACTIVATION_MAX / conv.peak.clamp_min(2.0**-10))))  # type: ignore[operator,union-attr]

@@ -1,0 +1,103 @@
+"""Orders: which pixels of a stage become known in which network call. Pure index arithmetic; knows no tensors, no network, no bytes.
+
+A stage codes the pixels of an image that are not on its stride-4 lattice. Pixel (y, x) has *phase* (y % 4, x % 4); phase (0, 0)
+is the lattice itself, so a stage has 15 phases to code. Far-apart pixels are almost independent given what lies between them,
+so one call may code a whole phase, or several:
+
+        x=0   1   2   3            L  the lattice, known before the stage starts
+    y=0   L  p7  p1  p8            p0 is coded first, p14 last (`LATTICE_ORDER`)
+    y=1  p9  p3 p10  p4
+    y=2  p2 p11  p0 p12
+    y=3 p13  p5 p14  p6
+
+A call is *anchored* at one phase: the image is shifted so that this phase falls on place (1, 1) of the network's 4x4 patches, where its
+eight neighbours share its patch. Every other phase then has a fixed *place* in the patch too, which is what the output head indexes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+PATCH = 4
+PHASES = PATCH * PATCH - 1  # phases a stage codes
+ANCHOR_PLACE = (1, 1)  # where in its patch the anchor phase lies
+
+LATTICE_ORDER: tuple[tuple[int, int], ...] = (
+    (2, 2),
+    (0, 2), (2, 0),
+    (1, 1), (1, 3), (3, 1), (3, 3),
+    (0, 1), (0, 3), (1, 0), (1, 2), (2, 1), (2, 3), (3, 0), (3, 2),
+)  # fmt: skip
+
+
+def patch_start(anchor: int) -> int:
+    """Offset, in (-4, 0], of the first patch along one axis, so that coordinates congruent to `anchor` mod 4 fall on place 1."""
+    return (anchor - ANCHOR_PLACE[0]) % PATCH - PATCH if (anchor - ANCHOR_PLACE[0]) % PATCH else 0
+
+
+def patch_count(size: int) -> int:
+    """Patches along an axis of `size` pixels: enough for every anchor, so that all calls of a stage share one grid."""
+    return (size + PATCH - 1 + PATCH - 1) // PATCH
+
+
+def place_of(phase: tuple[int, int], anchor: tuple[int, int]) -> int:
+    """Place (0..15, row-major in the patch) of the pixels of `phase` in a call anchored at `anchor`."""
+    row = (phase[0] - anchor[0] + ANCHOR_PLACE[0]) % PATCH
+    col = (phase[1] - anchor[1] + ANCHOR_PLACE[1]) % PATCH
+    return row * PATCH + col
+
+
+def random_ranks(seed: int, stage: int, height: int, width: int) -> np.ndarray:
+    """A seeded random order of the non-lattice pixels of a stage.
+
+    Returns int64 (height, width): the rank 0..n-1 of every pixel in the order, and -1 on the lattice. Keys are splitmix64 of
+    (seed, stage, pixel index), ties impossible within 2**32 pixels, so the order is the same on every machine.
+    """
+    with np.errstate(over="ignore"):
+        key = np.arange(height * width, dtype=np.uint64) + np.uint64(seed % 2**32 * 2**32) + np.uint64(stage << 56)
+        key = key + np.uint64(0x9E3779B97F4A7C15)
+        key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        key = key ^ (key >> np.uint64(31))
+    coded = np.ones((height, width), dtype=bool)
+    coded[::PATCH, ::PATCH] = False
+    where = np.flatnonzero(coded.ravel())
+    ranks = np.full(height * width, -1, dtype=np.int64)
+    ranks[where[np.argsort(key[where], kind="stable")]] = np.arange(where.size)
+    return ranks.reshape(height, width)
+
+
+# ---- schedules --------------------------------------------------------------------------------------------------------------
+
+Group = list[tuple[tuple[int, int], "np.ndarray | None"]]  # what one call codes: phases, each whole (None) or a bool selection of its pixels
+
+
+def lattice_groups(breaks: int) -> list[Group]:
+    """Calls of a stage in lattice order. Bit j of `breaks` (0 <= j < 14): a new call starts after phase j."""
+    groups: list[Group] = [[]]
+    for j, phase in enumerate(LATTICE_ORDER):
+        groups[-1].append((phase, None))
+        if breaks >> j & 1 and j + 1 < PHASES:
+            groups.append([])
+    return groups
+
+
+def group_breaks(sizes: list[int]) -> int:
+    """The `breaks` of `lattice_groups` for calls that code so many phases each; the sizes add up to 15."""
+    breaks, done = 0, 0
+    for size in sizes[:-1]:
+        done += size
+        breaks |= 1 << (done - 1)
+    return breaks
+
+
+def random_groups(seed: int, stage: int, height: int, width: int, calls: int) -> list[Group]:
+    """Calls of a stage in a seeded random order, cut into `calls` parts of equal size (the last ones may be smaller by one pixel)."""
+    ranks = random_ranks(seed, stage, height, width)
+    total = int(ranks.max()) + 1
+    groups: list[Group] = []
+    for c in range(calls):
+        chosen = (ranks >= total * c // calls) & (ranks < total * (c + 1) // calls)
+        phases = [(phase, chosen[phase[0] :: PATCH, phase[1] :: PATCH]) for phase in LATTICE_ORDER]
+        groups.append([(phase, part) for phase, part in phases if part.any()])
+    return groups

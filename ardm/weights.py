@@ -1,0 +1,166 @@
+"""Integer weights: export from a trained network, proof of bounds, and the safetensors file. Knows no images and no kernels.
+
+The file's id is the hash of its bytes. Besides the tensors it holds the look-up tables, the measured bits of every phase
+(`bits`, for the budget) and, as JSON metadata, the network's configuration and where the weights come from.
+
+Integer arithmetic of a layer with input exponent ex, weight exponents ew[c] and output exponent ey (all values are integers times 2**-e):
+
+    y[c] = clamp(rne((sum_i w[c, i] * x[i] + bias[c] + cond[c]) * 2**-(ex + ew[c] - ey) + residual[c]), 0, 255)
+
+where rne rounds half to even, |w| <= 63, 0 <= x <= 255 (tokens: -128..127), and the residual has the output's exponent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import load as load_safetensors
+from safetensors.numpy import save as save_safetensors
+
+from ardm import likelihood
+from ardm.network import INPUT_EXPONENT, MEAN_UNIT, SKIP_EXPONENT, WEIGHT_MAX, Conv, LatticeNet, NetworkConfig, weight_exponent
+
+FOLDER = Path(__file__).parent / "data"  # every released set of weights, one file per id: files written with any of them stay readable
+DEFAULT_ID = "0000000000000000"  # what new files are written with
+ID_BYTES = 8
+EXACT = 2**24  # float32 holds every integer up to here
+COND_WEIGHT_BITS, COND_HIDDEN_BITS, COND_OUT_BITS = 12, 8, 14
+
+
+class WeightsError(ValueError):
+    """The weights break a bound that exact inference needs, or are not the ones that were asked for."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One set of integer weights, immutable. `tensors` are NumPy arrays; names as in `layer_names`."""
+
+    id: str  # first ID_BYTES of the SHA-256 of the file, in hex
+    config: NetworkConfig
+    exponents: Mapping[str, int]  # activation exponent of every layer's output
+    tensors: Mapping[str, np.ndarray]
+    provenance: Mapping[str, Any]
+
+    def tables(self) -> dict[str, torch.Tensor]:
+        return {name: torch.from_numpy(self.tensors["table." + name]) for name in ("sigmoid", "weight", "inverse")}
+
+
+def layer_names(config: NetworkConfig) -> list[str]:
+    """All convolutions, in the order in which a forward pass meets them."""
+    names = ["enter"]
+    for i in range(config.blocks):
+        names += [f"spatial.{i}", *([f"widen.{i}"] if config.expand > 1 else []), f"project.{i}"]
+    return names
+
+
+def to_integers(net: LatticeNet) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """Integer tensors and activation exponents of a network trained with simulated quantisation. Raises WeightsError if a bound fails."""
+    config = net.config
+    tensors: dict[str, np.ndarray] = {}
+    exponents: dict[str, int] = {}
+    current = INPUT_EXPONENT
+    for name in layer_names(config):
+        layer: Conv = net.get_submodule(name)  # type: ignore[assignment]
+        ew = weight_exponent(layer.weight)
+        weight = (layer.weight.detach() * torch.exp2(ew)[:, None]).clamp(-WEIGHT_MAX, WEIGHT_MAX).round()
+        out = int(layer.exponent)
+        accumulator = current + ew  # exponent of the sums
+        tensors[name + ".weight"] = weight.to(torch.int8).numpy()
+        tensors[name + ".bias"] = (layer.bias.detach() * torch.exp2(accumulator)).round().to(torch.int32).numpy()
+        tensors[name + ".shift"] = (accumulator - out).to(torch.int8).numpy()
+        exponents[name] = out
+        if name == "enter" or name.startswith("spatial"):  # layers that the conditioning shifts
+            part = net.cond_out.weight.detach().unflatten(0, (-1, config.width))[0 if name == "enter" else int(name.split(".")[1]) + 1]
+            tensors[name + ".cond"] = (part * 2.0**COND_OUT_BITS).round().to(torch.int32).numpy()
+            tensors[name + ".cond_shift"] = (COND_HIDDEN_BITS + COND_OUT_BITS - accumulator).to(torch.int8).numpy()
+        current = out
+    tensors["cond_in.weight"] = (net.cond_in.weight.detach() * 2.0**COND_WEIGHT_BITS).round().to(torch.int32).numpy()
+    tensors["cond_in.bias"] = (net.cond_in.bias.detach() * 2.0 ** (COND_WEIGHT_BITS + 4)).round().to(torch.int32).numpy()
+    k, steps = config.mixture, likelihood
+    grid = torch.tensor(
+        [steps.LOGIT_STEPS] * k + [steps.MEAN_STEPS * MEAN_UNIT] * (3 * k) + [steps.SCALE_STEPS] * (3 * k) + [steps.SLOPE_STEPS] * (3 * k)
+    )
+    ew = weight_exponent(net.head.flatten(0, 1)).view(net.head.shape[:2])
+    weight = (net.head.detach() * torch.exp2(ew)[..., None]).clamp(-WEIGHT_MAX, WEIGHT_MAX).round()
+    tensors["head.weight"] = weight.to(torch.int8).numpy()
+    tensors["head.bias"] = (net.head_bias.detach() * torch.exp2(current + ew)).round().to(torch.int32).numpy()
+    tensors["head.shift"] = (current + ew - torch.log2(grid)).to(torch.int8).numpy()
+    tensors["skip.weight"] = (net.skip.detach() * 2.0**SKIP_EXPONENT).round().clamp(-1023, 1023).to(torch.int16).numpy()
+    for table, values in likelihood.make_tables().items():
+        tensors["table." + table] = values.numpy()
+    check_bounds(config, tensors)
+    return tensors, exponents
+
+
+def check_bounds(config: NetworkConfig, tensors: Mapping[str, np.ndarray]) -> None:
+    """Prove that no sum of any layer can leave the range in which float32, int32 and paired 16-bit arithmetic are exact."""
+    if config.mixture > likelihood.MIXTURE_MAX:
+        raise WeightsError(f"at most {likelihood.MIXTURE_MAX} mixture components keep the entropy coder exact, got {config.mixture}.")
+    cond_max = conditioning_bound(tensors)
+    for name in layer_names(config) + ["head"]:
+        weight = tensors[name + ".weight"].astype(np.int64)
+        if np.abs(weight).max() > WEIGHT_MAX:
+            raise WeightsError(f"{name}: weights must lie in -{WEIGHT_MAX}..{WEIGHT_MAX}, found {np.abs(weight).max()}.")
+        shift = tensors[name + ".shift"].astype(np.int64)
+        bound = np.abs(weight).sum(-1) * 255 + np.abs(tensors[name + ".bias"].astype(np.int64)) + 128 * np.abs(weight.sum(-1))
+        if name + ".cond" in tensors:
+            bound = bound + np.abs(tensors[name + ".cond"].astype(np.int64)) @ cond_max // 2 ** tensors[name + ".cond_shift"].astype(np.int64) + 1
+        if name != "head":
+            if shift.min() < 0:
+                raise WeightsError(f"{name}: negative requantisation shift {shift.min()}; weights are too large for the activation scale.")
+            bound = bound + (255 << shift)  # the residual, in units of the sum
+        if bound.max() >= EXACT:
+            raise WeightsError(f"{name}: a sum may reach {bound.max()}, the limit is {EXACT}.")
+    if np.abs(tensors["skip.weight"].astype(np.int64)).sum(-1).max() * 128 >= EXACT:
+        raise WeightsError("skip: a sum may leave the exact range of float32.")
+
+
+def conditioning_bound(tensors: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Largest value of every hidden unit of the conditioning function, int64."""
+    positive = np.maximum(tensors["cond_in.weight"].astype(np.int64), 0).sum(1) * 16 + tensors["cond_in.bias"].astype(np.int64)
+    return np.maximum(positive, 0) >> (COND_WEIGHT_BITS + 4 - COND_HIDDEN_BITS)
+
+
+def serialize(config: NetworkConfig, tensors: Mapping[str, np.ndarray], exponents: Mapping[str, int], provenance: Mapping[str, Any]) -> bytes:
+    metadata = {"format": "ardm photo weights 1", "network": json.dumps(asdict(config)), "exponents": json.dumps(dict(exponents)),
+                "provenance": json.dumps(dict(provenance))}  # fmt: skip
+    return save_safetensors({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata)
+
+
+def parse(data: bytes) -> Weights:
+    """Read a weights file. Raises WeightsError if it is not one, or breaks a bound."""
+    try:
+        size = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + size])["__metadata__"]
+        tensors = load_safetensors(data)
+        config = NetworkConfig(**json.loads(metadata["network"]))
+        exponents, provenance = json.loads(metadata["exponents"]), json.loads(metadata["provenance"])
+        check_bounds(config, tensors)
+    except WeightsError:
+        raise
+    except Exception as error:
+        raise WeightsError(f"not an ardm weights file ({type(error).__name__}: {error}).") from error
+    for array in tensors.values():
+        array.flags.writeable = False
+    return Weights(hashlib.sha256(data).hexdigest()[: 2 * ID_BYTES], config, exponents, tensors, provenance)
+
+
+@lru_cache(maxsize=4)
+def load(weights_id: str = DEFAULT_ID) -> Weights:
+    """Weights of the package by id. Raises WeightsError if the package does not have them."""
+    path = FOLDER / f"photo-{weights_id}.safetensors"
+    if not path.exists():
+        known = sorted(p.stem.removeprefix("photo-") for p in FOLDER.glob("photo-*.safetensors"))
+        raise WeightsError(f"weights {weights_id} are not part of this release, which has {', '.join(known) or 'none'}.")
+    weights = parse(path.read_bytes())
+    if weights.id != weights_id:
+        raise WeightsError(f"{path.name} is damaged: its content has id {weights.id}. Install ardm again.")
+    return weights
