@@ -7,6 +7,7 @@ stages, from a table of what each phase costs in a call that knows fewer phases.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -60,7 +61,7 @@ def merge_phases(cost: np.ndarray) -> tuple[np.ndarray, list[list[int]]]:
         for step in range(c, 0, -1):
             cuts.append(int(origin[step, cuts[-1]]))
         cuts = cuts[::-1]
-        groups.append([b - a for a, b in zip(cuts[:-1], cuts[1:], strict=True)])
+        groups.append([b - a for a, b in itertools.pairwise(cuts)])
     return best[:, n].copy(), groups
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,19 +22,7 @@ from ardm.weights import COND_HIDDEN_BITS, COND_WEIGHT_BITS, Weights, layer_name
 INPUT_ZERO = 128  # tokens are stored unsigned, shifted by this
 
 
-class Carrier(Protocol):
-    """One way to compute. Activations `x` are opaque to the caller; all methods are thread-safe."""
-
-    name: str
-
-    def features(self, tokens: torch.Tensor, cond: np.ndarray) -> Any:
-        """tokens: int16 (B, 67, rows, cols), -128..127; cond: int64 (B, COND_SIZE) -> hidden activations of the last block."""
-
-    def read_out(self, features: Any, tokens: torch.Tensor, item: int, place: int) -> torch.Tensor:
-        """int32 (P, rows * cols), on the CPU: integer parameters of the pixels at `place` of batch entry `item`."""
-
-
-def shift_round(x: np.ndarray, shift: np.ndarray) -> np.ndarray:
+def shift_round(x: np.ndarray, shift: np.ndarray | np.signedinteger) -> np.ndarray:
     """x * 2**-shift, rounded half to even; int64. Negative shifts multiply."""
     left = x << np.maximum(-shift, 0)
     s = np.maximum(shift, 1)
@@ -53,8 +41,8 @@ def conditioning(weights: Weights, cond: np.ndarray) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-class Chain:
-    """The order of the layers, shared by all carriers."""
+class Carrier:
+    """One way to compute; the order of the layers, which all carriers share. Activations are opaque to the caller. Thread-safe."""
 
     name = ""
 
@@ -63,16 +51,23 @@ class Chain:
         self.names = layer_names(weights.config)
 
     def load(self, tokens: torch.Tensor) -> Any:
+        """Tokens in the form that `layer` takes."""
         raise NotImplementedError
 
     def layer(self, name: str, x: Any, cond: np.ndarray | None, residual: Any) -> Any:
+        """One layer of `ardm.weights`; cond: int64 (B, outputs)."""
+        raise NotImplementedError
+
+    def read_out(self, features: Any, tokens: torch.Tensor, item: int, place: int) -> torch.Tensor:
+        """Integer parameters of the pixels at `place` of batch entry `item`: int32 (P, rows * cols), on the CPU."""
         raise NotImplementedError
 
     def features(self, tokens: torch.Tensor, cond: np.ndarray) -> Any:
+        """Activations of the last block. tokens: int8 (B, 67, rows, cols); cond: int64 (B, COND_SIZE)."""
         shifts = conditioning(self.weights, cond)
         x, y = self.load(tokens), None
         for name in self.names:
-            if name.startswith("spatial") or name.startswith("widen"):
+            if name.startswith(("spatial", "widen")):
                 y = self.layer(name, x if name.startswith("spatial") else y, shifts.get(name), None)
             elif name == "enter":
                 x = self.layer(name, x, shifts[name], None)
@@ -102,7 +97,7 @@ class Chain:
         return out
 
 
-class ReferenceCarrier(Chain):
+class ReferenceCarrier(Carrier):
     """Plain int64 NumPy, slow and obvious: what every other carrier is tested against."""
 
     name = "reference"
@@ -142,7 +137,7 @@ class ReferenceCarrier(Chain):
         return torch.from_numpy(shift_round(total, np.int64(SKIP_EXPONENT - 5)).astype(np.int32))
 
 
-class FloatCarrier(Chain):
+class FloatCarrier(Carrier):
     """float32 matrix products on any device: integers below 2**24 add exactly in any order. Convolutions are sums of shifted products,
     because libraries may pick Winograd or FFT for a convolution, and those round."""
 
@@ -191,7 +186,7 @@ class FloatCarrier(Chain):
         return super().skip_sums(tokens.to(self.device), item, place)
 
 
-class OneDnnCarrier(Chain):
+class OneDnnCarrier(Carrier):
     """oneDNN's fused u8 x s8 convolutions through torch's quantisation operators (CPU). They are not a stable public API and, on CPUs
     without VNNI, add pairs of products in saturating 16 bits: hence weights up to 63, and hence the self-test."""
 
@@ -221,7 +216,7 @@ class OneDnnCarrier(Chain):
 
     def load(self, tokens: torch.Tensor) -> list[torch.Tensor]:
         """Unsigned, channels last, with a border of zeros (128), one tensor per batch entry: the bias differs between entries."""
-        x = (tokens + INPUT_ZERO).to(torch.uint8)
+        x = tokens.view(torch.uint8) ^ INPUT_ZERO  # int8 v to unsigned v + 128
         x = F.pad(x, (1, 1, 1, 1), value=INPUT_ZERO).contiguous(memory_format=torch.channels_last)
         return list(x.split(1))
 
@@ -235,9 +230,7 @@ class OneDnnCarrier(Chain):
             b = bias if cond is None else bias + torch.from_numpy(cond[i].astype(np.float32))
             b = b * scale
             if residual is None:
-                y = torch.ops.onednn.qconv_pointwise(
-                    item, 1.0, 0, packed, scale, zero, b, [1, 1], [p, p], [1, 1], groups, 1.0, 0, torch.uint8, "relu", [], ""
-                )
+                y = torch.ops.onednn.qconv_pointwise(item, 1.0, 0, packed, scale, zero, b, [1, 1], [p, p], [1, 1], groups, 1.0, 0, torch.uint8, "relu", [], "")
             else:
                 y = torch.ops.onednn.qconv2d_pointwise.binary(
                     item, 1.0, 0, packed, scale, zero, residual[i], b, [1, 1], [p, p], [1, 1], groups, 1.0, 0, torch.uint8,
@@ -268,10 +261,10 @@ def worst_cases(weights: Weights, seed: int = 0) -> tuple[torch.Tensor, np.ndarr
     x[1] = np.where(weights.tensors["enter.weight"][0].reshape(TOKEN_CHANNELS, 9)[:, 4] > 0, 127, -128)[:, None, None]
     x[2] = np.clip(rng.normal(0, 6, x[2].shape).round(), -128, 127)
     cond = rng.integers(0, 17, (4, weights.tensors["cond_in.weight"].shape[1]))
-    return torch.from_numpy(x.astype(np.int16)), cond.astype(np.int64)
+    return torch.from_numpy(x.astype(np.int8)), cond.astype(np.int64)
 
 
-def layers_agree(carrier: Chain, weights: Weights) -> bool:
+def layers_agree(carrier: Carrier, weights: Weights) -> bool:
     """Compare with the reference, layer by layer on saturating activations and then end to end."""
     reference = ReferenceCarrier(weights)
     tokens, cond = worst_cases(weights)
@@ -283,6 +276,7 @@ def layers_agree(carrier: Chain, weights: Weights) -> bool:
         residual = rng.integers(0, 256, (1, outputs, 5, 7)) if name.startswith("project") else None
         expected = reference.layer(name, x, None, residual)
         if isinstance(carrier, OneDnnCarrier):
+
             def pack(a: np.ndarray) -> list[torch.Tensor]:
                 return [torch.from_numpy(a.astype(np.uint8)).contiguous(memory_format=torch.channels_last)]
 
@@ -303,7 +297,7 @@ _chosen: dict[tuple[str, str], Carrier] = {}
 _lock = threading.Lock()
 
 
-def carriers_for(device: str) -> list[type[Chain]]:
+def carriers_for(device: str) -> list[type[Carrier]]:
     return [OneDnnCarrier, FloatCarrier] if device == "cpu" else [FloatCarrier]
 
 

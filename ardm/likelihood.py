@@ -150,3 +150,22 @@ class IntegerMixture:
 def look_up(table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """table[index] for int32 (n,) and int32 indices of any shape (64-bit indices are several times faster in torch)."""
     return table.index_select(0, index.long().view(-1)).view(index.shape)
+
+
+def integer_bits(params: torch.Tensor, base: torch.Tensor, pixels: torch.Tensor, tables: dict[str, torch.Tensor], channels: int = 3) -> torch.Tensor:
+    """Information content of pixels under their integer distributions, which is what the entropy coder spends up to rounding.
+
+    params: int32 (10 K, N); base, pixels: int32 (3, N), RGB. Returns float64 (channels, N), in coding order.
+    """
+    mixture = IntegerMixture(params, base, tables)
+    residuals: list[torch.Tensor] = []
+    out = []
+    for c in CODING_ORDER[:channels]:
+        mixture.start_channel(residuals)
+        value = pixels[c]
+        low, high = mixture.cdf(torch.stack([value, value + 1]))
+        mass = torch.where(value == 255, mixture.total, high) - torch.where(value == 0, 0, low)
+        out.append(-torch.log2(mass.double() / mixture.total))
+        residuals.append(value - base[c])
+        mixture.finish_channel(value)
+    return torch.stack(out)

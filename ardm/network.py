@@ -86,9 +86,7 @@ class Conv(nn.Module):
         self.register_buffer("exponent", torch.tensor(4.0))
         self.register_buffer("peak", torch.tensor(0.0))  # largest activation seen while calibrating
 
-    def forward(
-        self, x: torch.Tensor, shift: torch.Tensor | None, residual: torch.Tensor | None, quantized: bool, calibrate: bool
-    ) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, shift: torch.Tensor | None, residual: torch.Tensor | None, quantized: bool, calibrate: bool) -> torch.Tensor:
         weight = fake_quantize_weight(self.weight) if quantized else self.weight
         x = F.conv2d(x, weight.view(self.shape), self.bias, padding=self.kernel // 2, groups=self.groups)
         if shift is not None:
@@ -156,11 +154,12 @@ class LatticeNet(nn.Module):
         k = self.config.mixture
         x = features.float().flatten(2).transpose(1, 2)  # (B, T, width)
         with torch.autocast(x.device.type, enabled=False):
-            head, bias, skip = self.head, self.head_bias, self.skip
+            head: torch.Tensor = self.head
+            skip: torch.Tensor = self.skip
             if self.quantized:
                 head = fake_quantize_weight(head.flatten(0, 1)).view_as(head)
                 skip = round_through(skip * 2.0**SKIP_EXPONENT) / 2.0**SKIP_EXPONENT
-            out = torch.baddbmm(bias[place].unsqueeze(1), x, head[place].transpose(1, 2))  # (B, T, P)
+            out = torch.baddbmm(self.head_bias[place].unsqueeze(1), x, head[place].transpose(1, 2))  # (B, T, P)
             near = tokens[:, : CHANNELS * PLACES].float().flatten(2).transpose(1, 2)  # (B, T, 48), intensity levels
             linear = torch.bmm(near, skip[place].transpose(1, 2))  # (B, T, 3), intensity levels
             logit, mean, scale, slope = out.split([k, 3 * k, 3 * k, 3 * k], -1)

@@ -15,7 +15,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,9 +124,7 @@ def augment(x: torch.Tensor, share: float, generator: torch.Generator) -> tuple[
     on = (draw(5, b, 1, 1, 1) < 0.45) & (draw(b, 1, 1, 1) < share)
     grey = (draw(b) < 0.03).view(b, 1, 1, 1)
     kernel = torch.tensor([1.0, 2.0, 1.0], device=x.device) / 4
-    blurred = F.conv2d(
-        F.pad(x, (1, 1, 1, 1), mode="replicate"), (kernel[:, None] * kernel).expand(3, 1, 3, 3), groups=3
-    )
+    blurred = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), (kernel[:, None] * kernel).expand(3, 1, 3, 3), groups=3)
     x = x + on[0] * (draw(b, 1, 1, 1) * 1.6 - 0.6) * (blurred - x)  # soft .. sharpened
     luma = (x * torch.tensor([0.299, 0.587, 0.114], device=x.device).view(3, 1, 1)).sum(1, keepdim=True)
     chroma = F.interpolate(F.avg_pool2d(x - luma, 2, ceil_mode=True), size=x.shape[2:], mode="bilinear")
@@ -154,7 +152,7 @@ class Batch:
     weight: torch.Tensor  # float32 (B, T, 3): 1 where the (coding-order) channel counts
 
 
-def phase_mask(phases: tuple[tuple[int, int], ...], height: int, width: int, device: torch.device) -> torch.Tensor:
+def phase_mask(phases: Sequence[tuple[int, int]], height: int, width: int, device: torch.device) -> torch.Tensor:
     """float32 (1, 1, height, width): 1 on the lattice and the given phases."""
     cell = torch.zeros(PATCH, PATCH, device=device)
     for y, x in ((0, 0), *phases):
@@ -223,7 +221,7 @@ def phase_bits(net: LatticeNet, images: torch.Tensor, level: int, batch: int = 8
         for _ in range(level):
             x = x[..., ::PATCH, ::PATCH]
         for k, anchor in enumerate(LATTICE_ORDER):
-            known = phase_mask(LATTICE_ORDER[:k], *x.shape[2:], x.device)
+            known = phase_mask(LATTICE_ORDER[:k], x.shape[2], x.shape[3], x.device)
             place = torch.full((x.shape[0],), place_of(anchor, anchor), device=device)
             part = call_batch(x, known, anchor, place, level)
             cost = likelihood.bits(net(part.tokens, part.cond, part.place), part.pixel, part.base, net.config.mixture)

@@ -41,7 +41,7 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class Weights:
-    """One set of integer weights, immutable. `tensors` are NumPy arrays; names as in `layer_names`."""
+    """One set of integer weights, shared by threads and never written to. `tensors` are NumPy arrays; names as in `layer_names`."""
 
     id: str  # first ID_BYTES of the SHA-256 of the file, in hex
     config: NetworkConfig
@@ -85,9 +85,7 @@ def to_integers(net: LatticeNet) -> tuple[dict[str, np.ndarray], dict[str, int]]
     tensors["cond_in.weight"] = (net.cond_in.weight.detach() * 2.0**COND_WEIGHT_BITS).round().to(torch.int32).numpy()
     tensors["cond_in.bias"] = (net.cond_in.bias.detach() * 2.0 ** (COND_WEIGHT_BITS + 4)).round().to(torch.int32).numpy()
     k, steps = config.mixture, likelihood
-    grid = torch.tensor(
-        [steps.LOGIT_STEPS] * k + [steps.MEAN_STEPS * MEAN_UNIT] * (3 * k) + [steps.SCALE_STEPS] * (3 * k) + [steps.SLOPE_STEPS] * (3 * k)
-    )
+    grid = torch.tensor([steps.LOGIT_STEPS] * k + [steps.MEAN_STEPS * MEAN_UNIT] * (3 * k) + [steps.SCALE_STEPS] * (3 * k) + [steps.SLOPE_STEPS] * (3 * k))
     ew = weight_exponent(net.head.flatten(0, 1)).view(net.head.shape[:2])
     weight = (net.head.detach() * torch.exp2(ew)[..., None]).clamp(-WEIGHT_MAX, WEIGHT_MAX).round()
     tensors["head.weight"] = weight.to(torch.int8).numpy()
@@ -105,7 +103,7 @@ def check_bounds(config: NetworkConfig, tensors: Mapping[str, np.ndarray]) -> No
     if config.mixture > likelihood.MIXTURE_MAX:
         raise WeightsError(f"at most {likelihood.MIXTURE_MAX} mixture components keep the entropy coder exact, got {config.mixture}.")
     cond_max = conditioning_bound(tensors)
-    for name in layer_names(config) + ["head"]:
+    for name in [*layer_names(config), "head"]:
         weight = tensors[name + ".weight"].astype(np.int64)
         if np.abs(weight).max() > WEIGHT_MAX:
             raise WeightsError(f"{name}: weights must lie in -{WEIGHT_MAX}..{WEIGHT_MAX}, found {np.abs(weight).max()}.")
@@ -148,8 +146,6 @@ def parse(data: bytes) -> Weights:
         raise
     except Exception as error:
         raise WeightsError(f"not an ardm weights file ({type(error).__name__}: {error}).") from error
-    for array in tensors.values():
-        array.flags.writeable = False
     return Weights(hashlib.sha256(data).hexdigest()[: 2 * ID_BYTES], config, exponents, tensors, provenance)
 
 

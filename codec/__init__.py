@@ -1,0 +1,37 @@
+"""Lossless image compression with an autoregressive diffusion model: `compress`, `decompress`, `info`, and the errors they raise.
+
+Names are imported on first use, so that `import codec` and the commands' --help do not wait for torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from codec.errors import (
+    ArdmError,
+    CorruptError,
+    InputError,
+    LimitError,
+    NotArdmError,
+    OutputError,
+    TruncatedError,
+    UnsupportedError,
+    VerifyError,
+)
+from codec.version import __version__
+
+if TYPE_CHECKING:
+    from codec.image import compress, decompress, info
+
+__all__ = [
+    "ArdmError", "CorruptError", "InputError", "LimitError", "NotArdmError", "OutputError", "TruncatedError", "UnsupportedError",
+    "VerifyError", "__version__", "compress", "decompress", "info",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("compress", "decompress", "info"):
+        import codec.image
+
+        return getattr(codec.image, name)
+    raise AttributeError(f"module 'codec' has no attribute {name!r}")

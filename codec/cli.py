@@ -1,0 +1,334 @@
+"""The commands ardm-compress and ardm-decompress: options, names, messages, exit codes. Knows files and PNG; torch is loaded only when needed.
+
+Exit codes: 0 all well; 1 a file failed (cannot be read, exists, refused); 2 wrong usage; 4 damaged data; 5 not supported by this
+release; 130 / 143 ended by a signal. With several files the largest code that occurred is returned, and the others are still done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+import codec
+from codec import files
+from codec.errors import ArdmError, InputError, NotArdmError, OutputError, VerifyError
+from codec.presets import DEFAULT_BUDGET, PRESETS
+
+SUFFIX = ".ardm"
+PRESET_HELP = ", ".join(f"-{preset} = {calls}" for preset, calls in PRESETS.items())
+EXIT_HELP = "Exit codes: 0 done; 1 a file failed; 2 wrong usage; 4 damaged data; 5 not supported by this release; 130, 143 interrupted."
+
+
+@dataclass
+class Options:
+    """What both commands share."""
+
+    stdout: bool
+    output: str | None
+    output_dir: Path | None
+    force: bool
+    remove: bool
+    test: bool
+    listing: bool
+    as_json: bool
+    quiet: int
+    verbose: bool
+    threads: int
+    device: str
+    progress: bool
+    max_pixels: int
+    verify: bool = True
+    budget: int = DEFAULT_BUDGET
+    seed: int | None = None
+
+
+def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of both commands, in the order in which --help shows them."""
+    options = [
+        click.argument("names", metavar="FILE...", nargs=-1, required=True),
+        click.option("-o", "output", metavar="OUT", help="Write to OUT ('-' is standard output); for one FILE."),
+        click.option("-c", "--stdout", "stdout", is_flag=True, help="Write to standard output."),
+        click.option("--output-dir", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Write the results into DIR."),
+        click.option("-f", "--force", is_flag=True, help="Overwrite existing outputs; allow binary output to a terminal."),
+        click.option("-k", "--keep", is_flag=True, help="Keep the source (the default)."),
+        click.option("--rm", "remove", is_flag=True, help="Remove the source after success."),
+        click.option("-t", "--test", is_flag=True, help="Test .ardm files: decode, check, write nothing."),
+        click.option("-l", "--list", "listing", is_flag=True, help="List what .ardm files hold, without decoding them."),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output."),
+        click.option("-T", "--threads", type=click.IntRange(0), default=0, metavar="N", help="CPU threads; 0, the default, means all."),
+        click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True, help="Files are the same on all."),
+        click.option("--max-pixels", type=click.IntRange(1), default=1 << 28, metavar="N", help="Refuse larger images. Default: 268 million."),
+        click.option("--no-progress", is_flag=True, help="No progress bar."),
+        click.option("-q", "--quiet", count=True, help="No notes; twice: no error messages either."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more."),
+        click.version_option(codec.__version__, "-V", "--version"),
+        click.help_option("-h", "--help"),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command(epilog=EXIT_HELP)
+@shared_options
+@click.option(
+    "--budget", type=click.IntRange(1), metavar="N", help=f"Network calls per tile, over all stages; default {DEFAULT_BUDGET}. More: smaller, slower."
+)
+@click.option("--order", metavar="ORDER", default="lattice", show_default=True, help="lattice, or random:SEED (larger files; for study).")
+@click.option("--no-verify", is_flag=True, help="Do not decode the result to compare it with the source.")
+def compress_command(budget: int | None, order: str, no_verify: bool, **given: Any) -> None:
+    """Compress PNG images without loss: photo.png -> photo.ardm. The source is kept.
+
+    '-' reads standard input and writes standard output. Presets for the budget: PRESETS.
+    """
+    if budget is None:
+        budget = DEFAULT_BUDGET
+    seed = _parse_order(order)
+    options = _options(given, verify=not no_verify, budget=budget, seed=seed)
+    _run(given["names"], options, _list_one if options.listing else _test_one if options.test else _compress_one)
+
+
+compress_command.help = (compress_command.help or "").replace("PRESETS", PRESET_HELP)
+
+
+@click.command(epilog=EXIT_HELP)
+@shared_options
+@click.option("-d", "--decompress", is_flag=True, help="What this command does anyway.")
+def decompress_command(decompress: bool, **given: Any) -> None:
+    """Restore images: photo.ardm -> photo.png, pixel for pixel. The source is kept.
+
+    '-' reads standard input and writes standard output.
+    """
+    options = _options(given)
+    _run(given["names"], options, _list_one if options.listing else _test_one if options.test else _decompress_one)
+
+
+def compress_main() -> None:
+    """Entry point of ardm-compress: presets -1..-9 become --budget, then click takes over."""
+    arguments = []
+    literal = False
+    for argument in sys.argv[1:]:
+        literal = literal or argument == "--"
+        is_preset = not literal and len(argument) == 2 and argument[0] == "-" and argument[1] in "123456789"
+        arguments.append(f"--budget={PRESETS[int(argument[1])]}" if is_preset else argument)
+    _main(compress_command, arguments, "ardm-compress")
+
+
+def decompress_main() -> None:
+    """Entry point of ardm-decompress."""
+    _main(decompress_command, sys.argv[1:], "ardm-decompress")
+
+
+def _main(command: click.Command, arguments: list[str], name: str) -> None:
+    with files.signals_clean_up():
+        try:
+            code = command.main(arguments, prog_name=name, standalone_mode=False)
+        except click.exceptions.Exit as error:
+            code = error.exit_code
+        except click.ClickException as error:
+            error.show()
+            code = error.exit_code
+        except (KeyboardInterrupt, click.Abort):
+            click.echo(f"{name}: interrupted.", err=True)
+            code = 130
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+# ---- one file ---------------------------------------------------------------------------------------------------------------
+
+
+def _compress_one(name: str, options: Options) -> dict[str, Any]:
+    target = _target(name, options, lambda path: path.with_name(path.stem + SUFFIX if path.suffix.lower() == ".png" else path.name + SUFFIX))
+    if name != files.STREAM and Path(name).suffix.lower() == SUFFIX and not options.force:
+        raise InputError("is compressed already (.ardm); use -f to try anyway.")
+    source = files.read_input(name)
+    from codec import container, png
+
+    image = png.read(source, options.max_pixels)
+    block = png.pack_chunks(image)
+    from codec.image import compress
+
+    kept = ((container.PNG_CHUNKS, block),) if block else ()
+    bar = _Progress(image.pixels.size * (1 + options.verify), name, options)
+    with bar:
+        data = compress(
+            image.pixels, budget=options.budget, seed=options.seed, device=options.device, threads=options.threads, metadata=kept,
+            verify=options.verify, progress=bar.update,
+        )  # fmt: skip
+    if options.verify and container.read(data, options.max_pixels)[0].metadata != kept:
+        raise VerifyError("the compressed file does not hold the PNG's other chunks as they were; please report this image.")
+    _deliver(target, data, name, options)
+    return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(data),
+            "bits_per_subpixel": round(8 * len(data) / image.pixels.size, 4)}  # fmt: skip
+
+
+def _decompress_one(name: str, options: Options) -> dict[str, Any]:
+    target = _target(name, options, _restored_name)
+    source = files.read_input(name)
+    pixels, kept = _decode(name, source, options)
+    from codec import container, png
+
+    blocks = [block for kind, block in kept if kind == container.PNG_CHUNKS]
+    before, after = png.unpack_chunks(blocks[0]) if blocks else (b"", b"")
+    data = png.write(png.Png(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels, before, after))
+    _deliver(target, data, name, options)
+    return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(data)}
+
+
+def _test_one(name: str, options: Options) -> dict[str, Any]:
+    source = files.read_input(name)
+    pixels, _ = _decode(name, source, options)
+    return {"file": name, "ok": True, "bytes_in": len(source), "subpixels": pixels.size}
+
+
+def _list_one(name: str, options: Options) -> dict[str, Any]:
+    from codec.image import info
+
+    return {"file": name, **info(files.read_input(name))}
+
+
+def _decode(name: str, source: bytes, options: Options) -> tuple[Any, tuple[tuple[int, bytes], ...]]:
+    """Pixels and metadata chunks of an .ardm file."""
+    if not source:
+        raise NotArdmError("the file is empty; expected an .ardm file.")
+    from codec import container
+
+    header, _ = container.read(source, options.max_pixels)
+    from codec.image import decompress
+
+    bar = _Progress(header.width * header.height * header.channels, name, options)
+    with bar:
+        pixels = decompress(source, device=options.device, threads=options.threads, max_pixels=options.max_pixels, progress=bar.update)
+    return pixels, header.metadata
+
+
+def _restored_name(path: Path) -> Path:
+    if path.suffix.lower() != SUFFIX:
+        raise InputError(f"the name does not end in {SUFFIX}; say with -o where to write the image.")
+    return path.with_suffix(".png")
+
+
+def _target(name: str, options: Options, rename: Callable[[Path], Path]) -> Path | None:
+    """Where the result goes; None is standard output. Checked before any work is done."""
+    if options.stdout or options.output == files.STREAM or (name == files.STREAM and not options.output):
+        if sys.stdout.isatty() and not options.force:
+            raise OutputError("binary data is not written to a terminal; use -o, redirect, or -f.")
+        return None
+    target = Path(options.output) if options.output else rename(Path(name))
+    if options.output_dir:
+        target = options.output_dir / target.name
+    files.check_output(target, name, options.force)
+    return target
+
+
+def _deliver(target: Path | None, data: bytes, name: str, options: Options) -> None:
+    if target is None:
+        files.write_stream(data)
+        return
+    files.write_output(target, data, name)
+    if options.remove and name != files.STREAM:
+        try:
+            os.unlink(name)
+        except OSError as error:
+            raise OutputError(f"was written to {target}, but the source cannot be removed: {error.strerror}.") from error
+
+
+# ---- running, reporting -----------------------------------------------------------------------------------------------------
+
+
+def _run(names: tuple[str, ...], options: Options, work: Callable[[str, Options], dict[str, Any]]) -> None:
+    worst = 0
+    for name in names:
+        label = "standard input" if name == files.STREAM else name
+        try:
+            result = work(name, options)
+        except ArdmError as error:
+            worst = max(worst, error.exit_code)
+            _complain(f"{label}: {error}", options, error.exit_code, name)
+        except MemoryError:
+            worst = max(worst, 1)
+            _complain(f"{label}: not enough memory for this image.", options, 1, name)
+        except ValueError as error:  # an argument that only the library can judge, such as a device that is not there
+            raise click.UsageError(str(error)) from error
+        else:
+            _report(result, options, work)
+    if worst:
+        raise click.exceptions.Exit(worst)
+
+
+def _complain(message: str, options: Options, code: int, name: str) -> None:
+    if options.as_json:
+        click.echo(json.dumps({"file": name, "error": message, "exit_code": code}), err=options.stdout)
+    if options.quiet < 2:
+        click.echo(f"{click.get_current_context().info_name}: {message}", err=True)
+
+
+def _report(result: dict[str, Any], options: Options, work: Callable[..., Any]) -> None:
+    to_stream = result.get("output") == files.STREAM
+    if options.as_json:
+        click.echo(json.dumps(result), err=to_stream)
+    elif work is _list_one:
+        width, height, channels = result["width"], result["height"], result["channels"]
+        click.echo(
+            f"{result['file']}: {width} x {height}, {channels} x 8 bit, {result['bytes']} bytes, {result['bits_per_subpixel']:.3f} bits/subpixel, "
+            f"{result['network_calls']} network calls, order {result['order']}, weights {result['weights']}, pixels {result['pixel_hash']}"
+        )
+    elif work is _test_one:
+        if not options.quiet:
+            click.echo(f"{result['file']}: ok")
+    elif options.verbose or (not options.quiet and sys.stderr.isatty()):
+        share = 100 * result["bytes_out"] / max(1, result["bytes_in"])
+        click.echo(f"{result['file']}: {result['bytes_in']} -> {result['bytes_out']} bytes ({share:.1f} %) {result['output']}", err=True)
+
+
+class _Progress:
+    """A bar on standard error, on a terminal only, once a second has passed."""
+
+    def __init__(self, total: int, name: str, options: Options) -> None:
+        self.bar: Any = None
+        if options.progress and not options.quiet and not options.as_json and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=total, desc=os.path.basename(name), unit="B", unit_scale=True, delay=1, leave=False, file=sys.stderr)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def update(self, done: int) -> None:
+        if self.bar is not None:
+            self.bar.update(done)
+
+
+def _options(given: dict[str, Any], **more: Any) -> Options:
+    names = given["names"]
+    if given["output"] and len(names) > 1:
+        raise click.UsageError("-o names one output, but there are several files; use --output-dir.")
+    if given["output"] and given["output_dir"]:
+        raise click.UsageError("-o and --output-dir exclude each other.")
+    if given["remove"] and (given["keep"] or given["stdout"] or given["output"] == files.STREAM):
+        raise click.UsageError("--rm does not go with -k or with standard output.")
+    threads = given["threads"] or os.cpu_count() or 1
+    return Options(
+        given["stdout"], given["output"], given["output_dir"], given["force"], given["remove"], given["test"], given["listing"], given["as_json"],
+        given["quiet"], given["verbose"], threads, given["device"], not given["no_progress"], given["max_pixels"], **more,
+    )  # fmt: skip
+
+
+def _parse_order(order: str) -> int | None:
+    if order == "lattice":
+        return None
+    name, _, seed = order.partition(":")
+    if name != "random" or not seed.isdecimal() or int(seed) >= 2**32:
+        raise click.UsageError(f"--order must be lattice or random:SEED with SEED below 2**32, got {order!r}.")
+    return int(seed)

@@ -1,0 +1,111 @@
+"""Entropy coding of pixels: integer distributions to range-coder words and back. Knows no network, no order of pixels, no files.
+
+A value 0..255 is coded as four base-4 digits, most significant first. With F the pixel's cumulative distribution (`ardm.likelihood`),
+the digit that splits the interval [lo, hi) into quarters has, for the inner edges e1, e2, e3,
+
+    cut[j] = floor((F(e_j) - F(lo)) * (2**24 - 4) / (F(hi) - F(lo))),    cut[0] = 0,  cut[4] = 2**24 - 4
+    frequency[j] = cut[j + 1] - cut[j] + 1                               >= 1, and the four add up to 2**24
+
+Pixels are coded in runs of up to RUN; within a run all pixels' first channel (digit by digit), then the second, then the third.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import constriction
+import numpy as np
+import torch
+
+from ardm.likelihood import CODING_ORDER, IntegerMixture
+
+RUN = 16384  # pixels; part of the format
+SPAN = 2**24 - 4
+# With perfect=False, float32 weights w = frequency - 1 that add up to 2**24 - 4 pass through constriction unchanged.
+_MODEL = constriction.stream.model.Categorical(perfect=False)
+
+
+class Coder(Protocol):
+    """One end of the stream. Both ends are driven by the same calls in the same order."""
+
+    def code(self, weights: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
+        """weights: float32 (N, A), frequencies minus one, rows add up to 2**24 - A; symbols: int32 (N,), None when decoding."""
+
+
+class Encoder:
+    """A Coder that writes."""
+
+    decodes = False
+
+    def __init__(self) -> None:
+        self._queue = constriction.stream.queue.RangeEncoder()
+
+    def code(self, weights: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
+        assert symbols is not None
+        self._queue.encode(symbols, _MODEL, weights)
+        return symbols
+
+    def finish(self) -> bytes:
+        return self._queue.get_compressed().astype("<u4").tobytes()
+
+
+class Decoder:
+    """A Coder that reads. It cannot notice damage: check the checksum of `data` first."""
+
+    decodes = True
+
+    def __init__(self, data: bytes) -> None:
+        self._queue = constriction.stream.queue.RangeDecoder(np.frombuffer(data, dtype="<u4").astype(np.uint32))
+
+    def code(self, weights: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
+        return self._queue.decode(_MODEL, weights)
+
+    def exhausted(self) -> bool:
+        return self._queue.maybe_exhausted()
+
+
+def code_value(coder: Coder, mixture: IntegerMixture, value: torch.Tensor | None) -> torch.Tensor:
+    """Code one channel of N pixels. value: int32 (N,), or None when decoding. Returns the values, int32 (N,)."""
+    n = mixture.total.numel()
+    low = torch.zeros(n, dtype=torch.int32)
+    at_low, at_high = torch.zeros(n, dtype=torch.int32), mixture.total
+    quarter = torch.arange(1, 4, dtype=torch.int32)[:, None]
+    weights = np.empty((n, 4), dtype=np.float32)
+    cuts = torch.zeros(5, n, dtype=torch.float64)
+    cuts[4] = SPAN
+    for size in (64, 16, 4, 1):
+        inner = mixture.cdf(low + quarter * size)  # (3, N)
+        torch.floor(((inner - at_low).double() * SPAN).div_(at_high - at_low), out=cuts[1:4])
+        torch.from_numpy(weights).copy_((cuts[1:] - cuts[:-1]).T)
+        digits = None if value is None else ((value - low) // size).numpy()
+        digit = torch.from_numpy(coder.code(weights, digits))
+        edges = torch.cat([at_low[None], inner, at_high[None]])  # (5, N)
+        pair = torch.stack([digit, digit + 1]).long()
+        at_low, at_high = edges.gather(0, pair)
+        low = low + digit * size
+    return low
+
+
+def code_pixels(
+    coder: Coder, params: torch.Tensor, base: torch.Tensor, tables: dict[str, torch.Tensor], channels: int, pixels: torch.Tensor | None
+) -> torch.Tensor:
+    """Code N pixels, independent given their parameters.
+
+    params: int32 (10 K, N); base: int32 (3, N); channels: 3, or 1 for grey (all three channels equal); pixels: int32 (3, N), RGB, or None
+    when decoding. Returns the pixels, int32 (3, N).
+    """
+    out = torch.empty_like(base)
+    for start in range(0, base.shape[1], RUN):
+        run = slice(start, start + RUN)
+        mixture = IntegerMixture(params[:, run], base[:, run], tables)
+        residuals: list[torch.Tensor] = []
+        for c in CODING_ORDER[:channels]:
+            mixture.start_channel(residuals)
+            value = code_value(coder, mixture, None if pixels is None else pixels[c, run])
+            out[c, run] = value
+            residuals.append(value - base[c, run])
+            if len(residuals) < channels:
+                mixture.finish_channel(value)
+        if channels == 1:
+            out[:, run] = out[CODING_ORDER[0], run]
+    return out

@@ -1,0 +1,201 @@
+"""The .ardm container: bytes to fields and back, as FORMAT.md describes them. Knows no pixels and no network.
+
+magic 8 | chunk HEAD | chunks of metadata | chunk INDEX | tile payloads, back to back | end of file
+chunk:  type u8 (bit 7: may be ignored by who does not know it) | length varint | payload | CRC-32 of all before it in the chunk, u32
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass, field
+
+from codec.errors import CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError
+from codec.walk import Schedule
+
+MAGIC = b"\x89ARDM\r\n\x1a"
+VERSION = 1
+HEAD, INDEX = 0x01, 0x02
+OPTIONAL = 0x80  # types from here on are ancillary
+PNG_CHUNKS = 0x81  # ancillary chunks of the PNG that the image came from
+MAX_PIXELS = 1 << 28  # default limit: 268 megapixels
+RANDOM_ORDER, CHANNEL_AXIS = 1, 2  # flag bits; all others are reserved
+FIXED = "<BBIIBBHH"
+METHOD_MODEL = 2  # 0 and 1 are `codec.stored`'s
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One coded plane of one tile."""
+
+    method: int
+    length: int
+    crc: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """All that is known of an image before any tile is decoded."""
+
+    width: int
+    height: int
+    channels: int  # 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; 8 bits each
+    tile: tuple[int, int]  # (height, width) of a tile in pixels, multiples of 4
+    weights_id: str  # hex
+    schedule: Schedule
+    channel_axis: bool  # False: the array was (H, W); only grey may be False
+    digest: bytes  # BLAKE2b-128 of the decoded pixels, row-major
+    entries: tuple[Entry, ...] = ()  # tiles row-major; colour plane, then alpha plane where there is one
+    metadata: tuple[tuple[int, bytes], ...] = field(default=())
+
+    @property
+    def planes(self) -> int:
+        return 2 if self.channels in (2, 4) else 1
+
+    @property
+    def tiles(self) -> list[tuple[int, int, int, int]]:
+        """(top, left, height, width) of every tile, row-major."""
+        return [
+            (y, x, min(self.tile[0], self.height - y), min(self.tile[1], self.width - x))
+            for y in range(0, self.height, self.tile[0])
+            for x in range(0, self.width, self.tile[1])
+        ]
+
+
+def varint(n: int) -> bytes:
+    """LEB128: seven bits a byte, least significant first, bit 7 set on all but the last."""
+    out = bytearray()
+    while n > 127:
+        out.append(n & 127 | 128)
+        n >>= 7
+    return bytes([*out, n])
+
+
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """(value, position after it). At most 9 bytes; the last byte of a longer one must not be 0."""
+    value = 0
+    for i in range(9):
+        if at + i >= len(data):
+            raise TruncatedError("the file ends inside a length field.")
+        byte = data[at + i]
+        value |= (byte & 127) << (7 * i)
+        if byte < 128:
+            if byte == 0 and i:
+                raise CorruptError("a length field is not in its shortest form.")
+            return value, at + i + 1
+    raise CorruptError("a length field is longer than 9 bytes.")
+
+
+def chunk(kind: int, payload: bytes) -> bytes:
+    body = bytes([kind]) + varint(len(payload)) + payload
+    return body + struct.pack("<I", zlib.crc32(body))
+
+
+def write(header: Header, payloads: list[bytes]) -> bytes:
+    """Assemble a file. `header.entries` describes `payloads`, in order."""
+    schedule = header.schedule
+    flags = (RANDOM_ORDER if schedule.seed is not None else 0) | (CHANNEL_AXIS if header.channel_axis else 0)
+    head = struct.pack(FIXED, VERSION, flags, header.width, header.height, header.channels, 8, *header.tile)
+    head += bytes.fromhex(header.weights_id) + bytes([len(schedule.stages)])
+    if schedule.seed is not None:
+        head += struct.pack("<I", schedule.seed)
+    for stage in schedule.stages:
+        head += struct.pack("<H", stage)
+    head += header.digest
+    index = b"".join(bytes([e.method]) + varint(e.length) + struct.pack("<I", e.crc) for e in header.entries)
+    parts = [MAGIC, chunk(HEAD, head), *(chunk(kind, data) for kind, data in header.metadata), chunk(INDEX, index), *payloads]
+    return b"".join(parts)
+
+
+def read(data: bytes, max_pixels: int = MAX_PIXELS, lengths: bool = True) -> tuple[Header, int]:
+    """Parse everything before the tile payloads. Returns (header, position of the first payload).
+
+    Checks magic, version, checksums, reserved values, `max_pixels`, and (`lengths`) that the payloads end exactly at the end of `data`.
+    Raises NotArdmError, TruncatedError, CorruptError, UnsupportedError or LimitError.
+    """
+    if data[: len(MAGIC)] != MAGIC:
+        if data and MAGIC.startswith(data):
+            raise TruncatedError(f"the file ends after {len(data)} bytes, inside the signature.")
+        raise NotArdmError("not an .ardm file: it does not begin with the ardm signature.")
+    at = len(MAGIC)
+    header: Header | None = None
+    metadata: list[tuple[int, bytes]] = []
+    while True:
+        kind, payload, at = _read_chunk(data, at)
+        if header is None:
+            if kind != HEAD:
+                raise CorruptError(f"the first chunk has type {kind:#04x}, expected the header {HEAD:#04x}.")
+            header = _parse_head(payload, max_pixels)
+        elif kind == INDEX:
+            break
+        elif kind & OPTIONAL:
+            metadata.append((kind, payload))
+        else:
+            raise UnsupportedError(f"the file needs feature {kind:#04x}, which this release does not know; a newer ardm may read it.")
+    entries, position = [], 0
+    for _ in range(len(header.tiles) * header.planes):
+        if position >= len(payload):
+            raise CorruptError("the tile index has too few entries.")
+        method = payload[position]
+        length, position = read_varint(payload, position + 1)
+        if position + 4 > len(payload):
+            raise CorruptError("the tile index has too few entries.")
+        (crc,) = struct.unpack_from("<I", payload, position)
+        position += 4
+        if method > METHOD_MODEL:
+            raise UnsupportedError(f"a tile is coded with method {method}, which this release does not know; a newer ardm may read it.")
+        entries.append(Entry(method, length, crc))
+    if position != len(payload):
+        raise CorruptError("the tile index has too many bytes.")
+    end = at + sum(e.length for e in entries)
+    if lengths and len(data) < end:
+        raise TruncatedError(f"the file has {len(data)} bytes, its index promises {end}; the end is missing.")
+    if lengths and len(data) > end:
+        raise CorruptError(f"the file has {len(data)} bytes, its index promises {end}; there are foreign bytes at the end.")
+    return Header(**{**header.__dict__, "entries": tuple(entries), "metadata": tuple(metadata)}), at
+
+
+def _read_chunk(data: bytes, at: int) -> tuple[int, bytes, int]:
+    start = at
+    if at >= len(data):
+        raise TruncatedError("the file ends before its tile index.")
+    length, body = read_varint(data, at + 1)
+    if body + length + 4 > len(data):
+        raise TruncatedError(f"the file ends inside a chunk of type {data[start]:#04x}, or the chunk's length is damaged.")
+    (crc,) = struct.unpack_from("<I", data, body + length)
+    found = zlib.crc32(data[start : body + length])
+    if found != crc:
+        raise CorruptError(f"checksum of a chunk of type {data[start]:#04x} does not match. Stored: {crc:08x}. Computed: {found:08x}.")
+    return data[start], data[body : body + length], body + length + 4
+
+
+def _parse_head(payload: bytes, max_pixels: int) -> Header:
+    if payload and payload[0] != VERSION:
+        raise UnsupportedError(f"format version {payload[0]}; this release reads version {VERSION}.")
+    fixed = struct.calcsize(FIXED)
+    if len(payload) < fixed + 9:
+        raise CorruptError(f"the header has {len(payload)} bytes, which is too short.")
+    _, flags, width, height, channels, depth, *tile = struct.unpack_from(FIXED, payload)
+    if flags & ~(RANDOM_ORDER | CHANNEL_AXIS):
+        raise UnsupportedError(f"reserved flag bits are set ({flags:#04x}); a newer ardm may read the file.")
+    if depth != 8:
+        raise UnsupportedError(f"{depth} bits per channel; this release reads 8.")
+    if channels not in (1, 2, 3, 4):
+        raise UnsupportedError(f"{channels} channels; this release reads 1 to 4.")
+    if not width or not height or any(t == 0 or t % 4 for t in tile):
+        raise CorruptError(f"impossible geometry: {width} x {height} pixels in tiles of {tile[1]} x {tile[0]}.")
+    if width * height > max_pixels:
+        raise LimitError(f"the image has {width} x {height} pixels, the limit is {max_pixels}; raise it with --max-pixels (max_pixels=).")
+    if channels > 1 and not flags & CHANNEL_AXIS:
+        raise CorruptError(f"{channels} channels without a channel axis.")
+    weights_id, count = payload[fixed : fixed + 8].hex(), payload[fixed + 8]
+    at, order = fixed + 9, flags & RANDOM_ORDER
+    if len(payload) != at + 4 * order + 2 * count + 16 or count > 16:
+        raise CorruptError(f"the header has {len(payload)} bytes, which does not fit its {count} stages.")
+    seed = struct.unpack_from("<I", payload, at)[0] if order else None
+    stages = struct.unpack_from(f"<{count}H", payload, at + 4 * order)
+    if seed is None and any(s >> 14 for s in stages):
+        raise UnsupportedError("a reserved bit of a stage's schedule is set.")
+    if seed is not None and 0 in stages:
+        raise CorruptError("a stage of the random order has no network calls.")
+    return Header(width, height, channels, (tile[0], tile[1]), weights_id, Schedule(tuple(stages), seed), bool(flags & CHANNEL_AXIS), payload[-16:])

@@ -1,0 +1,113 @@
+"""Files in, files out: atomic writes, standard streams, names. Knows nothing of images."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from codec.errors import InputError, OutputError
+
+STREAM = "-"
+_temporary: set[str] = set()  # files to remove when a signal ends the process
+
+
+def read_input(name: str) -> bytes:
+    """Whole content of a file, or of standard input for "-". Raises InputError with the cause."""
+    if name == STREAM:
+        return sys.stdin.buffer.read()
+    try:
+        if os.path.isdir(name):
+            raise InputError("is a directory; expected a file.")
+        if not stat.S_ISREG(os.stat(name).st_mode):
+            raise InputError("is not a regular file (a device, pipe or socket).")
+        with open(name, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        raise InputError("does not exist.") from None
+    except PermissionError:
+        raise InputError("cannot be read: permission denied.") from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}.") from error
+
+
+def check_output(target: Path, source: str, force: bool) -> None:
+    """Refuse, before any work, what would overwrite a file without `force`, or the source with or without it."""
+    if target.is_dir():
+        raise OutputError(f"the output {target} is a directory; name a file, or use --output-dir.")
+    if not target.parent.is_dir():
+        raise OutputError(f"the output folder {target.parent} does not exist.")
+    if os.path.lexists(target):
+        if source != STREAM and target.exists() and os.path.samefile(target, source):
+            raise OutputError(f"input and output are the same file, {target}.")
+        if not force:
+            raise OutputError(f"the output {target} exists already; use -f to overwrite it.")
+
+
+def write_output(target: Path, data: bytes, source: str) -> None:
+    """Write atomically: a temporary file beside the target, fsync, rename, fsync of the folder. Mode and time come from the source."""
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+        _temporary.add(temporary)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if source == STREAM:
+                mask = os.umask(0)
+                os.umask(mask)
+                os.chmod(temporary, 0o666 & ~mask)
+            else:
+                with contextlib.suppress(OSError):
+                    shutil.copystat(source, temporary)
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        finally:
+            _temporary.discard(temporary)
+        with contextlib.suppress(OSError):  # some file systems cannot
+            folder = os.open(target.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror}.") from error
+
+
+def write_stream(data: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # Python would report the pipe again while shutting down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputError("standard output was closed before all was written.") from None
+
+
+@contextlib.contextmanager
+def signals_clean_up() -> Iterator[None]:
+    """Within, SIGTERM and SIGHUP remove temporary files and end the process with 128 + number; Ctrl-C is a KeyboardInterrupt as always."""
+
+    def stop(number: int, frame: object) -> None:
+        for name in list(_temporary):
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+        os._exit(128 + number)
+
+    numbers = [signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,133 @@
+"""The walk: which pixels are coded when, in both directions. Knows orders and stages; the network behind `Predictor`, the bytes behind `Coder`.
+
+root (given) -> coarsest stage -> ... -> the image
+each stage: base from the level below it; then call after call: predict, code the call's pixels, make them known
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from ardm.orders import PATCH, Group, lattice_groups, random_groups
+from ardm.predict import Answer, Call
+from ardm.stages import base_image, level_shapes
+from codec.coding import Coder, code_pixels
+
+
+class Predictor(Protocol):
+    """What the walk needs of a model."""
+
+    tables: dict[str, torch.Tensor]
+
+    def predict(self, calls: Sequence[Call]) -> list[Answer]: ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Order and calls of every stage, finest first. Stored in the file, so that decoding needs no planning."""
+
+    stages: tuple[int, ...]  # lattice order: break bits of each stage (`lattice_groups`); random order: number of calls
+    seed: int | None = None  # of the random order; None: lattice order
+
+    @property
+    def calls(self) -> int:
+        """Network calls in all."""
+        return sum(s.bit_count() + 1 if self.seed is None else s for s in self.stages)
+
+    def root_level(self, height: int, width: int) -> int:
+        """Stages that an image of this shape really has; small tiles need fewer than the schedule lists."""
+        return min(len(self.stages), len(level_shapes(height, width)) - 1)
+
+    def groups(self, level: int, height: int, width: int) -> list[Group]:
+        if self.seed is None:
+            return lattice_groups(self.stages[level])
+        return random_groups(self.seed, level, height, width, self.stages[level])
+
+
+def walk(
+    coder: Coder, predictor: Predictor, schedule: Schedule, root: torch.Tensor, shape: tuple[int, int], channels: int,
+    image: torch.Tensor | None, batch: int = 1, progress: Callable[[int], None] | None = None,
+) -> torch.Tensor:  # fmt: skip
+    """Code all stages of an image, the coarsest first.
+
+    root: int16 (3, h, w), level `schedule.root_level(*shape)`. image: int16 (3, H, W), or None when decoding. batch: calls predicted at once;
+    only an encoder, which knows all pixels beforehand, may use more than 1. progress: told the pixels just coded, times 3.
+    Returns the image, int16 (3, H, W).
+    """
+    shapes = level_shapes(*shape)
+    level_pixels = root
+    for level in reversed(range(schedule.root_level(*shape))):
+        height, width = shapes[level]
+        truth = None if image is None else image[:, :: PATCH**level, :: PATCH**level]
+        level_pixels = walk_stage(
+            coder, predictor, schedule.groups(level, height, width), level, level_pixels, (height, width), channels, truth, batch, progress
+        )
+    return level_pixels
+
+
+def walk_stage(
+    coder: Coder, predictor: Predictor, groups: list[Group], level: int, lattice: torch.Tensor, shape: tuple[int, int], channels: int,
+    truth: torch.Tensor | None, batch: int, progress: Callable[[int], None] | None,
+) -> torch.Tensor:  # fmt: skip
+    """Code one stage given its lattice; arguments as in `walk`."""
+    height, width = shape
+    base = base_image(lattice[None], height, width)[0]
+    pixels = torch.zeros(3, height, width, dtype=torch.int16)
+    pixels[:, ::PATCH, ::PATCH] = lattice
+    known = torch.zeros(height, width, dtype=torch.int8)
+    known[::PATCH, ::PATCH] = 1
+    ahead: list[Answer] = []
+    for index, group in enumerate(groups):
+        if not ahead:
+            state, calls = known, []
+            for later in groups[index : index + batch]:
+                calls.append(Call(level, pixels if truth is None else truth, state, base, anchor_of(later)))
+                state = state.clone()
+                reveal(state, later)
+            ahead = predictor.predict(calls)
+        answer = ahead.pop(0)
+        params, bases, values = [], [], []
+        for (py, px), chosen in group:
+            part = (slice(None), slice(py, None, PATCH), slice(px, None, PATCH))
+            select = slice(None) if chosen is None else torch.from_numpy(chosen).flatten().nonzero().flatten()
+            params.append(answer((py, px))[:, select])
+            bases.append(base[part].flatten(1)[:, select].int())
+            if truth is not None:
+                values.append(truth[part].flatten(1)[:, select].int())
+        coded = code_pixels(coder, joined(params), joined(bases), predictor.tables, channels, joined(values) if values else None).short()
+        done = 0
+        for ((py, px), chosen), part_base in zip(group, bases, strict=True):
+            n = part_base.shape[1]
+            target = pixels[:, py::PATCH, px::PATCH]
+            values_here = coded[:, done : done + n]
+            if chosen is None:
+                target.copy_(values_here.view(target.shape))
+            else:
+                target[:, torch.from_numpy(chosen)] = values_here
+            done += n
+        reveal(known, group)
+        if progress:
+            progress(done * channels)
+    return pixels
+
+
+def anchor_of(group: Group) -> tuple[int, int]:
+    """Whole phases: the first one. Scattered pixels have no common phase; (1, 1) then aligns patches with the image."""
+    return group[0][0] if group[0][1] is None else (1, 1)
+
+
+def reveal(known: torch.Tensor, group: Group) -> None:
+    """Mark a group's pixels as known, in place."""
+    for (py, px), chosen in group:
+        if chosen is None:
+            known[py::PATCH, px::PATCH] = 1
+        else:
+            known[py::PATCH, px::PATCH] |= torch.from_numpy(chosen)
+
+
+def joined(parts: list[torch.Tensor]) -> torch.Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
