@@ -92,9 +92,10 @@ def group_breaks(sizes: list[int]) -> int:
 
 
 def random_groups(seed: int, stage: int, height: int, width: int, calls: int) -> list[Group]:
-    """Calls of a stage in a seeded random order, cut into `calls` parts of equal size (the last ones may be smaller by one pixel)."""
+    """Calls of a stage in a seeded random order, cut into `calls` parts of equal size up to one pixel; fewer where pixels are fewer."""
     ranks = random_ranks(seed, stage, height, width)
     total = int(ranks.max()) + 1
+    calls = min(calls, total)
     groups: list[Group] = []
     for c in range(calls):
         chosen = (ranks >= total * c // calls) & (ranks < total * (c + 1) // calls)

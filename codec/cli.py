@@ -127,6 +127,8 @@ def decompress_main() -> None:
 
 
 def _main(command: click.Command, arguments: list[str], name: str) -> None:
+    # On a busy machine OpenMP threads that spin while they wait for each other can take ten times as long; let them sleep soon.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     with files.signals_clean_up():
         try:
             code = command.main(arguments, prog_name=name, standalone_mode=False)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from ardm.likelihood import CODING_ORDER, IntegerMixture
+from codec.errors import CorruptError
 
 RUN = 16384  # pixels; part of the format
 SPAN = 2**24 - 4
@@ -58,7 +59,10 @@ class Decoder:
         self._queue = constriction.stream.queue.RangeDecoder(np.frombuffer(data, dtype="<u4").astype(np.uint32))
 
     def code(self, weights: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
-        return self._queue.decode(_MODEL, weights)
+        try:
+            return self._queue.decode(_MODEL, weights)
+        except AssertionError as error:  # constriction's way to say that no encoder can have written these words
+            raise CorruptError("the coded data does not fit the model.") from error
 
     def exhausted(self) -> bool:
         return self._queue.maybe_exhausted()

@@ -65,8 +65,13 @@ def compress(
             payloads.append(payload)
             entries.append(Entry(method, len(payload), zlib.crc32(payload)))
     data = container.write(Header(**{**header.__dict__, "entries": tuple(entries)}), payloads)
-    if verify and not np.array_equal(decompress(data, predictor=predictor, max_pixels=height * width, progress=progress), pixels):
-        raise VerifyError("the compressed data does not decode to the image that went in; please report this image.")
+    if verify:
+        try:
+            same = np.array_equal(decompress(data, predictor=predictor, max_pixels=height * width, progress=progress), pixels)
+        except ArdmError:
+            same = False
+        if not same:
+            raise VerifyError("the compressed data does not decode to the image that went in; nothing was kept. Please report this image.")
     return data
 
 

@@ -18,6 +18,7 @@ from codec.errors import CorruptError, InputError, LimitError, TruncatedError, U
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KINDS = {0: ("grey", "L", 1), 2: ("RGB", "RGB", 3), 3: ("palette", "P", 0), 4: ("grey + alpha", "LA", 2), 6: ("RGBA", "RGBA", 4)}
+DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # by colour type
 NAMED_SUFFIXES = {b"\xff\xd8\xff": "a JPEG", b"GIF8": "a GIF", b"RIFF": "a WebP or other RIFF", b"II*\0": "a TIFF", b"MM\0*": "a TIFF",
                   b"\x89ARDM": "an .ardm", b"BM": "a BMP", b"\0\0\0\x0cJXL": "a JPEG XL", b"\xff\x0a": "a JPEG XL", b"qoif": "a QOI"}  # fmt: skip
 
@@ -42,18 +43,18 @@ def read(data: bytes, max_pixels: int) -> Png:
     if chunks[0][0] != b"IHDR" or chunks[0][2] - chunks[0][1] != 25:
         raise CorruptError("the PNG does not begin with a header chunk (IHDR) of 13 bytes.")
     width, height, depth, colour, compression, filtering, interlace = struct.unpack_from(">IIBBBBB", data, chunks[0][1] + 8)
-    if colour not in KINDS or not width or not height or compression or filtering or interlace > 1:
+    if depth not in DEPTHS.get(colour, ()) or not width or not height or compression or filtering or interlace > 1:
         raise CorruptError("the PNG header holds values that the PNG standard does not allow.")
+    kinds = [c[0] for c in chunks]
+    if b"IDAT" not in kinds:
+        raise CorruptError("the PNG has no image data (IDAT).")
     if width * height > max_pixels:
         raise LimitError(f"the image has {width} x {height} pixels, the limit is {max_pixels}; raise it with --max-pixels.")
     name, mode, channels = KINDS[colour]
     if depth != 8 or colour == 3:
         raise UnsupportedError(f"{depth}-bit {name} PNG is not supported yet; supported are 8-bit grey, grey + alpha, RGB and RGBA.")
-    kinds = [c[0] for c in chunks]
     if b"acTL" in kinds:
         raise UnsupportedError("animated PNG is not supported yet; only single images are.")
-    if b"IDAT" not in kinds:
-        raise CorruptError("the PNG has no image data (IDAT).")
     unknown = [k for k in kinds if not k[0] & 32 and k not in (b"IHDR", b"PLTE", b"IDAT", b"IEND")]
     if unknown:
         raise UnsupportedError(f"the PNG has an unknown critical chunk {unknown[0]!r}.")

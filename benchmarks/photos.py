@@ -1,0 +1,246 @@
+"""Size, speed and memory of ardm beside PNG, WebP and JPEG XL on a folder of images, all in one run.
+
+    python -m benchmarks.photos FOLDER [--budgets 8,16,32,60] [--held-out 100] [--json out.json] [--plot out.png]
+
+Every codec encodes in one process and decodes in another; sizes are those of the files on disk, everything counted; the decoded pixels
+are compared by hash. Times are wall-clock medians over the images, after one warm-up image (imports, weights, self-test). The last line
+of standard output is the whole result as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SUFFIXES = {".png", ".webp", ".bmp", ".ppm", ".tif", ".tiff"}
+Codec = tuple[Callable[[np.ndarray], bytes], Callable[[bytes], np.ndarray]]
+
+
+def make_codec(name: str, threads: int) -> Codec:
+    """(encode, decode) of "png", "webp", "jxl7", "jxl9" or "ardm32" (the number is the budget)."""
+    if name.startswith("ardm"):
+        from codec import compress, decompress
+
+        budget = int(name[4:])
+        return lambda x: compress(x, budget=budget, threads=threads), lambda b: decompress(b, threads=threads)
+    if name == "png":
+        from PIL import Image
+
+        def encode(x: np.ndarray) -> bytes:
+            out = io.BytesIO()
+            Image.fromarray(x).save(out, "PNG", optimize=True)
+            return out.getvalue()
+
+        return encode, lambda b: np.asarray(Image.open(io.BytesIO(b)))
+    import imagecodecs
+
+    if name == "webp":
+        return lambda x: imagecodecs.webp_encode(x, lossless=True, method=6, level=100), imagecodecs.webp_decode
+    effort = int(name.removeprefix("jxl"))
+    return lambda x: imagecodecs.jpegxl_encode(x, lossless=True, effort=effort, numthreads=threads), imagecodecs.jpegxl_decode
+
+
+def worker(name: str, threads: int, jobs: Any, results: Any) -> None:
+    """Serve ("encode", source, target) and ("decode", source) until None; answer (seconds, hash, peak bytes)."""
+    import torch
+
+    torch.set_num_threads(threads)
+    encode, decode = make_codec(name, threads)
+    while (job := jobs.get()) is not None:
+        if job[0] == "encode":
+            pixels = np.load(job[1])
+            start = time.perf_counter()
+            data = encode(pixels)
+            seconds = time.perf_counter() - start
+            Path(job[2]).write_bytes(data)
+        else:
+            data = Path(job[1]).read_bytes()
+            start = time.perf_counter()
+            pixels = decode(data)
+            seconds = time.perf_counter() - start
+        digest = hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
+        results.put((seconds, digest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+
+
+class Worker:
+    """One process of a codec."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.jobs, self.results = context.Queue(), context.Queue()
+        self.process = context.Process(target=worker, args=(name, threads, self.jobs, self.results), daemon=True)
+        self.process.start()
+
+    def run(self, *job: Any) -> tuple[float, str, int]:
+        self.jobs.put(job)
+        while True:
+            try:
+                return self.results.get(timeout=5)
+            except Exception as error:
+                if not self.process.is_alive():
+                    raise RuntimeError(f"the worker died in {job}.") from error
+
+    def stop(self) -> None:
+        self.jobs.put(None)
+        self.process.join()
+
+
+def measure(name: str, images: list[Path], folder: Path, threads: int) -> dict[str, Any]:
+    """All images through one codec. images: .npy files. Returns per-image and summary figures."""
+    encoder, decoder = Worker(name, threads), Worker(name, threads)
+    rows = []
+    for i, path in enumerate([images[0], *images]):  # the first one twice: warm-up
+        target = folder / f"{path.stem}.{name}"
+        encode_seconds, digest, encode_peak = encoder.run("encode", path, target)
+        decode_seconds, restored, decode_peak = decoder.run("decode", target)
+        height, width, channels = np.load(path, mmap_mode="r").shape
+        if i:
+            rows.append({
+                "image": path.stem, "bytes": os.path.getsize(target), "pixels": height * width, "subpixels": height * width * channels,
+                "encode_s": encode_seconds, "decode_s": decode_seconds, "lossless": digest == restored,
+            })  # fmt: skip
+    encoder.stop()
+    decoder.stop()
+    megapixels = [r["pixels"] / 1e6 for r in rows]
+    return {
+        "codec": name,
+        "bits_per_subpixel": 8 * sum(r["bytes"] for r in rows) / sum(r["subpixels"] for r in rows),
+        "mean_bits_per_subpixel": statistics.mean(8 * r["bytes"] / r["subpixels"] for r in rows),
+        "encode_s_per_mp": statistics.median(r["encode_s"] / m for r, m in zip(rows, megapixels, strict=True)),
+        "decode_s_per_mp": statistics.median(r["decode_s"] / m for r, m in zip(rows, megapixels, strict=True)),
+        "encode_peak_mib": encode_peak / 2**20,
+        "decode_peak_mib": decode_peak / 2**20,
+        "lossless": sum(r["lossless"] for r in rows),
+        "images": rows,
+    }
+
+
+def find_images(folder: Path, held_out: int, limit: int) -> list[Path]:
+    """Images of a folder; with `held_out`, those that ardm-train --held-out leaves for validation."""
+    if held_out:
+        from ardm.train import list_images, split_sources
+
+        found = split_sources(list_images(folder), held_out)[1]
+    else:
+        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not found:
+        raise SystemExit(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))}).")
+    return found[:: max(1, len(found) // limit)] if limit else found
+
+
+def cpu_name() -> str:
+    try:
+        names = [line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        return names[0]
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()
+
+
+def provenance() -> dict[str, Any]:
+    """Machine, commit and date of a measurement."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
+    import torch
+
+    from ardm.weights import DEFAULT_ID
+
+    return {"date": time.strftime("%Y-%m-%d"), "commit": commit, "cpu": cpu_name(), "cores": os.cpu_count(), "torch": torch.__version__,
+            "weights": DEFAULT_ID}  # fmt: skip
+
+
+def table(results: list[dict[str, Any]], reference: str) -> str:
+    """Markdown."""
+    by_name = {r["codec"]: r for r in results}
+    lines = ["| codec | bits/subpixel | vs " + reference + " | worst image | encode s/MP | decode s/MP | peak MiB | lossless |", "|---" * 8 + "|"]
+    for r in results:
+        ratio = worst = "-"
+        if reference in by_name:
+            beside = by_name[reference]
+            ratio = f"{r['bits_per_subpixel'] / beside['bits_per_subpixel']:.3f}"
+            worst = f"{max(a['bytes'] / b['bytes'] for a, b in zip(r['images'], beside['images'], strict=True)):.3f}"
+        lines.append(
+            f"| {r['codec']} | {r['bits_per_subpixel']:.3f} | {ratio} | {worst} | {r['encode_s_per_mp']:.2f} | {r['decode_s_per_mp']:.2f} | "
+            f"{max(r['encode_peak_mib'], r['decode_peak_mib']):.0f} | {r['lossless']}/{len(r['images'])} |"
+        )
+    return "\n".join(lines)
+
+
+def plot(results: list[dict[str, Any]], path: Path, title: str) -> None:
+    """Size against decoding and encoding time."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.5), sharey=True)
+    for axis, key, label in zip(axes, ("encode_s_per_mp", "decode_s_per_mp"), ("encoding", "decoding"), strict=True):
+        ours = [r for r in results if r["codec"].startswith("ardm")]
+        axis.plot([r[key] for r in ours], [r["bits_per_subpixel"] for r in ours], "o-", label="ardm, by budget")
+        for r in ours:
+            axis.annotate(r["codec"][4:], (r[key], r["bits_per_subpixel"]), textcoords="offset points", xytext=(4, 4), fontsize=8)
+        for r in results:
+            if not r["codec"].startswith("ardm"):
+                axis.plot(r[key], r["bits_per_subpixel"], "s")
+                axis.annotate(r["codec"], (r[key], r["bits_per_subpixel"]), textcoords="offset points", xytext=(4, 4), fontsize=8)
+        axis.set_xscale("log")
+        axis.set_xlabel(f"{label}, seconds per megapixel")
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("bits per subpixel (files on disk)")
+    axes[0].legend()
+    figure.suptitle(title)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--budgets", default="8,16,32,60")
+    parser.add_argument("--codecs", default="png,webp,jxl7,jxl9")
+    parser.add_argument("--held-out", type=int, default=0, help="only the images that ardm-train holds out with this number")
+    parser.add_argument("--limit", type=int, default=0, help="about so many images, evenly spread")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path)
+    arguments = parser.parse_args()
+    from PIL import Image
+
+    names = [n for n in arguments.codecs.split(",") if n] + [f"ardm{b}" for b in arguments.budgets.split(",") if b]
+    files = find_images(arguments.folder, arguments.held_out, arguments.limit)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        images = []
+        for path in files:
+            with Image.open(path) as image:
+                np.save(folder / f"{path.stem}.npy", np.asarray(image.convert("RGB")))
+            images.append(folder / f"{path.stem}.npy")
+        results = []
+        for name in names:
+            results.append(measure(name, images, folder, arguments.threads))
+            print(f"{name}: {results[-1]['bits_per_subpixel']:.4f} bits/subpixel", flush=True)
+    whole = {"folder": arguments.folder.name, "images": len(files), **provenance(), "results": results}
+    title = f"{whole['folder']}: {len(files)} images, {whole['cpu']}, {arguments.threads} threads, {whole['date']}, commit {whole['commit']}"
+    print(f"\n{title}\n\n{table(results, 'jxl9')}\n")
+    if arguments.plot:
+        plot(results, arguments.plot, title)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(whole, indent=1))
+    print(json.dumps({**whole, "results": [{k: v for k, v in r.items() if k != "images"} for r in results]}))
+
+
+if __name__ == "__main__":
+    main()

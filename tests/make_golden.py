@@ -1,0 +1,46 @@
+"""Write golden files that are missing: python tests/make_golden.py. Files that exist are never touched; a release adds, it does not replace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from codec import compress
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def images() -> dict[str, tuple[np.ndarray, dict[str, int]]]:
+    photo = np.asarray(Image.open(Path(__file__).parent.parent / "benchmarks" / "photo.png"))
+    crop = photo[190:253, 330:401]
+    alpha = np.clip(np.add.outer(np.arange(63) * 4, np.arange(71) % 9), 0, 255).astype(np.uint8)[..., None]
+    rng = np.random.default_rng(1)
+    checks = (np.add.outer(np.arange(60) // 10, np.arange(80) // 10) % 2)[..., None] * np.array([250, 90, 10])
+    return {
+        "photo-rgb": (crop, {}),
+        "photo-rgba": (np.concatenate([crop, alpha], 2), {}),
+        "photo-grey": (crop[..., 1], {}),
+        "photo-grey-alpha": (np.concatenate([crop[..., :1], alpha], 2), {}),
+        "noise": (rng.integers(0, 256, (20, 30, 3), dtype=np.uint8), {}),
+        "graphics": (checks.astype(np.uint8), {}),
+        "random-order": (crop, {"seed": 12345, "budget": 20}),
+        "tiles": (crop, {"tile": 24, "budget": 15}),
+        "one-pixel": (crop[:1, :1], {}),
+        "budget-1": (crop, {"budget": 1}),
+    }
+
+
+def main() -> None:
+    GOLDEN.mkdir(exist_ok=True)
+    for name, (pixels, options) in images().items():
+        path = GOLDEN / f"{name}.ardm"
+        if not path.exists():
+            path.write_bytes(compress(pixels, verify=True, **options))
+            Image.fromarray(pixels).save(path.with_suffix(".png"), optimize=True)
+            print("wrote", path)
+
+
+if __name__ == "__main__":
+    main()

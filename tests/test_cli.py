@@ -1,0 +1,193 @@
+"""The commands in real processes: files, streams, names, refusals, exit codes, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+COMPRESS = [sys.executable, "-c", "from codec.cli import compress_main; compress_main()"]
+DECOMPRESS = [sys.executable, "-c", "from codec.cli import decompress_main; decompress_main()"]
+
+
+def run(command: list[str], *arguments: object, stdin: bytes | None = None, code: int = 0) -> subprocess.CompletedProcess[bytes]:
+    done = subprocess.run([*command, *map(str, arguments)], input=stdin, capture_output=True, check=False)
+    assert done.returncode == code, done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture
+def source(photo: np.ndarray, tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.fromarray(photo[100:140, 200:260]).save(path)
+    return path
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def only_files(folder: Path, *names: str) -> None:
+    """Nothing else was left behind, hidden or not."""
+    assert sorted(p.name for p in folder.iterdir()) == sorted(names)
+
+
+def test_there_and_back(source: Path, tmp_path: Path) -> None:
+    os.utime(source, (1_000_000_000, 1_000_000_000))
+    source.chmod(0o640)
+    original = pixels(source)
+    run(COMPRESS, source)
+    packed = tmp_path / "photo.ardm"
+    assert packed.stat().st_mtime == 1_000_000_000
+    assert stat.S_IMODE(packed.stat().st_mode) == 0o640
+    only_files(tmp_path, "photo.png", "photo.ardm")
+    source.unlink()
+    run(DECOMPRESS, packed)
+    assert np.array_equal(pixels(source), original)
+    run(DECOMPRESS, packed, code=1)  # photo.png exists now
+    run(DECOMPRESS, "-f", packed)
+    only_files(tmp_path, "photo.png", "photo.ardm")
+
+
+def test_streams_presets_and_several_files(source: Path, tmp_path: Path) -> None:
+    data = run(COMPRESS, "-3", "-", stdin=source.read_bytes()).stdout
+    listed = json.loads(run(COMPRESS, "-l", "--json", "-", stdin=data).stdout)
+    assert (listed["network_calls"], listed["width"], listed["height"]) == (9, 60, 40)
+    assert data == run(COMPRESS, "-c", "--budget", 9, source).stdout
+    restored = run(DECOMPRESS, "-", stdin=data).stdout
+    (tmp_path / "restored.png").write_bytes(restored)
+    assert np.array_equal(pixels(tmp_path / "restored.png"), pixels(source))
+    (tmp_path / "out").mkdir()
+    other = tmp_path / "other.png"
+    other.write_bytes(source.read_bytes())
+    done = run(COMPRESS, "--json", "--rm", "--output-dir", tmp_path / "out", source, other)
+    assert [json.loads(line)["file"] for line in done.stdout.splitlines()] == [str(source), str(other)]
+    only_files(tmp_path / "out", "photo.ardm", "other.ardm")
+    only_files(tmp_path, "out", "restored.png")
+    assert b"ok" in run(DECOMPRESS, "-t", tmp_path / "out" / "photo.ardm").stdout
+    text = run(DECOMPRESS, "-l", tmp_path / "out" / "photo.ardm").stdout
+    assert b"60 x 40, 3 x 8 bit" in text
+
+
+def test_random_order_and_chunks_survive(photo: np.ndarray, tmp_path: Path) -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    text = PngInfo()
+    text.add_text("Author", "somebody")
+    path = tmp_path / "a.png"
+    Image.fromarray(photo[:20, :20]).save(path, pnginfo=text, dpi=(300, 300))
+    run(COMPRESS, "--order", "random:9", "--budget", 5, path)
+    run(DECOMPRESS, "-o", tmp_path / "b.png", tmp_path / "a.ardm")
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.text == {"Author": "somebody"}
+        assert round(image.info["dpi"][0]) == 300
+
+
+def test_bad_input_gives_one_sentence_and_the_documented_code(source: Path, tmp_path: Path) -> None:
+    png = source.read_bytes()
+    run(COMPRESS, source)
+    packed = (tmp_path / "photo.ardm").read_bytes()
+    (tmp_path / "photo.ardm").unlink()
+    flipped = bytearray(packed)
+    flipped[-100] ^= 4
+    unknown = packed.replace(bytes.fromhex(json.loads(run(COMPRESS, "-l", "--json", "-", stdin=packed).stdout)["weights"]), b"\1" * 8)
+    import zlib
+
+    length = unknown[9]
+    unknown = unknown[: 10 + length] + zlib.crc32(unknown[8 : 10 + length]).to_bytes(4, "little") + unknown[14 + length :]
+    cases: list[tuple[list[str], str, bytes, int, str]] = [
+        (COMPRESS, "text.png", b"just text", 1, "not a PNG image"),
+        (COMPRESS, "jpeg.png", b"\xff\xd8\xff\xe0", 1, "a JPEG file"),
+        (COMPRESS, "cut.png", png[: len(png) // 2], 4, "cut short"),
+        (COMPRESS, "empty.png", b"", 1, "empty"),
+        (DECOMPRESS, "plain.ardm", b"just text", 4, "not an .ardm file"),
+        (DECOMPRESS, "void.ardm", b"", 4, "empty"),
+        (DECOMPRESS, "short.ardm", packed[:-50], 4, "the end is missing"),
+        (DECOMPRESS, "flip.ardm", bytes(flipped), 4, "checksum"),
+        (DECOMPRESS, "weights.ardm", unknown, 5, "weights 0101010101010101 are not part of this release"),
+    ]
+    for command, name, content, code, says in cases:
+        path = tmp_path / name
+        path.write_bytes(content)
+        before = sorted(tmp_path.iterdir())
+        message = run(command, path, code=code).stderr.decode()
+        assert name in message, name
+        assert says in message, (name, message)
+        assert message.count("\n") == 1, message
+        assert sorted(tmp_path.iterdir()) == before
+
+
+def test_refusals(source: Path, tmp_path: Path) -> None:
+    assert b"is a directory" in run(COMPRESS, tmp_path, code=1).stderr
+    assert b"does not exist" in run(COMPRESS, tmp_path / "none.png", code=1).stderr
+    (tmp_path / "photo.ardm").write_bytes(b"precious")
+    assert b"exists already" in run(COMPRESS, source, code=1).stderr
+    assert (tmp_path / "photo.ardm").read_bytes() == b"precious"
+    assert b"same file" in run(COMPRESS, "-f", "-o", source, source, code=1).stderr
+    assert b"does not exist" in run(COMPRESS, "-o", tmp_path / "no" / "x.ardm", source, code=1).stderr
+    assert b"several files" in run(COMPRESS, "-o", "x", source, source, code=2).stderr
+    assert b"--rm does not go" in run(COMPRESS, "--rm", "-c", source, code=2).stderr
+    assert b"does not end in .ardm" in run(DECOMPRESS, source, code=1).stderr
+    assert b"limit is 10" in run(COMPRESS, "-f", "--max-pixels", 10, source, code=5).stderr
+    assert b"random:SEED" in run(COMPRESS, "--order", "spiral", source, code=2).stderr
+    assert run(COMPRESS, "-qq", tmp_path / "none.png", code=1).stderr == b""
+    done = run(COMPRESS, "--json", tmp_path / "none.png", code=1)
+    assert json.loads(done.stdout)["exit_code"] == 1
+    if os.geteuid():
+        source.chmod(0)
+        assert b"permission denied" in run(COMPRESS, "-f", source, code=1).stderr
+
+
+def test_one_bad_file_does_not_stop_the_others(source: Path, tmp_path: Path) -> None:
+    run(COMPRESS, tmp_path / "none.png", source, code=1)
+    assert (tmp_path / "photo.ardm").exists()
+
+
+def test_unwritable_folder_leaves_nothing(source: Path, tmp_path: Path) -> None:
+    done = run(COMPRESS, "-o", "/proc/none.ardm", source, code=1)
+    assert b"cannot be written" in done.stderr
+    only_files(tmp_path, "photo.png")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_nothing_behind(number: signal.Signals, photo: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    Image.fromarray(np.tile(photo, (3, 3, 1))).save(path, compress_level=1)
+    process = subprocess.Popen([*COMPRESS, str(path)], stderr=subprocess.PIPE)
+    time.sleep(4)
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    only_files(tmp_path, "large.png")
+
+
+def test_killed_while_writing_keeps_the_old_file(source: Path, tmp_path: Path) -> None:
+    """A kill between writing the temporary file and renaming it, which nothing can clean up, leaves the old output whole."""
+    target = tmp_path / "photo.ardm"
+    target.write_bytes(b"old")
+    script = "import os, sys; os.replace = lambda *a: os._exit(9); sys.argv[0] = 'x'; from codec.cli import compress_main; compress_main()"
+    done = subprocess.run([sys.executable, "-c", script, "-f", str(source)], capture_output=True, check=False)
+    assert done.returncode == 9
+    assert target.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("command", [COMPRESS, DECOMPRESS])
+def test_help_names_exit_codes_and_does_not_load_torch(command: list[str]) -> None:
+    done = run([command[0], "-X", "importtime", *command[1:]], "--help")
+    assert b"Exit codes: 0 done" in done.stdout
+    assert b" torch" not in done.stderr
+    assert b"numpy" not in done.stderr
+    if command is COMPRESS:
+        assert b"-1 = 4" in done.stdout
+    assert b"ardm-" in run(command, "--version").stdout

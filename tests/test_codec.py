@@ -1,0 +1,297 @@
+"""compress and decompress: round trips of anything, the walk with a predictor that needs no weights, damage, limits, golden files."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import FakePredictor
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ardm.likelihood import integer_bits
+from ardm.orders import group_breaks
+from ardm.predict import Call, NetworkPredictor
+from codec import ArdmError, InputError, LimitError, NotArdmError, TruncatedError, UnsupportedError, compress, container, decompress, info, stored
+from codec.coding import Decoder, Encoder
+from codec.walk import Schedule, walk
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def make_image(kind: str, height: int, width: int, channels: int, seed: int, photo: np.ndarray) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    shape = (height, width, channels)
+    if kind == "noise":
+        return rng.integers(0, 256, shape, dtype=np.uint8)
+    if kind == "flat":
+        return np.full(shape, rng.integers(0, 256), dtype=np.uint8)
+    if kind == "gradient":
+        y, x = np.mgrid[:height, :width]
+        return ((y[..., None] * rng.integers(0, 9) + x[..., None] * rng.integers(0, 9) + rng.integers(0, 256, channels)) % 256).astype(np.uint8)
+    if kind == "extremes":
+        return rng.choice(np.array([0, 255], dtype=np.uint8), shape)
+    y, x = rng.integers(0, 512 - height), rng.integers(0, 768 - width)
+    part = photo[y : y + height, x : x + width]
+    return np.concatenate([part, part[..., 1:2]], 2)[..., :channels].copy()
+
+
+# ---- round trips
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kind=st.sampled_from(["noise", "flat", "gradient", "extremes", "photo"]), height=st.integers(1, 70), width=st.integers(1, 70),
+    channels=st.integers(1, 4), budget=st.integers(1, 80), seed=st.one_of(st.none(), st.integers(0, 2**32 - 1)),
+    tile=st.sampled_from([16, 40, 1024]), content=st.integers(0, 2**32),
+)  # fmt: skip
+def test_round_trip(photo, kind, height, width, channels, budget, seed, tile, content) -> None:  # type: ignore[no-untyped-def]
+    image = make_image(kind, height, width, channels, content, photo)
+    tile = max(tile, 40) if height * width > 1000 else tile  # keep the number of tiles small
+    data = compress(image, budget=budget, seed=seed, tile=tile)
+    assert np.array_equal(decompress(data), image)
+    tiles = len(container.read(data)[0].entries)
+    assert len(data) <= image.size + 100 + 10 * tiles  # stored raw at worst
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (33, 20)])
+def test_shape_comes_back(shape: tuple[int, int]) -> None:
+    for array in (np.full(shape, 9, np.uint8), np.full((*shape, 1), 9, np.uint8)):
+        assert decompress(compress(array)).shape == array.shape
+
+
+def test_any_memory_layout_gives_the_same_bytes(photo: np.ndarray) -> None:
+    crop = photo[10:50, 20:70]
+    assert compress(crop, budget=8) == compress(np.asfortranarray(crop), budget=8) == compress(crop.copy()[::-1][::-1], budget=8)
+
+
+def test_threads_at_once(photo: np.ndarray) -> None:
+    crops = [photo[i * 40 : i * 40 + 45, 100:150] for i in range(6)]
+    expected = [compress(c, budget=9) for c in crops]
+    results: dict[int, bool] = {}
+
+    def work(i: int) -> None:
+        data = compress(crops[i], budget=9)
+        results[i] = data == expected[i] and np.array_equal(decompress(data), crops[i])
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == dict.fromkeys(range(6), True)
+
+
+def test_more_calls_never_cost_much_and_photos_shrink(photo: np.ndarray) -> None:
+    sizes = [len(compress(photo[100:356, 200:456], budget=b)) for b in (1, 4, 8, 15, 30, 45)]
+    for fewer, more in zip(sizes, sizes[1:], strict=False):
+        assert more < fewer * 1.002
+    assert sizes[-1] < 0.55 * 256 * 256 * 3
+
+
+def test_verify_catches_a_wrong_decoder(photo: np.ndarray, predictor: NetworkPredictor) -> None:
+    from codec import VerifyError
+
+    class Flaky(NetworkPredictor):
+        calls = 0
+
+        def predict(self, calls):  # type: ignore[no-untyped-def]
+            Flaky.calls += 1
+            answers = super().predict(calls)
+            return answers if Flaky.calls <= 8 else [lambda phase, a=a: a(phase) + 16 for a in answers]
+
+    broken = Flaky(predictor.weights, carrier=predictor.carrier)
+    with pytest.raises(VerifyError):
+        compress(photo[:64, :64], budget=8, verify=True, predictor=broken)
+
+
+# ---- the walk and the coder, without weights
+
+
+@pytest.mark.parametrize("seed", [None, 11])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("shape", [(5, 5), (17, 30), (1, 40), (40, 1)])
+def test_walk_returns_the_image_and_the_coder_ends_clean(fake: FakePredictor, seed: int | None, channels: int, shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    image = torch.from_numpy(rng.integers(0, 256, (3, *shape)).astype(np.int16))
+    if channels == 1:
+        image = image[:1].expand(3, -1, -1).contiguous()
+    schedule = Schedule((group_breaks([1, 2, 4, 8]), group_breaks([15])), None) if seed is None else Schedule((5, 2), seed)
+    level = schedule.root_level(*shape)
+    root = image[:, :: 4**level, :: 4**level]
+    encoder = Encoder()
+    walk(encoder, fake, schedule, root, shape, channels, image)
+    words = encoder.finish()
+    decoder = Decoder(words)
+    assert torch.equal(walk(decoder, fake, schedule, root, shape, channels, None), image)
+    assert decoder.exhausted()
+
+
+def test_frequencies_pass_through_constriction_unchanged() -> None:
+    """An encoder given frequency 1 of 2**24 for a symbol spends 24 bits on it, and 0 bits on one with all the rest."""
+    rare, sure = np.array([[0, 2**24 - 4, 0, 0]], np.float32), np.array([[2**24 - 4, 0, 0, 0]], np.float32)
+    encoder = Encoder()
+    for _ in range(400):
+        encoder.code(rare, np.array([2], np.int32))
+    assert len(encoder.finish()) * 8 == pytest.approx(400 * 24, abs=64)
+    encoder = Encoder()
+    for _ in range(400):
+        encoder.code(sure, np.array([0], np.int32))
+    assert len(encoder.finish()) * 8 <= 64
+
+
+def test_coder_overhead_is_below_a_thousandth(photo: np.ndarray, predictor: NetworkPredictor) -> None:
+    """Bytes of the payload against the information content that the integer model assigns."""
+    spent: list[float] = []
+
+    class Meter(NetworkPredictor):
+        def predict(self, calls):  # type: ignore[no-untyped-def]
+            def metered(call: Call, answer):  # type: ignore[no-untyped-def]
+                def ask(phase: tuple[int, int]) -> torch.Tensor:
+                    params = answer(phase)
+                    part = (slice(None), slice(phase[0], None, 4), slice(phase[1], None, 4))
+                    spent.append(float(integer_bits(params, call.base[part].flatten(1).int(), call.pixels[part].flatten(1).int(), self.tables).sum()))
+                    return params
+
+                return ask
+
+            return [metered(c, a) for c, a in zip(calls, super().predict(calls), strict=True)]
+
+    crop = photo[100:356, 200:456]
+    data = compress(crop, budget=30, predictor=Meter(predictor.weights, carrier=predictor.carrier))
+    header, at = container.read(data)
+    assert at < 100
+    assert header.entries[0].method == container.METHOD_MODEL
+    root = 4 * 4 * 3 + 4
+    assert sum(spent) / 8 < header.entries[0].length < sum(spent) / 8 * 1.001 + root + 8
+
+
+# ---- stored tiles
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_stored_round_trip_of_every_filter(channels: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (9, 13, channels), dtype=np.uint8)
+    for kind in range(8):
+        assert np.array_equal(stored.filter_inverse(stored.filter_forward(image, kind), kind), image)
+    for content in (image, np.zeros_like(image)):
+        assert np.array_equal(stored.decode(*stored.encode(content), content.shape), content)
+
+
+def test_noise_and_graphics_are_stored() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    assert len(compress(noise)) < noise.size + 100
+    graphics = np.kron(np.random.default_rng(1).integers(0, 2, (16, 16)), np.ones((16, 16))).astype(np.uint8)[..., None] * np.array([200, 30, 60], np.uint8)
+    assert len(compress(graphics)) < 1000
+
+
+# ---- damage and limits
+
+
+@pytest.fixture(scope="module")
+def small(photo: np.ndarray) -> tuple[np.ndarray, bytes]:
+    image = photo[250:274, 300:329].copy()
+    return image, compress(image, budget=6)
+
+
+def test_every_truncation_is_noticed(small: tuple[np.ndarray, bytes]) -> None:
+    _, data = small
+    assert len(data) > 300
+    for n in range(len(data)):
+        with pytest.raises((TruncatedError, NotArdmError) if n < 1 else TruncatedError):
+            decompress(data[:n])
+
+
+def test_every_flipped_bit_is_noticed(small: tuple[np.ndarray, bytes]) -> None:
+    _, data = small
+    for position in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[position // 8] ^= 1 << position % 8
+        with pytest.raises(ArdmError):
+            decompress(bytes(damaged))
+
+
+def test_foreign_bytes_at_the_end_are_noticed(small: tuple[np.ndarray, bytes]) -> None:
+    with pytest.raises(ArdmError, match="foreign bytes at the end"):
+        decompress(small[1] + b"\0")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=300))
+def test_random_bytes_raise_only_our_errors(data: bytes) -> None:
+    for candidate in (data, container.MAGIC + data, container.MAGIC + container.chunk(container.HEAD, data)):
+        with pytest.raises(ArdmError):
+            decompress(candidate)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_forged_payloads_raise_only_our_errors(small: tuple[np.ndarray, bytes], data: st.DataObject) -> None:
+    """Payloads with correct checksums but arbitrary content must neither crash nor be taken for the image."""
+    header, _ = container.read(small[1])
+    import zlib
+
+    payload = data.draw(st.binary(max_size=200))
+    method = data.draw(st.integers(0, 2))
+    forged = container.Header(**{**header.__dict__, "entries": (container.Entry(method, len(payload), zlib.crc32(payload)),)})
+    with pytest.raises(ArdmError):
+        decompress(container.write(forged, [payload]))
+
+
+def forge(data: bytes, **changes: object) -> bytes:
+    header, at = container.read(data)
+    return container.write(container.Header(**{**header.__dict__, **changes}), [data[at:]])
+
+
+def test_limits_versions_and_features_have_their_own_errors(small: tuple[np.ndarray, bytes]) -> None:
+    image, data = small
+    with pytest.raises(LimitError, match="24"):
+        decompress(data, max_pixels=100)
+    with pytest.raises(LimitError):
+        decompress(forge(data, width=2**31, height=2**31))
+    with pytest.raises(UnsupportedError, match="weights 00112233"):
+        decompress(forge(data, weights_id="0011223344556677"))
+    with pytest.raises(UnsupportedError, match="feature 0x05"):
+        decompress(forge(data, metadata=((0x05, b"new"),)))
+    assert np.array_equal(decompress(forge(data, metadata=((0xFE, b"unknown but optional"),))), image)
+    head = container.chunk(container.HEAD, b"\x02" + bytes(60))
+    with pytest.raises(UnsupportedError, match="format version 2"):
+        decompress(container.MAGIC + head)
+
+
+def test_arguments_are_checked() -> None:
+    image = np.zeros((4, 4, 3), np.uint8)
+    for array in (image.astype(np.uint16), image[..., None], np.zeros((0, 4), np.uint8), np.zeros((2, 2, 5), np.uint8), [[1]]):
+        with pytest.raises(InputError):
+            compress(array)  # type: ignore[arg-type]
+    for arguments in ({"budget": 0}, {"tile": 10}, {"seed": -1}, {"threads": -1}, {"batch": 0}):
+        with pytest.raises(ValueError, match="got"):
+            compress(image, **arguments)  # type: ignore[arg-type]
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="no CUDA GPU"):
+            compress(np.zeros((64, 64), np.uint8), device="cuda")
+
+
+def test_info_tells_without_decoding(small: tuple[np.ndarray, bytes]) -> None:
+    said = info(small[1])
+    assert (said["width"], said["height"], said["channels"], said["network_calls"]) == (29, 24, 3, 6)
+    assert said["bytes"] == len(small[1])
+
+
+# ---- golden files: written by earlier releases, never regenerated
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.ardm")), ids=lambda p: p.stem)
+def test_golden_file_decodes(path: Path) -> None:
+    from PIL import Image
+
+    with Image.open(path.with_suffix(".png")) as image:
+        assert np.array_equal(decompress(path.read_bytes()), np.asarray(image))
+
+
+def test_golden_files_are_there() -> None:
+    names = {p.stem for p in GOLDEN.glob("*.ardm")}
+    assert names >= {"photo-rgb", "photo-rgba", "photo-grey", "photo-grey-alpha", "noise", "graphics", "random-order", "tiles", "one-pixel", "budget-1"}
