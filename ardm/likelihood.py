@@ -13,6 +13,8 @@ The mixture is joint over the channels: after a channel is coded, component k is
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 CODING_ORDER = (1, 0, 2)  # G, R, B as indices into an RGB pixel
@@ -82,19 +84,27 @@ FLOOR = 64
 CENTER_MIN, CENTER_MAX = -64 * MEAN_STEPS, 320 * MEAN_STEPS
 SLOPE_MAX = 8 * SLOPE_STEPS
 MIXTURE_MAX = 5
+SCALE_LOW = round(SCALE_MIN * SCALE_STEPS)
+SCALE_COUNT = round(SCALE_MAX * SCALE_STEPS) - SCALE_LOW + 1
 
 
 def make_tables() -> dict[str, torch.Tensor]:
-    """The look-up tables, computed once at export and stored with the weights: int32 `sigmoid`, `weight` and `inverse`."""
+    """The look-up tables, int32, computed once at export and stored with the weights.
+
+    `sigmoid`, `weight` and `inverse` as above; `deviation`, the standard deviation of a logistic in 1/32 level, by scale; `log2`, the
+    base-2 logarithm of mantissas 1/2 .. 1 (the middle of each of 256 steps) plus 1, in 1/256.
+    """
     f64 = torch.float64
     u = (torch.arange(2 * CDF_HALF, dtype=f64) + 0.5 - CDF_HALF) / CDF_STEPS
     weight = WEIGHT_TOP * torch.exp(-torch.arange(round(LOGIT_RANGE * LOGIT_STEPS) + 1, dtype=f64) / LOGIT_STEPS)
-    log2_scale = torch.arange(round(SCALE_MIN * SCALE_STEPS), round(SCALE_MAX * SCALE_STEPS) + 1, dtype=f64) / SCALE_STEPS
+    log2_scale = torch.arange(SCALE_LOW, SCALE_LOW + SCALE_COUNT, dtype=f64) / SCALE_STEPS
     inverse = 2.0**INVERSE_SHIFT * CDF_STEPS / MEAN_STEPS * torch.exp2(-log2_scale)
     return {
         "sigmoid": torch.round(CDF_ONE * torch.sigmoid(u)).to(torch.int32),
         "weight": torch.round(weight).clamp_min(1).to(torch.int32),
         "inverse": torch.round(inverse).to(torch.int32),
+        "deviation": torch.round(MEAN_STEPS * math.pi / math.sqrt(3) * torch.exp2(log2_scale)).to(torch.int32),
+        "log2": torch.round(256 * torch.log2((torch.arange(256, dtype=f64) + 256.5) / 256)).to(torch.int32),
     }
 
 
@@ -115,7 +125,10 @@ class IntegerMixture:
         self.step = -1
 
     def start_channel(self, residuals: list[torch.Tensor]) -> None:
-        """Go to the next channel; residuals: int32 (N,) each, pixel minus base of the channels coded so far, in coding order."""
+        """Go to the next channel; residuals: int32 (N,) each, pixel minus base of the channels coded so far, in coding order.
+
+        Sets `center` (1/32 level) and `index` (into the scales), both int32 (K, N), which may be changed until `fix_channel`.
+        """
         self.step += 1
         k, step = self.k, self.step
         center = self.mean[step * k : (step + 1) * k] + self.base[CODING_ORDER[step]] * MEAN_STEPS
@@ -123,15 +136,22 @@ class IntegerMixture:
             row = step - 1 + i  # slope rows: R on G, B on G, B on R
             slope = self.slope[row * k : (row + 1) * k].clamp(-SLOPE_MAX, SLOPE_MAX)
             center = center + (slope * residual >> 2)  # 1/128 to 1/32
-        self.offset = center.clamp_(CENTER_MIN, CENTER_MAX) + MEAN_STEPS // 2
-        low = round(SCALE_MIN * SCALE_STEPS)
-        index = self.scale[step * k : (step + 1) * k].clamp(low, round(SCALE_MAX * SCALE_STEPS)) - low
-        self.inverse = look_up(self.tables["inverse"], index)
+        self.center = center.clamp_(CENTER_MIN, CENTER_MAX)
+        self.index = (self.scale[step * k : (step + 1) * k] - SCALE_LOW).clamp_(0, SCALE_COUNT - 1)
+
+    def fix_channel(self) -> None:
+        """The channel's parameters are final."""
+        self.offset = self.center.clamp(CENTER_MIN, CENTER_MAX) + MEAN_STEPS // 2
+        self.inverse = self.inverse_of(self.index)
         self.total = self.weight.sum(0, dtype=torch.int32) * CDF_ONE + FLOOR * 256
 
-    def component_cdf(self, edge: torch.Tensor) -> torch.Tensor:
+    def inverse_of(self, index: torch.Tensor) -> torch.Tensor:
+        """Inverse scales, the index clamped to the table."""
+        return look_up(self.tables["inverse"], index.clamp(0, SCALE_COUNT - 1))
+
+    def component_cdf(self, edge: torch.Tensor, offset: torch.Tensor | None = None, inverse: torch.Tensor | None = None) -> torch.Tensor:
         """edge: int32 (..., N), 0..256 -> int32 (..., K, N): S of every component, without the rules for 0 and 256."""
-        u = (edge.unsqueeze(-2) * MEAN_STEPS - self.offset).mul_(self.inverse)
+        u = (edge.unsqueeze(-2) * MEAN_STEPS - (self.offset if offset is None else offset)) * (self.inverse if inverse is None else inverse)
         u = (u >> INVERSE_SHIFT).clamp_(-CDF_HALF, CDF_HALF - 1).add_(CDF_HALF)
         return look_up(self.tables["sigmoid"], u)
 
@@ -162,6 +182,7 @@ def integer_bits(params: torch.Tensor, base: torch.Tensor, pixels: torch.Tensor,
     out = []
     for c in CODING_ORDER[:channels]:
         mixture.start_channel(residuals)
+        mixture.fix_channel()
         value = pixels[c]
         low, high = mixture.cdf(torch.stack([value, value + 1]))
         mass = torch.where(value == 255, mixture.total, high) - torch.where(value == 0, 0, low)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from ardm.orders import ANCHOR_PLACE, PATCH, patch_count, patch_start
+from ardm.orders import PATCH, patch_count, patch_start, place_of
 
 CHANNELS = 3
 MASK_ON = 64  # value of a known pixel's mask channel, in residual units
@@ -63,8 +63,13 @@ def tokens(residual: torch.Tensor, mask: torch.Tensor, level: torch.Tensor, anch
     residual: (B, 3, h, w), pixel minus base clipped to -128..127, 0 where unknown. mask: (B, 1, h, w), MASK_ON where known, else 0.
     level: (B, 3, h, w), base minus LEVEL_ZERO. Returns (B, TOKEN_CHANNELS, rows, cols).
     """
-    place = ANCHOR_PLACE[0] * PATCH + ANCHOR_PLACE[1]
-    return torch.cat([align(residual, anchor), align(mask, anchor), align(level, anchor)[:, place :: PATCH * PATCH]], 1)
+    seen = align(torch.cat([residual, mask], 1), anchor)
+    height, width = level.shape[-2:]
+    rows, cols = ((a - patch_start(a)) // PATCH for a in anchor)  # tokens before the first one with a target
+    at_target = level[..., anchor[0] :: PATCH, anchor[1] :: PATCH]
+    right = patch_count(width) - cols - at_target.shape[-1]
+    bottom = patch_count(height) - rows - at_target.shape[-2]
+    return torch.cat([seen, F.pad(at_target, (cols, right, rows, bottom))], 1)
 
 
 def condition(known: torch.Tensor, anchor: tuple[int, int], level: int) -> torch.Tensor:
@@ -72,9 +77,13 @@ def condition(known: torch.Tensor, anchor: tuple[int, int], level: int) -> torch
 
     known: 0 or 1, (B, 1, h, w), any numeric dtype. Returns float32 (B, COND_SIZE), integers 0..COND_ONE.
     """
-    inside = align(torch.ones_like(known[:1]), anchor).sum((2, 3), dtype=torch.float32)  # (1, 16)
-    covered = align(known, anchor).sum((2, 3), dtype=torch.float32)
-    share = torch.floor(COND_ONE * covered / inside.clamp_min(1))  # counts are below 2**20, so the quotient of exact floats is safe
+    share = torch.zeros(known.shape[0], PATCH * PATCH, device=known.device)
+    for y in range(PATCH):
+        for x in range(PATCH):
+            part = known[:, 0, y::PATCH, x::PATCH]
+            count = part.shape[1] * part.shape[2]
+            if count:
+                share[:, place_of((y, x), anchor)] = torch.floor(COND_ONE * part.sum((1, 2), dtype=torch.float32) / count)  # exact below 2**20
     kind = torch.zeros(known.shape[0], STAGE_KINDS, device=known.device)
     kind[:, min(level, STAGE_KINDS - 1)] = COND_ONE
     return torch.cat([share, kind], 1)

@@ -50,7 +50,7 @@ class Weights:
     provenance: Mapping[str, Any]
 
     def tables(self) -> dict[str, torch.Tensor]:
-        return {name: torch.from_numpy(self.tensors["table." + name]) for name in ("sigmoid", "weight", "inverse")}
+        return {name: torch.from_numpy(self.tensors["table." + name]) for name in ("sigmoid", "weight", "inverse", "deviation", "log2")}
 
 
 def layer_names(config: NetworkConfig) -> list[str]:

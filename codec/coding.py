@@ -6,7 +6,7 @@ the digit that splits the interval [lo, hi) into quarters has, for the inner edg
     cut[j] = floor((F(e_j) - F(lo)) * (2**24 - 4) / (F(hi) - F(lo))),    cut[0] = 0,  cut[4] = 2**24 - 4
     frequency[j] = cut[j + 1] - cut[j] + 1                               >= 1, and the four add up to 2**24
 
-Pixels are coded in runs of up to RUN; within a run all pixels' first channel (digit by digit), then the second, then the third.
+Pixels are coded in runs (`ardm.adapt.run_sizes`); within a run all pixels' first channel (digit by digit), then the second, then the third.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import constriction
 import numpy as np
 import torch
 
+from ardm.adapt import Phase, run_sizes
 from ardm.likelihood import CODING_ORDER, IntegerMixture
 from codec.errors import CorruptError
 
-RUN = 16384  # pixels; part of the format
 SPAN = 2**24 - 4
 # With perfect=False, float32 weights w = frequency - 1 that add up to 2**24 - 4 pass through constriction unchanged.
 _MODEL = constriction.stream.model.Categorical(perfect=False)
@@ -91,25 +91,37 @@ def code_value(coder: Coder, mixture: IntegerMixture, value: torch.Tensor | None
 
 
 def code_pixels(
-    coder: Coder, params: torch.Tensor, base: torch.Tensor, tables: dict[str, torch.Tensor], channels: int, pixels: torch.Tensor | None
-) -> torch.Tensor:
+    coder: Coder, params: torch.Tensor, base: torch.Tensor, tables: dict[str, torch.Tensor], channels: int, pixels: torch.Tensor | None,
+    phase: Phase | None = None,
+) -> torch.Tensor:  # fmt: skip
     """Code N pixels, independent given their parameters.
 
     params: int32 (10 K, N); base: int32 (3, N); channels: 3, or 1 for grey (all three channels equal); pixels: int32 (3, N), RGB, or None
-    when decoding. Returns the pixels, int32 (3, N).
+    when decoding; phase: adapts the distributions from run to run, or None. Returns the pixels, int32 (3, N).
     """
     out = torch.empty_like(base)
-    for start in range(0, base.shape[1], RUN):
-        run = slice(start, start + RUN)
+    start = 0
+    for size in run_sizes(base.shape[1]):
+        run = slice(start, start + size)
+        start += size
         mixture = IntegerMixture(params[:, run], base[:, run], tables)
         residuals: list[torch.Tensor] = []
+        if phase:
+            phase.start_run(run, base[:, run])
         for c in CODING_ORDER[:channels]:
             mixture.start_channel(residuals)
+            if phase:
+                phase.adjust(mixture, residuals)
+            mixture.fix_channel()
             value = code_value(coder, mixture, None if pixels is None else pixels[c, run])
+            if phase:
+                phase.learn(mixture, value)
             out[c, run] = value
             residuals.append(value - base[c, run])
             if len(residuals) < channels:
                 mixture.finish_channel(value)
         if channels == 1:
             out[:, run] = out[CODING_ORDER[0], run]
+    if phase:
+        phase.finish()
     return out

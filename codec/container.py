@@ -19,7 +19,7 @@ HEAD, INDEX = 0x01, 0x02
 OPTIONAL = 0x80  # types from here on are ancillary
 PNG_CHUNKS = 0x81  # ancillary chunks of the PNG that the image came from
 MAX_PIXELS = 1 << 28  # default limit: 268 megapixels
-RANDOM_ORDER, CHANNEL_AXIS = 1, 2  # flag bits; all others are reserved
+RANDOM_ORDER, CHANNEL_AXIS, ADAPTIVE = 1, 2, 4  # flag bits; all others are reserved
 FIXED = "<BBIIBBHH"
 METHOD_MODEL = 2  # 0 and 1 are `codec.stored`'s
 
@@ -94,7 +94,7 @@ def chunk(kind: int, payload: bytes) -> bytes:
 def write(header: Header, payloads: list[bytes]) -> bytes:
     """Assemble a file. `header.entries` describes `payloads`, in order."""
     schedule = header.schedule
-    flags = (RANDOM_ORDER if schedule.seed is not None else 0) | (CHANNEL_AXIS if header.channel_axis else 0)
+    flags = (RANDOM_ORDER if schedule.seed is not None else 0) | (CHANNEL_AXIS if header.channel_axis else 0) | (ADAPTIVE if schedule.adaptive else 0)
     head = struct.pack(FIXED, VERSION, flags, header.width, header.height, header.channels, 8, *header.tile)
     head += bytes.fromhex(header.weights_id) + bytes([len(schedule.stages)])
     if schedule.seed is not None:
@@ -176,7 +176,7 @@ def _parse_head(payload: bytes, max_pixels: int) -> Header:
     if len(payload) < fixed + 9:
         raise CorruptError(f"the header has {len(payload)} bytes, which is too short.")
     _, flags, width, height, channels, depth, *tile = struct.unpack_from(FIXED, payload)
-    if flags & ~(RANDOM_ORDER | CHANNEL_AXIS):
+    if flags & ~(RANDOM_ORDER | CHANNEL_AXIS | ADAPTIVE):
         raise UnsupportedError(f"reserved flag bits are set ({flags:#04x}); a newer ardm may read the file.")
     if depth != 8:
         raise UnsupportedError(f"{depth} bits per channel; this release reads 8.")
@@ -186,6 +186,8 @@ def _parse_head(payload: bytes, max_pixels: int) -> Header:
         raise CorruptError(f"impossible geometry: {width} x {height} pixels in tiles of {tile[1]} x {tile[0]}.")
     if width * height > max_pixels:
         raise LimitError(f"the image has {width} x {height} pixels, the limit is {max_pixels}; raise it with --max-pixels (max_pixels=).")
+    if flags & ADAPTIVE and flags & RANDOM_ORDER:
+        raise UnsupportedError("the adaptive layer together with a random order; a newer ardm may read the file.")
     if channels > 1 and not flags & CHANNEL_AXIS:
         raise CorruptError(f"{channels} channels without a channel axis.")
     weights_id, count = payload[fixed : fixed + 8].hex(), payload[fixed + 8]
@@ -198,4 +200,13 @@ def _parse_head(payload: bytes, max_pixels: int) -> Header:
         raise UnsupportedError("a reserved bit of a stage's schedule is set.")
     if seed is not None and 0 in stages:
         raise CorruptError("a stage of the random order has no network calls.")
-    return Header(width, height, channels, (tile[0], tile[1]), weights_id, Schedule(tuple(stages), seed), bool(flags & CHANNEL_AXIS), payload[-16:])
+    return Header(
+        width,
+        height,
+        channels,
+        (tile[0], tile[1]),
+        weights_id,
+        Schedule(tuple(stages), seed, bool(flags & ADAPTIVE)),
+        bool(flags & CHANNEL_AXIS),
+        payload[-16:],
+    )

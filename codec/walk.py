@@ -12,6 +12,7 @@ from typing import Protocol
 
 import torch
 
+from ardm.adapt import Adapter
 from ardm.orders import PATCH, Group, lattice_groups, random_groups
 from ardm.predict import Answer, Call
 from ardm.stages import base_image, level_shapes
@@ -32,6 +33,7 @@ class Schedule:
 
     stages: tuple[int, ...]  # lattice order: break bits of each stage (`lattice_groups`); random order: number of calls
     seed: int | None = None  # of the random order; None: lattice order
+    adaptive: bool = True  # correct the distributions from pixels already coded (`ardm.adapt`); lattice order only
 
     @property
     def calls(self) -> int:
@@ -64,22 +66,23 @@ def walk(
         height, width = shapes[level]
         truth = None if image is None else image[:, :: PATCH**level, :: PATCH**level]
         level_pixels = walk_stage(
-            coder, predictor, schedule.groups(level, height, width), level, level_pixels, (height, width), channels, truth, batch, progress
+            coder, predictor, schedule.groups(level, height, width), level, level_pixels, (height, width), channels, truth, batch, progress, schedule.adaptive
         )
     return level_pixels
 
 
 def walk_stage(
     coder: Coder, predictor: Predictor, groups: list[Group], level: int, lattice: torch.Tensor, shape: tuple[int, int], channels: int,
-    truth: torch.Tensor | None, batch: int, progress: Callable[[int], None] | None,
+    truth: torch.Tensor | None, batch: int, progress: Callable[[int], None] | None, adaptive: bool,
 ) -> torch.Tensor:  # fmt: skip
     """Code one stage given its lattice; arguments as in `walk`."""
     height, width = shape
     base = base_image(lattice[None], height, width)[0]
-    pixels = torch.zeros(3, height, width, dtype=torch.int16)
+    pixels = base.clone()  # what is known, and the base elsewhere
     pixels[:, ::PATCH, ::PATCH] = lattice
     known = torch.zeros(height, width, dtype=torch.int8)
     known[::PATCH, ::PATCH] = 1
+    adapter = Adapter(shape, predictor.tables) if adaptive else None
     ahead: list[Answer] = []
     for index, group in enumerate(groups):
         if not ahead:
@@ -90,25 +93,22 @@ def walk_stage(
                 reveal(state, later)
             ahead = predictor.predict(calls)
         answer = ahead.pop(0)
-        params, bases, values = [], [], []
-        for (py, px), chosen in group:
-            part = (slice(None), slice(py, None, PATCH), slice(px, None, PATCH))
-            select = slice(None) if chosen is None else torch.from_numpy(chosen).flatten().nonzero().flatten()
-            params.append(answer((py, px))[:, select])
-            bases.append(base[part].flatten(1)[:, select].int())
-            if truth is not None:
-                values.append(truth[part].flatten(1)[:, select].int())
-        coded = code_pixels(coder, joined(params), joined(bases), predictor.tables, channels, joined(values) if values else None).short()
         done = 0
-        for ((py, px), chosen), part_base in zip(group, bases, strict=True):
-            n = part_base.shape[1]
-            target = pixels[:, py::PATCH, px::PATCH]
-            values_here = coded[:, done : done + n]
+        for phase, chosen in group:
+            part = (slice(None), slice(phase[0], None, PATCH), slice(phase[1], None, PATCH))
+            select = slice(None) if chosen is None else torch.from_numpy(chosen).flatten().nonzero().flatten()
+            params, part_base = answer(phase)[:, select], base[part].flatten(1)[:, select].int()
+            if not part_base.shape[1]:
+                continue
+            values = None if truth is None else truth[part].flatten(1)[:, select].int()
+            learner = adapter.start_phase(phase, pixels) if adapter else None
+            coded = code_pixels(coder, params, part_base, predictor.tables, channels, values, learner).short()
+            target = pixels[part]
             if chosen is None:
-                target.copy_(values_here.view(target.shape))
+                target.copy_(coded.view(target.shape))
             else:
-                target[:, torch.from_numpy(chosen)] = values_here
-            done += n
+                target[:, torch.from_numpy(chosen)] = coded
+            done += coded.shape[1]
         reveal(known, group)
         if progress:
             progress(done * channels)
@@ -127,7 +127,3 @@ def reveal(known: torch.Tensor, group: Group) -> None:
             known[py::PATCH, px::PATCH] = 1
         else:
             known[py::PATCH, px::PATCH] |= torch.from_numpy(chosen)
-
-
-def joined(parts: list[torch.Tensor]) -> torch.Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts, 1)

@@ -115,9 +115,7 @@ def test_plan_beats_every_partition() -> None:
 
     loss = [9.0, 7.0, 6.5, 4.0, 3.9, 3.8, 1.0]
     for budget in range(1, 8):
-        every = [
-            sum((b - a) * loss[a] for a, b in zip((0, *cut), (*cut, 7), strict=True)) for cut in combinations(range(1, 7), budget - 1)
-        ]
+        every = [sum((b - a) * loss[a] for a, b in zip((0, *cut), (*cut, 7), strict=True)) for cut in combinations(range(1, 7), budget - 1)]
         assert plan(loss, budget)[1] == pytest.approx(min(every))
 
 
@@ -176,10 +174,13 @@ def test_float_probabilities_add_up_to_one() -> None:
 def test_integer_distribution_is_a_distribution() -> None:
     n = 200
     params = as_integers(random_parameters(n), 5)
-    mixture = likelihood.IntegerMixture(params, torch.randint(0, 256, (3, n), generator=torch.Generator().manual_seed(1), dtype=torch.int32), likelihood.make_tables())
+    mixture = likelihood.IntegerMixture(
+        params, torch.randint(0, 256, (3, n), generator=torch.Generator().manual_seed(1), dtype=torch.int32), likelihood.make_tables()
+    )
     residuals: list[torch.Tensor] = []
     for _ in range(3):
         mixture.start_channel(residuals)
+        mixture.fix_channel()
         inner = mixture.cdf(torch.arange(1, 256, dtype=torch.int32)[:, None].expand(255, n))
         whole = torch.cat([torch.zeros(1, n), inner, mixture.total[None]])
         assert int((whole[1:] - whole[:-1]).min()) >= likelihood.FLOOR

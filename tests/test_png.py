@@ -14,7 +14,21 @@ from PIL import Image
 from codec import CorruptError, InputError, LimitError, TruncatedError, UnsupportedError, png
 
 SUITE = Path(__file__).parent / "data" / "png"  # part of PngSuite, by Willem van Schaik, free to use
-GOOD = ["basn0g08", "basn2c08", "basn4a08", "basn6a08", "basi0g08", "basi2c08", "basi4a08", "basi6a08", "cs8n2c08", "ccwn2c08", "f04n2c08", "g05n2c08", "tbrn2c08"]
+GOOD = [
+    "basn0g08",
+    "basn2c08",
+    "basn4a08",
+    "basn6a08",
+    "basi0g08",
+    "basi2c08",
+    "basi4a08",
+    "basi6a08",
+    "cs8n2c08",
+    "ccwn2c08",
+    "f04n2c08",
+    "g05n2c08",
+    "tbrn2c08",
+]
 UNSUPPORTED = ["basn0g01", "basn0g16", "basn2c16", "basn3p08", "basn6a16", "ct1n0g04", "ctzn0g04", "s01n3p01", "ps2n2c16", "pp0n2c16", "exif2c08"]
 
 
