@@ -14,6 +14,8 @@ IEEE operations, no BLAS or LAPACK on inexact values. Values in 1/32 level unles
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import numpy as np
 import torch
 
@@ -110,7 +112,10 @@ class Adapter:
         self.tables = tables
         self.normal: dict[tuple[int, int], tuple[np.ndarray, np.ndarray, float]] = {}
         self.score: dict[tuple[int, int], np.ndarray] = {}
-        self.last_score: dict[int, np.ndarray] = {}
+        self.last_score_key: dict[int, tuple[int, int]] = {}  # the class last taught, by step
+        # What a channel teaches is needed only in the next run, so it is worked out beside the coding of the next channel.
+        self.pending: dict[tuple[int, int], Future[None]] = {}
+        self.worker = ThreadPoolExecutor(1)
         size = (height + 2 * RADIUS, width + 2 * RADIUS)
         self.error = torch.zeros(3, *size, dtype=torch.int16)  # by coding order; |error| / deviation in 1/64
         self.judged = torch.zeros(size, dtype=torch.int16)  # 1 where `error` is set
@@ -118,6 +123,8 @@ class Adapter:
     def start_phase(self, phase: tuple[int, int], pixels: torch.Tensor) -> Phase:
         """Look at the neighbourhood of a phase. pixels: int16 (3, h, w), true where known, the base elsewhere."""
         kind = geometry(phase)
+        for key in list(self.pending):
+            self.settle(key)
         for step in range(3):
             key = (kind, step)
             if key in self.normal:
@@ -126,6 +133,15 @@ class Adapter:
             if key in self.score:
                 self.score[key] = np.floor(self.score[key] * 0.5)
         return Phase(self, phase, kind, pixels)
+
+    def settle(self, key: tuple[int, int]) -> None:
+        """Wait until everything taught about a class and channel has been learned."""
+        future = self.pending.pop(key, None)
+        if future:
+            future.result()
+
+    def close(self) -> None:
+        self.worker.shutdown()
 
 
 class Phase:
@@ -163,6 +179,9 @@ class Phase:
         step = mixture.step
         channel = CODING_ORDER[step]
         key = (self.kind, step)
+        self.adapter.settle(key)
+        if key not in self.adapter.score and step in self.adapter.last_score_key:
+            self.adapter.settle(self.adapter.last_score_key[step])
         weight_sum = mixture.weight.sum(0, dtype=torch.int32).double()
         mean = torch.floor((mixture.weight * mixture.center).sum(0).double() / weight_sum)
         spread = self.adapter.tables["deviation"].index_select(0, mixture.index.long().view(-1)).view(mixture.index.shape)
@@ -193,7 +212,8 @@ class Phase:
         self.context = torch.bucketize(ratio, torch.tensor(CONTEXTS, dtype=torch.int32), right=True)
         score = self.adapter.score.get(key)
         if score is None:
-            score = np.floor(self.adapter.last_score.get(step, np.zeros((len(SHIFTS), len(CONTEXTS) + 1))) * 0.25)
+            last = self.adapter.last_score_key.get(step)
+            score = np.zeros((len(SHIFTS), len(CONTEXTS) + 1)) if last is None else np.floor(self.adapter.score[last] * 0.25)
             self.adapter.score[key] = score
         prior = np.abs(np.array(SHIFTS, dtype=np.float64))[:, None] * SHIFT_PRIOR
         best = np.array(SHIFTS, dtype=np.int32)[(score + prior).argmin(0)]
@@ -207,32 +227,43 @@ class Phase:
         truth = value.double() * MEAN_STEPS
         innovation = truth - self.corrected
         self.errors[step, self.run] = torch.floor(innovation.abs() * 64 / (self.deviation + 8)).clamp_(max=ERROR_MAX).short()
-        target = (truth - self.mean).clamp(-FEATURE_MAX, FEATURE_MAX)
-        precision = torch.floor(WEIGHT_ONE / (self.deviation * self.deviation + WEIGHT_SOFT)).clamp_(min=1)  # below 2**16
-        weighted = self.features * precision  # below 2**28; sums of 4096 products with features below 2**52
-        matrix, vector = (weighted @ self.features.T).numpy(), (weighted @ target).numpy()
+        self.innovations.append(innovation)
+        job = self.adapter.worker.submit(self._teach, key, mixture, mixture.weight, mixture.offset, self.unshifted, self.context, self.features,
+                                         self.deviation, truth - self.mean, value)  # fmt: skip
+        adapter.pending[key] = job
+        adapter.last_score_key[step] = key
+
+    @torch.inference_mode()
+    def _teach(
+        self, key: tuple[int, int], mixture: IntegerMixture, weight: torch.Tensor, offset: torch.Tensor, unshifted: torch.Tensor, context: torch.Tensor,
+        features: torch.Tensor, deviation: torch.Tensor, error: torch.Tensor, value: torch.Tensor,
+    ) -> None:  # fmt: skip
+        """The slow part of `learn`; the mixture may have moved on, so what it held is passed in."""
+        adapter = self.adapter
+        target = error.clamp(-FEATURE_MAX, FEATURE_MAX)
+        precision = torch.floor(WEIGHT_ONE / (deviation * deviation + WEIGHT_SOFT)).clamp_(min=1)  # below 2**16
+        weighted = features * precision  # below 2**28; sums of 4096 products with features below 2**52
+        matrix, vector = (weighted @ features.T).numpy(), (weighted @ target).numpy()
         if key in adapter.normal:
             old = adapter.normal[key]
             adapter.normal[key] = (old[0] + matrix, old[1] + vector, old[2] + value.numel())
         else:
             adapter.normal[key] = (matrix, vector, float(value.numel()))
-        self.innovations.append(innovation)
         # Every candidate shift, on a sample: sum of -log2 of the mass it gives, per context. log2 is a table of mantissas, in 1/256 bit.
         pick = slice(None, None, SCALE_SAMPLE)
         edges = torch.stack([value[pick], value[pick] + 1])[None]  # (1, 2, m)
-        index = self.unshifted[:, pick] + torch.tensor(SHIFTS, dtype=torch.int32)[:, None, None]  # (shifts, K, m)
-        low, high = mixture.component_cdf(edges, mixture.offset[:, pick], mixture.inverse_of(index)[:, None]).unbind(1)  # (shifts, K, m)
+        index = unshifted[:, pick] + torch.tensor(SHIFTS, dtype=torch.int32)[:, None, None]  # (shifts, K, m)
+        low, high = mixture.component_cdf(edges, offset[:, pick], mixture.inverse_of(index)[:, None]).unbind(1)  # (shifts, K, m)
         high = torch.where(value[pick] == 255, 1 << 16, high)
         low = torch.where(value[pick] == 0, 0, low)
-        mass = (mixture.weight[:, pick] * (high - low)).sum(1) + FLOOR  # (shifts, m)
+        mass = (weight[:, pick] * (high - low)).sum(1) + FLOOR  # (shifts, m)
         mantissa, exponent = torch.frexp(mass.double())
         table = adapter.tables["log2"]
         cost = -256 * exponent.double() - table[torch.floor((mantissa - 0.5) * 512).long()].double()
         score = np.zeros((len(SHIFTS), len(CONTEXTS) + 1))
-        one_hot = torch.nn.functional.one_hot(self.context[pick], len(CONTEXTS) + 1).double()  # (m, contexts)
+        one_hot = torch.nn.functional.one_hot(context[pick], len(CONTEXTS) + 1).double()  # (m, contexts)
         score += (cost @ one_hot).numpy()
         adapter.score[key] = adapter.score[key] + score
-        adapter.last_score[step] = adapter.score[key]
 
     def finish(self) -> None:
         """The phase is coded: its errors become context for the next ones."""

@@ -47,6 +47,7 @@ class Options:
     verify: bool = True
     budget: int = DEFAULT_BUDGET
     seed: int | None = None
+    adaptive: bool = True
 
 
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -82,8 +83,9 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--budget", type=click.IntRange(1), metavar="N", help=f"Network calls per tile, over all stages; default {DEFAULT_BUDGET}. More: smaller, slower."
 )
 @click.option("--order", metavar="ORDER", default="lattice", show_default=True, help="lattice, or random:SEED (larger files; for study).")
+@click.option("--no-adaptive", is_flag=True, help="Do not learn from the image while coding it: faster both ways, about 5 % larger.")
 @click.option("--no-verify", is_flag=True, help="Do not decode the result to compare it with the source.")
-def compress_command(budget: int | None, order: str, no_verify: bool, **given: Any) -> None:
+def compress_command(budget: int | None, order: str, no_adaptive: bool, no_verify: bool, **given: Any) -> None:
     """Compress PNG images without loss: photo.png -> photo.ardm. The source is kept.
 
     '-' reads standard input and writes standard output. Presets for the budget: PRESETS.
@@ -91,7 +93,7 @@ def compress_command(budget: int | None, order: str, no_verify: bool, **given: A
     if budget is None:
         budget = DEFAULT_BUDGET
     seed = _parse_order(order)
-    options = _options(given, verify=not no_verify, budget=budget, seed=seed)
+    options = _options(given, verify=not no_verify, budget=budget, seed=seed, adaptive=not no_adaptive)
     _run(given["names"], options, _list_one if options.listing else _test_one if options.test else _compress_one)
 
 
@@ -161,7 +163,8 @@ def _compress_one(name: str, options: Options) -> dict[str, Any]:
     bar = _Progress(image.pixels.size * (1 + options.verify), name, options)
     with bar:
         data = compress(
-            image.pixels, budget=options.budget, seed=options.seed, device=options.device, threads=options.threads, metadata=kept,
+            image.pixels, budget=options.budget, seed=options.seed,
+            adaptive=options.adaptive, device=options.device, threads=options.threads, metadata=kept,
             verify=options.verify, progress=bar.update,
         )  # fmt: skip
     if options.verify and container.read(data, options.max_pixels)[0].metadata != kept:

@@ -6,8 +6,9 @@ each stage: base from the level below it; then call after call: predict, code th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -83,16 +84,11 @@ def walk_stage(
     known = torch.zeros(height, width, dtype=torch.int8)
     known[::PATCH, ::PATCH] = 1
     adapter = Adapter(shape, predictor.tables) if adaptive else None
-    ahead: list[Answer] = []
-    for index, group in enumerate(groups):
-        if not ahead:
-            state, calls = known, []
-            for later in groups[index : index + batch]:
-                calls.append(Call(level, pixels if truth is None else truth, state, base, anchor_of(later)))
-                state = state.clone()
-                reveal(state, later)
-            ahead = predictor.predict(calls)
-        answer = ahead.pop(0)
+    if truth is None:
+        answers: Iterator[Answer] = (predictor.predict([Call(level, pixels, known, base, anchor_of(group))])[0] for group in groups)
+    else:
+        answers = answers_ahead(predictor, groups, Call(level, truth, known.clone(), base, (0, 0)), batch)
+    for group, answer in zip(groups, answers, strict=True):
         done = 0
         for phase, chosen in group:
             part = (slice(None), slice(phase[0], None, PATCH), slice(phase[1], None, PATCH))
@@ -112,7 +108,32 @@ def walk_stage(
         reveal(known, group)
         if progress:
             progress(done * channels)
+    if adapter:
+        adapter.close()
     return pixels
+
+
+def answers_ahead(predictor: Predictor, groups: list[Group], first: Call, batch: int) -> Iterator[Answer]:
+    """Answers for an encoder, which knows all pixels: `batch` calls at once, and the next batch while the present one is coded."""
+
+    def calls() -> Iterator[list[Call]]:
+        known = first.known
+        for start in range(0, len(groups), batch):
+            chunk = []
+            for group in groups[start : start + batch]:
+                chunk.append(replace(first, known=known, anchor=anchor_of(group)))
+                known = known.clone()
+                reveal(known, group)
+            yield chunk
+
+    with ThreadPoolExecutor(1) as pool:
+        coming: Future[list[Answer]] | None = None
+        for chunk in calls():
+            present, coming = coming, pool.submit(predictor.predict, chunk)
+            if present:
+                yield from present.result()
+        if coming:
+            yield from coming.result()
 
 
 def anchor_of(group: Group) -> tuple[int, int]:

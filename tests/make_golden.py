@@ -1,4 +1,4 @@
-"""Write golden files that are missing: python tests/make_golden.py. Files that exist are never touched; a release adds, it does not replace."""
+"""Write golden files that are missing: python -m tests.make_golden. Files that exist are never touched; a release adds, it does not replace."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def images() -> dict[str, tuple[np.ndarray, dict[str, int]]]:
         "tiles": (crop, {"tile": 24, "budget": 15}),
         "one-pixel": (crop[:1, :1], {}),
         "budget-1": (crop, {"budget": 1}),
+        "not-adaptive": (crop, {"adaptive": False}),
     }
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import FakePredictor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +18,7 @@ from ardm.predict import Call, NetworkPredictor
 from codec import ArdmError, InputError, LimitError, NotArdmError, TruncatedError, UnsupportedError, compress, container, decompress, info, stored
 from codec.coding import Decoder, Encoder
 from codec.walk import Schedule, walk
+from tests.conftest import FakePredictor
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -46,12 +47,12 @@ def make_image(kind: str, height: int, width: int, channels: int, seed: int, pho
 @given(
     kind=st.sampled_from(["noise", "flat", "gradient", "extremes", "photo"]), height=st.integers(1, 70), width=st.integers(1, 70),
     channels=st.integers(1, 4), budget=st.integers(1, 80), seed=st.one_of(st.none(), st.integers(0, 2**32 - 1)),
-    tile=st.sampled_from([16, 40, 1024]), content=st.integers(0, 2**32),
+    tile=st.sampled_from([16, 40, 1024]), adaptive=st.booleans(), content=st.integers(0, 2**32),
 )  # fmt: skip
-def test_round_trip(photo, kind, height, width, channels, budget, seed, tile, content) -> None:  # type: ignore[no-untyped-def]
+def test_round_trip(photo, kind, height, width, channels, budget, seed, tile, adaptive, content) -> None:  # type: ignore[no-untyped-def]
     image = make_image(kind, height, width, channels, content, photo)
     tile = max(tile, 40) if height * width > 1000 else tile  # keep the number of tiles small
-    data = compress(image, budget=budget, seed=seed, tile=tile)
+    data = compress(image, budget=budget, seed=seed, tile=tile, adaptive=adaptive)
     assert np.array_equal(decompress(data), image)
     tiles = len(container.read(data)[0].entries)
     assert len(data) <= image.size + 100 + 10 * tiles  # stored raw at worst
@@ -87,7 +88,7 @@ def test_threads_at_once(photo: np.ndarray) -> None:
 
 def test_more_calls_never_cost_much_and_photos_shrink(photo: np.ndarray) -> None:
     sizes = [len(compress(photo[100:356, 200:456], budget=b)) for b in (1, 4, 8, 15, 30, 45)]
-    for fewer, more in zip(sizes, sizes[1:], strict=False):
+    for fewer, more in itertools.pairwise(sizes):
         assert more < fewer * 1.002
     assert sizes[-1] < 0.55 * 256 * 256 * 3
 
@@ -112,14 +113,15 @@ def test_verify_catches_a_wrong_decoder(photo: np.ndarray, predictor: NetworkPre
 
 
 @pytest.mark.parametrize("seed", [None, 11])
+@pytest.mark.parametrize("adaptive", [False, True])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("shape", [(5, 5), (17, 30), (1, 40), (40, 1)])
-def test_walk_returns_the_image_and_the_coder_ends_clean(fake: FakePredictor, seed: int | None, channels: int, shape: tuple[int, int]) -> None:
+def test_walk_returns_the_image_and_the_coder_ends_clean(fake: FakePredictor, seed: int | None, adaptive: bool, channels: int, shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     image = torch.from_numpy(rng.integers(0, 256, (3, *shape)).astype(np.int16))
     if channels == 1:
         image = image[:1].expand(3, -1, -1).contiguous()
-    schedule = Schedule((group_breaks([1, 2, 4, 8]), group_breaks([15])), None) if seed is None else Schedule((5, 2), seed)
+    schedule = Schedule((group_breaks([1, 2, 4, 8]), group_breaks([15])), None, adaptive) if seed is None else Schedule((5, 2), seed, False)
     level = schedule.root_level(*shape)
     root = image[:, :: 4**level, :: 4**level]
     encoder = Encoder()
@@ -161,12 +163,52 @@ def test_coder_overhead_is_below_a_thousandth(photo: np.ndarray, predictor: Netw
             return [metered(c, a) for c, a in zip(calls, super().predict(calls), strict=True)]
 
     crop = photo[100:356, 200:456]
-    data = compress(crop, budget=30, predictor=Meter(predictor.weights, carrier=predictor.carrier))
+    data = compress(crop, budget=30, adaptive=False, predictor=Meter(predictor.weights, carrier=predictor.carrier))
     header, at = container.read(data)
     assert at < 100
     assert header.entries[0].method == container.METHOD_MODEL
     root = 4 * 4 * 3 + 4
     assert sum(spent) / 8 < header.entries[0].length < sum(spent) / 8 * 1.001 + root + 8
+
+
+# ---- the adaptive layer
+
+
+def test_adapting_pays_on_photos_and_costs_little_on_noise(photo: np.ndarray) -> None:
+    crop = photo[100:356, 200:456]
+    assert len(compress(crop)) < 0.98 * len(compress(crop, adaptive=False))
+    noisy = np.clip(crop + np.random.default_rng(0).normal(0, 12, crop.shape), 0, 255).astype(np.uint8)
+    assert len(compress(noisy)) < 1.005 * len(compress(noisy, adaptive=False))
+
+
+def test_solve_solves() -> None:
+    from ardm.adapt import solve
+
+    rng = np.random.default_rng(0)
+    x = rng.integers(-9, 10, (12, 200)).astype(float)
+    truth = rng.normal(size=12)
+    assert np.allclose(solve(x @ x.T, x @ x.T @ truth), truth)
+
+
+def test_runs_cover_the_phase() -> None:
+    from ardm.adapt import run_sizes
+
+    for count in (0, 1, 1023, 1024, 1025, 24576, 10**6):
+        sizes = run_sizes(count)
+        assert sum(sizes) == count
+        assert all(0 < s <= 4096 for s in sizes)
+
+
+def test_neighbours_of_the_adaptive_layer_are_coded_before() -> None:
+    from ardm.adapt import NEIGHBOURS, geometry
+    from ardm.orders import LATTICE_ORDER
+
+    known = {(0, 0)}
+    for phase in LATTICE_ORDER:
+        for dy, dx in NEIGHBOURS[geometry(phase)]:
+            assert ((phase[0] + dy) % 4, (phase[1] + dx) % 4) in known
+        known.add(phase)
+    assert [len(NEIGHBOURS[k]) for k in range(6)] == [4, 4, 4, 4, 12, 12]
 
 
 # ---- stored tiles
@@ -294,4 +336,16 @@ def test_golden_file_decodes(path: Path) -> None:
 
 def test_golden_files_are_there() -> None:
     names = {p.stem for p in GOLDEN.glob("*.ardm")}
-    assert names >= {"photo-rgb", "photo-rgba", "photo-grey", "photo-grey-alpha", "noise", "graphics", "random-order", "tiles", "one-pixel", "budget-1"}
+    assert names >= {
+        "photo-rgb",
+        "photo-rgba",
+        "photo-grey",
+        "photo-grey-alpha",
+        "noise",
+        "graphics",
+        "random-order",
+        "tiles",
+        "one-pixel",
+        "budget-1",
+        "not-adaptive",
+    }

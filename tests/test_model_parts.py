@@ -10,7 +10,6 @@ from ardm import likelihood, orders
 from ardm.budget import merge_phases, plan, share_calls
 from ardm.stages import MASK_ON, align, base_image, condition, level_shapes, tokens
 
-
 # ---- orders
 
 
