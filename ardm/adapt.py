@@ -60,7 +60,7 @@ def _known_when_class_starts(kind: int, y: int, x: int) -> bool:
 
 _EXAMPLE = {0: (2, 2), 1: (0, 2), 2: (2, 0), 3: (1, 1), 4: (0, 1), 5: (1, 0)}
 NEIGHBOURS = {kind: [(dy, dx) for dy, dx in _within(8) if _known_when_class_starts(kind, y + dy, x + dx)] for kind, (y, x) in _EXAMPLE.items()}
-ERROR_OFFSETS = _within(4)
+ERROR_OFFSETS = _within(8)
 
 # ---- constants of the format
 
@@ -115,7 +115,7 @@ class Adapter:
         self.last_score_key: dict[int, tuple[int, int]] = {}  # the class last taught, by step
         # What a channel teaches is needed only in the next run, so it is worked out beside the coding of the next channel.
         self.pending: dict[tuple[int, int], Future[None]] = {}
-        self.worker = ThreadPoolExecutor(1)
+        self.worker = ThreadPoolExecutor(1)  # its thread ends with this object
         size = (height + 2 * RADIUS, width + 2 * RADIUS)
         self.error = torch.zeros(3, *size, dtype=torch.int16)  # by coding order; |error| / deviation in 1/64
         self.judged = torch.zeros(size, dtype=torch.int16)  # 1 where `error` is set
@@ -139,9 +139,6 @@ class Adapter:
         future = self.pending.pop(key, None)
         if future:
             future.result()
-
-    def close(self) -> None:
-        self.worker.shutdown()
 
 
 class Phase:

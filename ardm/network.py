@@ -179,4 +179,4 @@ class LatticeNet(nn.Module):
         for conv in stream:
             conv.peak.copy_(common)  # type: ignore[operator,union-attr]
         for conv in (*stream, *self.spatial, *self.widen):
-            conv.exponent.copy_(torch.floor(torch.log2(ACTIVATION_MAX / conv.peak.clamp_min(2.0**-10))))  # type: ignore[operator,union-attr]
+            conv.exponent.copy_(torch.round(torch.log2(ACTIVATION_MAX / conv.peak.clamp_min(2.0**-10))))  # type: ignore[operator,union-attr]

@@ -16,6 +16,8 @@ eight neighbours share its patch. Every other phase then has a fixed *place* in 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 PATCH = 4
@@ -69,7 +71,7 @@ def random_ranks(seed: int, stage: int, height: int, width: int) -> np.ndarray:
 
 # ---- schedules --------------------------------------------------------------------------------------------------------------
 
-Group = list[tuple[tuple[int, int], "np.ndarray | None"]]  # what one call codes: phases, each whole (None) or a bool selection of its pixels
+Group = list[tuple[tuple[int, int], np.ndarray | None]]  # what one call codes: phases, each whole (None) or a bool selection of its pixels
 
 
 def lattice_groups(breaks: int) -> list[Group]:
@@ -91,14 +93,22 @@ def group_breaks(sizes: list[int]) -> int:
     return breaks
 
 
-def random_groups(seed: int, stage: int, height: int, width: int, calls: int) -> list[Group]:
+class RandomGroups(Sequence[Group]):
     """Calls of a stage in a seeded random order, cut into `calls` parts of equal size up to one pixel; fewer where pixels are fewer."""
-    ranks = random_ranks(seed, stage, height, width)
-    total = int(ranks.max()) + 1
-    calls = min(calls, total)
-    groups: list[Group] = []
-    for c in range(calls):
-        chosen = (ranks >= total * c // calls) & (ranks < total * (c + 1) // calls)
+
+    def __init__(self, seed: int, stage: int, height: int, width: int, calls: int) -> None:
+        ranks = random_ranks(seed, stage, height, width)
+        total = int(ranks.max()) + 1
+        self.parts = min(calls, total)
+        ends = np.array([total * (c + 1) // self.parts for c in range(self.parts)])
+        self.call = np.where(ranks < 0, -1, np.searchsorted(ends, ranks, side="right")).astype(np.int16)
+
+    def __len__(self) -> int:
+        return self.parts
+
+    def __getitem__(self, index: int) -> Group:  # type: ignore[override]
+        if not 0 <= index < self.parts:
+            raise IndexError(index)
+        chosen = self.call == index
         phases = [(phase, chosen[phase[0] :: PATCH, phase[1] :: PATCH]) for phase in LATTICE_ORDER]
-        groups.append([(phase, part) for phase, part in phases if part.any()])
-    return groups
+        return [(phase, part) for phase, part in phases if part.any()]

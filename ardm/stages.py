@@ -83,7 +83,7 @@ def condition(known: torch.Tensor, anchor: tuple[int, int], level: int) -> torch
             part = known[:, 0, y::PATCH, x::PATCH]
             count = part.shape[1] * part.shape[2]
             if count:
-                share[:, place_of((y, x), anchor)] = torch.floor(COND_ONE * part.sum((1, 2), dtype=torch.float32) / count)  # exact below 2**20
+                share[:, place_of((y, x), anchor)] = (COND_ONE * part.sum((1, 2), dtype=torch.int64) // count).float()
     kind = torch.zeros(known.shape[0], STAGE_KINDS, device=known.device)
     kind[:, min(level, STAGE_KINDS - 1)] = COND_ONE
     return torch.cat([share, kind], 1)

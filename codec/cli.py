@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class Options:
     budget: int = DEFAULT_BUDGET
     seed: int | None = None
     adaptive: bool = True
+    written: set[str] = field(default_factory=set)  # outputs of this run, which not even -f may overwrite
 
 
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,7 +66,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output."),
         click.option("-T", "--threads", type=click.IntRange(0), default=0, metavar="N", help="CPU threads; 0, the default, means all."),
         click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True, help="Files are the same on all."),
-        click.option("--max-pixels", type=click.IntRange(1), default=1 << 28, metavar="N", help="Refuse larger images. Default: 268 million."),
+        click.option("--max-pixels", type=click.IntRange(1), default=178_000_000, metavar="N", help="Refuse larger images. Default: 178 million."),
         click.option("--no-progress", is_flag=True, help="No progress bar."),
         click.option("-q", "--quiet", count=True, help="No notes; twice: no error messages either."),
         click.option("-v", "--verbose", is_flag=True, help="Say more."),
@@ -167,7 +168,8 @@ def _compress_one(name: str, options: Options) -> dict[str, Any]:
             adaptive=options.adaptive, device=options.device, threads=options.threads, metadata=kept,
             verify=options.verify, progress=bar.update,
         )  # fmt: skip
-    if options.verify and container.read(data, options.max_pixels)[0].metadata != kept:
+    held = container.read(data, options.max_pixels)[0].metadata
+    if options.verify and (held != kept or (block and png.unpack_chunks(dict(held)[container.PNG_CHUNKS]) != (image.before, image.after))):
         raise VerifyError("the compressed file does not hold the PNG's other chunks as they were; please report this image.")
     _deliver(target, data, name, options)
     return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(data),
@@ -230,6 +232,8 @@ def _target(name: str, options: Options, rename: Callable[[Path], Path]) -> Path
     if options.output_dir:
         target = options.output_dir / target.name
     files.check_output(target, name, options.force)
+    if os.path.realpath(target) in options.written:
+        raise OutputError(f"the output {target} was just written for another file; rename one of them.")
     return target
 
 
@@ -237,7 +241,8 @@ def _deliver(target: Path | None, data: bytes, name: str, options: Options) -> N
     if target is None:
         files.write_stream(data)
         return
-    files.write_output(target, data, name)
+    files.write_output(target, data, name, options.force)
+    options.written.add(os.path.realpath(target))
     if options.remove and name != files.STREAM:
         try:
             os.unlink(name)
@@ -257,11 +262,14 @@ def _run(names: tuple[str, ...], options: Options, work: Callable[[str, Options]
         except ArdmError as error:
             worst = max(worst, error.exit_code)
             _complain(f"{label}: {error}", options, error.exit_code, name)
-        except MemoryError:
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "memory" not in str(error):
+                raise
             worst = max(worst, 1)
             _complain(f"{label}: not enough memory for this image.", options, 1, name)
         except ValueError as error:  # an argument that only the library can judge, such as a device that is not there
-            raise click.UsageError(str(error)) from error
+            worst = max(worst, 1)
+            _complain(f"{label}: {error}", options, 1, name)
         else:
             _report(result, options, work)
     if worst:
@@ -319,6 +327,8 @@ def _options(given: dict[str, Any], **more: Any) -> Options:
     names = given["names"]
     if given["output"] and len(names) > 1:
         raise click.UsageError("-o names one output, but there are several files; use --output-dir.")
+    if len(names) > 1 and given["stdout"] and not (given["test"] or given["listing"]):
+        raise click.UsageError("-c writes one file to standard output, but there are several.")
     if given["output"] and given["output_dir"]:
         raise click.UsageError("-o and --output-dir exclude each other.")
     if given["remove"] and (given["keep"] or given["stdout"] or given["output"] == files.STREAM):

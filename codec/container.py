@@ -11,14 +11,15 @@ import zlib
 from dataclasses import dataclass, field
 
 from codec.errors import CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError
-from codec.walk import Schedule
+from codec.walk import MAX_CALLS, Schedule
 
 MAGIC = b"\x89ARDM\r\n\x1a"
 VERSION = 1
 HEAD, INDEX = 0x01, 0x02
 OPTIONAL = 0x80  # types from here on are ancillary
 PNG_CHUNKS = 0x81  # ancillary chunks of the PNG that the image came from
-MAX_PIXELS = 1 << 28  # default limit: 268 megapixels
+MAX_PIXELS = 178_000_000  # default limit, and about what Pillow reads
+MAX_TILE = 2048  # largest side of a tile; bounds the memory that a decoder needs
 RANDOM_ORDER, CHANNEL_AXIS, ADAPTIVE = 1, 2, 4  # flag bits; all others are reserved
 FIXED = "<BBIIBBHH"
 METHOD_MODEL = 2  # 0 and 1 are `codec.stored`'s
@@ -51,6 +52,10 @@ class Header:
     @property
     def planes(self) -> int:
         return 2 if self.channels in (2, 4) else 1
+
+    @property
+    def tile_count(self) -> int:
+        return -(-self.height // self.tile[0]) * -(-self.width // self.tile[1])
 
     @property
     def tiles(self) -> list[tuple[int, int, int, int]]:
@@ -133,7 +138,10 @@ def read(data: bytes, max_pixels: int = MAX_PIXELS, lengths: bool = True) -> tup
         else:
             raise UnsupportedError(f"the file needs feature {kind:#04x}, which this release does not know; a newer ardm may read it.")
     entries, position = [], 0
-    for _ in range(len(header.tiles) * header.planes):
+    count = header.tile_count * header.planes
+    if count * 6 > len(payload):  # before any list of that length is made
+        raise CorruptError(f"the tile index has {len(payload)} bytes, too few for {count} entries.")
+    for _ in range(count):
         if position >= len(payload):
             raise CorruptError("the tile index has too few entries.")
         method = payload[position]
@@ -182,7 +190,7 @@ def _parse_head(payload: bytes, max_pixels: int) -> Header:
         raise UnsupportedError(f"{depth} bits per channel; this release reads 8.")
     if channels not in (1, 2, 3, 4):
         raise UnsupportedError(f"{channels} channels; this release reads 1 to 4.")
-    if not width or not height or any(t == 0 or t % 4 for t in tile):
+    if not width or not height or any(t == 0 or t % 4 or t > MAX_TILE for t in tile):
         raise CorruptError(f"impossible geometry: {width} x {height} pixels in tiles of {tile[1]} x {tile[0]}.")
     if width * height > max_pixels:
         raise LimitError(f"the image has {width} x {height} pixels, the limit is {max_pixels}; raise it with --max-pixels (max_pixels=).")
@@ -198,8 +206,8 @@ def _parse_head(payload: bytes, max_pixels: int) -> Header:
     stages = struct.unpack_from(f"<{count}H", payload, at + 4 * order)
     if seed is None and any(s >> 14 for s in stages):
         raise UnsupportedError("a reserved bit of a stage's schedule is set.")
-    if seed is not None and 0 in stages:
-        raise CorruptError("a stage of the random order has no network calls.")
+    if seed is not None and not all(1 <= s <= MAX_CALLS for s in stages):
+        raise CorruptError(f"a stage of the random order must have 1 to {MAX_CALLS} network calls, found {stages}.")
     return Header(
         width,
         height,

@@ -20,9 +20,9 @@ _temporary: set[str] = set()  # files to remove when a signal ends the process
 
 def read_input(name: str) -> bytes:
     """Whole content of a file, or of standard input for "-". Raises InputError with the cause."""
-    if name == STREAM:
-        return sys.stdin.buffer.read()
     try:
+        if name == STREAM:
+            return sys.stdin.buffer.read()
         if os.path.isdir(name):
             raise InputError("is a directory; expected a file.")
         if not stat.S_ISREG(os.stat(name).st_mode):
@@ -39,18 +39,21 @@ def read_input(name: str) -> bytes:
 
 def check_output(target: Path, source: str, force: bool) -> None:
     """Refuse, before any work, what would overwrite a file without `force`, or the source with or without it."""
-    if target.is_dir():
-        raise OutputError(f"the output {target} is a directory; name a file, or use --output-dir.")
-    if not target.parent.is_dir():
-        raise OutputError(f"the output folder {target.parent} does not exist.")
-    if os.path.lexists(target):
-        if source != STREAM and target.exists() and os.path.samefile(target, source):
-            raise OutputError(f"input and output are the same file, {target}.")
-        if not force:
-            raise OutputError(f"the output {target} exists already; use -f to overwrite it.")
+    try:
+        if target.is_dir():
+            raise OutputError(f"the output {target} is a directory; name a file, or use --output-dir.")
+        if not target.parent.is_dir():
+            raise OutputError(f"the output folder {target.parent} does not exist.")
+        if os.path.lexists(target):
+            if source != STREAM and os.path.exists(source) and target.exists() and os.path.samefile(target, source):
+                raise OutputError(f"input and output are the same file, {target}.")
+            if not force:
+                raise OutputError(f"the output {target} exists already; use -f to overwrite it.")
+    except OSError as error:
+        raise OutputError(f"the output {target} cannot be used: {error.strerror}.") from error
 
 
-def write_output(target: Path, data: bytes, source: str) -> None:
+def write_output(target: Path, data: bytes, source: str, force: bool) -> None:
     """Write atomically: a temporary file beside the target, fsync, rename, fsync of the folder. Mode and time come from the source."""
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
@@ -67,7 +70,10 @@ def write_output(target: Path, data: bytes, source: str) -> None:
             else:
                 with contextlib.suppress(OSError):
                     shutil.copystat(source, temporary)
-            os.replace(temporary, target)
+            if force:
+                os.replace(temporary, target)
+            else:
+                _rename_new(temporary, target)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
@@ -84,14 +90,26 @@ def write_output(target: Path, data: bytes, source: str) -> None:
         raise OutputError(f"{target} cannot be written: {error.strerror}.") from error
 
 
+def _rename_new(temporary: str, target: Path) -> None:
+    """Rename, but never over a file that has come into being meanwhile."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise OutputError(f"the output {target} exists already; use -f to overwrite it.") from None
+    except OSError:  # no hard links here
+        os.replace(temporary, target)
+    else:
+        os.unlink(temporary)
+
+
 def write_stream(data: bytes) -> None:
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        # Python would report the pipe again while shutting down.
+    except OSError as error:
+        # Python would report it again while shutting down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise OutputError("standard output was closed before all was written.") from None
+        raise OutputError(f"standard output cannot be written: {error.strerror}.") from None
 
 
 @contextlib.contextmanager
@@ -105,6 +123,7 @@ def signals_clean_up() -> Iterator[None]:
         os._exit(128 + number)
 
     numbers = [signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
+    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # nohup stays in force
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield

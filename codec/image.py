@@ -13,7 +13,7 @@ import torch
 
 from ardm import budget as budgets
 from ardm import weights as weights_module
-from ardm.orders import PATCH, group_breaks
+from ardm.orders import PATCH, PHASES, group_breaks
 from ardm.predict import NetworkPredictor
 from ardm.stages import level_shapes
 from ardm.weights import Weights, WeightsError
@@ -22,7 +22,7 @@ from codec.coding import Decoder, Encoder
 from codec.container import METHOD_MODEL, Entry, Header, read_varint, varint
 from codec.errors import ArdmError, CorruptError, InputError, TruncatedError, UnsupportedError, VerifyError
 from codec.presets import DEFAULT_BUDGET
-from codec.walk import Predictor, Schedule, walk
+from codec.walk import MAX_CALLS, Predictor, Schedule, walk
 
 TILE = 1024  # largest side of a tile; larger tiles save little, and memory grows with them
 ROOT_BITS = (8.0, 5.5, 6.5, 7.5, 8.0)  # rough bits per subpixel of coding level 0, 1, 2, ... without the network
@@ -46,9 +46,9 @@ def compress(
     Returns the bytes of an .ardm file. Raises InputError for an array of another kind, VerifyError, ValueError for a bad argument.
     """
     _check_array(pixels)
-    if budget < 1 or tile < PATCH or tile % PATCH or tile > 65532 or batch < 1 or (seed is not None and not 0 <= seed < 2**32):
+    if budget < 1 or tile < PATCH or tile % PATCH or tile > container.MAX_TILE or batch < 1 or (seed is not None and not 0 <= seed < 2**32):
         raise ValueError(
-            f"budget and batch must be at least 1, tile a multiple of 4 up to 65532, seed within 0..2**32-1; got {budget}, {batch}, {tile}, {seed}."
+            f"budget and batch must be at least 1, tile a multiple of 4 up to 2048, seed within 0..2**32-1; got {budget}, {batch}, {tile}, {seed}."
         )
     _set_threads(threads)
     predictor = predictor or load_predictor(device)
@@ -117,7 +117,7 @@ def info(data: bytes) -> dict[str, object]:
     schedule = header.schedule
     return {
         "width": header.width, "height": header.height, "channels": header.channels, "bits_per_channel": 8,
-        "tiles": len(header.tiles), "tile_height": header.tile[0], "tile_width": header.tile[1],
+        "tiles": header.tile_count, "tile_height": header.tile[0], "tile_width": header.tile[1],
         "order": "lattice" if schedule.seed is None else f"random:{schedule.seed}", "network_calls": schedule.calls,
         "weights": header.weights_id, "pixel_hash": header.digest.hex(), "bytes": len(data),
         "header_bytes": at, "bits_per_subpixel": 8 * len(data) / (header.width * header.height * header.channels),
@@ -194,12 +194,12 @@ def plan(weights: Weights, height: int, width: int, budget: int, seed: int | Non
     if seed is not None:  # no measured table for random orders: share evenly, the finest stages first
         used = min(count, budget)
         coded = [h * w - shapes[i + 1][0] * shapes[i + 1][1] for i, (h, w) in enumerate(shapes[:-1])]
-        return Schedule(tuple(min(budget // used + (i < budget % used), coded[i], 65535) for i in range(used)), seed, adaptive=False)
+        return Schedule(tuple(min(budget // used + (i < budget % used), coded[i], MAX_CALLS) for i in range(used)), seed, adaptive=False)
     options = [_groupings(weights, min(level, 3)) for level in range(count)]
     pixels = [h * w for h, w in shapes]
     stages = [costs * pixels[i] / 16 for i, (costs, _) in enumerate(options)]
     roots = [ROOT_BITS[min(i, 4)] * pixels[i] for i in range(count + 1)]
-    _, calls = budgets.share_calls(stages, roots, budget)
+    _, calls = budgets.share_calls(stages, roots, min(budget, PHASES * count))
     return Schedule(tuple(group_breaks(options[i][1][c]) for i, c in enumerate(calls)), adaptive=adaptive)
 
 

@@ -10,6 +10,7 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from codec.errors import CorruptError, InputError, LimitError, TruncatedError, UnsupportedError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MAX_CHUNKS = 1 << 26  # bytes of ancillary chunks
 KINDS = {0: ("grey", "L", 1), 2: ("RGB", "RGB", 3), 3: ("palette", "P", 0), 4: ("grey + alpha", "LA", 2), 6: ("RGBA", "RGBA", 4)}
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # by colour type
 NAMED_SUFFIXES = {b"\xff\xd8\xff": "a JPEG", b"GIF8": "a GIF", b"RIFF": "a WebP or other RIFF", b"II*\0": "a TIFF", b"MM\0*": "a TIFF",
@@ -88,28 +90,34 @@ def pack_chunks(png: Png) -> bytes:
     """The kept chunks as one block of bytes, empty if there are none."""
     if not png.before and not png.after:
         return b""
+    if len(png.before) + len(png.after) > MAX_CHUNKS:
+        raise UnsupportedError(f"the PNG carries {len(png.before) + len(png.after)} bytes of metadata; up to {MAX_CHUNKS} are supported.")
     return zlib.compress(struct.pack("<I", len(png.before)) + png.before + png.after, 9)
 
 
-def unpack_chunks(block: bytes, max_bytes: int = 1 << 28) -> tuple[bytes, bytes]:
+def unpack_chunks(block: bytes) -> tuple[bytes, bytes]:
     """Inverse of `pack_chunks`: (before, after). Raises CorruptError."""
     inflate = zlib.decompressobj()
     try:
-        data = inflate.decompress(block, max_bytes)
+        data = inflate.decompress(block, MAX_CHUNKS + 5)
     except zlib.error as error:
         raise CorruptError(f"the kept PNG chunks cannot be unpacked ({error}).") from error
     if not inflate.eof or len(data) < 4 or struct.unpack_from("<I", data)[0] > len(data) - 4:
-        raise CorruptError("the kept PNG chunks are damaged, or larger than 256 MiB.")
+        raise CorruptError("the kept PNG chunks are damaged, or larger than 64 MiB.")
     (n,) = struct.unpack_from("<I", data)
-    return data[4 : 4 + n], data[4 + n :]
+    before, after = data[4 : 4 + n], data[4 + n :]
+    for part in (before, after):
+        for kind, _, _ in _walk_chunks(part, 0):
+            if not kind[0] & 32 and kind != b"PLTE":
+                raise CorruptError(f"the kept PNG chunks hold {kind!r}, which would change the image.")
+    return before, after
 
 
-def _chunks(data: bytes) -> list[tuple[bytes, int, int]]:
-    """(type, start, end) of every chunk, up to and with IEND; CRCs checked. Bytes after IEND are an error, because they would be lost."""
-    out, at = [], 8
-    while True:
+def _walk_chunks(data: bytes, at: int) -> Iterator[tuple[bytes, int, int]]:
+    """(type, start, end) of chunk after chunk, CRCs checked, to the end of `data`."""
+    while at < len(data):
         if at + 12 > len(data):
-            raise TruncatedError(f"the PNG is cut short: it ends after {len(data)} bytes, before its end marker (IEND).")
+            raise TruncatedError(f"the PNG is cut short: it ends after {len(data)} bytes, inside a chunk.")
         (length,) = struct.unpack_from(">I", data, at)
         kind, end = data[at + 4 : at + 8], at + 12 + length
         if length > 2**31 - 1 or not kind.isalpha():
@@ -118,12 +126,25 @@ def _chunks(data: bytes) -> list[tuple[bytes, int, int]]:
             raise TruncatedError(f"the PNG is cut short: it ends inside a chunk of type {kind.decode('latin1')}.")
         if zlib.crc32(data[at + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
             raise CorruptError(f"the checksum of the PNG's {kind.decode('latin1')} chunk at byte {at} does not match: the file is damaged.")
-        out.append((kind, at, end))
+        yield kind, at, end
         at = end
+
+
+def _chunks(data: bytes) -> list[tuple[bytes, int, int]]:
+    """All chunks of a file, up to and with IEND. Bytes after IEND, and chunks in impossible places, are errors: they would be lost."""
+    out = []
+    for kind, at, end in _walk_chunks(data, 8):
+        out.append((kind, at, end))
         if kind == b"IEND":
             break
-    if at != len(data):
-        raise UnsupportedError(f"the PNG has {len(data) - at} bytes after its end marker, which are not supported yet and would be lost.")
+    else:
+        raise TruncatedError(f"the PNG is cut short: it ends after {len(data)} bytes, before its end marker (IEND).")
+    if end != len(data):
+        raise UnsupportedError(f"the PNG has {len(data) - end} bytes after its end marker, which are not supported yet and would be lost.")
+    kinds = [c[0] for c in out]
+    images = [i for i, kind in enumerate(kinds) if kind == b"IDAT"]
+    if kinds.count(b"IHDR") > 1 or end - at != 12 or (images and images[-1] - images[0] >= len(images)):
+        raise CorruptError("the PNG's chunks are out of order: one header, then image data in one piece, then an empty end marker were expected.")
     return out
 
 

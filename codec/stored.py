@@ -66,10 +66,16 @@ def decode(method: int, payload: bytes, shape: tuple[int, int, int]) -> np.ndarr
         try:
             decompressor = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_FILTERS)
             data = decompressor.decompress(payload[1:], max_length=size + 1)
+            if not decompressor.eof:  # the end marker may need one more look
+                data += decompressor.decompress(b"", max_length=1)
         except lzma.LZMAError as error:
             raise CorruptError(f"a stored tile cannot be unpacked ({error}).") from error
     else:
         raise CorruptError(f"a stored tile has method {method}, expected 0 or 1 with a payload.")
+    if method == FILTERED and (payload[0] > 7 or (payload[0] & 1 and shape[2] < 3)):
+        raise CorruptError(f"a stored tile has filter {payload[0]}, which does not fit its {shape[2]} channels.")
+    if method == FILTERED and len(data) == size and (not decompressor.eof or decompressor.unused_data):
+        raise CorruptError("a stored tile does not end where it should.")
     if len(data) != size:
         raise CorruptError(f"a stored tile unpacks to {len(data)} bytes, expected {size}.")
     pixels = np.frombuffer(data, dtype=np.uint8).reshape(shape)

@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 
 from ardm.adapt import Adapter
-from ardm.orders import PATCH, Group, lattice_groups, random_groups
+from ardm.orders import PATCH, Group, RandomGroups, lattice_groups
 from ardm.predict import Answer, Call
 from ardm.stages import base_image, level_shapes
 from codec.coding import Coder, code_pixels
@@ -26,6 +26,9 @@ class Predictor(Protocol):
     tables: dict[str, torch.Tensor]
 
     def predict(self, calls: Sequence[Call]) -> list[Answer]: ...
+
+
+MAX_CALLS = 255  # of one stage in random order: bounds what a small file can cost
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,10 @@ class Schedule:
         """Stages that an image of this shape really has; small tiles need fewer than the schedule lists."""
         return min(len(self.stages), len(level_shapes(height, width)) - 1)
 
-    def groups(self, level: int, height: int, width: int) -> list[Group]:
+    def groups(self, level: int, height: int, width: int) -> Sequence[Group]:
         if self.seed is None:
             return lattice_groups(self.stages[level])
-        return random_groups(self.seed, level, height, width, self.stages[level])
+        return RandomGroups(self.seed, level, height, width, self.stages[level])
 
 
 def walk(
@@ -58,7 +61,7 @@ def walk(
     """Code all stages of an image, the coarsest first.
 
     root: int16 (3, h, w), level `schedule.root_level(*shape)`. image: int16 (3, H, W), or None when decoding. batch: calls predicted at once;
-    only an encoder, which knows all pixels beforehand, may use more than 1. progress: told the pixels just coded, times 3.
+    only an encoder, which knows all pixels beforehand, may use more than 1. progress: told the subpixels just coded.
     Returns the image, int16 (3, H, W).
     """
     shapes = level_shapes(*shape)
@@ -73,7 +76,7 @@ def walk(
 
 
 def walk_stage(
-    coder: Coder, predictor: Predictor, groups: list[Group], level: int, lattice: torch.Tensor, shape: tuple[int, int], channels: int,
+    coder: Coder, predictor: Predictor, groups: Sequence[Group], level: int, lattice: torch.Tensor, shape: tuple[int, int], channels: int,
     truth: torch.Tensor | None, batch: int, progress: Callable[[int], None] | None, adaptive: bool,
 ) -> torch.Tensor:  # fmt: skip
     """Code one stage given its lattice; arguments as in `walk`."""
@@ -108,19 +111,17 @@ def walk_stage(
         reveal(known, group)
         if progress:
             progress(done * channels)
-    if adapter:
-        adapter.close()
     return pixels
 
 
-def answers_ahead(predictor: Predictor, groups: list[Group], first: Call, batch: int) -> Iterator[Answer]:
+def answers_ahead(predictor: Predictor, groups: Sequence[Group], first: Call, batch: int) -> Iterator[Answer]:
     """Answers for an encoder, which knows all pixels: `batch` calls at once, and the next batch while the present one is coded."""
 
     def calls() -> Iterator[list[Call]]:
         known = first.known
         for start in range(0, len(groups), batch):
             chunk = []
-            for group in groups[start : start + batch]:
+            for group in (groups[i] for i in range(start, min(start + batch, len(groups)))):
                 chunk.append(replace(first, known=known, anchor=anchor_of(group)))
                 known = known.clone()
                 reveal(known, group)

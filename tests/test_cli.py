@@ -137,6 +137,7 @@ def test_refusals(source: Path, tmp_path: Path) -> None:
     assert b"same file" in run(COMPRESS, "-f", "-o", source, source, code=1).stderr
     assert b"does not exist" in run(COMPRESS, "-o", tmp_path / "no" / "x.ardm", source, code=1).stderr
     assert b"several files" in run(COMPRESS, "-o", "x", source, source, code=2).stderr
+    assert b"one file to standard output" in run(COMPRESS, "-c", source, source, code=2).stderr
     assert b"--rm does not go" in run(COMPRESS, "--rm", "-c", source, code=2).stderr
     assert b"does not end in .ardm" in run(DECOMPRESS, source, code=1).stderr
     assert b"limit is 10" in run(COMPRESS, "-f", "--max-pixels", 10, source, code=5).stderr
@@ -147,6 +148,15 @@ def test_refusals(source: Path, tmp_path: Path) -> None:
     if os.geteuid():
         source.chmod(0)
         assert b"permission denied" in run(COMPRESS, "-f", source, code=1).stderr
+
+
+def test_outputs_of_one_run_never_overwrite_each_other(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "a" / "photo.png").write_bytes(source.read_bytes())
+    done = run(COMPRESS, "-f", "--rm", "--output-dir", tmp_path / "out", source, tmp_path / "a" / "photo.png", code=1)
+    assert b"just written for another file" in done.stderr
+    only_files(tmp_path / "a", "photo.png")
 
 
 def test_one_bad_file_does_not_stop_the_others(source: Path, tmp_path: Path) -> None:

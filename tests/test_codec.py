@@ -145,6 +145,33 @@ def test_frequencies_pass_through_constriction_unchanged() -> None:
     assert len(encoder.finish()) * 8 <= 64
 
 
+def test_range_coder_is_what_format_md_says() -> None:
+    """A second decoder, written from FORMAT.md alone, reads what constriction wrote."""
+    rng = np.random.default_rng(3)
+    frequencies = rng.multinomial(2**24 - 4, rng.dirichlet(np.full(4, 0.3), size=500).clip(1e-9)[:, :4] / 1.000001, size=500) + 1
+    frequencies[:, 3] += 2**24 - frequencies.sum(1)
+    digits = np.array([rng.choice(4, p=f / 2**24) for f in frequencies], dtype=np.int32)
+    encoder = Encoder()
+    encoder.code((frequencies - 1).astype(np.float32), digits)
+    words = [int(w) for w in np.frombuffer(encoder.finish(), "<u4")]
+
+    def next_word() -> int:
+        return words.pop(0) if words else 0
+
+    mask = 2**64 - 1
+    point, span = next_word() << 32 | next_word(), mask
+    for row, digit in zip(frequencies.tolist(), digits, strict=True):
+        scale = span >> 24
+        quotient = point // scale
+        assert quotient < 2**24
+        before = [sum(row[:j]) for j in range(5)]
+        found = next(j for j in range(4) if before[j] <= quotient < before[j + 1])
+        assert found == digit
+        point, span = point - scale * before[found], scale * row[found]
+        if span < 2**32:
+            point, span = (point << 32 | next_word()) & mask, span << 32
+
+
 def test_coder_overhead_is_below_a_thousandth(photo: np.ndarray, predictor: NetworkPredictor) -> None:
     """Bytes of the payload against the information content that the integer model assigns."""
     spent: list[float] = []
@@ -286,6 +313,20 @@ def test_forged_payloads_raise_only_our_errors(small: tuple[np.ndarray, bytes], 
 def forge(data: bytes, **changes: object) -> bytes:
     header, at = container.read(data)
     return container.write(container.Header(**{**header.__dict__, **changes}), [data[at:]])
+
+
+def test_tiny_files_cannot_ask_for_much(small: tuple[np.ndarray, bytes]) -> None:
+    """Claims of huge geometry are refused from the header, before lists or planes of that size are made."""
+    _, data = small
+    with pytest.raises(ArdmError, match="too few for"):
+        info(forge(data, width=2**28, height=2**20, tile=(4, 4)))
+    with pytest.raises(ArdmError, match="impossible geometry"):
+        decompress(forge(data, tile=(4096, 4)))
+    with pytest.raises(ArdmError, match="1 to 255"):
+        decompress(forge(data, schedule=Schedule((65535, 3), 7, False)))
+    bomb = stored.encode(np.zeros((2000, 2000, 1), np.uint8))
+    with pytest.raises(ArdmError, match="unpacks to"):
+        stored.decode(*bomb, (10, 10, 1))
 
 
 def test_limits_versions_and_features_have_their_own_errors(small: tuple[np.ndarray, bytes]) -> None:

@@ -41,7 +41,7 @@ def test_random_ranks_are_a_permutation_and_fixed_for_ever() -> None:
 @pytest.mark.parametrize("calls", [1, 2, 7, 15])
 def test_groups_code_every_pixel_once(calls: int) -> None:
     breaks = orders.group_breaks([1] * (calls - 1) + [16 - calls])
-    for groups in (orders.lattice_groups(breaks), orders.random_groups(3, 0, 13, 10, calls)):
+    for groups in (orders.lattice_groups(breaks), orders.RandomGroups(3, 0, 13, 10, calls)):
         assert len(groups) == calls
         count = np.zeros((13, 10), dtype=int)
         for group in groups:

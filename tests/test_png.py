@@ -94,6 +94,9 @@ def test_every_ancillary_chunk_keeps_its_place() -> None:
         (build([HEAD, (b"IDAT", zlib.compress(b"\0\1")), END]), CorruptError, "damaged"),
         (build([HEAD, (b"ABCD", b""), DATA, END]), UnsupportedError, "critical chunk"),
         (build([HEAD, (b"acTL", bytes(8)), DATA, END]), UnsupportedError, "animated"),
+        (build([HEAD, HEAD, DATA, END]), CorruptError, "out of order"),
+        (build([HEAD, DATA, (b"tEXt", b"a"), DATA, END]), CorruptError, "out of order"),
+        (build([HEAD, DATA, (b"IEND", b"x")]), CorruptError, "out of order"),
         (build([HEAD, DATA, END]) + b"tail", UnsupportedError, "after its end marker"),
         (build([(b"IHDR", struct.pack(">IIBBBBB", 70000, 70000, 8, 2, 0, 0, 0)), DATA, END]), LimitError, "limit"),
         (build([(b"IHDR", struct.pack(">IIBBBBB", 0, 2, 8, 0, 0, 0, 0)), DATA, END]), CorruptError, "does not allow"),
@@ -109,3 +112,9 @@ def test_a_changed_checksum_is_noticed() -> None:
     data[-20] ^= 1
     with pytest.raises(CorruptError, match="checksum"):
         png.read(bytes(data), 100)
+
+
+def test_kept_chunks_cannot_change_the_image() -> None:
+    forged = png.Png(np.zeros((1, 1), np.uint8), build([DATA])[8:], b"")
+    with pytest.raises(CorruptError, match="would change the image"):
+        png.unpack_chunks(png.pack_chunks(forged))
