@@ -14,8 +14,6 @@ IEEE operations, no BLAS or LAPACK on inexact values. Values in 1/32 level unles
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
-
 import numpy as np
 import torch
 
@@ -81,8 +79,8 @@ ERROR_MAX = 255
 
 
 def run_sizes(count: int) -> list[int]:
-    """Pixels are coded in runs of a twelfth of the phase, but at least 1024 and at most 4096: often enough to learn, seldom enough to be fast."""
-    size = max(1024, min(4096, count // 12))
+    """Pixels are coded in runs of a sixth of the phase, but at least 1024 and at most 4096: often enough to learn, seldom enough to be fast."""
+    size = max(1024, min(4096, count // 6))
     return [min(size, count - start) for start in range(0, count, size)]
 
 
@@ -113,9 +111,6 @@ class Adapter:
         self.normal: dict[tuple[int, int], tuple[np.ndarray, np.ndarray, float]] = {}
         self.score: dict[tuple[int, int], np.ndarray] = {}
         self.last_score_key: dict[int, tuple[int, int]] = {}  # the class last taught, by step
-        # What a channel teaches is needed only in the next run, so it is worked out beside the coding of the next channel.
-        self.pending: dict[tuple[int, int], Future[None]] = {}
-        self.worker = ThreadPoolExecutor(1)  # its thread ends with this object
         size = (height + 2 * RADIUS, width + 2 * RADIUS)
         self.error = torch.zeros(3, *size, dtype=torch.int16)  # by coding order; |error| / deviation in 1/64
         self.judged = torch.zeros(size, dtype=torch.int16)  # 1 where `error` is set
@@ -123,8 +118,6 @@ class Adapter:
     def start_phase(self, phase: tuple[int, int], pixels: torch.Tensor) -> Phase:
         """Look at the neighbourhood of a phase. pixels: int16 (3, h, w), true where known, the base elsewhere."""
         kind = geometry(phase)
-        for key in list(self.pending):
-            self.settle(key)
         for step in range(3):
             key = (kind, step)
             if key in self.normal:
@@ -133,12 +126,6 @@ class Adapter:
             if key in self.score:
                 self.score[key] = np.floor(self.score[key] * 0.5)
         return Phase(self, phase, kind, pixels)
-
-    def settle(self, key: tuple[int, int]) -> None:
-        """Wait until everything taught about a class and channel has been learned."""
-        future = self.pending.pop(key, None)
-        if future:
-            future.result()
 
 
 class Phase:
@@ -176,9 +163,6 @@ class Phase:
         step = mixture.step
         channel = CODING_ORDER[step]
         key = (self.kind, step)
-        self.adapter.settle(key)
-        if key not in self.adapter.score and step in self.adapter.last_score_key:
-            self.adapter.settle(self.adapter.last_score_key[step])
         weight_sum = mixture.weight.sum(0, dtype=torch.int32).double()
         mean = torch.floor((mixture.weight * mixture.center).sum(0).double() / weight_sum)
         spread = self.adapter.tables["deviation"].index_select(0, mixture.index.long().view(-1)).view(mixture.index.shape)
@@ -225,19 +209,9 @@ class Phase:
         innovation = truth - self.corrected
         self.errors[step, self.run] = torch.floor(innovation.abs() * 64 / (self.deviation + 8)).clamp_(max=ERROR_MAX).short()
         self.innovations.append(innovation)
-        job = self.adapter.worker.submit(self._teach, key, mixture, mixture.weight, mixture.offset, self.unshifted, self.context, self.features,
-                                         self.deviation, truth - self.mean, value)  # fmt: skip
-        adapter.pending[key] = job
         adapter.last_score_key[step] = key
-
-    @torch.inference_mode()
-    def _teach(
-        self, key: tuple[int, int], mixture: IntegerMixture, weight: torch.Tensor, offset: torch.Tensor, unshifted: torch.Tensor, context: torch.Tensor,
-        features: torch.Tensor, deviation: torch.Tensor, error: torch.Tensor, value: torch.Tensor,
-    ) -> None:  # fmt: skip
-        """The slow part of `learn`; the mixture may have moved on, so what it held is passed in."""
-        adapter = self.adapter
-        target = error.clamp(-FEATURE_MAX, FEATURE_MAX)
+        deviation, features, weight = self.deviation, self.features, mixture.weight
+        target = (truth - self.mean).clamp(-FEATURE_MAX, FEATURE_MAX)
         precision = torch.floor(WEIGHT_ONE / (deviation * deviation + WEIGHT_SOFT)).clamp_(min=1)  # below 2**16
         weighted = features * precision  # below 2**28; sums of 4096 products with features below 2**52
         matrix, vector = (weighted @ features.T).numpy(), (weighted @ target).numpy()
@@ -249,8 +223,8 @@ class Phase:
         # Every candidate shift, on a sample: sum of -log2 of the mass it gives, per context. log2 is a table of mantissas, in 1/256 bit.
         pick = slice(None, None, SCALE_SAMPLE)
         edges = torch.stack([value[pick], value[pick] + 1])[None]  # (1, 2, m)
-        index = unshifted[:, pick] + torch.tensor(SHIFTS, dtype=torch.int32)[:, None, None]  # (shifts, K, m)
-        low, high = mixture.component_cdf(edges, offset[:, pick], mixture.inverse_of(index)[:, None]).unbind(1)  # (shifts, K, m)
+        index = self.unshifted[:, pick] + torch.tensor(SHIFTS, dtype=torch.int32)[:, None, None]  # (shifts, K, m)
+        low, high = mixture.component_cdf(edges, mixture.offset[:, pick], mixture.inverse_of(index)[:, None]).unbind(1)  # (shifts, K, m)
         high = torch.where(value[pick] == 255, 1 << 16, high)
         low = torch.where(value[pick] == 0, 0, low)
         mass = (weight[:, pick] * (high - low)).sum(1) + FLOOR  # (shifts, m)
@@ -258,7 +232,7 @@ class Phase:
         table = adapter.tables["log2"]
         cost = -256 * exponent.double() - table[torch.floor((mantissa - 0.5) * 512).long()].double()
         score = np.zeros((len(SHIFTS), len(CONTEXTS) + 1))
-        one_hot = torch.nn.functional.one_hot(context[pick], len(CONTEXTS) + 1).double()  # (m, contexts)
+        one_hot = torch.nn.functional.one_hot(self.context[pick], len(CONTEXTS) + 1).double()  # (m, contexts)
         score += (cost @ one_hot).numpy()
         adapter.score[key] = adapter.score[key] + score
 

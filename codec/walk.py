@@ -7,7 +7,6 @@ each stage: base from the level below it; then call after call: predict, code th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -115,7 +114,7 @@ def walk_stage(
 
 
 def answers_ahead(predictor: Predictor, groups: Sequence[Group], first: Call, batch: int) -> Iterator[Answer]:
-    """Answers for an encoder, which knows all pixels: `batch` calls at once, and the next batch while the present one is coded."""
+    """Answers for an encoder, which knows all pixels: `batch` calls at once."""
 
     def calls() -> Iterator[list[Call]]:
         known = first.known
@@ -127,14 +126,8 @@ def answers_ahead(predictor: Predictor, groups: Sequence[Group], first: Call, ba
                 reveal(known, group)
             yield chunk
 
-    with ThreadPoolExecutor(1) as pool:
-        coming: Future[list[Answer]] | None = None
-        for chunk in calls():
-            present, coming = coming, pool.submit(predictor.predict, chunk)
-            if present:
-                yield from present.result()
-        if coming:
-            yield from coming.result()
+    for chunk in calls():
+        yield from predictor.predict(chunk)
 
 
 def anchor_of(group: Group) -> tuple[int, int]:
