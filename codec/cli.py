@@ -84,7 +84,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--budget", type=click.IntRange(1), metavar="N", help=f"Network calls per tile, over all stages; default {DEFAULT_BUDGET}. More: smaller, slower."
 )
 @click.option("--order", metavar="ORDER", default="lattice", show_default=True, help="lattice, or random:SEED (larger files; for study).")
-@click.option("--no-adaptive", is_flag=True, help="Do not learn from the image while coding it: faster both ways, about 5 % larger.")
+@click.option("--no-adaptive", is_flag=True, help="Do not learn from the image while coding it: faster both ways, about 4 % larger.")
 @click.option("--no-verify", is_flag=True, help="Do not decode the result to compare it with the source.")
 def compress_command(budget: int | None, order: str, no_adaptive: bool, no_verify: bool, **given: Any) -> None:
     """Compress PNG images without loss: photo.png -> photo.ardm. The source is kept.

@@ -40,7 +40,7 @@ def compress(
     calls, smaller files, same weights. seed: code pixels in a seeded random order instead of the lattice order. device: "cpu", "cuda" or
     "auto". threads: CPU threads torch may use from now on in this process; 0 leaves them as they are. batch: network calls the encoder
     makes at once. tile: largest side of a tile, a multiple of 4. adaptive: let the distributions learn from the image while it is coded
-    (about 5 % smaller, half as much time again). verify: decode the result and compare. The bytes depend on pixels, budget, seed, tile,
+    (about 4 % smaller, half as much time again). verify: decode the result and compare. The bytes depend on pixels, budget, seed, tile,
     adaptive and weights only. Thread-safe.
 
     Returns the bytes of an .ardm file. Raises InputError for an array of another kind, VerifyError, ValueError for a bad argument.
