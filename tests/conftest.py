@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the commands do: threads that spin make a busy machine crawl
+
 from collections.abc import Sequence
 from pathlib import Path
 
