@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ardm.likelihood import CODING_ORDER, FLOOR, MEAN_STEPS, IntegerMixture
+from ardm.likelihood import CODING_ORDER, FLOOR, MEAN_STEPS, IntegerMixture, look_up
 from ardm.orders import PATCH
 
 # ---- geometry: phases that see known pixels at the same offsets share what they learn
@@ -165,7 +165,7 @@ class Phase:
         key = (self.kind, step)
         weight_sum = mixture.weight.sum(0, dtype=torch.int32).double()
         mean = torch.floor((mixture.weight * mixture.center).sum(0).double() / weight_sum)
-        spread = self.adapter.tables["deviation"].index_select(0, mixture.index.long().view(-1)).view(mixture.index.shape)
+        spread = look_up(self.adapter.tables["deviation"], mixture.index)
         spread = spread + (mixture.center - mean.to(torch.int32)).abs_()
         self.deviation = torch.floor((mixture.weight * spread).sum(0).double() / weight_sum)
         others = [c for c in CODING_ORDER if c != channel]

@@ -19,7 +19,7 @@ import click
 import codec
 from codec import files
 from codec.errors import ArdmError, InputError, NotArdmError, OutputError, VerifyError
-from codec.presets import DEFAULT_BUDGET, PRESETS
+from codec.presets import DEFAULT_BUDGET, MAX_PIXELS, PRESETS
 
 SUFFIX = ".ardm"
 PRESET_HELP = ", ".join(f"-{preset} = {calls}" for preset, calls in PRESETS.items())
@@ -66,7 +66,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output."),
         click.option("-T", "--threads", type=click.IntRange(0), default=0, metavar="N", help="CPU threads; 0, the default, means all."),
         click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True, help="Files are the same on all."),
-        click.option("--max-pixels", type=click.IntRange(1), default=178_000_000, metavar="N", help="Refuse larger images. Default: 178 million."),
+        click.option("--max-pixels", type=click.IntRange(1), default=MAX_PIXELS, metavar="N", help="Refuse larger images. Default: 178 million."),
         click.option("--no-progress", is_flag=True, help="No progress bar."),
         click.option("-q", "--quiet", count=True, help="No notes; twice: no error messages either."),
         click.option("-v", "--verbose", is_flag=True, help="Say more."),

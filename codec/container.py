@@ -11,6 +11,7 @@ import zlib
 from dataclasses import dataclass, field
 
 from codec.errors import CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError
+from codec.presets import MAX_PIXELS
 from codec.walk import MAX_CALLS, Schedule
 
 MAGIC = b"\x89ARDM\r\n\x1a"
@@ -18,7 +19,6 @@ VERSION = 1
 HEAD, INDEX = 0x01, 0x02
 OPTIONAL = 0x80  # types from here on are ancillary
 PNG_CHUNKS = 0x81  # ancillary chunks of the PNG that the image came from
-MAX_PIXELS = 178_000_000  # default limit, and about what Pillow reads
 MAX_TILE = 2048  # largest side of a tile; bounds the memory that a decoder needs
 RANDOM_ORDER, CHANNEL_AXIS, ADAPTIVE = 1, 2, 4  # flag bits; all others are reserved
 FIXED = "<BBIIBBHH"

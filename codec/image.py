@@ -21,7 +21,7 @@ from codec import container, stored
 from codec.coding import Decoder, Encoder
 from codec.container import METHOD_MODEL, Entry, Header, read_varint, varint
 from codec.errors import ArdmError, CorruptError, InputError, TruncatedError, UnsupportedError, VerifyError
-from codec.presets import DEFAULT_BUDGET
+from codec.presets import DEFAULT_BUDGET, MAX_PIXELS
 from codec.walk import MAX_CALLS, Predictor, Schedule, walk
 
 TILE = 1024  # largest side of a tile; larger tiles save little, and memory grows with them
@@ -77,7 +77,7 @@ def compress(
 
 
 def decompress(
-    data: bytes, *, device: str = "cpu", threads: int = 0, max_pixels: int = container.MAX_PIXELS,
+    data: bytes, *, device: str = "cpu", threads: int = 0, max_pixels: int = MAX_PIXELS,
     predictor: NetworkPredictor | None = None, progress: Progress | None = None,
 ) -> np.ndarray:  # fmt: skip
     """Inverse of `compress`: uint8 (H, W) or (H, W, C), exactly what went in, on every machine. Thread-safe.
