@@ -32,12 +32,14 @@ Codec = tuple[Callable[[np.ndarray], bytes], Callable[[bytes], np.ndarray]]
 
 
 def make_codec(name: str, threads: int) -> Codec:
-    """(encode, decode) of "png", "webp", "jxl7", "jxl9" or "ardm32" (the number is the budget)."""
-    if name.startswith("ardm"):
+    """(encode, decode) of "png", "webp", "jxl7", "jxl9", "ardm32" (the number is the budget), "lattice32" (the same, lattice order only) or "best"."""
+    if name.startswith(("ardm", "lattice", "best")):
         from codec import compress, decompress
+        from codec.presets import PRESETS
 
-        budget = int(name[4:])
-        return lambda x: compress(x, budget=budget, threads=threads), lambda b: decompress(b, threads=threads)
+        order = {"ardm": "auto", "latt": "lattice", "best": "best"}[name[:4]]
+        budget = PRESETS[9] if name == "best" else int(name.removeprefix("ardm").removeprefix("lattice"))
+        return lambda x: compress(x, budget=budget, order=order, threads=threads), lambda b: decompress(b, threads=threads)
     if name == "png":
         from PIL import Image
 
@@ -188,12 +190,12 @@ def plot(results: list[dict[str, Any]], path: Path, title: str) -> None:
 
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.5), sharey=True)
     for axis, key, label in zip(axes, ("encode_s_per_mp", "decode_s_per_mp"), ("encoding", "decoding"), strict=True):
-        ours = [r for r in results if r["codec"].startswith("ardm")]
-        axis.plot([r[key] for r in ours], [r["bits_per_subpixel"] for r in ours], "o-", label="ardm, by budget")
+        ours = [r for r in results if r["codec"].startswith(("ardm", "lattice", "best"))]
+        axis.plot([r[key] for r in ours], [r["bits_per_subpixel"] for r in ours], "o", label="ardm")
         for r in ours:
-            axis.annotate(r["codec"][4:], (r[key], r["bits_per_subpixel"]), textcoords="offset points", xytext=(4, 4), fontsize=8)
+            axis.annotate(r["codec"], (r[key], r["bits_per_subpixel"]), textcoords="offset points", xytext=(4, 4), fontsize=8)
         for r in results:
-            if not r["codec"].startswith("ardm"):
+            if r not in ours:
                 axis.plot(r[key], r["bits_per_subpixel"], "s")
                 axis.annotate(r["codec"], (r[key], r["bits_per_subpixel"]), textcoords="offset points", xytext=(4, 4), fontsize=8)
         axis.set_xscale("log")
@@ -210,7 +212,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--budgets", default="8,16,32,60")
-    parser.add_argument("--codecs", default="png,webp,jxl7,jxl9")
+    parser.add_argument("--codecs", default="png,webp,jxl7,jxl9", help="others, before ours; also lattice8, lattice32, ... and best")
     parser.add_argument("--held-out", type=int, default=0, help="only the images that ardm-train holds out with this number")
     parser.add_argument("--limit", type=int, default=0, help="about so many images, evenly spread")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)

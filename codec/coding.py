@@ -17,8 +17,9 @@ import constriction
 import numpy as np
 import torch
 
-from ardm.adapt import Phase, run_sizes
+from ardm.adapt import Adapter, Phase, run_sizes
 from ardm.likelihood import CODING_ORDER, IntegerMixture
+from ardm.orders import PATCH
 from codec.errors import CorruptError
 
 SPAN = 2**24 - 4
@@ -46,6 +47,16 @@ class Encoder:
         self._queue.encode(symbols, _MODEL, weights)
         return symbols
 
+    def code_bits(self, decisions: np.ndarray) -> None:
+        """Write binary decisions: uint32 (N,), twice the frequency of a one, of 2**24, neither 0 nor 2**24, plus the bit."""
+        for start in range(0, len(decisions), 1 << 18):
+            part = decisions[start : start + (1 << 18)]
+            weights = np.empty((len(part), 2), dtype=np.float32)
+            chance = part >> 1
+            np.subtract(2**24 - 1, chance, out=weights[:, 0], casting="unsafe")
+            np.subtract(chance, 1, out=weights[:, 1], casting="unsafe")
+            self._queue.encode((part & 1).astype(np.int32), _MODEL, weights)
+
     def finish(self) -> bytes:
         return self._queue.get_compressed().astype("<u4").tobytes()
 
@@ -66,6 +77,42 @@ class Decoder:
 
     def exhausted(self) -> bool:
         return self._queue.maybe_exhausted()
+
+
+class Plain:
+    """Codes the phases of one plane by the network's distributions alone, or corrected run by run (`ardm.adapt`), as version 0.1 did.
+
+    coder: one end of a stream. tables, channels, as in `code_pixels`.
+    """
+
+    def __init__(self, coder: Coder, tables: dict[str, torch.Tensor], channels: int, adaptive: bool = False) -> None:
+        self.coder, self.tables, self.channels, self.adaptive = coder, tables, channels, adaptive
+
+    def start_stage(self, pixels: torch.Tensor, truth: torch.Tensor | None) -> torch.Tensor:
+        """Begin a stage. pixels, truth: int16 (3, h, w), what is known with the base elsewhere, and all of it when encoding.
+
+        Returns the tensor, int16 (3, h, w), in which every phase's pixels will appear once coded.
+        """
+        self.pixels, self.truth = pixels, truth
+        self.adapter = Adapter((pixels.shape[1], pixels.shape[2]), self.tables) if self.adaptive else None
+        return pixels
+
+    def code_phase(self, phase: tuple[int, int], chosen: np.ndarray | None, params: torch.Tensor) -> int:
+        """Code a phase's pixels, all or those `chosen` (bool, the phase's grid). params: int32 (10 K, N) of all. Returns the number coded."""
+        part = (slice(None), slice(phase[0], None, PATCH), slice(phase[1], None, PATCH))
+        target = self.pixels[part]
+        select = slice(None) if chosen is None else torch.from_numpy(chosen).flatten().nonzero().flatten()
+        base = target.flatten(1)[:, select].int()
+        if not base.shape[1]:
+            return 0
+        values = None if self.truth is None else self.truth[part].flatten(1)[:, select].int()
+        learner = self.adapter.start_phase(phase, self.pixels) if self.adapter else None
+        coded = code_pixels(self.coder, params[:, select], base, self.tables, self.channels, values, learner).short()
+        if chosen is None:
+            target.copy_(coded.view(target.shape))
+        else:
+            target[:, torch.from_numpy(chosen)] = coded
+        return coded.shape[1]
 
 
 def code_value(coder: Coder, mixture: IntegerMixture, value: torch.Tensor | None) -> torch.Tensor:

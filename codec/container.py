@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from codec.errors import CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError
 from codec.presets import MAX_PIXELS
-from codec.walk import MAX_CALLS, Schedule
+from codec.walk import MAX_CALLS, Learning, Schedule
 
 MAGIC = b"\x89ARDM\r\n\x1a"
 VERSION = 1
@@ -20,9 +20,10 @@ HEAD, INDEX = 0x01, 0x02
 OPTIONAL = 0x80  # types from here on are ancillary
 PNG_CHUNKS = 0x81  # ancillary chunks of the PNG that the image came from
 MAX_TILE = 2048  # largest side of a tile; bounds the memory that a decoder needs
-RANDOM_ORDER, CHANNEL_AXIS, ADAPTIVE = 1, 2, 4  # flag bits; all others are reserved
+RANDOM_ORDER, CHANNEL_AXIS, ADAPTIVE, MIXING = 1, 2, 4, 8  # flag bits; all others are reserved
+LEARNING = {0: Learning.NONE, ADAPTIVE: Learning.RUNS, MIXING: Learning.MIXING}
 FIXED = "<BBIIBBHH"
-METHOD_MODEL = 2  # 0 and 1 are `codec.stored`'s
+METHOD_MODEL, METHOD_RASTER = 2, 3  # 0 and 1 are `codec.stored`'s
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ def chunk(kind: int, payload: bytes) -> bytes:
 def write(header: Header, payloads: list[bytes]) -> bytes:
     """Assemble a file. `header.entries` describes `payloads`, in order."""
     schedule = header.schedule
-    flags = (RANDOM_ORDER if schedule.seed is not None else 0) | (CHANNEL_AXIS if header.channel_axis else 0) | (ADAPTIVE if schedule.adaptive else 0)
+    flags = (RANDOM_ORDER if schedule.seed is not None else 0) | (CHANNEL_AXIS if header.channel_axis else 0)
+    flags |= next(bits for bits, learning in LEARNING.items() if learning == schedule.learning)
     head = struct.pack(FIXED, VERSION, flags, header.width, header.height, header.channels, 8, *header.tile)
     head += bytes.fromhex(header.weights_id) + bytes([len(schedule.stages)])
     if schedule.seed is not None:
@@ -150,7 +152,7 @@ def read(data: bytes, max_pixels: int = MAX_PIXELS, lengths: bool = True) -> tup
             raise CorruptError("the tile index has too few entries.")
         (crc,) = struct.unpack_from("<I", payload, position)
         position += 4
-        if method > METHOD_MODEL:
+        if method > METHOD_RASTER:
             raise UnsupportedError(f"a tile is coded with method {method}, which this release does not know; a newer ardm may read it.")
         entries.append(Entry(method, length, crc))
     if position != len(payload):
@@ -184,7 +186,7 @@ def _parse_head(payload: bytes, max_pixels: int) -> Header:
     if len(payload) < fixed + 9:
         raise CorruptError(f"the header has {len(payload)} bytes, which is too short.")
     _, flags, width, height, channels, depth, *tile = struct.unpack_from(FIXED, payload)
-    if flags & ~(RANDOM_ORDER | CHANNEL_AXIS | ADAPTIVE):
+    if flags & ~(RANDOM_ORDER | CHANNEL_AXIS | ADAPTIVE | MIXING):
         raise UnsupportedError(f"reserved flag bits are set ({flags:#04x}); a newer ardm may read the file.")
     if depth != 8:
         raise UnsupportedError(f"{depth} bits per channel; this release reads 8.")
@@ -194,8 +196,9 @@ def _parse_head(payload: bytes, max_pixels: int) -> Header:
         raise CorruptError(f"impossible geometry: {width} x {height} pixels in tiles of {tile[1]} x {tile[0]}.")
     if width * height > max_pixels:
         raise LimitError(f"the image has {width} x {height} pixels, the limit is {max_pixels}; raise it with --max-pixels (max_pixels=).")
-    if flags & ADAPTIVE and flags & RANDOM_ORDER:
-        raise UnsupportedError("the adaptive layer together with a random order; a newer ardm may read the file.")
+    learning = LEARNING.get(flags & (ADAPTIVE | MIXING))
+    if learning is None or (learning and flags & RANDOM_ORDER):
+        raise UnsupportedError("two ways of learning, or learning in a random order; a newer ardm may read the file.")
     if channels > 1 and not flags & CHANNEL_AXIS:
         raise CorruptError(f"{channels} channels without a channel axis.")
     weights_id, count = payload[fixed : fixed + 8].hex(), payload[fixed + 8]
@@ -214,7 +217,7 @@ def _parse_head(payload: bytes, max_pixels: int) -> Header:
         channels,
         (tile[0], tile[1]),
         weights_id,
-        Schedule(tuple(stages), seed, bool(flags & ADAPTIVE)),
+        Schedule(tuple(stages), seed, learning),
         bool(flags & CHANNEL_AXIS),
         payload[-16:],
     )

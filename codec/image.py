@@ -7,6 +7,7 @@ import math
 import zlib
 from collections.abc import Callable
 from functools import lru_cache
+from threading import Event, Lock
 
 import numpy as np
 import torch
@@ -18,30 +19,35 @@ from ardm.predict import NetworkPredictor
 from ardm.stages import level_shapes
 from ardm.weights import Weights, WeightsError
 from codec import container, stored
-from codec.coding import Decoder, Encoder
-from codec.container import METHOD_MODEL, Entry, Header, read_varint, varint
+from codec.coding import Decoder, Encoder, Plain
+from codec.container import METHOD_MODEL, METHOD_RASTER, Entry, Header, read_varint, varint
 from codec.errors import ArdmError, CorruptError, InputError, TruncatedError, UnsupportedError, VerifyError
+from codec.mixing import Mixing
+from codec.parallel import in_parallel
 from codec.presets import DEFAULT_BUDGET, MAX_PIXELS
-from codec.walk import MAX_CALLS, Predictor, Schedule, walk
+from codec.walk import MAX_CALLS, Learning, Predictor, Schedule, walk
 
 TILE = 1024  # largest side of a tile; larger tiles save little, and memory grows with them
 ROOT_BITS = (8.0, 5.5, 6.5, 7.5, 8.0)  # rough bits per subpixel of coding level 0, 1, 2, ... without the network
+PROBE = 128  # side of the square on which the encoder compares lattice and raster order
+ORDERS = ("auto", "best", "lattice", "raster")
 Progress = Callable[[int], None]  # told the subpixels done since the last call
 
 
 def compress(
-    pixels: np.ndarray, *, budget: int = DEFAULT_BUDGET, seed: int | None = None, device: str = "cpu", threads: int = 0, batch: int = 1,
-    tile: int = TILE, adaptive: bool = True, verify: bool = False, metadata: tuple[tuple[int, bytes], ...] = (), predictor: NetworkPredictor | None = None,
-    progress: Progress | None = None,
+    pixels: np.ndarray, *, budget: int = DEFAULT_BUDGET, order: str = "auto", seed: int | None = None, device: str = "cpu", threads: int = 0,
+    batch: int = 1, tile: int = TILE, adaptive: bool = True, verify: bool = False, metadata: tuple[tuple[int, bytes], ...] = (),
+    predictor: NetworkPredictor | None = None, progress: Progress | None = None,
 ) -> bytes:  # fmt: skip
     """Compress an image without loss.
 
     pixels: uint8 (H, W) or (H, W, C), C = 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA. budget: network calls per tile, over all stages; more
-    calls, smaller files, same weights. seed: code pixels in a seeded random order instead of the lattice order. device: "cpu", "cuda" or
-    "auto". threads: CPU threads torch may use from now on in this process; 0 leaves them as they are. batch: network calls the encoder
-    makes at once. tile: largest side of a tile, a multiple of 4. adaptive: let the distributions learn from the image while it is coded
-    (about 4 % smaller, half as much time again). verify: decode the result and compare. The bytes depend on pixels, budget, seed, tile,
-    adaptive and weights only. Thread-safe.
+    calls, smaller files, same weights. order: "lattice", the network's; "raster", without the network, which suits graphics; "auto" compares
+    them on a part of every tile and takes the better one; "best" codes every tile both ways and keeps the smaller result. seed: code
+    pixels in a seeded random order instead, for study. device: "cpu", "cuda" or "auto". threads: CPU threads to use from now on in this
+    process; 0 leaves them as they are. batch: network calls the encoder makes at once. tile: largest side of a tile, a multiple of 4.
+    adaptive: learn from the image while it is coded; without it, files are larger and only the network's own distributions count. verify: decode the
+    result and compare. The bytes depend on pixels, budget, order, seed, tile, adaptive and weights only. Thread-safe.
 
     Returns the bytes of an .ardm file. Raises InputError for an array of another kind, VerifyError, ValueError for a bad argument.
     """
@@ -50,6 +56,8 @@ def compress(
         raise ValueError(
             f"budget and batch must be at least 1, tile a multiple of 4 up to 2048, seed within 0..2**32-1; got {budget}, {batch}, {tile}, {seed}."
         )
+    if order not in ORDERS or (order in ("best", "raster") and (seed is not None or not adaptive)):
+        raise ValueError(f"order must be one of {', '.join(ORDERS)}, the middle and the last without a seed and adaptive; got {order!r}.")
     _set_threads(threads)
     predictor = predictor or load_predictor(device)
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
@@ -58,14 +66,12 @@ def compress(
     shape = (_even_tile(height, tile), _even_tile(width, tile))
     schedule = plan(predictor.weights, min(shape[0], height), min(shape[1], width), budget, seed, adaptive)
     header = Header(width, height, channels, shape, predictor.weights.id, schedule, pixels.ndim == 3, _digest(array), metadata=metadata)
-    payloads, entries = [], []
-    for top, left, h, w in header.tiles:
-        part = array[top : top + h, left : left + w]
-        for plane in _planes(part):
-            method, payload = encode_plane(plane, predictor, schedule, batch, progress)
-            payloads.append(payload)
-            entries.append(Entry(method, len(payload), zlib.crc32(payload)))
-    data = container.write(Header(**{**header.__dict__, "entries": tuple(entries)}), payloads)
+    stop = Event()
+    told = _teller(progress, stop)
+    planes = [plane for top, left, h, w in header.tiles for plane in _planes(array[top : top + h, left : left + w])]
+    coded = in_parallel(lambda plane, spare: encode_plane(plane, predictor, schedule, order, batch, spare, told), planes, stop)
+    entries = tuple(Entry(method, len(payload), zlib.crc32(payload)) for method, payload in coded)
+    data = container.write(Header(**{**header.__dict__, "entries": entries}), [payload for _, payload in coded])
     if verify:
         try:
             same = np.array_equal(decompress(data, predictor=predictor, max_pixels=height * width, progress=progress), pixels)
@@ -87,24 +93,33 @@ def decompress(
     """
     header, at = container.read(data, max_pixels)
     _set_threads(threads)
-    predictor = predictor or load_predictor(device, header.weights_id)
+    if predictor is None and any(entry.method == METHOD_MODEL for entry in header.entries):
+        predictor = load_predictor(device, header.weights_id)
     out = np.empty((header.height, header.width, header.channels), dtype=np.uint8)
+    stop = Event()
+    told = _teller(progress, stop)
+    jobs = []
     entries = iter(header.entries)
     for top, left, h, w in header.tiles:
-        planes = []
         for plane in range(header.planes):
             entry = next(entries)
-            payload = data[at : at + entry.length]
+            colour = slice(0, 3 if header.channels > 2 else 1)
+            jobs.append((out[top : top + h, left : left + w, slice(header.channels - 1, None) if plane else colour], top, left, entry, at))
             at += entry.length
-            where = f"tile at row {top}, column {left}"
-            if zlib.crc32(payload) != entry.crc:
-                raise CorruptError(f"checksum of the {where} does not match. Stored: {entry.crc:08x}. Computed: {zlib.crc32(payload):08x}.")
-            depth = 1 if plane or header.channels < 3 else 3
-            try:
-                planes.append(decode_plane(entry.method, payload, (h, w, depth), predictor, header.schedule, progress))
-            except ArdmError as error:
-                raise type(error)(f"{where}: {error}") from error
-        out[top : top + h, left : left + w] = np.concatenate(planes, axis=2)
+
+    def work(job: tuple[np.ndarray, int, int, Entry, int], spare: int) -> None:
+        target, top, left, entry, start = job
+        payload = data[start : start + entry.length]
+        where = f"tile at row {top}, column {left}"
+        found = zlib.crc32(payload)
+        if found != entry.crc:
+            raise CorruptError(f"checksum of the {where} does not match. Stored: {entry.crc:08x}. Computed: {found:08x}.")
+        try:
+            target[:] = decode_plane(entry.method, payload, target.shape, predictor, header.schedule, spare, told)
+        except ArdmError as error:
+            raise type(error)(f"{where}: {error}") from error
+
+    in_parallel(work, jobs, stop)
     digest = _digest(out)
     if digest != header.digest:
         raise CorruptError(f"hash of the decoded pixels does not match. Stored: {header.digest.hex()}. Computed: {digest.hex()}.")
@@ -115,61 +130,127 @@ def info(data: bytes) -> dict[str, object]:
     """What a file says of itself, without decoding pixels: a dict of plain values (the command's --json). Raises as `decompress` does."""
     header, at = container.read(data, max_pixels=2**64)
     schedule = header.schedule
+    methods = [entry.method for entry in header.entries]
     return {
         "width": header.width, "height": header.height, "channels": header.channels, "bits_per_channel": 8,
         "tiles": header.tile_count, "tile_height": header.tile[0], "tile_width": header.tile[1],
-        "order": "lattice" if schedule.seed is None else f"random:{schedule.seed}", "network_calls": schedule.calls,
+        "order": "lattice" if schedule.seed is None else f"random:{schedule.seed}",
+        "network_calls": schedule.calls if METHOD_MODEL in methods else 0,
         "weights": header.weights_id, "pixel_hash": header.digest.hex(), "bytes": len(data),
         "header_bytes": at, "bits_per_subpixel": 8 * len(data) / (header.width * header.height * header.channels),
-        "stored_tiles": sum(e.method != METHOD_MODEL for e in header.entries),
+        "planes": len(methods), "lattice_planes": methods.count(METHOD_MODEL), "raster_planes": methods.count(METHOD_RASTER),
+        "stored_planes": sum(method < METHOD_MODEL for method in methods),
     }  # fmt: skip
 
 
 # ---- one plane of one tile --------------------------------------------------------------------------------------------------
 
 
-def encode_plane(plane: np.ndarray, predictor: Predictor, schedule: Schedule, batch: int, progress: Progress | None) -> tuple[int, bytes]:
-    """plane: uint8 (h, w, 1 or 3). Returns (method, payload), the smaller of model and stored."""
-    height, width, channels = plane.shape
+def encode_plane(
+    plane: np.ndarray, predictor: Predictor, schedule: Schedule, order: str, batch: int, threads: int, progress: Progress | None
+) -> tuple[int, bytes]:  # fmt: skip
+    """plane: uint8 (h, w, 1 or 3). threads: how many may code at once. Returns (method, payload), the smallest of what `order` allows and stored."""
     # A quick look with zlib tells whether storing can win at all; LZMA over every photo would cost a fifth of the time.
     rough = min(len(zlib.compress(stored.filter_forward(plane, k).tobytes(), 1)) for k in (0, 7))
-    if rough * 64 < plane.size or not schedule.root_level(height, width):
-        if progress:
-            progress(plane.size)
-        return stored.encode(plane)
-    image = torch.from_numpy(np.ascontiguousarray(np.broadcast_to(plane, (height, width, 3)).transpose(2, 0, 1)).astype(np.int16))
+    lattice, raster = _choose_orders(plane, predictor, schedule, order, batch, threads)
+    tried = []
+    if lattice and rough * 64 >= plane.size:
+        tried.append((METHOD_MODEL, encode_lattice(plane, predictor, schedule, batch, threads, None if raster else progress)))
+    if raster:
+        tried.append((METHOD_RASTER, encode_raster(plane)))
+    if progress and (raster or not tried):
+        progress(plane.size)
+    method, payload = min(tried, key=lambda t: len(t[1]), default=(stored.RAW, plane.tobytes()))
+    if not tried or rough * 0.7 < len(payload) or len(payload) >= plane.size:
+        other = stored.encode(plane)
+        if len(other[1]) <= len(payload):
+            return other
+    return method, payload
+
+
+def _choose_orders(plane: np.ndarray, predictor: Predictor, schedule: Schedule, order: str, batch: int, threads: int) -> tuple[bool, bool]:
+    """(code in lattice order, code in raster order): both where the smaller result is to be kept."""
+    height, width, _ = plane.shape
+    lattice = order != "raster" and schedule.root_level(height, width) > 0
+    raster = order != "lattice" and schedule.learning == Learning.MIXING
+    if order == "auto" and lattice and raster and height * width > 2 * PROBE**2:
+        top, left = (max(0, (n - PROBE) // 2) // PATCH * PATCH for n in (height, width))
+        part = np.ascontiguousarray(plane[top : top + PROBE, left : left + PROBE])
+        lattice = len(encode_lattice(part, predictor, schedule, batch, threads, None)) <= len(encode_raster(part))
+        raster = not lattice
+    return lattice, raster
+
+
+def encode_lattice(plane: np.ndarray, predictor: Predictor, schedule: Schedule, batch: int, threads: int, progress: Progress | None) -> bytes:
+    """Payload of METHOD_MODEL. plane: uint8 (h, w, 1 or 3), of a shape for which the schedule has stages."""
+    height, width, channels = plane.shape
+    image = _as_rgb(plane)
     stride = PATCH ** schedule.root_level(height, width)
-    root = image[:, ::stride, ::stride]
-    method, root_bytes = stored.encode(np.ascontiguousarray(plane[::stride, ::stride]))
-    coder = Encoder()
+    method, root = stored.encode(np.ascontiguousarray(plane[::stride, ::stride]))
+    root_bytes = bytes([method]) + varint(len(root)) + root
     with torch.inference_mode():
-        walk(coder, predictor, schedule, root, (height, width), channels, image, batch, progress)
-    payload = bytes([method]) + varint(len(root_bytes)) + root_bytes + coder.finish()
-    if rough * 0.7 < len(payload) or len(payload) >= plane.size:
-        method, alternative = stored.encode(plane)
-        if len(alternative) <= len(payload):
-            return method, alternative
-    return METHOD_MODEL, payload
+        if schedule.learning == Learning.MIXING:
+            mixing = Mixing(channels, height * width, predictor.tables, threads=threads)
+            walk(mixing, predictor, schedule, image[:, ::stride, ::stride], (height, width), channels, image, batch, threads, progress)
+            return root_bytes + mixing.finish()
+        coder = Encoder()
+        plain = Plain(coder, predictor.tables, channels, schedule.learning == Learning.RUNS)
+        walk(plain, predictor, schedule, image[:, ::stride, ::stride], (height, width), channels, image, batch, threads, progress)
+        return root_bytes + coder.finish()
 
 
-def decode_plane(method: int, payload: bytes, shape: tuple[int, int, int], predictor: Predictor, schedule: Schedule, progress: Progress | None) -> np.ndarray:
-    """Inverse of `encode_plane`: uint8 of `shape`."""
+def encode_raster(plane: np.ndarray) -> bytes:
+    """Payload of METHOD_RASTER. plane: uint8 (h, w, 1 or 3)."""
+    image = _as_rgb(plane)
+    model = Mixing(plane.shape[2], plane.shape[0] * plane.shape[1])
+    model.start_stage(torch.zeros_like(image), image)
+    model.code_raster()
+    return model.finish()
+
+
+def decode_plane(
+    method: int, payload: bytes, shape: tuple[int, ...], predictor: Predictor | None, schedule: Schedule, threads: int, progress: Progress | None
+) -> np.ndarray:  # fmt: skip
+    """Inverse of `encode_plane`: uint8 of `shape`, (h, w, 1 or 3). predictor: needed for METHOD_MODEL."""
     height, width, channels = shape
-    if method != METHOD_MODEL:
-        if progress:
-            progress(height * width * channels)
-        return stored.decode(method, payload, shape)
+    if method == METHOD_MODEL:
+        if predictor is None:
+            raise CorruptError("a tile coded by the model has no model.")
+        image = decode_lattice(payload, height, width, channels, predictor, schedule, threads, progress)
+        return image[:channels].permute(1, 2, 0).to(torch.uint8).numpy()
+    plane = decode_raster(payload, height, width, channels) if method == METHOD_RASTER else stored.decode(method, payload, (height, width, channels))
+    if progress:
+        progress(height * width * channels)
+    return plane
+
+
+def decode_lattice(
+    payload: bytes, height: int, width: int, channels: int, predictor: Predictor, schedule: Schedule, threads: int, progress: Progress | None
+) -> torch.Tensor:  # fmt: skip
+    """Inverse of `encode_lattice`: int16 (3, h, w)."""
     level = schedule.root_level(height, width)
     if not payload or not level:
         raise CorruptError("a tile coded by the model has no network calls or no data.")
     length, at = read_varint(payload, 1)
-    if at + length > len(payload) or (len(payload) - at - length) % 4:
+    if at + length > len(payload):
         raise TruncatedError("its data is cut short.")
-    root = stored.decode(payload[0], payload[at : at + length], (*level_shapes(height, width)[level], channels))
-    root = np.broadcast_to(root, (*root.shape[:2], 3)).transpose(2, 0, 1).astype(np.int16)
-    coder = Decoder(payload[at + length :])
+    root = torch.from_numpy(stored.decode(payload[0], payload[at : at + length], (*level_shapes(height, width)[level], channels)).astype(np.int16))
+    words = payload[at + length :]
     with torch.inference_mode():
-        image = walk(coder, predictor, schedule, torch.from_numpy(root), (height, width), channels, None, 1, progress)
+        if schedule.learning == Learning.MIXING:
+            model: Mixing | Plain = Mixing(channels, height * width, predictor.tables, words, threads)
+        else:
+            if len(words) % 4:
+                raise TruncatedError("its data is cut short.")
+            model = Plain(Decoder(words), predictor.tables, channels, schedule.learning == Learning.RUNS)
+        return walk(model, predictor, schedule, root.permute(2, 0, 1).expand(3, -1, -1), (height, width), channels, None, 1, threads, progress)
+
+
+def decode_raster(payload: bytes, height: int, width: int, channels: int) -> np.ndarray:
+    """Inverse of `encode_raster`: uint8 (h, w, channels)."""
+    model = Mixing(channels, height * width, data=payload)
+    image = model.start_stage(torch.zeros((3, height, width), dtype=torch.int16), None)
+    model.code_raster()
     return image[:channels].permute(1, 2, 0).to(torch.uint8).numpy()
 
 
@@ -184,23 +265,43 @@ def load_predictor(device: str = "cpu", weights_id: str = weights_module.DEFAULT
         raise UnsupportedError(str(error)) from error
 
 
+def _as_rgb(plane: np.ndarray) -> torch.Tensor:
+    """uint8 (h, w, 1 or 3) -> int16 (3, h, w)."""
+    height, width, _ = plane.shape
+    return torch.from_numpy(np.ascontiguousarray(np.broadcast_to(plane, (height, width, 3)).transpose(2, 0, 1)).astype(np.int16))
+
+
+def _teller(progress: Progress | None, stop: Event) -> Progress:
+    """`progress`, safe to call from several threads, which ends the calling job once `stop` is set."""
+    lock = Lock()
+
+    def told(count: int) -> None:
+        if stop.is_set():
+            raise ArdmError("stopped, because another tile failed.")
+        if progress:
+            with lock:
+                progress(count)
+
+    return told
+
+
 def plan(weights: Weights, height: int, width: int, budget: int, seed: int | None, adaptive: bool = True) -> Schedule:
     """The best schedule for tiles of a shape within a budget of network calls."""
-    adaptive = adaptive and seed is None
+    learning = Learning.MIXING if adaptive and seed is None else Learning.NONE
     shapes = level_shapes(height, width)
     count = len(shapes) - 1
     if not count:
-        return Schedule((), seed, adaptive)
+        return Schedule((), seed, learning)
     if seed is not None:  # no measured table for random orders: share evenly, the finest stages first
         used = min(count, budget)
         coded = [h * w - shapes[i + 1][0] * shapes[i + 1][1] for i, (h, w) in enumerate(shapes[:-1])]
-        return Schedule(tuple(min(budget // used + (i < budget % used), coded[i], MAX_CALLS) for i in range(used)), seed, adaptive=False)
+        return Schedule(tuple(min(budget // used + (i < budget % used), coded[i], MAX_CALLS) for i in range(used)), seed, learning)
     options = [_groupings(weights, min(level, 3)) for level in range(count)]
     pixels = [h * w for h, w in shapes]
     stages = [costs * pixels[i] / 16 for i, (costs, _) in enumerate(options)]
     roots = [ROOT_BITS[min(i, 4)] * pixels[i] for i in range(count + 1)]
     _, calls = budgets.share_calls(stages, roots, min(budget, PHASES * count))
-    return Schedule(tuple(group_breaks(options[i][1][c]) for i, c in enumerate(calls)), adaptive=adaptive)
+    return Schedule(tuple(group_breaks(options[i][1][c]) for i, c in enumerate(calls)), learning=learning)
 
 
 @lru_cache(maxsize=64)

@@ -16,8 +16,9 @@ from ardm.likelihood import integer_bits
 from ardm.orders import group_breaks
 from ardm.predict import Call, NetworkPredictor
 from codec import ArdmError, InputError, LimitError, NotArdmError, TruncatedError, UnsupportedError, compress, container, decompress, info, stored
-from codec.coding import Decoder, Encoder
-from codec.walk import Schedule, walk
+from codec.coding import Decoder, Encoder, Plain
+from codec.mixing import Mixing
+from codec.walk import Learning, Schedule, walk
 from tests.conftest import FakePredictor
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -47,12 +48,13 @@ def make_image(kind: str, height: int, width: int, channels: int, seed: int, pho
 @given(
     kind=st.sampled_from(["noise", "flat", "gradient", "extremes", "photo"]), height=st.integers(1, 70), width=st.integers(1, 70),
     channels=st.integers(1, 4), budget=st.integers(1, 80), seed=st.one_of(st.none(), st.integers(0, 2**32 - 1)),
-    tile=st.sampled_from([16, 40, 1024]), adaptive=st.booleans(), content=st.integers(0, 2**32),
+    tile=st.sampled_from([16, 40, 1024]), order=st.sampled_from(["auto", "best", "lattice", "raster", "plain"]), content=st.integers(0, 2**32),
 )  # fmt: skip
-def test_round_trip(photo, kind, height, width, channels, budget, seed, tile, adaptive, content) -> None:  # type: ignore[no-untyped-def]
+def test_round_trip(photo, kind, height, width, channels, budget, seed, tile, order, content) -> None:  # type: ignore[no-untyped-def]
     image = make_image(kind, height, width, channels, content, photo)
     tile = max(tile, 40) if height * width > 1000 else tile  # keep the number of tiles small
-    data = compress(image, budget=budget, seed=seed, tile=tile, adaptive=adaptive)
+    way = {"order": "lattice", "seed": seed, "adaptive": order != "plain"} if seed is not None or order == "plain" else {"order": order}
+    data = compress(image, budget=budget, tile=tile, **way)
     assert np.array_equal(decompress(data), image)
     tiles = len(container.read(data)[0].entries)
     assert len(data) <= image.size + 100 + 10 * tiles  # stored raw at worst
@@ -87,7 +89,7 @@ def test_threads_at_once(photo: np.ndarray) -> None:
 
 
 def test_more_calls_never_cost_much_and_photos_shrink(photo: np.ndarray) -> None:
-    sizes = [len(compress(photo[100:356, 200:456], budget=b)) for b in (1, 4, 8, 15, 30, 45)]
+    sizes = [len(compress(photo[100:356, 200:456], budget=b, order="lattice")) for b in (1, 4, 8, 15, 30, 45)]
     for fewer, more in itertools.pairwise(sizes):
         assert more < fewer * 1.002
     assert sizes[-1] < 0.55 * 256 * 256 * 3
@@ -106,29 +108,36 @@ def test_verify_catches_a_wrong_decoder(photo: np.ndarray, predictor: NetworkPre
 
     broken = Flaky(predictor.weights, carrier=predictor.carrier)
     with pytest.raises(VerifyError):
-        compress(photo[:64, :64], budget=8, verify=True, predictor=broken)
+        compress(photo[:64, :64], budget=8, order="lattice", verify=True, predictor=broken)
 
 
 # ---- the walk and the coder, without weights
 
 
-@pytest.mark.parametrize("seed", [None, 11])
-@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize(("learning", "seed"), [*((way, None) for way in Learning), (Learning.NONE, 11)])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("shape", [(5, 5), (17, 30), (1, 40), (40, 1)])
-def test_walk_returns_the_image_and_the_coder_ends_clean(fake: FakePredictor, seed: int | None, adaptive: bool, channels: int, shape: tuple[int, int]) -> None:
+def test_walk_returns_the_image_and_the_coder_ends_clean(
+    fake: FakePredictor, learning: Learning, seed: int | None, channels: int, shape: tuple[int, int]
+) -> None:
     rng = np.random.default_rng(0)
     image = torch.from_numpy(rng.integers(0, 256, (3, *shape)).astype(np.int16))
     if channels == 1:
         image = image[:1].expand(3, -1, -1).contiguous()
-    schedule = Schedule((group_breaks([1, 2, 4, 8]), group_breaks([15])), None, adaptive) if seed is None else Schedule((5, 2), seed, False)
+    schedule = Schedule((group_breaks([1, 2, 4, 8]), group_breaks([15])), None, learning) if seed is None else Schedule((5, 2), seed, Learning.NONE)
     level = schedule.root_level(*shape)
     root = image[:, :: 4**level, :: 4**level]
-    encoder = Encoder()
-    walk(encoder, fake, schedule, root, shape, channels, image)
-    words = encoder.finish()
-    decoder = Decoder(words)
-    assert torch.equal(walk(decoder, fake, schedule, root, shape, channels, None), image)
+    if learning == Learning.MIXING:
+        encoder: Mixing | Encoder = Mixing(channels, image[0].numel(), fake.tables)
+        walk(encoder, fake, schedule, root, shape, channels, image)
+        decoder: Mixing | Decoder = Mixing(channels, image[0].numel(), fake.tables, encoder.finish())
+        restored = walk(decoder, fake, schedule, root, shape, channels, None)
+    else:
+        encoder = Encoder()
+        walk(Plain(encoder, fake.tables, channels, bool(learning)), fake, schedule, root, shape, channels, image)
+        decoder = Decoder(encoder.finish())
+        restored = walk(Plain(decoder, fake.tables, channels, bool(learning)), fake, schedule, root, shape, channels, None)
+    assert torch.equal(restored, image)
     assert decoder.exhausted()
 
 
@@ -198,14 +207,15 @@ def test_coder_overhead_is_below_a_thousandth(photo: np.ndarray, predictor: Netw
     assert sum(spent) / 8 < header.entries[0].length < sum(spent) / 8 * 1.001 + root + 8
 
 
-# ---- the adaptive layer
+# ---- learning while coding
 
 
 def test_adapting_pays_on_photos_and_costs_little_on_noise(photo: np.ndarray) -> None:
     crop = photo[100:356, 200:456]
-    assert len(compress(crop)) < 0.98 * len(compress(crop, adaptive=False))
+    plain = len(compress(crop, adaptive=False))
+    assert len(compress(crop, order="lattice")) < 0.9 * plain
     noisy = np.clip(crop + np.random.default_rng(0).normal(0, 12, crop.shape), 0, 255).astype(np.uint8)
-    assert len(compress(noisy)) < 1.005 * len(compress(noisy, adaptive=False))
+    assert len(compress(noisy, order="lattice")) < 1.005 * len(compress(noisy, adaptive=False))
 
 
 def test_solve_solves() -> None:
@@ -263,7 +273,7 @@ def test_noise_and_graphics_are_stored() -> None:
 @pytest.fixture(scope="module")
 def small(photo: np.ndarray) -> tuple[np.ndarray, bytes]:
     image = photo[250:274, 300:329].copy()
-    return image, compress(image, budget=6)
+    return image, compress(image, budget=6, order="lattice")
 
 
 def test_every_truncation_is_noticed(small: tuple[np.ndarray, bytes]) -> None:
@@ -304,7 +314,7 @@ def test_forged_payloads_raise_only_our_errors(small: tuple[np.ndarray, bytes], 
     import zlib
 
     payload = data.draw(st.binary(max_size=200))
-    method = data.draw(st.integers(0, 2))
+    method = data.draw(st.integers(0, 3))
     forged = container.Header(**{**header.__dict__, "entries": (container.Entry(method, len(payload), zlib.crc32(payload)),)})
     with pytest.raises(ArdmError):
         decompress(container.write(forged, [payload]))
@@ -323,7 +333,7 @@ def test_tiny_files_cannot_ask_for_much(small: tuple[np.ndarray, bytes]) -> None
     with pytest.raises(ArdmError, match="impossible geometry"):
         decompress(forge(data, tile=(4096, 4)))
     with pytest.raises(ArdmError, match="1 to 255"):
-        decompress(forge(data, schedule=Schedule((65535, 3), 7, False)))
+        decompress(forge(data, schedule=Schedule((65535, 3), 7, Learning.NONE)))
     bomb = stored.encode(np.zeros((2000, 2000, 1), np.uint8))
     with pytest.raises(ArdmError, match="unpacks to"):
         stored.decode(*bomb, (10, 10, 1))
@@ -350,7 +360,7 @@ def test_arguments_are_checked() -> None:
     for array in (image.astype(np.uint16), image[..., None], np.zeros((0, 4), np.uint8), np.zeros((2, 2, 5), np.uint8), [[1]]):
         with pytest.raises(InputError):
             compress(array)  # type: ignore[arg-type]
-    for arguments in ({"budget": 0}, {"tile": 10}, {"seed": -1}, {"threads": -1}, {"batch": 0}):
+    for arguments in ({"budget": 0}, {"tile": 10}, {"seed": -1}, {"threads": -1}, {"batch": 0}, {"order": "spiral"}, {"order": "raster", "seed": 1}):
         with pytest.raises(ValueError, match="got"):
             compress(image, **arguments)  # type: ignore[arg-type]
     if not torch.cuda.is_available():

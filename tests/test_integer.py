@@ -64,17 +64,17 @@ def test_a_wrong_carrier_is_found_out() -> None:
 
 
 def test_bytes_do_not_depend_on_the_carrier(crop: np.ndarray) -> None:
-    files = {kind.__name__: compress(crop, budget=12, predictor=NetworkPredictor(weights.load(), carrier=kind(weights.load()))) for kind in CARRIERS}
+    predictors = {kind.__name__: NetworkPredictor(weights.load(), carrier=kind(weights.load())) for kind in CARRIERS}
+    files = {name: compress(crop, budget=12, order="lattice", predictor=predictor) for name, predictor in predictors.items()}
     assert len(set(files.values())) == 1
-    for kind in CARRIERS:
-        other = NetworkPredictor(weights.load(), carrier=kind(weights.load()))
-        assert np.array_equal(decompress(files["FloatCarrier"], predictor=other), crop)
+    for predictor in predictors.values():
+        assert np.array_equal(decompress(files["FloatCarrier"], predictor=predictor), crop)
 
 
 @pytest.mark.parametrize("batch", [1, 3, 8, 60])
 @pytest.mark.parametrize("seed", [None, 5])
 def test_bytes_do_not_depend_on_how_the_encoder_batches(crop: np.ndarray, batch: int, seed: int | None) -> None:
-    assert compress(crop, budget=20, seed=seed, batch=batch) == compress(crop, budget=20, seed=seed)
+    assert compress(crop, budget=20, order="lattice", seed=seed, batch=batch) == compress(crop, budget=20, order="lattice", seed=seed)
 
 
 def test_tiles_are_coded_independently_of_order_and_of_each_other(photo: np.ndarray) -> None:
@@ -84,7 +84,7 @@ def test_tiles_are_coded_independently_of_order_and_of_each_other(photo: np.ndar
     swapped = np.concatenate([photo[100:132, :40], photo[:32, :40]])
     parts = []
     for array in (two, swapped):
-        data = compress(array, budget=12, tile=32)
+        data = compress(array, budget=12, order="lattice", tile=32)
         header, at = container.read(data)
         lengths = [e.length for e in header.entries]
         parts.append([data[at + sum(lengths[:i]) : at + sum(lengths[: i + 1])] for i in range(len(lengths))])
@@ -97,7 +97,7 @@ import sys, hashlib, numpy as np, torch
 torch.set_num_threads(int(sys.argv[1]))
 from codec import compress, decompress
 crop = np.load(sys.argv[2])
-data = compress(crop, budget=12)
+data = compress(crop, budget=12, order="lattice")
 assert np.array_equal(decompress(open(sys.argv[3], "rb").read()), crop)
 from ardm.integer import choose_carrier
 from ardm.weights import load
@@ -107,7 +107,7 @@ print(hashlib.sha256(data).hexdigest(), choose_carrier(load()).name)
 
 @pytest.mark.parametrize(("isa", "threads"), [("AVX2", 1), ("AVX2", 2), ("AVX512_CORE", 2), ("AVX512_CORE_VNNI", 4), ("SSE41", 1), ("ALL", 1), ("ALL", 4)])
 def test_bytes_do_not_depend_on_instruction_set_or_threads(isa: str, threads: int, crop: np.ndarray, tmp_path: Path) -> None:
-    expected = compress(crop, budget=12)
+    expected = compress(crop, budget=12, order="lattice")
     np.save(tmp_path / "crop.npy", crop)
     (tmp_path / "crop.ardm").write_bytes(expected)
     environment = os.environ | {"ONEDNN_MAX_CPU_ISA": isa}

@@ -60,7 +60,7 @@ def test_export_follows_the_simulation(trained: Path, folder: Path, tmp_path: Pa
     assert (np.triu(table[0]) > 0).sum() == 120
     image = np.asarray(Image.open(folder / "source0" / "a.png"))[:50, :60]
     predictor = NetworkPredictor(exported)
-    assert np.array_equal(decompress(compress(image, budget=9, predictor=predictor), predictor=predictor), image)
+    assert np.array_equal(decompress(compress(image, budget=9, order="lattice", predictor=predictor), predictor=predictor), image)
 
 
 def test_whole_sources_are_held_out() -> None:

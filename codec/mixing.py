@@ -1,0 +1,236 @@
+"""The mixing coder: what `codec.kernel` needs to code the phases of one plane, and what it remembers from phase to phase.
+
+Knows geometry and arrays; nothing of networks, stages' order or files. A plane can also be coded without any network, in raster order, by
+the same kernel with other neighbours: that is what graphics want.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from threading import Semaphore
+
+import numpy as np
+import torch
+
+from ardm.likelihood import MEAN_STEPS, PER_COMPONENT, WEIGHT_TOP, make_tables
+from ardm.orders import LATTICE_ORDER, PATCH
+from codec import kernel
+from codec.coding import Encoder
+from codec.container import read_varint, varint
+from codec.errors import TruncatedError, UnsupportedError
+from codec.kernel import APM_CELLS, BATCH, CONTEXTS, COUNTERS, EXPERTS, INPUTS, PAD, SEEN, SPREADS
+
+Offset = tuple[int, int]
+COUNTER_BITS = 22  # log2 of the most counters in a table
+# Experts as quarters of the four nearest known pixels, and whether the error of the same expert on G is added.
+LATTICE_EXPERTS = np.array([(1, 1, 1, 1, 1), (2, 0, 0, 2, 1), (0, 2, 2, 0, 1)])
+RASTER_EXPERTS = np.array([(4, 4, -4, 0, 1), (0, 4, 0, 0, 1), (4, 0, 0, 0, 1), (0, 4, 0, 0, 0), (4, 0, 0, 0, 0)])
+OWN, LATTICE_CROSS, RASTER_CROSS = 12, 10, 6  # neighbours that the least-squares fit looks at: in the channel itself, in each other one
+KERNEL_DIGEST = "d1705a8d108047e0"  # of what `_synthetic` writes
+KINDS, RASTER_KIND = 7, 6  # of phases: six in lattice order
+LINE = 16  # 64-bit numbers between what two threads write, so that they do not wait for each other's cache lines
+STRIP = 2048  # pixels after which the next channel's thread may follow
+
+
+def _by_distance(square: int) -> list[Offset]:
+    span = range(-3, 4)
+    found = [(dy, dx) for dy in span for dx in span if 0 < dy * dy + dx * dx <= square]
+    return sorted(found, key=lambda o: (o[0] ** 2 + o[1] ** 2, o))
+
+
+@lru_cache(maxsize=16)
+def lattice_geometry(phase: Offset) -> tuple[int, np.ndarray, np.ndarray]:
+    """(kind, offsets of the nearest pixels known when the phase is coded, offsets of those among them that this stage has coded)."""
+    before = LATTICE_ORDER[: LATTICE_ORDER.index(phase)]
+
+    def among(offsets: list[Offset], phases: tuple[Offset, ...]) -> np.ndarray:
+        chosen = [(dy, dx) for dy, dx in offsets if ((phase[0] + dy) % PATCH, (phase[1] + dx) % PATCH) in phases]
+        return np.array(chosen, dtype=np.int64).reshape(-1, 2)
+
+    y, x = phase[0] % 2, phase[1] % 2
+    kind = 3 if y and x else 4 if x else 5 if y else {(2, 2): 0, (0, 2): 1, (2, 0): 2}[phase]
+    return kind, among(_by_distance(8), ((0, 0), *before))[:OWN], among(_by_distance(4), before)
+
+
+@lru_cache(maxsize=1)
+def raster_geometry() -> tuple[np.ndarray, np.ndarray]:
+    """(offsets of the nearest pixels above and to the left, offsets of the very nearest of them)."""
+    own = [(dy, dx) for dy, dx in _by_distance(18) if dy < 0 or (dy == 0 and dx < 0)][:OWN]
+    near = [o for o in own if o[0] ** 2 + o[1] ** 2 <= 4]
+    return np.array(own, dtype=np.int64), np.array(near, dtype=np.int64)
+
+
+@lru_cache(maxsize=1)
+def check_kernel() -> None:
+    """Run the compiled kernel once on a small synthetic plane and compare with what every correct one must write.
+
+    Raises UnsupportedError if this machine's compiled arithmetic is not the IEEE arithmetic that the format needs.
+    """
+    found = hashlib.blake2b(_synthetic(), digest_size=8).hexdigest()
+    if found != KERNEL_DIGEST:
+        raise UnsupportedError(
+            f"the compiled coder computes differently on this machine (found {found}, expected {KERNEL_DIGEST}); "
+            "set NUMBA_DISABLE_JIT=1 to use the slow one, and please report this."
+        )
+
+
+def _synthetic() -> bytes:
+    """Words for 16 x 20 pixels of integer noise and slopes, in both orders."""
+    y, x = np.mgrid[:16, :20]
+    noise = (np.arange(960) * 2654435761 >> 13) % 23
+    image = torch.from_numpy(((7 * y + 3 * x + noise.reshape(3, 16, 20)) % 256).astype(np.int16))
+    raster = Mixing(3, 320, check=False)
+    raster.start_stage(torch.zeros_like(image), image)
+    raster.code_raster()
+    lattice = Mixing(3, 320, make_tables(), check=False)
+    lattice.start_stage(image & ~15, image)
+    for i, phase in enumerate(LATTICE_ORDER):
+        count = len(range(phase[0], 16, PATCH)) * len(range(phase[1], 20, PATCH))
+        params = (np.arange(50 * count) * 40503 + i * 977 >> 5) % 160 - 80
+        lattice.code_phase(phase, None, torch.from_numpy(params.reshape(50, count).astype(np.int32)))
+    return raster.finish() + lattice.finish()
+
+
+class Mixing:
+    """Codes one plane, phase by phase, in either direction.
+
+    channels: 3, or 1 for grey (three equal channels of which G is coded). pixels: how many the plane has. tables: of the likelihood,
+    `ardm.likelihood.make_tables`; not needed for raster order. data: what an encoder wrote, or None to encode. threads: how many may be used.
+    check: run `check_kernel` first. Raises TruncatedError if data is too short to be what an encoder wrote.
+    """
+
+    def __init__(
+        self, channels: int, pixels: int, tables: dict[str, torch.Tensor] | None = None, data: bytes | None = None, threads: int = 1, check: bool = True
+    ) -> None:  # fmt: skip
+        if check:
+            check_kernel()
+        self.channels = channels
+        self.pool = ThreadPoolExecutor(3) if channels == 3 and threads > 1 else None
+        self.weight_of = tables["weight"].numpy() / WEIGHT_TOP if tables else np.ones(1)
+        self.deviation_of = tables["deviation"].numpy() / MEAN_STEPS if tables else np.ones(1)
+        self.state = np.zeros((3, LINE), dtype=np.uint64)
+        self.encoders = None if data is not None else [Encoder() for _ in range(channels)]
+        self.words = np.zeros(0, dtype=np.uint32) if data is None else self._open(data)
+        cells = kernel.SQUASH[np.round((np.arange(APM_CELLS) / 1.5 - 12).clip(-12, 12) * 32).astype(int) + 400]
+        counters = 1 << min(COUNTER_BITS, max(12, (32 * pixels).bit_length()))
+        self.learned = (
+            np.zeros((3, 8, SPREADS, INPUTS)), np.zeros((3, 8, SEEN, INPUTS)),
+            np.tile(cells, (3, 8, CONTEXTS, 1)), np.tile(cells, (KINDS, 3, 8, SPREADS, 1)),
+            np.zeros((3, COUNTERS, counters), dtype=np.uint32),
+        )  # fmt: skip
+
+    def _open(self, data: bytes) -> np.ndarray:
+        """Find the streams of the channels, one after the other, and start a range decoder on each."""
+        at, lengths = 0, []
+        for _ in range(self.channels - 1):
+            length, at = read_varint(data, at)
+            lengths.append(length)
+        total = (len(data) - at) // 4
+        if (len(data) - at) % 4 or sum(lengths) > total:
+            raise TruncatedError("its data is cut short.")
+        words = np.frombuffer(data, dtype="<u4", offset=at).astype(np.uint32)
+        start = 0
+        for s, length in enumerate([*lengths, total - sum(lengths)]):
+            head = [int(w) for w in words[start : start + min(2, length)]] + [0, 0]
+            self.state[s, :4] = (2**64 - 1, head[0] << 32 | head[1], start + 2, start + length)
+            start += length
+        return words
+
+    def start_stage(self, pixels: torch.Tensor, truth: torch.Tensor | None) -> torch.Tensor:
+        """Begin a stage of a plane. pixels, truth: int16 (3, h, w), what is known with the base elsewhere, and all of it when encoding.
+
+        Returns the tensor, int16 (3, h, w), in which every phase's pixels will appear once coded.
+        """
+        height, width = pixels.shape[1:]
+        padded = np.pad(pixels.numpy(), ((0, 0), (PAD, PAD), (PAD, PAD)), mode="edge")
+        shape = padded.shape[1:]
+        self.shape = (height, width)
+        self.planes = (padded, np.zeros((*shape, 3), dtype=np.int16), np.zeros((*shape, 3, EXPERTS), dtype=np.int16))
+        self.truth = np.zeros((3, 1, 1), dtype=np.int16) if truth is None else np.ascontiguousarray(truth.numpy())
+        return torch.from_numpy(padded)[:, PAD : PAD + height, PAD : PAD + width]
+
+    def code_phase(self, phase: Offset, chosen: np.ndarray | None, params: torch.Tensor) -> int:
+        """Code all pixels of a phase with the network's params, int32 (10 K, N). Returns their number. Raises ValueError for scattered pixels."""
+        if chosen is not None:
+            raise ValueError("scattered pixels have no fixed neighbours to learn from.")
+        kind, own, near = lattice_geometry(phase)
+        return self._run(params.t().contiguous().numpy(), (*phase, PATCH), kind, own, LATTICE_CROSS, near, LATTICE_EXPERTS)
+
+    def code_raster(self) -> None:
+        """Code all pixels of the stage in raster order, without the network; what `start_stage` was given as pixels is not looked at."""
+        own, near = raster_geometry()
+        self._run(np.zeros((0, 0), dtype=np.int32), (0, 0, 1), RASTER_KIND, own, RASTER_CROSS, near, RASTER_EXPERTS)
+
+    def _run(
+        self, params: np.ndarray, place: tuple[int, int, int], kind: int, own: np.ndarray, cross: int, near: np.ndarray, mean_of: np.ndarray
+    ) -> int:  # fmt: skip
+        components = params.shape[1] // PER_COMPONENT
+        self._start_mixers(2 if components else 0, len(mean_of) + 1)
+        rows, cols = (max(0, -(-(n - p) // place[2])) for n, p in zip(self.shape, place[:2], strict=True))
+        cross = min(cross, len(own)) if self.channels == 3 else 0
+        features = -(-(len(own) + 2 * cross + 8) // 4) * 4
+        fitted = (
+            np.zeros((3, features + LINE, features)), np.zeros((3, features + LINE)), np.zeros((3, features + LINE)),
+            np.zeros((3, LINE), dtype=np.int64), np.ones((3, LINE)), np.zeros((3, BATCH + 1, features)), np.zeros((3, LINE)), np.zeros((3, LINE)),
+            np.zeros((3, rows + 1, cols + 2)),
+            np.zeros((rows * cols, components)), np.zeros((3, rows * cols), dtype=np.int64),
+        )  # fmt: skip
+        decoding = self.encoders is None
+        out = np.empty((3, 0 if decoding else 8 * rows * cols), dtype=np.uint32)
+        if not decoding:
+            self.state[:, 2] = 0
+
+        def code(first_row: int, last_row: int, first_step: int, last_step: int) -> None:
+            with np.errstate(over="ignore"):  # hashes wrap around; only uncompiled code notices
+                kernel.code_rows(
+                    first_row, last_row, first_step, last_step, params, components, self.weight_of, self.deviation_of, place, self.shape, kind,
+                    self.planes, own, cross, near, mean_of, self.learned, fitted, decoding, self.truth, self.state, self.words, out,
+                )  # fmt: skip
+
+        if self.pool is None or not components or rows * cols < 2 * STRIP:
+            code(0, rows, 0, self.channels)
+        else:
+            self._follow(code, rows, max(1, STRIP // cols))
+        if self.channels == 1:
+            y, x = (slice(PAD + p, PAD + n, place[2]) for n, p in zip(self.shape, place[:2], strict=True))
+            self.planes[0][::2, y, x] = self.planes[0][1, y, x]
+        for encoder, decisions, state in zip(self.encoders or [], out, self.state, strict=False):
+            encoder.code_bits(decisions[: int(state[2])])
+        return rows * cols
+
+    def _follow(self, code: Callable[[int, int, int, int], None], rows: int, strip: int) -> None:
+        """Three threads, one per channel, each a strip of rows behind the one before."""
+        assert self.pool is not None
+        done = [Semaphore(0) for _ in range(3)]
+
+        def channel(step: int) -> None:
+            for start in range(0, rows, strip):
+                if step:
+                    done[step - 1].acquire()
+                code(start, min(start + strip, rows), step, step + 1)
+                done[step].release()
+
+        for pending in [self.pool.submit(channel, step) for step in range(3)]:
+            pending.result()
+
+    def _start_mixers(self, first: int, experts: int) -> None:
+        """Before anything is learned: the network as corrected, or the corrected expert, has 0.6, the others share the rest; counters have none."""
+        if not self.learned[0].any():
+            start = np.zeros(INPUTS)
+            start[: first + experts] = 0.4 / (first + experts - 1)
+            start[0] = 0.6
+            for mixer in self.learned[:2]:
+                mixer[:] = start
+
+    def finish(self) -> bytes:
+        """An encoder's streams, with the lengths of all but the last before them, in words."""
+        assert self.encoders is not None
+        streams = [encoder.finish() for encoder in self.encoders]
+        return b"".join([*(varint(len(stream) // 4) for stream in streams[:-1]), *streams])
+
+    def exhausted(self) -> bool:
+        """Has the decoder read all words?"""
+        return all(int(state[2]) >= int(state[3]) for state in self.state[: self.channels])

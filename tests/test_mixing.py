@@ -1,0 +1,147 @@
+"""The mixing coder: what it may look at, its exactness on any machine, its threads, its damage."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ardm.orders import LATTICE_ORDER
+from codec import CorruptError, UnsupportedError, compress, container, decompress, kernel, mixing
+from codec.image import decode_raster, encode_raster
+from codec.mixing import Mixing, lattice_geometry, raster_geometry
+
+
+def test_neighbours_are_coded_before() -> None:
+    known = {(0, 0)}
+    for phase in LATTICE_ORDER:
+        _, own, near = lattice_geometry(phase)
+        for dy, dx in own:
+            assert ((phase[0] + dy) % 4, (phase[1] + dx) % 4) in known
+        for dy, dx in near:
+            assert ((phase[0] + dy) % 4, (phase[1] + dx) % 4) in known - {(0, 0)}
+        assert 4 <= len(own) <= 12
+        assert max(np.abs(own).max(), np.abs(near).max(initial=0)) < kernel.PAD
+        known.add(phase)
+    own, near = raster_geometry()
+    assert all(dy < 0 or (dy == 0 and dx < 0) for dy, dx in [*own, *near])
+    assert own[:4].tolist() == [[-1, 0], [0, -1], [-1, -1], [-1, 1]]
+
+
+def test_experts_read_opposite_neighbours() -> None:
+    for phase in LATTICE_ORDER:
+        first = lattice_geometry(phase)[1][:4]
+        assert (first[0] + first[3]).tolist() == [0, 0]
+        assert (first[1] + first[2]).tolist() == [0, 0]
+
+
+def test_solve_solves() -> None:
+    rng = np.random.default_rng(0)
+    for n in (5, 12, 30):
+        x = rng.integers(-9, 10, (n, 200)).astype(float)
+        truth, found = rng.normal(size=n), np.zeros(n)
+        kernel.solve(x @ x.T, x @ x.T @ truth, n, found, np.zeros((n, (n // 4 + 2) * 4)))
+        assert np.allclose(found, truth)
+
+
+def test_tables_are_what_they_say() -> None:
+    u = (np.arange(-1536, 1536) + 0.5) / 128
+    assert np.abs(kernel.SIGMOID - 2**24 / (1 + np.exp(-u))).max() <= 0.51
+    assert np.abs(kernel.LOG - np.log(1 + (np.arange(512) + 0.5) / 512)).max() < 1e-5
+    for x in (1.0, 0.75, 16777216.0, 12345.6):
+        assert abs(kernel._log(x) - np.log(x)) < 0.002
+
+
+COUNT = """
+import sys, hashlib, numpy as np, torch
+torch.set_num_threads(int(sys.argv[1]))
+from codec import compress, decompress
+crop = np.load(sys.argv[2])
+for order in ("lattice", "raster"):
+    data = compress(crop, order=order, budget=12)
+    assert np.array_equal(decompress(data), crop)
+    print(hashlib.sha256(data).hexdigest())
+"""
+
+
+@pytest.mark.parametrize("environment", [{"NUMBA_DISABLE_JIT": "1"}, {"NUMBA_CPU_NAME": "generic"}, {}], ids=["interpreted", "generic CPU", "this CPU"])
+def test_bytes_do_not_depend_on_the_compiler(environment: dict[str, str], photo: np.ndarray, tmp_path: Path) -> None:
+    """Interpreted by Python, compiled for any CPU of the architecture, compiled for this one: the same bytes."""
+    crop = photo[200:228, 300:333]
+    np.save(tmp_path / "crop.npy", crop)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", COUNT, "1", str(tmp_path / "crop.npy")], capture_output=True, text=True, env=os.environ | environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [hashlib.sha256(compress(crop, order=order, budget=12)).hexdigest() for order in ("lattice", "raster")]
+
+
+def test_bytes_do_not_depend_on_threads(photo: np.ndarray) -> None:
+    """One thread codes a pixel's channels in turn; with more, one thread per channel follows the one before. Several tiles go side by side."""
+    crop = photo[:320, :384]  # phases of more than two strips
+    before = torch.get_num_threads()
+    try:
+        files = {}
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            files[threads] = [compress(crop, budget=15, order="lattice", tile=tile) for tile in (1024, 192)]
+            for data in files[threads]:
+                assert np.array_equal(decompress(data), crop)
+        torch.set_num_threads(1)
+        for data in files[4]:
+            assert np.array_equal(decompress(data), crop)
+    finally:
+        torch.set_num_threads(before)
+    assert files[1] == files[2] == files[4]
+
+
+def test_a_wrong_kernel_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    mixing.check_kernel.cache_clear()
+    monkeypatch.setattr(mixing, "KERNEL_DIGEST", "0" * 16)
+    with pytest.raises(UnsupportedError, match="computes differently"):
+        Mixing(3, 100)
+    monkeypatch.undo()
+    mixing.check_kernel()
+
+
+def test_sparse_colours_are_learned(photo: np.ndarray) -> None:
+    """Blue is a function of red and green: once seen, it costs next to nothing."""
+    crop = photo[100:356, 200:456].copy()
+    crop[..., :2] &= 0xF0
+    twice = crop.copy()
+    twice[..., 2] = (crop[..., 0].astype(int) * 7 + crop[..., 1].astype(int) * 13) % 256
+    alone = crop.copy()
+    alone[..., 2] = 0
+    for order in ("lattice", "raster"):
+        assert len(compress(twice, order=order)) < len(compress(alone, order=order)) * 1.15
+
+
+def test_auto_takes_the_better_order_and_best_the_smaller(photo: np.ndarray) -> None:
+    crop = photo[100:356, 200:456]
+    text = np.kron(np.random.default_rng(1).integers(0, 2, (86, 86)), np.ones((3, 3)))[:256, :256, None].astype(np.uint8) * np.array([200, 90, 30], np.uint8)
+    for image in (crop, text):
+        sizes = {order: len(compress(image, order=order)) for order in ("lattice", "raster", "best", "auto")}
+        assert sizes["best"] == min(sizes["lattice"], sizes["raster"])
+        assert sizes["auto"] <= sizes["best"] * 1.02
+
+
+def test_raster_streams_survive_any_content() -> None:
+    """Words that no encoder wrote decode to something, in bounded time; the file's hash then tells that it is not the image."""
+    rng = np.random.default_rng(0)
+    plane = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    payload = encode_raster(plane)
+    assert np.array_equal(decode_raster(payload, 20, 30, 3), plane)
+    for _ in range(20):
+        junk = payload[:4] + rng.bytes(len(payload) - 4)  # the lengths of the streams kept
+        assert decode_raster(junk, 20, 30, 3).shape == (20, 30, 3)
+    data = compress(plane[:8, :8], order="raster")
+    header, at = container.read(data)
+    assert header.entries[0].method in (0, 3)
+    with pytest.raises(CorruptError):
+        decompress(data[:at] + bytes(len(data) - at))
