@@ -29,6 +29,7 @@ from codec.walk import MAX_CALLS, Learning, Predictor, Schedule, walk
 
 TILE = 1024  # largest side of a tile; larger tiles save little, and memory grows with them
 ROOT_BITS = (8.0, 5.5, 6.5, 7.5, 8.0)  # rough bits per subpixel of coding level 0, 1, 2, ... without the network
+GRAPHICS = 0.3  # planes that zlib shrinks below this share are coded as graphics
 PROBE = 128  # side of the square on which the encoder compares lattice and raster order
 ORDERS = ("auto", "best", "lattice", "raster")
 Progress = Callable[[int], None]  # told the subpixels done since the last call
@@ -157,7 +158,7 @@ def encode_plane(
     if lattice and rough * 64 >= plane.size:
         tried.append((METHOD_MODEL, encode_lattice(plane, predictor, schedule, batch, threads, None if raster else progress)))
     if raster:
-        tried.append((METHOD_RASTER, encode_raster(plane)))
+        tried.append((METHOD_RASTER, encode_raster(plane, rough < GRAPHICS * plane.size)))
     if progress and (raster or not tried):
         progress(plane.size)
     method, payload = min(tried, key=lambda t: len(t[1]), default=(stored.RAW, plane.tobytes()))
@@ -176,7 +177,7 @@ def _choose_orders(plane: np.ndarray, predictor: Predictor, schedule: Schedule, 
     if order == "auto" and lattice and raster and height * width > 2 * PROBE**2:
         top, left = (max(0, (n - PROBE) // 2) // PATCH * PATCH for n in (height, width))
         part = np.ascontiguousarray(plane[top : top + PROBE, left : left + PROBE])
-        lattice = len(encode_lattice(part, predictor, schedule, batch, threads, None)) <= len(encode_raster(part))
+        lattice = len(encode_lattice(part, predictor, schedule, batch, threads, None)) <= len(encode_raster(part, graphics=False))
         raster = not lattice
     return lattice, raster
 
@@ -199,13 +200,13 @@ def encode_lattice(plane: np.ndarray, predictor: Predictor, schedule: Schedule, 
         return root_bytes + coder.finish()
 
 
-def encode_raster(plane: np.ndarray) -> bytes:
-    """Payload of METHOD_RASTER. plane: uint8 (h, w, 1 or 3)."""
+def encode_raster(plane: np.ndarray, graphics: bool) -> bytes:
+    """Payload of METHOD_RASTER. plane: uint8 (h, w, 1 or 3). graphics: as in `Mixing.code_raster`."""
     image = _as_rgb(plane)
     model = Mixing(plane.shape[2], plane.shape[0] * plane.shape[1])
     model.start_stage(torch.zeros_like(image), image)
-    model.code_raster()
-    return model.finish()
+    model.code_raster(graphics)
+    return bytes([graphics]) + model.finish()
 
 
 def decode_plane(
@@ -248,9 +249,11 @@ def decode_lattice(
 
 def decode_raster(payload: bytes, height: int, width: int, channels: int) -> np.ndarray:
     """Inverse of `encode_raster`: uint8 (h, w, channels)."""
-    model = Mixing(channels, height * width, data=payload)
+    if not payload or payload[0] > 1:
+        raise CorruptError("a tile in raster order does not say which kind.")
+    model = Mixing(channels, height * width, data=payload[1:])
     image = model.start_stage(torch.zeros((3, height, width), dtype=torch.int16), None)
-    model.code_raster()
+    model.code_raster(bool(payload[0]))
     return image[:channels].permute(1, 2, 0).to(torch.uint8).numpy()
 
 

@@ -22,8 +22,8 @@ from numba import njit
 
 PAD = 4  # pixels around every plane, so that neighbours need no bounds check
 INPUTS = 8
-EXPERTS = 6  # most of them; the inputs left free by the network and the counters
-COUNTERS = 2
+EXPERTS = 6  # most of them; the counters take the inputs that network and experts leave free
+COUNTERS = 4  # most of them
 MIXTURE = 5  # most logistic components
 BATCH = 4  # pixels learned from at once
 FIRST_FIT, EARLY = 64, 1024
@@ -152,6 +152,7 @@ def code_rows(
     cols = (width - px + step - 1) // step
     experts = mean_of.shape[0] + 1
     first = 2 if components else 0
+    counts = INPUTS - first - experts
     own_at = own[:, 0] * stride + own[:, 1]
     near_at = near[:, 0] * stride + near[:, 1]
     n_own, n_near = len(own_at), len(near_at)
@@ -308,10 +309,14 @@ def code_rows(
                     key += np.uint64(red) * np.uint64(15485863)
                 hashed[0] = key
                 hashed[1] = key + np.uint64(int(mean_at[0] * 2.0 + 2048.0)) * np.uint64(7919) + np.uint64(5)
+                if counts > 2:
+                    pair = np.uint64(int(around[c, 0]) * 256 + int(around[c, 1]))
+                    hashed[2] = key + pair * np.uint64(7919) + np.uint64(9)
+                    hashed[3] = key + (pair * np.uint64(65536) + np.uint64(int(around[c, 2]) * 256 + int(around[c, 3]))) * np.uint64(7919) + np.uint64(11)
                 half_coded = 0
-                for j in range(COUNTERS):
+                for j in range(counts):
                     slot[j] = _slot(hashed[j], slots)
-                for j in range(COUNTERS):
+                for j in range(counts):
                     ahead |= counters_flat[np.uint64(s * COUNTERS + j) * counters_of + slot[np.uint64(j)]]
                 # ---- eight decisions
                 for k in range(components):
@@ -360,14 +365,15 @@ def code_rows(
                             node = np.uint64((1 << (b - 4)) + ((low & 15) >> (8 - b)))
                             if half_coded < 2:
                                 half_coded = 2
-                                for j in range(COUNTERS):
+                                for j in range(counts):
                                     slot[j] = _slot(hashed[j] + np.uint64((low >> 4) + 1) * np.uint64(0x2545F4914F6CDD1D), slots)
-                        for j in range(COUNTERS):
+                        for j in range(counts):
                             state = np.int64(counters_flat[np.uint64(s * COUNTERS + j) * counters_of + slot[np.uint64(j)] + node])
                             times = state & 255
                             odds = (state >> 8) ^ 0x800000
                             x[np.uint64(first + experts + j)] = _log(float(odds + 1)) - _log(float(ONE - odds))
-                            seen_both = seen_both * 6 + LEVEL[np.uint64(times)]
+                            if j < 2:
+                                seen_both = seen_both * 6 + LEVEL[np.uint64(times)]
                         wa, wb = np.uint64(((s * 8 + b) * SPREADS + spread) * INPUTS), np.uint64(((s * 8 + b) * SEEN + seen_both) * INPUTS)
                         za, zb = 0.0, 0.0
                         for i in range(INPUTS):
@@ -415,7 +421,7 @@ def code_rows(
                         nearer = np.uint64(int(fraction + 0.5))
                         table_a[ta + nearer] += (bit - table_a[ta + nearer]) * APM_RATE
                         table_b[tb + nearer] += (bit - table_b[tb + nearer]) * APM_RATE
-                        for j in range(COUNTERS):
+                        for j in range(counts):
                             place_of_it = np.uint64(s * COUNTERS + j) * counters_of + slot[np.uint64(j)] + node
                             state = np.int64(counters_flat[place_of_it])
                             age = state & 255

@@ -28,8 +28,9 @@ COUNTER_BITS = 22  # log2 of the most counters in a table
 # Experts as quarters of the four nearest known pixels, and whether the error of the same expert on G is added.
 LATTICE_EXPERTS = np.array([(1, 1, 1, 1, 1), (2, 0, 0, 2, 1), (0, 2, 2, 0, 1)])
 RASTER_EXPERTS = np.array([(4, 4, -4, 0, 1), (0, 4, 0, 0, 1), (4, 0, 0, 0, 1), (0, 4, 0, 0, 0), (4, 0, 0, 0, 0)])
+GRAPHICS_EXPERTS = RASTER_EXPERTS[:3]  # which leaves room for two more counters, of the colours around the pixel
 OWN, LATTICE_CROSS, RASTER_CROSS = 12, 10, 6  # neighbours that the least-squares fit looks at: in the channel itself, in each other one
-KERNEL_DIGEST = "d1705a8d108047e0"  # of what `_synthetic` writes
+KERNEL_DIGEST = "732e6ac82c6e43c3"  # of what `_synthetic` writes
 KINDS, RASTER_KIND = 7, 6  # of phases: six in lattice order
 LINE = 16  # 64-bit numbers between what two threads write, so that they do not wait for each other's cache lines
 STRIP = 2048  # pixels after which the next channel's thread may follow
@@ -84,7 +85,7 @@ def _synthetic() -> bytes:
     image = torch.from_numpy(((7 * y + 3 * x + noise.reshape(3, 16, 20)) % 256).astype(np.int16))
     raster = Mixing(3, 320, check=False)
     raster.start_stage(torch.zeros_like(image), image)
-    raster.code_raster()
+    raster.code_raster(graphics=True)
     lattice = Mixing(3, 320, make_tables(), check=False)
     lattice.start_stage(image & ~15, image)
     for i, phase in enumerate(LATTICE_ORDER):
@@ -159,10 +160,13 @@ class Mixing:
         kind, own, near = lattice_geometry(phase)
         return self._run(params.t().contiguous().numpy(), (*phase, PATCH), kind, own, LATTICE_CROSS, near, LATTICE_EXPERTS)
 
-    def code_raster(self) -> None:
-        """Code all pixels of the stage in raster order, without the network; what `start_stage` was given as pixels is not looked at."""
+    def code_raster(self, graphics: bool) -> None:
+        """Code all pixels of the stage in raster order, without the network; what `start_stage` was given as pixels is not looked at.
+
+        graphics: expect few colours and exact repetitions rather than noise.
+        """
         own, near = raster_geometry()
-        self._run(np.zeros((0, 0), dtype=np.int32), (0, 0, 1), RASTER_KIND, own, RASTER_CROSS, near, RASTER_EXPERTS)
+        self._run(np.zeros((0, 0), dtype=np.int32), (0, 0, 1), RASTER_KIND, own, RASTER_CROSS, near, GRAPHICS_EXPERTS if graphics else RASTER_EXPERTS)
 
     def _run(
         self, params: np.ndarray, place: tuple[int, int, int], kind: int, own: np.ndarray, cross: int, near: np.ndarray, mean_of: np.ndarray
