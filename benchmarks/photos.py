@@ -1,6 +1,6 @@
 """Size, speed and memory of ardm beside PNG, WebP and JPEG XL on a folder of images, all in one run.
 
-    python -m benchmarks.photos FOLDER [--budgets 8,16,32,60] [--held-out 100] [--json out.json] [--plot out.png]
+    python -m benchmarks.photos FOLDER [--budgets 8] [--held-out 100] [--json out.json] [--plot out.png]
 
 Every codec encodes in one process and decodes in another; sizes are those of the files on disk, everything counted; the decoded pixels
 are compared by hash. Times are wall-clock medians over the images, after one warm-up image (imports, weights, self-test). The last line
@@ -211,7 +211,7 @@ def plot(results: list[dict[str, Any]], path: Path, title: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--budgets", default="8,16,32,60")
+    parser.add_argument("--budgets", default="8")
     parser.add_argument("--codecs", default="png,webp,jxl7,jxl9", help="others, before ours; also lattice8, lattice32, ... and best")
     parser.add_argument("--held-out", type=int, default=0, help="only the images that ardm-train holds out with this number")
     parser.add_argument("--limit", type=int, default=0, help="about so many images, evenly spread")

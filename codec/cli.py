@@ -298,9 +298,10 @@ def _report(result: dict[str, Any], options: Options, work: Callable[..., Any]) 
         click.echo(json.dumps(result), err=to_stream)
     elif work is _list_one:
         width, height, channels = result["width"], result["height"], result["channels"]
+        ways = ", ".join(f"{result[way + '_planes']} {way}" for way in ("lattice", "raster", "stored") if result[way + "_planes"])
         click.echo(
             f"{result['file']}: {width} x {height}, {channels} x 8 bit, {result['bytes']} bytes, {result['bits_per_subpixel']:.3f} bits/subpixel, "
-            f"{result['network_calls']} network calls, order {result['order']}, weights {result['weights']}, pixels {result['pixel_hash']}"
+            f"planes: {ways}; {result['network_calls']} network calls, weights {result['weights']}, pixels {result['pixel_hash']}"
         )
     elif work is _test_one:
         if not options.quiet:

@@ -6,6 +6,7 @@ import hashlib
 import math
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from threading import Event, Lock
 
@@ -30,7 +31,7 @@ from codec.walk import MAX_CALLS, Learning, Predictor, Schedule, walk
 TILE = 1024  # largest side of a tile; larger tiles save little, and memory grows with them
 ROOT_BITS = (8.0, 5.5, 6.5, 7.5, 8.0)  # rough bits per subpixel of coding level 0, 1, 2, ... without the network
 GRAPHICS = 0.3  # planes that zlib shrinks below this share are coded as graphics
-PROBE = 128  # side of the square on which the encoder compares lattice and raster order
+PROBE = 96  # side of the square on which the encoder compares lattice and raster order
 ORDERS = ("auto", "best", "lattice", "raster")
 Progress = Callable[[int], None]  # told the subpixels done since the last call
 
@@ -135,7 +136,7 @@ def info(data: bytes) -> dict[str, object]:
     return {
         "width": header.width, "height": header.height, "channels": header.channels, "bits_per_channel": 8,
         "tiles": header.tile_count, "tile_height": header.tile[0], "tile_width": header.tile[1],
-        "order": "lattice" if schedule.seed is None else f"random:{schedule.seed}",
+        "seed": schedule.seed,
         "network_calls": schedule.calls if METHOD_MODEL in methods else 0,
         "weights": header.weights_id, "pixel_hash": header.digest.hex(), "bytes": len(data),
         "header_bytes": at, "bits_per_subpixel": 8 * len(data) / (header.width * header.height * header.channels),
@@ -151,8 +152,7 @@ def encode_plane(
     plane: np.ndarray, predictor: Predictor, schedule: Schedule, order: str, batch: int, threads: int, progress: Progress | None
 ) -> tuple[int, bytes]:  # fmt: skip
     """plane: uint8 (h, w, 1 or 3). threads: how many may code at once. Returns (method, payload), the smallest of what `order` allows and stored."""
-    # A quick look with zlib tells whether storing can win at all; LZMA over every photo would cost a fifth of the time.
-    rough = min(len(zlib.compress(stored.filter_forward(plane, k).tobytes(), 1)) for k in (0, 7))
+    rough = _roughly(plane)
     lattice, raster = _choose_orders(plane, predictor, schedule, order, batch, threads)
     tried = []
     if lattice and rough * 64 >= plane.size:
@@ -169,6 +169,15 @@ def encode_plane(
     return method, payload
 
 
+def _roughly(plane: np.ndarray) -> float:
+    """About how many bytes zlib would need: tells graphics, and whether storing can win at all; LZMA over every photo would cost a fifth of the time."""
+    height = plane.shape[0]
+    sample = plane
+    if plane.size > 2**18:  # an eighth of the rows, in eight places
+        sample = np.concatenate([plane[i * height // 8 :][: height // 64 + 1] for i in range(8)])
+    return min(len(zlib.compress(stored.filter_forward(sample, k).tobytes(), 1)) for k in (0, 7)) * plane.size / sample.size
+
+
 def _choose_orders(plane: np.ndarray, predictor: Predictor, schedule: Schedule, order: str, batch: int, threads: int) -> tuple[bool, bool]:
     """(code in lattice order, code in raster order): both where the smaller result is to be kept."""
     height, width, _ = plane.shape
@@ -177,7 +186,10 @@ def _choose_orders(plane: np.ndarray, predictor: Predictor, schedule: Schedule, 
     if order == "auto" and lattice and raster and height * width > 2 * PROBE**2:
         top, left = (max(0, (n - PROBE) // 2) // PATCH * PATCH for n in (height, width))
         part = np.ascontiguousarray(plane[top : top + PROBE, left : left + PROBE])
-        lattice = len(encode_lattice(part, predictor, schedule, batch, threads, None)) <= len(encode_raster(part, graphics=False))
+        # The finest stage will do: the deeper ones have a fifteenth of its pixels, which cost about 1.4 times as much each.
+        finest = replace(schedule, stages=schedule.stages[:1])
+        coded = len(encode_lattice(part, predictor, finest, batch, threads, None)) - len(stored.encode(part[::PATCH, ::PATCH])[1])
+        lattice = coded * (1 + 1.4 / 15) <= len(encode_raster(part, graphics=False))
         raster = not lattice
     return lattice, raster
 

@@ -183,7 +183,10 @@ class Mixing:
             np.zeros((rows * cols, components)), np.zeros((3, rows * cols), dtype=np.int64),
         )  # fmt: skip
         decoding = self.encoders is None
-        out = np.empty((3, 0 if decoding else 8 * rows * cols), dtype=np.uint32)
+        follow = self.pool is not None and components > 0 and rows * cols >= 2 * STRIP
+        strip = max(1, (STRIP if follow else 8 * STRIP) // max(1, cols))
+        # Followers keep a whole phase's decisions; one thread hands them over strip by strip.
+        out = np.empty((3, 0 if decoding else 8 * cols * (rows if follow else strip)), dtype=np.uint32)
         if not decoding:
             self.state[:, 2] = 0
 
@@ -194,16 +197,23 @@ class Mixing:
                     self.planes, own, cross, near, mean_of, self.learned, fitted, decoding, self.truth, self.state, self.words, out,
                 )  # fmt: skip
 
-        if self.pool is None or not components or rows * cols < 2 * STRIP:
-            code(0, rows, 0, self.channels)
+        if follow:
+            self._follow(code, rows, strip)
+            self._hand_over(out)
         else:
-            self._follow(code, rows, max(1, STRIP // cols))
+            for start in range(0, rows, strip):
+                code(start, min(start + strip, rows), 0, self.channels)
+                self._hand_over(out)
         if self.channels == 1:
             y, x = (slice(PAD + p, PAD + n, place[2]) for n, p in zip(self.shape, place[:2], strict=True))
             self.planes[0][::2, y, x] = self.planes[0][1, y, x]
+        return rows * cols
+
+    def _hand_over(self, out: np.ndarray) -> None:
+        """Give an encoder's decisions to the range coders."""
         for encoder, decisions, state in zip(self.encoders or [], out, self.state, strict=False):
             encoder.code_bits(decisions[: int(state[2])])
-        return rows * cols
+            state[2] = 0
 
     def _follow(self, code: Callable[[int, int, int, int], None], rows: int, strip: int) -> None:
         """Three threads, one per channel, each a strip of rows behind the one before."""

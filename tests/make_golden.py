@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,7 +13,8 @@ from codec import compress
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def images() -> dict[str, tuple[np.ndarray, dict[str, int]]]:
+def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
+    """name -> (pixels, options of `compress`). Names without "mixing" or "raster" are of 0.1.0, which wrote them in another way."""
     photo = np.asarray(Image.open(Path(__file__).parent.parent / "benchmarks" / "photo.png"))
     crop = photo[190:253, 330:401]
     alpha = np.clip(np.add.outer(np.arange(63) * 4, np.arange(71) % 9), 0, 255).astype(np.uint8)[..., None]
@@ -30,6 +32,15 @@ def images() -> dict[str, tuple[np.ndarray, dict[str, int]]]:
         "one-pixel": (crop[:1, :1], {}),
         "budget-1": (crop, {"budget": 1}),
         "not-adaptive": (crop, {"adaptive": False}),
+        "mixing-rgb": (crop, {"order": "lattice"}),
+        "mixing-rgba": (np.concatenate([crop, alpha], 2), {"order": "lattice"}),
+        "mixing-grey": (crop[..., 1], {"order": "lattice"}),
+        "mixing-tiles": (crop, {"order": "lattice", "tile": 24, "budget": 15}),
+        "mixing-budget-1": (crop, {"order": "lattice", "budget": 1}),
+        "mixing-large": (photo[100:292, 300:492], {"order": "lattice"}),
+        "raster-rgb": (crop, {"order": "raster"}),
+        "raster-grey-alpha": (np.concatenate([crop[..., :1], alpha], 2), {"order": "raster"}),
+        "raster-graphics": (np.where(crop > 140, 230, crop // 64 * 60).astype(np.uint8), {"order": "raster"}),
     }
 
 

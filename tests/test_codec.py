@@ -388,15 +388,7 @@ def test_golden_file_decodes(path: Path) -> None:
 def test_golden_files_are_there() -> None:
     names = {p.stem for p in GOLDEN.glob("*.ardm")}
     assert names >= {
-        "photo-rgb",
-        "photo-rgba",
-        "photo-grey",
-        "photo-grey-alpha",
-        "noise",
-        "graphics",
-        "random-order",
-        "tiles",
-        "one-pixel",
-        "budget-1",
-        "not-adaptive",
-    }
+        "photo-rgb", "photo-rgba", "photo-grey", "photo-grey-alpha", "noise", "graphics", "random-order", "tiles", "one-pixel", "budget-1",
+        "not-adaptive", "mixing-rgb", "mixing-rgba", "mixing-grey", "mixing-tiles", "mixing-budget-1", "mixing-large", "raster-rgb",
+        "raster-grey-alpha", "raster-graphics",
+    }  # fmt: skip
