@@ -313,7 +313,7 @@ def code_rows(
                     pair = np.uint64(int(around[c, 0]) * 256 + int(around[c, 1]))
                     hashed[2] = key + pair * np.uint64(7919) + np.uint64(9)
                     hashed[3] = key + (pair * np.uint64(65536) + np.uint64(int(around[c, 2]) * 256 + int(around[c, 3]))) * np.uint64(7919) + np.uint64(11)
-                half_coded = 0
+                second_half = False
                 for j in range(counts):
                     slot[j] = _slot(hashed[j], slots)
                 for j in range(counts):
@@ -363,8 +363,8 @@ def code_rows(
                             node = np.uint64((1 << b) + (low >> (8 - b)))
                         else:
                             node = np.uint64((1 << (b - 4)) + ((low & 15) >> (8 - b)))
-                            if half_coded < 2:
-                                half_coded = 2
+                            if not second_half:
+                                second_half = True
                                 for j in range(counts):
                                     slot[j] = _slot(hashed[j] + np.uint64((low >> 4) + 1) * np.uint64(0x2545F4914F6CDD1D), slots)
                         for j in range(counts):

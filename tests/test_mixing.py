@@ -14,6 +14,7 @@ import torch
 
 from ardm.orders import LATTICE_ORDER
 from codec import CorruptError, UnsupportedError, compress, container, decompress, kernel, mixing
+from codec.coding import Encoder
 from codec.image import decode_raster, encode_raster
 from codec.mixing import Mixing, lattice_geometry, raster_geometry
 
@@ -146,3 +147,19 @@ def test_raster_streams_survive_any_content() -> None:
     assert header.entries[0].method in (0, 3)
     with pytest.raises(CorruptError):
         decompress(data[:at] + bytes(len(data) - at))
+
+
+def test_coder_overhead_is_below_a_thousandth(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes of a plane against the information content of its decisions."""
+    spent: list[float] = []
+    write = Encoder.code_bits
+
+    def metered(self: Encoder, decisions: np.ndarray) -> None:
+        chance = (decisions >> 1) / 2**24
+        spent.append(float(-np.log2(np.where(decisions & 1, chance, 1 - chance)).sum()))
+        write(self, decisions)
+
+    mixing.check_kernel()  # which encodes too, once
+    monkeypatch.setattr(Encoder, "code_bits", metered)
+    size = len(encode_raster(photo[100:356, 200:456], graphics=False))
+    assert sum(spent) / 8 < size < sum(spent) / 8 * 1.001 + 3 * 8 + 5
