@@ -153,9 +153,14 @@ def encode_plane(
 ) -> tuple[int, bytes]:  # fmt: skip
     """plane: uint8 (h, w, 1 or 3). threads: how many may code at once. Returns (method, payload), the smallest of what `order` allows and stored."""
     rough = _roughly(plane)
-    lattice, raster = _choose_orders(plane, predictor, schedule, order, batch, threads)
+    if rough * 200 < plane.size and order in ("auto", "lattice"):  # next to empty: nothing is worth seconds of work
+        lattice, raster = False, False
+    elif rough * 64 < plane.size and order == "auto":
+        lattice, raster = False, schedule.learning == Learning.MIXING
+    else:
+        lattice, raster = _choose_orders(plane, predictor, schedule, order, batch, threads)
     tried = []
-    if lattice and rough * 64 >= plane.size:
+    if lattice:
         tried.append((METHOD_MODEL, encode_lattice(plane, predictor, schedule, batch, threads, None if raster else progress)))
     if raster:
         tried.append((METHOD_RASTER, encode_raster(plane, rough < GRAPHICS * plane.size)))

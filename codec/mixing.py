@@ -221,11 +221,14 @@ class Mixing:
         done = [Semaphore(0) for _ in range(3)]
 
         def channel(step: int) -> None:
-            for start in range(0, rows, strip):
-                if step:
-                    done[step - 1].acquire()
-                code(start, min(start + strip, rows), step, step + 1)
-                done[step].release()
+            try:
+                for start in range(0, rows, strip):
+                    if step:
+                        done[step - 1].acquire()
+                    code(start, min(start + strip, rows), step, step + 1)
+                    done[step].release()
+            finally:  # should this one fail, the next must not wait for ever; its error is raised below
+                done[step].release(rows)
 
         for pending in [self.pool.submit(channel, step) for step in range(3)]:
             pending.result()
