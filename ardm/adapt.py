@@ -18,29 +18,11 @@ import numpy as np
 import torch
 
 from ardm.likelihood import CODING_ORDER, FLOOR, MEAN_STEPS, IntegerMixture, look_up
-from ardm.orders import PATCH
+from ardm.orders import PATCH, REACH, Offset, geometry, offsets_within
 
 # ---- geometry: phases that see known pixels at the same offsets share what they learn
 
-RADIUS = 3
-Offset = tuple[int, int]
-
-
-def _within(square: int) -> list[Offset]:
-    span = range(-RADIUS, RADIUS + 1)
-    return [(dy, dx) for dy in span for dx in span if 0 < dy * dy + dx * dx <= square]
-
-
-def geometry(phase: tuple[int, int]) -> int:
-    """Class 0..5 of a phase: (2, 2); (0, 2); (2, 0); odd-odd; odd columns; odd rows."""
-    y, x = phase
-    if y % 2 and x % 2:
-        return 3
-    if x % 2:
-        return 4
-    if y % 2:
-        return 5
-    return {(2, 2): 0, (0, 2): 1, (2, 0): 2}[phase]
+RADIUS = REACH
 
 
 def _known_when_class_starts(kind: int, y: int, x: int) -> bool:
@@ -57,8 +39,8 @@ def _known_when_class_starts(kind: int, y: int, x: int) -> bool:
 
 
 _EXAMPLE = {0: (2, 2), 1: (0, 2), 2: (2, 0), 3: (1, 1), 4: (0, 1), 5: (1, 0)}
-NEIGHBOURS = {kind: [(dy, dx) for dy, dx in _within(8) if _known_when_class_starts(kind, y + dy, x + dx)] for kind, (y, x) in _EXAMPLE.items()}
-ERROR_OFFSETS = _within(8)
+NEIGHBOURS = {kind: [(dy, dx) for dy, dx in offsets_within(8) if _known_when_class_starts(kind, y + dy, x + dx)] for kind, (y, x) in _EXAMPLE.items()}
+ERROR_OFFSETS = offsets_within(8)
 
 # ---- constants of the format
 

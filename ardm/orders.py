@@ -32,6 +32,28 @@ LATTICE_ORDER: tuple[tuple[int, int], ...] = (
 )  # fmt: skip
 
 
+Offset = tuple[int, int]
+REACH = 3  # largest step of `offsets_within` along one axis
+
+
+def offsets_within(square: int) -> list[Offset]:
+    """All (dy, dx) but (0, 0) with dy**2 + dx**2 <= square and neither above REACH, by dy, then dx."""
+    span = range(-REACH, REACH + 1)
+    return [(dy, dx) for dy in span for dx in span if 0 < dy * dy + dx * dx <= square]
+
+
+def geometry(phase: Offset) -> int:
+    """Class 0..5 of a phase, by where known pixels lie around it: (2, 2); (0, 2); (2, 0); odd-odd; odd columns; odd rows."""
+    y, x = phase
+    if y % 2 and x % 2:
+        return 3
+    if x % 2:
+        return 4
+    if y % 2:
+        return 5
+    return {(2, 2): 0, (0, 2): 1, (2, 0): 2}[phase]
+
+
 def patch_start(anchor: int) -> int:
     """Offset, in (-4, 0], of the first patch along one axis, so that coordinates congruent to `anchor` mod 4 fall on place 1."""
     return (anchor - ANCHOR_PLACE[0]) % PATCH - PATCH if (anchor - ANCHOR_PLACE[0]) % PATCH else 0

@@ -19,7 +19,7 @@ import click
 import codec
 from codec import files
 from codec.errors import ArdmError, InputError, NotArdmError, OutputError, VerifyError
-from codec.presets import DEFAULT_BUDGET, MAX_PIXELS, PRESETS
+from codec.presets import DEFAULT_BUDGET, MAX_PIXELS, ORDERS, PRESETS
 
 SUFFIX = ".ardm"
 PRESET_HELP = ", ".join(f"-{preset} = {calls}" for preset, calls in PRESETS.items())
@@ -352,7 +352,7 @@ def _options(given: dict[str, Any], **more: Any) -> Options:
 
 def _parse_order(order: str) -> tuple[str, int | None]:
     """(order, seed) as `compress` takes them."""
-    if order in ("auto", "best", "lattice", "raster"):
+    if order in ORDERS:
         return order, None
     name, _, seed = order.partition(":")
     if name != "random" or not seed.isdecimal() or int(seed) >= 2**32:

@@ -25,14 +25,13 @@ from codec.container import METHOD_MODEL, METHOD_RASTER, Entry, Header, read_var
 from codec.errors import ArdmError, CorruptError, InputError, TruncatedError, UnsupportedError, VerifyError
 from codec.mixing import Mixing
 from codec.parallel import in_parallel
-from codec.presets import DEFAULT_BUDGET, MAX_PIXELS
+from codec.presets import DEFAULT_BUDGET, MAX_PIXELS, ORDERS
 from codec.walk import MAX_CALLS, Learning, Predictor, Schedule, walk
 
 TILE = 1024  # largest side of a tile; larger tiles save little, and memory grows with them
 ROOT_BITS = (8.0, 5.5, 6.5, 7.5, 8.0)  # rough bits per subpixel of coding level 0, 1, 2, ... without the network
 GRAPHICS = 0.3  # planes that zlib shrinks below this share are coded as graphics
 PROBE = 96  # side of the square on which the encoder compares lattice and raster order
-ORDERS = ("auto", "best", "lattice", "raster")
 Progress = Callable[[int], None]  # told the subpixels done since the last call
 
 
@@ -59,7 +58,7 @@ def compress(
             f"budget and batch must be at least 1, tile a multiple of 4 up to 2048, seed within 0..2**32-1; got {budget}, {batch}, {tile}, {seed}."
         )
     if order not in ORDERS or (order in ("best", "raster") and (seed is not None or not adaptive)):
-        raise ValueError(f"order must be one of {', '.join(ORDERS)}, the middle and the last without a seed and adaptive; got {order!r}.")
+        raise ValueError(f"order must be one of {', '.join(ORDERS)}; best and raster need adaptive and no seed; got {order!r} with {adaptive=} and {seed=}.")
     _set_threads(threads)
     predictor = predictor or load_predictor(device)
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
@@ -153,12 +152,7 @@ def encode_plane(
 ) -> tuple[int, bytes]:  # fmt: skip
     """plane: uint8 (h, w, 1 or 3). threads: how many may code at once. Returns (method, payload), the smallest of what `order` allows and stored."""
     rough = _roughly(plane)
-    if rough * 200 < plane.size and order in ("auto", "lattice"):  # next to empty: nothing is worth seconds of work
-        lattice, raster = False, False
-    elif rough * 64 < plane.size and order == "auto":
-        lattice, raster = False, schedule.learning == Learning.MIXING
-    else:
-        lattice, raster = _choose_orders(plane, predictor, schedule, order, batch, threads)
+    lattice, raster = _choose_orders(plane, rough, predictor, schedule, order, batch, threads)
     tried = []
     if lattice:
         tried.append((METHOD_MODEL, encode_lattice(plane, predictor, schedule, batch, threads, None if raster else progress)))
@@ -183,17 +177,24 @@ def _roughly(plane: np.ndarray) -> float:
     return min(len(zlib.compress(stored.filter_forward(sample, k).tobytes(), 1)) for k in (0, 7)) * plane.size / sample.size
 
 
-def _choose_orders(plane: np.ndarray, predictor: Predictor, schedule: Schedule, order: str, batch: int, threads: int) -> tuple[bool, bool]:
-    """(code in lattice order, code in raster order): both where the smaller result is to be kept."""
+def _choose_orders(
+    plane: np.ndarray, rough: float, predictor: Predictor, schedule: Schedule, order: str, batch: int, threads: int
+) -> tuple[bool, bool]:  # fmt: skip
+    """(code in lattice order, code in raster order): both where the smaller result is to be kept, neither where storing will do. rough: `_roughly`."""
     height, width, _ = plane.shape
     lattice = order != "raster" and schedule.root_level(height, width) > 0
     raster = order != "lattice" and schedule.learning == Learning.MIXING
+    if rough * 200 < plane.size and order in ("auto", "lattice"):  # next to empty: nothing is worth seconds of work
+        return False, False
+    if rough * 64 < plane.size and order == "auto":  # graphics
+        return False, raster
     if order == "auto" and lattice and raster and height * width > 2 * PROBE**2:
         top, left = (max(0, (n - PROBE) // 2) // PATCH * PATCH for n in (height, width))
         part = np.ascontiguousarray(plane[top : top + PROBE, left : left + PROBE])
         # The finest stage will do: the deeper ones have a fifteenth of its pixels, which cost about 1.4 times as much each.
         finest = replace(schedule, stages=schedule.stages[:1])
-        coded = len(encode_lattice(part, predictor, finest, batch, threads, None)) - len(stored.encode(part[::PATCH, ::PATCH])[1])
+        payload = encode_lattice(part, predictor, finest, batch, threads, None)
+        coded = len(payload) - read_varint(payload, 1)[0]  # without the root
         lattice = coded * (1 + 1.4 / 15) <= len(encode_raster(part, graphics=False))
         raster = not lattice
     return lattice, raster

@@ -15,10 +15,13 @@ else: no library function, no fused multiply-add (Numba does not contract withou
 
 from __future__ import annotations
 
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from typing import Any
 
 import numpy as np
 from numba import njit
+
+from ardm.likelihood import CENTER_MAX, CENTER_MIN, CODING_ORDER, MEAN_STEPS, SCALE_COUNT, SCALE_LOW, SLOPE_MAX
 
 PAD = 4  # pixels around every plane, so that neighbours need no bounds check
 INPUTS = 8
@@ -46,9 +49,11 @@ LOW, HIGH = np.uint64(1 << 32), np.uint64(32)
 
 def _tables() -> tuple[np.ndarray, ...]:
     """Sigmoid, logarithm, squash and reciprocals: rounded from exact decimals, so that every machine makes the same ones."""
-    from decimal import Decimal, getcontext
+    with localcontext(Context(prec=40, rounding=ROUND_HALF_EVEN)):  # whatever the caller's own context is, which stays as it was
+        return _rounded_tables()
 
-    getcontext().prec = 40
+
+def _rounded_tables() -> tuple[np.ndarray, ...]:
     one = Decimal(1)
     half = Decimal("0.5")
     sigmoid = [int((one / (one + (-(i + half) / 128).exp()) * ONE).to_integral_value()) for i in range(1536)]
@@ -56,7 +61,7 @@ def _tables() -> tuple[np.ndarray, ...]:
     log = [int(((one + (i + half) / 512).ln() * 65536).to_integral_value()) / 65536 for i in range(512)]
     squash = [int((one / (one + (-(Decimal(i) / 32)).exp()) * 2**40).to_integral_value()) / 2**40 for i in range(-400, 402)]
     reciprocal = [int((Decimal(65536) / (i + Decimal("1.6"))).to_integral_value()) for i in range(256)]
-    inverse = [float(int((2 ** (-Decimal(i) / 16) * 128 * 2**20).to_integral_value()) / 2**20) for i in range(-64, 97)]
+    inverse = [float(int((2 ** (-Decimal(i) / 16) * 128 * 2**20).to_integral_value()) / 2**20) for i in range(SCALE_LOW, SCALE_LOW + SCALE_COUNT)]
     return (
         np.array(low + sigmoid, dtype=np.int32), np.array(log), np.array(squash), np.array(reciprocal, dtype=np.int64), np.array(inverse),
     )  # fmt: skip
@@ -200,21 +205,21 @@ def code_rows(
                 for o in range(n_own):
                     around[c, np.uint64(o)] = pixel_flat[np.uint64(c * plane + here + own_at[np.uint64(o)])]
             for s in range(first_step, last_step):
-                c = 1 if s == 0 else (0 if s == 1 else 2)
+                c = CODING_ORDER[s]
                 center_at = c * plane + here
                 base = int(pixel_flat[np.uint64(center_at)])
                 total, mean, deviation = 0.0, 0.0, 0.0
                 if components:
                     for k in range(components):
-                        m = params[index, components * (1 + s) + k] + 32 * base
+                        m = params[index, components * (1 + s) + k] + MEAN_STEPS * base
                         for i in range(s):
-                            m += (min(max(params[index, components * (6 + s + i) + k], -1024), 1024) * residuals[i, index]) >> 2
-                        center[k] = min(max(m, -2048), 10240) * 0.03125
+                            m += (min(max(params[index, components * (6 + s + i) + k], -SLOPE_MAX), SLOPE_MAX) * residuals[i, index]) >> 2
+                        center[k] = min(max(m, CENTER_MIN), CENTER_MAX) * (1 / MEAN_STEPS)
                         total += weight[k]
                         mean += weight[k] * center[k]
                     mean /= total
                     for k in range(components):
-                        i = np.uint64(min(max(params[index, components * (4 + s) + k] + 64, 0), 160))
+                        i = np.uint64(min(max(params[index, components * (4 + s) + k] - SCALE_LOW, 0), SCALE_COUNT - 1))
                         inverse[k] = INVERSE[i]
                         deviation += weight[k] * (deviation_of[i] + abs(center[k] - mean))
                     deviation /= total
@@ -227,8 +232,7 @@ def code_rows(
                     f[f0 + np.uint64(o)] = around[c, np.uint64(o)] - mean
                 n = n_own
                 for d in range(1, 3):
-                    t = s + d if s + d < 3 else s + d - 3
-                    other_c = 1 if t == 0 else (0 if t == 1 else 2)
+                    other_c = CODING_ORDER[(s + d) % 3]
                     other = float(pixel_flat[np.uint64(other_c * plane + here)])
                     for o in range(cross):
                         f[f0 + np.uint64(n + o)] = around[other_c, np.uint64(o)] - other

@@ -16,14 +16,13 @@ import numpy as np
 import torch
 
 from ardm.likelihood import MEAN_STEPS, PER_COMPONENT, WEIGHT_TOP, make_tables
-from ardm.orders import LATTICE_ORDER, PATCH
+from ardm.orders import LATTICE_ORDER, PATCH, Offset, geometry, offsets_within
 from codec import kernel
 from codec.coding import Encoder
 from codec.container import read_varint, varint
 from codec.errors import TruncatedError, UnsupportedError
 from codec.kernel import APM_CELLS, BATCH, CONTEXTS, COUNTERS, EXPERTS, INPUTS, PAD, SEEN, SPREADS
 
-Offset = tuple[int, int]
 COUNTER_BITS = 22  # log2 of the most counters in a table
 # Experts as quarters of the four nearest known pixels, and whether the error of the same expert on G is added.
 LATTICE_EXPERTS = np.array([(1, 1, 1, 1, 1), (2, 0, 0, 2, 1), (0, 2, 2, 0, 1)])
@@ -37,9 +36,7 @@ STRIP = 2048  # pixels after which the next channel's thread may follow
 
 
 def _by_distance(square: int) -> list[Offset]:
-    span = range(-3, 4)
-    found = [(dy, dx) for dy in span for dx in span if 0 < dy * dy + dx * dx <= square]
-    return sorted(found, key=lambda o: (o[0] ** 2 + o[1] ** 2, o))
+    return sorted(offsets_within(square), key=lambda o: o[0] ** 2 + o[1] ** 2)
 
 
 @lru_cache(maxsize=16)
@@ -51,9 +48,7 @@ def lattice_geometry(phase: Offset) -> tuple[int, np.ndarray, np.ndarray]:
         chosen = [(dy, dx) for dy, dx in offsets if ((phase[0] + dy) % PATCH, (phase[1] + dx) % PATCH) in phases]
         return np.array(chosen, dtype=np.int64).reshape(-1, 2)
 
-    y, x = phase[0] % 2, phase[1] % 2
-    kind = 3 if y and x else 4 if x else 5 if y else {(2, 2): 0, (0, 2): 1, (2, 0): 2}[phase]
-    return kind, among(_by_distance(8), ((0, 0), *before))[:OWN], among(_by_distance(4), before)
+    return geometry(phase), among(_by_distance(8), ((0, 0), *before))[:OWN], among(_by_distance(4), before)
 
 
 @lru_cache(maxsize=1)
@@ -173,7 +168,7 @@ class Mixing:
     ) -> int:  # fmt: skip
         components = params.shape[1] // PER_COMPONENT
         self._start_mixers(2 if components else 0, len(mean_of) + 1)
-        rows, cols = (max(0, -(-(n - p) // place[2])) for n, p in zip(self.shape, place[:2], strict=True))
+        rows, cols = (len(range(p, n, place[2])) for n, p in zip(self.shape, place[:2], strict=True))
         cross = min(cross, len(own)) if self.channels == 3 else 0
         features = -(-(len(own) + 2 * cross + 8) // 4) * 4
         fitted = (
@@ -187,8 +182,6 @@ class Mixing:
         strip = max(1, (STRIP if follow else 8 * STRIP) // max(1, cols))
         # Followers keep a whole phase's decisions; one thread hands them over strip by strip.
         out = np.empty((3, 0 if decoding else 8 * cols * (rows if follow else strip)), dtype=np.uint32)
-        if not decoding:
-            self.state[:, 2] = 0
 
         def code(first_row: int, last_row: int, first_step: int, last_step: int) -> None:
             with np.errstate(over="ignore"):  # hashes wrap around; only uncompiled code notices

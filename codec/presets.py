@@ -1,5 +1,6 @@
-"""Presets -1 to -9, the default budget and the default size limit. Knows nothing else, so that --help need not load a model."""
+"""Presets -1 to -9, the default budget, the orders and the default size limit. Knows nothing else, so that --help need not load a model."""
 
 PRESETS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 7: 15, 8: 30, 9: 60}  # preset -> network calls per tile
 DEFAULT_BUDGET = 8
+ORDERS = ("auto", "best", "lattice", "raster")  # in which a tile may be coded
 MAX_PIXELS = 178_000_000  # default limit, and about what Pillow reads

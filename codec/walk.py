@@ -43,7 +43,7 @@ class Learning(IntEnum):
     """How a plane's coder learns from the pixels it has coded."""
 
     NONE = 0  # not at all
-    RUNS = 1  # `ardm.adapt`, run by run: what 0.1.0.dev files before mixing were written with; still read
+    RUNS = 1  # `ardm.adapt`, run by run: what files of 0.1.0 were written with; still read
     MIXING = 2  # `codec.mixing`, pixel by pixel
 
 

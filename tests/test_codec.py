@@ -237,8 +237,8 @@ def test_runs_cover_the_phase() -> None:
 
 
 def test_neighbours_of_the_adaptive_layer_are_coded_before() -> None:
-    from ardm.adapt import NEIGHBOURS, geometry
-    from ardm.orders import LATTICE_ORDER
+    from ardm.adapt import NEIGHBOURS
+    from ardm.orders import LATTICE_ORDER, geometry
 
     known = {(0, 0)}
     for phase in LATTICE_ORDER:
