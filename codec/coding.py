@@ -47,16 +47,6 @@ class Encoder:
         self._queue.encode(symbols, _MODEL, weights)
         return symbols
 
-    def code_bits(self, decisions: np.ndarray) -> None:
-        """Write binary decisions: uint32 (N,), twice the frequency of a one, of 2**24, neither 0 nor 2**24, plus the bit."""
-        for start in range(0, len(decisions), 1 << 18):
-            part = decisions[start : start + (1 << 18)]
-            weights = np.empty((len(part), 2), dtype=np.float32)
-            chance = part >> 1
-            np.subtract(2**24 - 1, chance, out=weights[:, 0], casting="unsafe")
-            np.subtract(chance, 1, out=weights[:, 1], casting="unsafe")
-            self._queue.encode((part & 1).astype(np.int32), _MODEL, weights)
-
     def finish(self) -> bytes:
         return self._queue.get_compressed().astype("<u4").tobytes()
 

@@ -20,8 +20,8 @@ HEAD, INDEX = 0x01, 0x02
 OPTIONAL = 0x80  # types from here on are ancillary
 PNG_CHUNKS = 0x81  # ancillary chunks of the PNG that the image came from
 MAX_TILE = 2048  # largest side of a tile; bounds the memory that a decoder needs
-RANDOM_ORDER, CHANNEL_AXIS, ADAPTIVE, MIXING = 1, 2, 4, 8  # flag bits; all others are reserved
-LEARNING = {0: Learning.NONE, ADAPTIVE: Learning.RUNS, MIXING: Learning.MIXING}
+RANDOM_ORDER, CHANNEL_AXIS, ADAPTIVE, MIXING, QUICK = 1, 2, 4, 8, 16  # flag bits; all others are reserved
+LEARNING = {0: Learning.NONE, ADAPTIVE: Learning.RUNS, MIXING: Learning.MIXING, MIXING | QUICK: Learning.QUICK}
 FIXED = "<BBIIBBHH"
 METHOD_MODEL, METHOD_RASTER = 2, 3  # 0 and 1 are `codec.stored`'s
 
@@ -186,7 +186,7 @@ def _parse_head(payload: bytes, max_pixels: int) -> Header:
     if len(payload) < fixed + 9:
         raise CorruptError(f"the header has {len(payload)} bytes, which is too short.")
     _, flags, width, height, channels, depth, *tile = struct.unpack_from(FIXED, payload)
-    if flags & ~(RANDOM_ORDER | CHANNEL_AXIS | ADAPTIVE | MIXING):
+    if flags & ~(RANDOM_ORDER | CHANNEL_AXIS | ADAPTIVE | MIXING | QUICK):
         raise UnsupportedError(f"reserved flag bits are set ({flags:#04x}); a newer ardm may read the file.")
     if depth != 8:
         raise UnsupportedError(f"{depth} bits per channel; this release reads 8.")
@@ -196,7 +196,7 @@ def _parse_head(payload: bytes, max_pixels: int) -> Header:
         raise CorruptError(f"impossible geometry: {width} x {height} pixels in tiles of {tile[1]} x {tile[0]}.")
     if width * height > max_pixels:
         raise LimitError(f"the image has {width} x {height} pixels, the limit is {max_pixels}; raise it with --max-pixels (max_pixels=).")
-    learning = LEARNING.get(flags & (ADAPTIVE | MIXING))
+    learning = LEARNING.get(flags & (ADAPTIVE | MIXING | QUICK))
     if learning is None or (learning and flags & RANDOM_ORDER):
         raise UnsupportedError("two ways of learning, or learning in a random order; a newer ardm may read the file.")
     if channels > 1 and not flags & CHANNEL_AXIS:

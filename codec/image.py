@@ -6,6 +6,7 @@ import hashlib
 import math
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 from threading import Event, Lock
@@ -23,7 +24,7 @@ from codec import container, stored
 from codec.coding import Decoder, Encoder, Plain
 from codec.container import METHOD_MODEL, METHOD_RASTER, Entry, Header, read_varint, varint
 from codec.errors import ArdmError, CorruptError, InputError, TruncatedError, UnsupportedError, VerifyError
-from codec.mixing import Mixing
+from codec.mixing import RASTER_FULL, RASTER_GRAPHICS, RASTER_QUICK, RASTERS, Mixing
 from codec.parallel import in_parallel
 from codec.presets import DEFAULT_BUDGET, MAX_PIXELS, ORDERS
 from codec.walk import MAX_CALLS, Learning, Predictor, Schedule, walk
@@ -31,7 +32,8 @@ from codec.walk import MAX_CALLS, Learning, Predictor, Schedule, walk
 TILE = 1024  # largest side of a tile; larger tiles save little, and memory grows with them
 ROOT_BITS = (8.0, 5.5, 6.5, 7.5, 8.0)  # rough bits per subpixel of coding level 0, 1, 2, ... without the network
 GRAPHICS = 0.3  # planes that zlib shrinks below this share are coded as graphics
-PROBE = 96  # side of the square on which the encoder compares lattice and raster order
+PROBE, PROBES = 64, (0.2, 0.8)  # side, and places on the diagonal, of the squares on which the encoder compares lattice and raster order
+WORTH = 1.01  # lattice order takes half as long again, so it must save a hundredth
 Progress = Callable[[int], None]  # told the subpixels done since the last call
 
 
@@ -65,7 +67,8 @@ def compress(
     array = np.ascontiguousarray(pixels).reshape(*pixels.shape[:2], channels)
     height, width = array.shape[:2]
     shape = (_even_tile(height, tile), _even_tile(width, tile))
-    schedule = plan(predictor.weights, min(shape[0], height), min(shape[1], width), budget, seed, adaptive)
+    learning = Learning.NONE if seed is not None or not adaptive else Learning.MIXING if order == "best" else Learning.QUICK
+    schedule = plan(predictor.weights, min(shape[0], height), min(shape[1], width), budget, seed, learning)
     header = Header(width, height, channels, shape, predictor.weights.id, schedule, pixels.ndim == 3, _digest(array), metadata=metadata)
     stop = Event()
     told = _teller(progress, stop)
@@ -157,7 +160,8 @@ def encode_plane(
     if lattice:
         tried.append((METHOD_MODEL, encode_lattice(plane, predictor, schedule, batch, threads, None if raster else progress)))
     if raster:
-        tried.append((METHOD_RASTER, encode_raster(plane, rough < GRAPHICS * plane.size)))
+        kind = RASTER_GRAPHICS if rough < GRAPHICS * plane.size else RASTER_QUICK if schedule.learning == Learning.QUICK else RASTER_FULL
+        tried.append((METHOD_RASTER, encode_raster(plane, kind, threads)))
     if progress and (raster or not tried):
         progress(plane.size)
     method, payload = min(tried, key=lambda t: len(t[1]), default=(stored.RAW, plane.tobytes()))
@@ -183,19 +187,21 @@ def _choose_orders(
     """(code in lattice order, code in raster order): both where the smaller result is to be kept, neither where storing will do. rough: `_roughly`."""
     height, width, _ = plane.shape
     lattice = order != "raster" and schedule.root_level(height, width) > 0
-    raster = order != "lattice" and schedule.learning == Learning.MIXING
+    raster = order != "lattice" and schedule.learning >= Learning.MIXING
     if rough * 200 < plane.size and order in ("auto", "lattice"):  # next to empty: nothing is worth seconds of work
         return False, False
     if rough * 64 < plane.size and order == "auto":  # graphics
         return False, raster
-    if order == "auto" and lattice and raster and height * width > 2 * PROBE**2:
-        top, left = (max(0, (n - PROBE) // 2) // PATCH * PATCH for n in (height, width))
-        part = np.ascontiguousarray(plane[top : top + PROBE, left : left + PROBE])
-        # The finest stage will do: the deeper ones have a fifteenth of its pixels, which cost about 1.4 times as much each.
+    if order == "auto" and lattice and raster and height * width > 8 * PROBE**2:
+        corners = [[int(max(0, n - PROBE) * share) // PATCH * PATCH for n in (height, width)] for share in PROBES]
+        parts = [np.ascontiguousarray(plane[top : top + PROBE, left : left + PROBE]) for top, left in corners]
         finest = replace(schedule, stages=schedule.stages[:1])
-        payload = encode_lattice(part, predictor, finest, batch, threads, None)
-        coded = len(payload) - read_varint(payload, 1)[0]  # without the root
-        lattice = coded * (1 + 1.4 / 15) <= len(encode_raster(part, graphics=False))
+        with ThreadPoolExecutor(1) as beside:
+            raster_size = beside.submit(lambda: sum(len(encode_raster(part, RASTER_QUICK)) for part in parts))
+            payloads = [encode_lattice(part, predictor, finest, batch, 1, None) for part in parts]
+        coded = sum(len(payload) - read_varint(payload, 1)[0] for payload in payloads)  # without the roots
+        # The finest stage will do: the deeper ones have a fifteenth of its pixels, which cost about 1.3 times as much each.
+        lattice = coded * (1 + 1.3 / 15) * WORTH <= raster_size.result()
         raster = not lattice
     return lattice, raster
 
@@ -208,8 +214,8 @@ def encode_lattice(plane: np.ndarray, predictor: Predictor, schedule: Schedule, 
     method, root = stored.encode(np.ascontiguousarray(plane[::stride, ::stride]))
     root_bytes = bytes([method]) + varint(len(root)) + root
     with torch.inference_mode():
-        if schedule.learning == Learning.MIXING:
-            mixing = Mixing(channels, height * width, predictor.tables, threads=threads)
+        if schedule.learning >= Learning.MIXING:
+            mixing = Mixing(channels, height * width, predictor.tables, threads=threads, quick=schedule.learning == Learning.QUICK)
             walk(mixing, predictor, schedule, image[:, ::stride, ::stride], (height, width), channels, image, batch, threads, progress)
             return root_bytes + mixing.finish()
         coder = Encoder()
@@ -218,13 +224,13 @@ def encode_lattice(plane: np.ndarray, predictor: Predictor, schedule: Schedule, 
         return root_bytes + coder.finish()
 
 
-def encode_raster(plane: np.ndarray, graphics: bool) -> bytes:
-    """Payload of METHOD_RASTER. plane: uint8 (h, w, 1 or 3). graphics: as in `Mixing.code_raster`."""
+def encode_raster(plane: np.ndarray, kind: int, threads: int = 1) -> bytes:
+    """Payload of METHOD_RASTER. plane: uint8 (h, w, 1 or 3). kind: one of `codec.mixing.RASTERS`, stored in the first byte."""
     image = _as_rgb(plane)
-    model = Mixing(plane.shape[2], plane.shape[0] * plane.shape[1])
+    model = Mixing(plane.shape[2], plane.shape[0] * plane.shape[1], threads=threads, quick=kind == RASTER_QUICK)
     model.start_stage(torch.zeros_like(image), image)
-    model.code_raster(graphics)
-    return bytes([graphics]) + model.finish()
+    model.code_raster(kind)
+    return bytes([kind]) + model.finish()
 
 
 def decode_plane(
@@ -237,7 +243,7 @@ def decode_plane(
             raise CorruptError("a tile coded by the model has no model.")
         image = decode_lattice(payload, height, width, channels, predictor, schedule, threads, progress)
         return image[:channels].permute(1, 2, 0).to(torch.uint8).numpy()
-    plane = decode_raster(payload, height, width, channels) if method == METHOD_RASTER else stored.decode(method, payload, (height, width, channels))
+    plane = decode_raster(payload, height, width, channels, threads) if method == METHOD_RASTER else stored.decode(method, payload, (height, width, channels))
     if progress:
         progress(height * width * channels)
     return plane
@@ -256,8 +262,8 @@ def decode_lattice(
     root = torch.from_numpy(stored.decode(payload[0], payload[at : at + length], (*level_shapes(height, width)[level], channels)).astype(np.int16))
     words = payload[at + length :]
     with torch.inference_mode():
-        if schedule.learning == Learning.MIXING:
-            model: Mixing | Plain = Mixing(channels, height * width, predictor.tables, words, threads)
+        if schedule.learning >= Learning.MIXING:
+            model: Mixing | Plain = Mixing(channels, height * width, predictor.tables, words, threads, schedule.learning == Learning.QUICK)
         else:
             if len(words) % 4:
                 raise TruncatedError("its data is cut short.")
@@ -265,13 +271,13 @@ def decode_lattice(
         return walk(model, predictor, schedule, root.permute(2, 0, 1).expand(3, -1, -1), (height, width), channels, None, 1, threads, progress)
 
 
-def decode_raster(payload: bytes, height: int, width: int, channels: int) -> np.ndarray:
+def decode_raster(payload: bytes, height: int, width: int, channels: int, threads: int = 1) -> np.ndarray:
     """Inverse of `encode_raster`: uint8 (h, w, channels)."""
-    if not payload or payload[0] > 1:
+    if not payload or payload[0] not in RASTERS:
         raise CorruptError("a tile in raster order does not say which kind.")
-    model = Mixing(channels, height * width, data=payload[1:])
+    model = Mixing(channels, height * width, data=payload[1:], threads=threads, quick=payload[0] == RASTER_QUICK)
     image = model.start_stage(torch.zeros((3, height, width), dtype=torch.int16), None)
-    model.code_raster(bool(payload[0]))
+    model.code_raster(payload[0])
     return image[:channels].permute(1, 2, 0).to(torch.uint8).numpy()
 
 
@@ -306,9 +312,8 @@ def _teller(progress: Progress | None, stop: Event) -> Progress:
     return told
 
 
-def plan(weights: Weights, height: int, width: int, budget: int, seed: int | None, adaptive: bool = True) -> Schedule:
+def plan(weights: Weights, height: int, width: int, budget: int, seed: int | None, learning: Learning = Learning.QUICK) -> Schedule:
     """The best schedule for tiles of a shape within a budget of network calls."""
-    learning = Learning.MIXING if adaptive and seed is None else Learning.NONE
     shapes = level_shapes(height, width)
     count = len(shapes) - 1
     if not count:

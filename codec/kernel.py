@@ -19,7 +19,10 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from typing import Any
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import config, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from ardm.likelihood import CENTER_MAX, CENTER_MIN, CODING_ORDER, MEAN_STEPS, SCALE_COUNT, SCALE_LOW, SLOPE_MAX
 
@@ -41,10 +44,11 @@ CORRECTION_MAX = 64.0
 APM_RATE = 0.02
 WIDTH = 0.65  # width of an expert's logistic over its mean absolute error
 COUNT_MAX = 250
-CERTAIN = 0.003
+CERTAIN, QUICK_CERTAIN = 0.003, 0.01
 ONE = 16777216  # 2**24, certainty
 LEAST = 168  # least probability, of 2**24
 LOW, HIGH = np.uint64(1 << 32), np.uint64(32)
+PLACE, LOWER_HALF = np.uint64(7919), np.uint64(0x2545F4914F6CDD1D)  # multipliers of hashes
 
 
 def _tables() -> tuple[np.ndarray, ...]:
@@ -102,6 +106,61 @@ def _slot(key: Any, slots: Any) -> Any:
     return (((mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) >> np.uint64(30)) & slots) << np.uint64(4)
 
 
+@intrinsic
+def _prefetch(typing_context: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line of array[index] before it is needed. Without it, waiting for counters was a quarter of the time."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        pointer = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, *[ir.IntType(32)] * 3])
+        write, keep, is_data = ir.IntType(32)(1), ir.IntType(32)(3), ir.IntType(32)(1)
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0"), [pointer, write, keep, is_data])
+        return context.get_dummy_value()
+
+    return types.void(array, index), generate
+
+
+if config.DISABLE_JIT:
+
+    def _prefetch(array: Any, index: Any) -> None:
+        """There is nothing to ask for in Python."""
+
+
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+def code_bit(coder: Any, words: Any, s: Any, chance: Any, bit: Any, decoding: Any) -> Any:
+    """The range coder: writes `bit`, or reads and returns one, that is 1 with probability chance / ONE. coder, words, s: as in `code_rows`."""
+    scale = coder[s, 0] >> np.uint64(24)
+    cut = scale * np.uint64(ONE - chance)
+    if decoding:
+        bit = 1 if coder[s, 1] >= cut else 0
+    span = scale * np.uint64(chance) if bit else cut
+    if decoding:
+        if bit:
+            coder[s, 1] -= cut
+        if span < LOW:
+            span <<= HIGH
+            coder[s, 1] <<= HIGH
+            if coder[s, 2] < coder[s, 3]:
+                coder[s, 1] |= np.uint64(words[0, coder[s, 2]])
+            coder[s, 2] += np.uint64(1)
+    else:
+        if bit:
+            coder[s, 1] += cut
+            carry, last = coder[s, 1] < cut, coder[s, 2]
+            while carry:
+                last -= np.uint64(1)
+                words[s, last] += np.uint32(1)
+                carry = words[s, last] == 0
+        if span < LOW:
+            words[s, coder[s, 2]] = np.uint32(coder[s, 1] >> HIGH)
+            span <<= HIGH
+            coder[s, 1] <<= HIGH
+            coder[s, 2] += np.uint64(1)
+    coder[s, 0] = span
+    return bit
+
+
 @njit(cache=True, error_model="numpy", nogil=True)
 def solve(a: Any, b: Any, n: int, x: Any, work: Any) -> None:
     """x of (a) x = b for the upper triangle of a symmetric positive definite a: elimination, then back-substitution, in the order written."""
@@ -132,9 +191,9 @@ def solve(a: Any, b: Any, n: int, x: Any, work: Any) -> None:
 @njit(cache=True, error_model="numpy", nogil=True)
 def code_rows(
     first_row: int, last_row: int, first_step: int, last_step: int, params: Any, components: int, weight_of: Any, deviation_of: Any, place: Any,
-    shape: Any, kind: int, planes: Any, own: Any, cross: int, near: Any, mean_of: Any, learned: Any, fitted: Any, decoding: bool, truth: Any,
-    coder: Any, words: Any, out: Any,
-) -> int:  # fmt: skip
+    shape: Any, kind: int, planes: Any, own: Any, cross: int, beside: Any, near: Any, mean_of: Any, learned: Any, fitted: Any, quick: bool, decoding: bool,
+    truth: Any, coder: Any, words: Any,
+) -> None:  # fmt: skip
     """Code rows first_row .. last_row - 1 of a phase, the channels first_step .. last_step - 1 (in coding order) of each pixel.
 
     The pixels are (place[0] + i * place[2], place[1] + j * place[2]) of a stage. A channel's rows must be coded in order, and a row's channels in
@@ -143,8 +202,9 @@ def code_rows(
     values and the base elsewhere; error int16 (.., .., 3); expert_error int16 (.., .., 3, EXPERTS). own: int64 (n, 2), offsets of known neighbours,
     nearest first, the first `cross` of them are looked at in the other channels too. near: int64 (m, 2), offsets at which errors are known. mean_of: int64
     (experts - 1, 5), an expert as quarters of its first four neighbours, and whether G corrects it. learned, fitted: `codec.mixing`, of the plane and
-    of the phase. truth: int16 (3, h, w) when encoding. coder: uint64 (3, 4), per channel: range, point, next and last word of
-    the range decoder. out: uint32 (3, n), an encoder's decisions, their number in coder[:, 2]. Returns nothing of use.
+    of the phase. quick: one mixer, no tables, and more decisions taken as certain. truth: int16 (3, h, w) when encoding.
+    coder: uint64 (3, 4), per channel: range; a decoder's point or an encoder's lower end; next and last word. words: uint32 (3, n) or, when decoding,
+    (1, n): a range coder's output or input (constriction's, which is Martin's of 1979 with 32-bit words).
     """
     height, width = shape
     py, px, step = place
@@ -160,7 +220,9 @@ def code_rows(
     counts = INPUTS - first - experts
     own_at = own[:, 0] * stride + own[:, 1]
     near_at = near[:, 0] * stride + near[:, 1]
-    n_own, n_near = len(own_at), len(near_at)
+    beside_at = beside[:, 0] * stride + beside[:, 1]
+    planar = len(beside) > 0
+    n_own, n_near, n_beside = len(own_at), len(near_at), len(beside_at)
     size_f = matrix.shape[2]
     # Flat views: a slice taken inside the loops would count references, at the price of several multiplications.
     weight_a, weight_b, table_a, table_b = mixer_a.reshape(-1), mixer_b.reshape(-1), apm_a.reshape(-1), apm_b.reshape(-1)
@@ -172,25 +234,23 @@ def code_rows(
     mean_at, sharp = np.zeros(EXPERTS), np.zeros(EXPERTS)
     below, above, middle = np.zeros(EXPERTS), np.zeros(EXPERTS), np.zeros(EXPERTS)
     sums = np.zeros(EXPERTS, dtype=np.int64)
+    unlikely = QUICK_CERTAIN if quick else CERTAIN
     x = np.zeros(INPUTS)
     hashed, slot = np.zeros(COUNTERS, dtype=np.uint64), np.zeros(COUNTERS, dtype=np.uint64)
     slots = np.uint64((counters.shape[2] >> 4) - 1)
-    ahead = np.uint32(0)  # of what is only read to have it near when it is needed
     for r in range(first_row, last_row):
         if not components:  # beyond the edges, what a decoder knows already
-            for c in range(3):
-                edge = c * plane + (py + r + PAD) * stride
+            for s in range(first_step, last_step):
+                edge = CODING_ORDER[s] * plane + (r + PAD) * stride
                 for i in range(PAD):
                     pixel_flat[edge + i] = pixel_flat[edge - stride + PAD]
-                    if r:
-                        pixel_flat[edge - 1 - i] = pixel_flat[edge - 1 - PAD]
         for q in range(cols):
             row, col = py + step * r, px + step * q
             here = (row + PAD) * stride + col + PAD
             index = r * cols + q
             if not components:
-                for c in range(3):
-                    i = c * plane + here
+                for s in range(first_step, last_step):
+                    i = CODING_ORDER[s] * plane + here
                     pixel_flat[i] = (pixel_flat[i - stride] + pixel_flat[i - 1]) >> 1
             elif first_step == 0:
                 top = params[index, 0]
@@ -202,12 +262,24 @@ def code_rows(
                 for k in range(components):
                     weight[k] = mixture_weight[index, k]
             for c in range(3):
+                if planar and c != 1 and c != CODING_ORDER[first_step]:
+                    continue
                 for o in range(n_own):
                     around[c, np.uint64(o)] = pixel_flat[np.uint64(c * plane + here + own_at[np.uint64(o)])]
             for s in range(first_step, last_step):
                 c = CODING_ORDER[s]
                 center_at = c * plane + here
                 base = int(pixel_flat[np.uint64(center_at)])
+                answer = 0 if decoding else int(truth[c, row, col])
+                green, red = int(pixel_flat[np.uint64(plane + here)]), int(pixel_flat[np.uint64(here)])  # coded already where s says so
+                key = np.uint64(s + 1) * np.uint64(32452843)
+                if s:
+                    key += np.uint64(green) * np.uint64(1299709)
+                if s > 1:
+                    key += np.uint64(red) * np.uint64(15485863)
+                hashed[0], slot[0] = key, _slot(key, slots)
+                of_counter = np.uint64(s * COUNTERS) * counters_of
+                _prefetch(counters_flat, of_counter + slot[0])
                 total, mean, deviation = 0.0, 0.0, 0.0
                 if components:
                     for k in range(components):
@@ -234,9 +306,15 @@ def code_rows(
                 for d in range(1, 3):
                     other_c = CODING_ORDER[(s + d) % 3]
                     other = float(pixel_flat[np.uint64(other_c * plane + here)])
-                    for o in range(cross):
-                        f[f0 + np.uint64(n + o)] = around[other_c, np.uint64(o)] - other
-                    n += cross
+                    if planar:  # an earlier channel is known all around
+                        if (s + d) % 3 < s:
+                            for o in range(n_beside):
+                                f[f0 + np.uint64(n + o)] = pixel_flat[np.uint64(other_c * plane + here + beside_at[np.uint64(o)])] - other
+                            n += n_beside
+                    else:
+                        for o in range(cross):
+                            f[f0 + np.uint64(n + o)] = around[other_c, np.uint64(o)] - other
+                        n += cross
                 at = f0 + np.uint64(n)
                 for i in range(s):
                     f[at] = residuals[i, index]
@@ -259,8 +337,13 @@ def code_rows(
                 limit = CORRECTION_MAX if components else 255.0
                 correction = min(max(correction, -limit), limit)
                 # ---- experts
-                green, red = int(pixel_flat[np.uint64(plane + here)]), int(pixel_flat[np.uint64(here)])  # coded already where s says so
                 mean_at[0] = mean + correction
+                hashed[1] = key + np.uint64(int(mean_at[0] * 2.0 + 2048.0)) * PLACE + np.uint64(5)
+                slot[1] = _slot(hashed[1], slots)
+                _prefetch(counters_flat, of_counter + counters_of + slot[1])
+                guess = np.uint64(((min(max(int(mean_at[0] + 0.5), 0), 255) if decoding else answer) >> 4) + 1)
+                for j in range(2):
+                    _prefetch(counters_flat, of_counter + np.uint64(j) * counters_of + _slot(hashed[j] + guess * LOWER_HALF, slots))
                 for j in range(experts - 1):
                     here_sum, green_sum = 0.0, 0.0
                     for o in range(4):
@@ -306,22 +389,12 @@ def code_rows(
                     if s and green != pixel_flat[plane + here - 1]:
                         context += 8
                 spread = int(min(max(_log(deviation + 0.1) * 2.885 + 6.0, 0.0), 15.0))
-                key = np.uint64(s + 1) * np.uint64(32452843)
-                if s:
-                    key += np.uint64(green) * np.uint64(1299709)
-                if s > 1:
-                    key += np.uint64(red) * np.uint64(15485863)
-                hashed[0] = key
-                hashed[1] = key + np.uint64(int(mean_at[0] * 2.0 + 2048.0)) * np.uint64(7919) + np.uint64(5)
                 if counts > 2:
                     pair = np.uint64(int(around[c, 0]) * 256 + int(around[c, 1]))
-                    hashed[2] = key + pair * np.uint64(7919) + np.uint64(9)
-                    hashed[3] = key + (pair * np.uint64(65536) + np.uint64(int(around[c, 2]) * 256 + int(around[c, 3]))) * np.uint64(7919) + np.uint64(11)
+                    hashed[2] = key + pair * PLACE + np.uint64(9)
+                    hashed[3] = key + (pair * np.uint64(65536) + np.uint64(int(around[c, 2]) * 256 + int(around[c, 3]))) * PLACE + np.uint64(11)
+                    slot[2], slot[3] = _slot(hashed[2], slots), _slot(hashed[3], slots)
                 second_half = False
-                for j in range(counts):
-                    slot[j] = _slot(hashed[j], slots)
-                for j in range(counts):
-                    ahead |= counters_flat[np.uint64(s * COUNTERS + j) * counters_of + slot[np.uint64(j)]]
                 # ---- eight decisions
                 for k in range(components):
                     moved[k] = center[k] + correction
@@ -329,7 +402,6 @@ def code_rows(
                 plain_low, plain_high, moved_low, moved_high = 0.0, total * ONE, 0.0, total * ONE
                 for j in range(experts):
                     below[j], above[j] = 0.0, float(ONE)
-                answer = int(truth[c, row, col]) if not decoding else 0
                 for b in range(8):
                     half = 128 >> b
                     edge_value = low + half - 0.5
@@ -341,10 +413,19 @@ def code_rows(
                     one, zero = moved_high - shifted + floor, shifted - moved_low + floor
                     certain = False
                     if components:
-                        if one < zero * CERTAIN:
-                            certain = above[0] - middle[0] < (middle[0] - below[0]) * CERTAIN
-                        elif zero < one * CERTAIN:
-                            certain = middle[0] - below[0] < (above[0] - middle[0]) * CERTAIN
+                        if one < zero * unlikely:
+                            certain = above[0] - middle[0] < (middle[0] - below[0]) * unlikely
+                        elif zero < one * unlikely:
+                            certain = middle[0] - below[0] < (above[0] - middle[0]) * unlikely
+                    else:
+                        for j in range(1, experts):
+                            middle[np.uint64(j)] = _sigmoid((edge_value - mean_at[np.uint64(j)]) * sharp[np.uint64(j)])
+                        if quick:
+                            one, zero = 64.0 * half, 64.0 * half
+                            for j in range(experts):
+                                one += above[np.uint64(j)] - middle[np.uint64(j)]
+                                zero += middle[np.uint64(j)] - below[np.uint64(j)]
+                            certain = one < zero * unlikely or zero < one * unlikely
                     node, seen_both, fraction = np.uint64(0), 0, 0.0
                     wa, wb, ta, tb = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
                     za, zb = 0.0, 0.0
@@ -358,7 +439,7 @@ def code_rows(
                             x[1] = _log(plain_high - plain + floor) - _log(plain - plain_low + floor)
                         least = 64.0 * half
                         for j in range(experts):
-                            if j:
+                            if j and components:
                                 middle[np.uint64(j)] = _sigmoid((edge_value - mean_at[np.uint64(j)]) * sharp[np.uint64(j)])
                             x[np.uint64(first + j)] = _log(above[np.uint64(j)] - middle[np.uint64(j)] + least) - _log(
                                 middle[np.uint64(j)] - below[np.uint64(j)] + least
@@ -370,9 +451,9 @@ def code_rows(
                             if not second_half:
                                 second_half = True
                                 for j in range(counts):
-                                    slot[j] = _slot(hashed[j] + np.uint64((low >> 4) + 1) * np.uint64(0x2545F4914F6CDD1D), slots)
+                                    slot[j] = _slot(hashed[j] + np.uint64((low >> 4) + 1) * LOWER_HALF, slots)
                         for j in range(counts):
-                            state = np.int64(counters_flat[np.uint64(s * COUNTERS + j) * counters_of + slot[np.uint64(j)] + node])
+                            state = np.int64(counters_flat[of_counter + np.uint64(j) * counters_of + slot[np.uint64(j)] + node])
                             times = state & 255
                             odds = (state >> 8) ^ 0x800000
                             x[np.uint64(first + experts + j)] = _log(float(odds + 1)) - _log(float(ONE - odds))
@@ -383,50 +464,41 @@ def code_rows(
                         for i in range(INPUTS):
                             j = np.uint64(i)
                             za += weight_a[wa + j] * x[j]
-                            zb += weight_b[wb + j] * x[j]
-                        za, zb = min(max(za, -12.0), 12.0), min(max(zb, -12.0), 12.0)
-                        z = (za + zb) * 0.5
-                        t = (z + 12.0) * 1.5
-                        cell = int(t)
-                        fraction = t - cell
-                        ta = np.uint64(((s * 8 + b) * CONTEXTS + context) * APM_CELLS + cell)
-                        tb = np.uint64((((kind * 3 + s) * 8 + b) * SPREADS + spread) * APM_CELLS + cell)
-                        refined_a = table_a[ta] + (table_a[ta + np.uint64(1)] - table_a[ta]) * fraction
-                        refined_b = table_b[tb] + (table_b[tb + np.uint64(1)] - table_b[tb]) * fraction
-                        p = 0.5 * _squash(z) + 0.25 * (refined_a + refined_b)
+                        za = min(max(za, -12.0), 12.0)
+                        if quick:
+                            p = _squash(za)
+                        else:
+                            for i in range(INPUTS):
+                                j = np.uint64(i)
+                                zb += weight_b[wb + j] * x[j]
+                            zb = min(max(zb, -12.0), 12.0)
+                            z = (za + zb) * 0.5
+                            t = (z + 12.0) * 1.5
+                            cell = int(t)
+                            fraction = t - cell
+                            ta = np.uint64(((s * 8 + b) * CONTEXTS + context) * APM_CELLS + cell)
+                            tb = np.uint64((((kind * 3 + s) * 8 + b) * SPREADS + spread) * APM_CELLS + cell)
+                            refined_a = table_a[ta] + (table_a[ta + np.uint64(1)] - table_a[ta]) * fraction
+                            refined_b = table_b[tb] + (table_b[tb + np.uint64(1)] - table_b[tb]) * fraction
+                            p = 0.5 * _squash(z) + 0.25 * (refined_a + refined_b)
                     chance = min(max(int(p * ONE), LEAST), ONE - LEAST)
-                    if decoding:
-                        scale = coder[s, 0] >> np.uint64(24)
-                        cut = scale * np.uint64(ONE - chance)
-                        span = cut
-                        bit = 0
-                        if coder[s, 1] >= cut:
-                            bit = 1
-                            coder[s, 1] -= cut
-                            span = scale * np.uint64(chance)
-                        if span < LOW:
-                            span <<= HIGH
-                            coder[s, 1] <<= HIGH
-                            if coder[s, 2] < coder[s, 3]:
-                                coder[s, 1] |= np.uint64(words[coder[s, 2]])
-                            coder[s, 2] += np.uint64(1)
-                        coder[s, 0] = span
-                    else:
-                        bit = (answer >> (7 - b)) & 1
-                        out[s, coder[s, 2]] = chance << 1 | bit
-                        coder[s, 2] += np.uint64(1)
+                    bit = code_bit(coder, words, s, chance, (answer >> (7 - b)) & 1, decoding)
                     # ---- learn from the decision
                     if not certain:
-                        da, db = (bit - _squash(za)) * LEARNING_RATE, (bit - _squash(zb)) * LEARNING_RATE
+                        da = (bit - (p if quick else _squash(za))) * LEARNING_RATE
                         for i in range(INPUTS):
                             j = np.uint64(i)
                             weight_a[wa + j] += da * x[j]
-                            weight_b[wb + j] += db * x[j]
-                        nearer = np.uint64(int(fraction + 0.5))
-                        table_a[ta + nearer] += (bit - table_a[ta + nearer]) * APM_RATE
-                        table_b[tb + nearer] += (bit - table_b[tb + nearer]) * APM_RATE
+                        if not quick:
+                            db = (bit - _squash(zb)) * LEARNING_RATE
+                            for i in range(INPUTS):
+                                j = np.uint64(i)
+                                weight_b[wb + j] += db * x[j]
+                            nearer = np.uint64(int(fraction + 0.5))
+                            table_a[ta + nearer] += (bit - table_a[ta + nearer]) * APM_RATE
+                            table_b[tb + nearer] += (bit - table_b[tb + nearer]) * APM_RATE
                         for j in range(counts):
-                            place_of_it = np.uint64(s * COUNTERS + j) * counters_of + slot[np.uint64(j)] + node
+                            place_of_it = of_counter + np.uint64(j) * counters_of + slot[np.uint64(j)] + node
                             state = np.int64(counters_flat[place_of_it])
                             age = state & 255
                             ones = (state >> 8) ^ 0x800000
@@ -438,6 +510,7 @@ def code_rows(
                     below[0], above[0] = middle[0] if one_is else below[0], above[0] if one_is else middle[0]
                     if not certain:  # the others need not be asked: there is next to nothing beyond that edge
                         plain_low, plain_high = plain if one_is else plain_low, plain_high if one_is else plain
+                    if not certain or not components:
                         for j in range(1, experts):
                             at = np.uint64(j)
                             below[at], above[at] = middle[at] if one_is else below[at], above[at] if one_is else middle[at]
@@ -493,4 +566,11 @@ def code_rows(
             if components:
                 for k in range(components):
                     mixture_weight[index, k] = weight[k]
-    return ahead
+        if not components:
+            for s in range(first_step, last_step):
+                edge = CODING_ORDER[s] * plane + (r + PAD + 1) * stride
+                for i in range(PAD):
+                    pixel_flat[edge - 1 - i] = pixel_flat[edge - 1 - PAD]
+                if planar and r == height - 1:
+                    for i in range(2 * stride):  # a later channel looks two rows ahead
+                        pixel_flat[edge + i] = pixel_flat[edge - stride + i]

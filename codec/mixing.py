@@ -18,7 +18,6 @@ import torch
 from ardm.likelihood import MEAN_STEPS, PER_COMPONENT, WEIGHT_TOP, make_tables
 from ardm.orders import LATTICE_ORDER, PATCH, Offset, geometry, offsets_within
 from codec import kernel
-from codec.coding import Encoder
 from codec.container import read_varint, varint
 from codec.errors import TruncatedError, UnsupportedError
 from codec.kernel import APM_CELLS, BATCH, CONTEXTS, COUNTERS, EXPERTS, INPUTS, PAD, SEEN, SPREADS
@@ -27,9 +26,10 @@ COUNTER_BITS = 22  # log2 of the most counters in a table
 # Experts as quarters of the four nearest known pixels, and whether the error of the same expert on G is added.
 LATTICE_EXPERTS = np.array([(1, 1, 1, 1, 1), (2, 0, 0, 2, 1), (0, 2, 2, 0, 1)])
 RASTER_EXPERTS = np.array([(4, 4, -4, 0, 1), (0, 4, 0, 0, 1), (4, 0, 0, 0, 1), (0, 4, 0, 0, 0), (4, 0, 0, 0, 0)])
+RASTERS = RASTER_PIXELS, RASTER_GRAPHICS, RASTER_QUICK, RASTER_FULL = 0, 1, 2, 3  # kinds of raster order; the first is only read
 GRAPHICS_EXPERTS = RASTER_EXPERTS[:3]  # which leaves room for two more counters, of the colours around the pixel
 OWN, LATTICE_CROSS, RASTER_CROSS = 12, 10, 6  # neighbours that the least-squares fit looks at: in the channel itself, in each other one
-KERNEL_DIGEST = "732e6ac82c6e43c3"  # of what `_synthetic` writes
+KERNEL_DIGEST = "683fc57c1c1ffab5"  # of what `_synthetic` writes
 KINDS, RASTER_KIND = 7, 6  # of phases: six in lattice order
 LINE = 16  # 64-bit numbers between what two threads write, so that they do not wait for each other's cache lines
 STRIP = 2048  # pixels after which the next channel's thread may follow
@@ -37,6 +37,10 @@ STRIP = 2048  # pixels after which the next channel's thread may follow
 
 def _by_distance(square: int) -> list[Offset]:
     return sorted(offsets_within(square), key=lambda o: o[0] ** 2 + o[1] ** 2)
+
+
+BELOW = 2  # rows
+BESIDE = np.array([o for o in _by_distance(BELOW**2) if o != (0, 0)])  # where, in raster order by channels, it looks at each earlier channel
 
 
 @lru_cache(maxsize=16)
@@ -78,16 +82,19 @@ def _synthetic() -> bytes:
     y, x = np.mgrid[:16, :20]
     noise = (np.arange(960) * 2654435761 >> 13) % 23
     image = torch.from_numpy(((7 * y + 3 * x + noise.reshape(3, 16, 20)) % 256).astype(np.int16))
-    raster = Mixing(3, 320, check=False)
-    raster.start_stage(torch.zeros_like(image), image)
-    raster.code_raster(graphics=True)
-    lattice = Mixing(3, 320, make_tables(), check=False)
-    lattice.start_stage(image & ~15, image)
-    for i, phase in enumerate(LATTICE_ORDER):
-        count = len(range(phase[0], 16, PATCH)) * len(range(phase[1], 20, PATCH))
-        params = (np.arange(50 * count) * 40503 + i * 977 >> 5) % 160 - 80
-        lattice.code_phase(phase, None, torch.from_numpy(params.reshape(50, count).astype(np.int32)))
-    return raster.finish() + lattice.finish()
+    done = b""
+    for quick in (False, True):
+        raster = Mixing(3, 320, quick=quick, check=False)
+        raster.start_stage(torch.zeros_like(image), image)
+        raster.code_raster(RASTER_QUICK if quick else RASTER_GRAPHICS)
+        lattice = Mixing(3, 320, make_tables(), quick=quick, check=False)
+        lattice.start_stage(image & ~15, image)
+        for i, phase in enumerate(LATTICE_ORDER):
+            count = len(range(phase[0], 16, PATCH)) * len(range(phase[1], 20, PATCH))
+            params = (np.arange(50 * count) * 40503 + i * 977 >> 5) % 160 - 80
+            lattice.code_phase(phase, None, torch.from_numpy(params.reshape(50, count).astype(np.int32)))
+        done += raster.finish() + lattice.finish()
+    return done
 
 
 class Mixing:
@@ -95,11 +102,13 @@ class Mixing:
 
     channels: 3, or 1 for grey (three equal channels of which G is coded). pixels: how many the plane has. tables: of the likelihood,
     `ardm.likelihood.make_tables`; not needed for raster order. data: what an encoder wrote, or None to encode. threads: how many may be used.
+    quick: one mixer instead of two, and no tables; a file says which it was written with.
     check: run `check_kernel` first. Raises TruncatedError if data is too short to be what an encoder wrote.
     """
 
     def __init__(
-        self, channels: int, pixels: int, tables: dict[str, torch.Tensor] | None = None, data: bytes | None = None, threads: int = 1, check: bool = True
+        self, channels: int, pixels: int, tables: dict[str, torch.Tensor] | None = None, data: bytes | None = None, threads: int = 1, quick: bool = False,
+        check: bool = True,
     ) -> None:  # fmt: skip
         if check:
             check_kernel()
@@ -108,8 +117,10 @@ class Mixing:
         self.weight_of = tables["weight"].numpy() / WEIGHT_TOP if tables else np.ones(1)
         self.deviation_of = tables["deviation"].numpy() / MEAN_STEPS if tables else np.ones(1)
         self.state = np.zeros((3, LINE), dtype=np.uint64)
-        self.encoders = None if data is not None else [Encoder() for _ in range(channels)]
-        self.words = np.zeros(0, dtype=np.uint32) if data is None else self._open(data)
+        self.state[:, 0] = 2**64 - 1
+        self.quick, self.decoding = quick, data is not None
+        # A decision costs 17 bits at most. What an encoder does not write to stays untouched, and costs no memory.
+        self.words = np.empty((3, 5 * pixels + 2), dtype=np.uint32) if data is None else self._open(data)
         cells = kernel.SQUASH[np.round((np.arange(APM_CELLS) / 1.5 - 12).clip(-12, 12) * 32).astype(int) + 400]
         counters = 1 << min(COUNTER_BITS, max(12, (32 * pixels).bit_length()))
         self.learned = (
@@ -133,7 +144,7 @@ class Mixing:
             head = [int(w) for w in words[start : start + min(2, length)]] + [0, 0]
             self.state[s, :4] = (2**64 - 1, head[0] << 32 | head[1], start + 2, start + length)
             start += length
-        return words
+        return words[None]
 
     def start_stage(self, pixels: torch.Tensor, truth: torch.Tensor | None) -> torch.Tensor:
         """Begin a stage of a plane. pixels, truth: int16 (3, h, w), what is known with the base elsewhere, and all of it when encoding.
@@ -153,75 +164,71 @@ class Mixing:
         if chosen is not None:
             raise ValueError("scattered pixels have no fixed neighbours to learn from.")
         kind, own, near = lattice_geometry(phase)
-        return self._run(params.t().contiguous().numpy(), (*phase, PATCH), kind, own, LATTICE_CROSS, near, LATTICE_EXPERTS)
+        return self._run(params.t().contiguous().numpy(), (*phase, PATCH), kind, own, LATTICE_CROSS, BESIDE[:0], near, LATTICE_EXPERTS)
 
-    def code_raster(self, graphics: bool) -> None:
+    def code_raster(self, kind: int) -> None:
         """Code all pixels of the stage in raster order, without the network; what `start_stage` was given as pixels is not looked at.
 
-        graphics: expect few colours and exact repetitions rather than noise.
+        kind: RASTER_QUICK and RASTER_FULL go channel after channel, so that the channels can follow each other in threads and a later one sees the earlier
+        ones all around, the former with `quick`; RASTER_GRAPHICS and RASTER_PIXELS go pixel after pixel, the former expecting few colours and repetitions.
         """
         own, near = raster_geometry()
-        self._run(np.zeros((0, 0), dtype=np.int32), (0, 0, 1), RASTER_KIND, own, RASTER_CROSS, near, GRAPHICS_EXPERTS if graphics else RASTER_EXPERTS)
+        beside = BESIDE if kind in (RASTER_QUICK, RASTER_FULL) else BESIDE[:0]
+        experts = GRAPHICS_EXPERTS if kind == RASTER_GRAPHICS else RASTER_EXPERTS
+        self._run(np.zeros((0, 0), dtype=np.int32), (0, 0, 1), RASTER_KIND, own, RASTER_CROSS, beside, near, experts)
 
     def _run(
-        self, params: np.ndarray, place: tuple[int, int, int], kind: int, own: np.ndarray, cross: int, near: np.ndarray, mean_of: np.ndarray
+        self, params: np.ndarray, place: tuple[int, int, int], kind: int, own: np.ndarray, cross: int, beside: np.ndarray, near: np.ndarray, mean_of: np.ndarray
     ) -> int:  # fmt: skip
         components = params.shape[1] // PER_COMPONENT
         self._start_mixers(2 if components else 0, len(mean_of) + 1)
         rows, cols = (len(range(p, n, place[2])) for n, p in zip(self.shape, place[:2], strict=True))
         cross = min(cross, len(own)) if self.channels == 3 else 0
-        features = -(-(len(own) + 2 * cross + 8) // 4) * 4
+        planar = len(beside) > 0
+        features = -(-(len(own) + 2 * (len(beside) if planar else cross) + 8) // 4) * 4
         fitted = (
             np.zeros((3, features + LINE, features)), np.zeros((3, features + LINE)), np.zeros((3, features + LINE)),
             np.zeros((3, LINE), dtype=np.int64), np.ones((3, LINE)), np.zeros((3, BATCH + 1, features)), np.zeros((3, LINE)), np.zeros((3, LINE)),
             np.zeros((3, rows + 1, cols + 2)),
             np.zeros((rows * cols, components)), np.zeros((3, rows * cols), dtype=np.int64),
         )  # fmt: skip
-        decoding = self.encoders is None
-        follow = self.pool is not None and components > 0 and rows * cols >= 2 * STRIP
+        follow = self.pool is not None and (planar or components > 0) and rows * cols >= 2 * STRIP
         strip = max(1, (STRIP if follow else 8 * STRIP) // max(1, cols))
-        # Followers keep a whole phase's decisions; one thread hands them over strip by strip.
-        out = np.empty((3, 0 if decoding else 8 * cols * (rows if follow else strip)), dtype=np.uint32)
 
         def code(first_row: int, last_row: int, first_step: int, last_step: int) -> None:
             with np.errstate(over="ignore"):  # hashes wrap around; only uncompiled code notices
                 kernel.code_rows(
                     first_row, last_row, first_step, last_step, params, components, self.weight_of, self.deviation_of, place, self.shape, kind,
-                    self.planes, own, cross, near, mean_of, self.learned, fitted, decoding, self.truth, self.state, self.words, out,
+                    self.planes, own, cross, beside, near, mean_of, self.learned, fitted, self.quick, self.decoding, self.truth, self.state, self.words,
                 )  # fmt: skip
 
         if follow:
-            self._follow(code, rows, strip)
-            self._hand_over(out)
+            self._follow(code, rows, strip, ahead=-(-BELOW // strip) if planar else 0)
         else:
-            for start in range(0, rows, strip):
-                code(start, min(start + strip, rows), 0, self.channels)
-                self._hand_over(out)
+            for steps in [(s, s + 1) for s in range(self.channels)] if planar else [(0, self.channels)]:
+                for start in range(0, rows, strip):  # in between, signals are noticed
+                    code(start, min(start + strip, rows), *steps)
         if self.channels == 1:
             y, x = (slice(PAD + p, PAD + n, place[2]) for n, p in zip(self.shape, place[:2], strict=True))
             self.planes[0][::2, y, x] = self.planes[0][1, y, x]
         return rows * cols
 
-    def _hand_over(self, out: np.ndarray) -> None:
-        """Give an encoder's decisions to the range coders."""
-        for encoder, decisions, state in zip(self.encoders or [], out, self.state, strict=False):
-            encoder.code_bits(decisions[: int(state[2])])
-            state[2] = 0
-
-    def _follow(self, code: Callable[[int, int, int, int], None], rows: int, strip: int) -> None:
-        """Three threads, one per channel, each a strip of rows behind the one before."""
+    def _follow(self, code: Callable[[int, int, int, int], None], rows: int, strip: int, ahead: int) -> None:
+        """Three threads, one per channel, each a strip of rows behind the one before, and `ahead` more."""
         assert self.pool is not None
         done = [Semaphore(0) for _ in range(3)]
 
         def channel(step: int) -> None:
             try:
+                for _ in range(ahead if step else 0):
+                    done[step - 1].acquire()
                 for start in range(0, rows, strip):
                     if step:
                         done[step - 1].acquire()
                     code(start, min(start + strip, rows), step, step + 1)
                     done[step].release()
             finally:  # should this one fail, the next must not wait for ever; its error is raised below
-                done[step].release(rows)
+                done[step].release(rows + ahead)
 
         for pending in [self.pool.submit(channel, step) for step in range(3)]:
             pending.result()
@@ -237,9 +244,27 @@ class Mixing:
 
     def finish(self) -> bytes:
         """An encoder's streams, with the lengths of all but the last before them, in words."""
-        assert self.encoders is not None
-        streams = [encoder.finish() for encoder in self.encoders]
+        streams = [self._seal(s) for s in range(self.channels)]
         return b"".join([*(varint(len(stream) // 4) for stream in streams[:-1]), *streams])
+
+    def _seal(self, s: int) -> bytes:
+        """A channel's words, with the one or two that tell the last decisions apart: as constriction seals its range coder."""
+        whole, low, count = (int(n) for n in self.state[s, :3])
+        words = self.words[s]
+        if whole != 2**64 - 1:
+            point, at = low + 2**32 - 1, count
+            carry = point >> 64
+            while carry:
+                at -= 1
+                words[at] = (int(words[at]) + 1) % 2**32
+                carry = words[at] == 0
+            last = point >> 32 & 0xFFFFFFFF
+            words[count] = last
+            count += 1
+            if (low + whole) >> 32 & 0xFFFFFFFF == last:
+                words[count] = 0
+                count += 1
+        return words[:count].astype("<u4").tobytes()
 
     def exhausted(self) -> bool:
         """Has the decoder read all words?"""

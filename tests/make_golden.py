@@ -14,7 +14,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
-    """name -> (pixels, options of `compress`). Names without "mixing" or "raster" are of 0.1.0, which wrote them in another way."""
+    """name -> (pixels, options of `compress`). "mixing-*" and "raster-*" are of 0.2.0, "quick-*" and "best" of 0.3.0, the rest of 0.1.0."""
     photo = np.asarray(Image.open(Path(__file__).parent.parent / "benchmarks" / "photo.png"))
     crop = photo[190:253, 330:401]
     alpha = np.clip(np.add.outer(np.arange(63) * 4, np.arange(71) % 9), 0, 255).astype(np.uint8)[..., None]
@@ -38,6 +38,11 @@ def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
         "mixing-tiles": (crop, {"order": "lattice", "tile": 24, "budget": 15}),
         "mixing-budget-1": (crop, {"order": "lattice", "budget": 1}),
         "mixing-large": (photo[100:292, 300:492], {"order": "lattice"}),
+        "quick-rgb": (crop, {"order": "lattice"}),
+        "quick-large": (photo[100:292, 300:492], {"order": "lattice"}),
+        "quick-grey": (crop[..., 1], {"order": "lattice"}),
+        "quick-raster-rgba": (np.concatenate([crop, alpha], 2), {"order": "raster"}),
+        "best": (photo[100:164, 300:400], {"order": "best"}),
         "raster-rgb": (crop, {"order": "raster"}),
         "raster-grey-alpha": (np.concatenate([crop[..., :1], alpha], 2), {"order": "raster"}),
         "raster-graphics": (np.where(crop > 140, 230, crop // 64 * 60).astype(np.uint8), {"order": "raster"}),

@@ -127,10 +127,11 @@ def test_walk_returns_the_image_and_the_coder_ends_clean(
     schedule = Schedule((group_breaks([1, 2, 4, 8]), group_breaks([15])), None, learning) if seed is None else Schedule((5, 2), seed, Learning.NONE)
     level = schedule.root_level(*shape)
     root = image[:, :: 4**level, :: 4**level]
-    if learning == Learning.MIXING:
-        encoder: Mixing | Encoder = Mixing(channels, image[0].numel(), fake.tables)
+    if learning >= Learning.MIXING:
+        quick = learning == Learning.QUICK
+        encoder: Mixing | Encoder = Mixing(channels, image[0].numel(), fake.tables, quick=quick)
         walk(encoder, fake, schedule, root, shape, channels, image)
-        decoder: Mixing | Decoder = Mixing(channels, image[0].numel(), fake.tables, encoder.finish())
+        decoder: Mixing | Decoder = Mixing(channels, image[0].numel(), fake.tables, encoder.finish(), quick=quick)
         restored = walk(decoder, fake, schedule, root, shape, channels, None)
     else:
         encoder = Encoder()
