@@ -1,10 +1,10 @@
 """Size, speed and memory of ardm beside PNG, WebP and JPEG XL on a folder of images, all in one run.
 
-    python -m benchmarks.photos FOLDER [--budgets 8] [--held-out 100] [--json out.json] [--plot out.png]
+    python -m benchmarks.photos FOLDER [--budgets 8] [--held-out 100] [--json out.json]
 
 Every codec encodes in one process and decodes in another; sizes are those of the files on disk, everything counted; the decoded pixels
 are compared by hash. Times are wall-clock medians over the images, after one warm-up image (imports, weights, self-test). The last line
-of standard output is the whole result as JSON.
+of standard output is the whole result as JSON; `benchmarks.report` makes tables and plots of several.
 """
 
 from __future__ import annotations
@@ -32,14 +32,17 @@ Codec = tuple[Callable[[np.ndarray], bytes], Callable[[bytes], np.ndarray]]
 
 
 def make_codec(name: str, threads: int) -> Codec:
-    """(encode, decode) of "png", "webp", "jxl7", "jxl9", "ardm32" (the number is the budget), "lattice32" (the same, lattice order only) or "best"."""
-    if name.startswith(("ardm", "lattice", "best")):
+    """(encode, decode) of "png", "webp", "jxl7", "jxl9", "ardm32" (the number is the budget), "lattice32" (the same, lattice order only),
+    "raster" or "best"; ours may end in ":small" or another model."""
+    if name.startswith(("ardm", "lattice", "raster", "best")):
         from codec import compress, decompress
         from codec.presets import PRESETS
 
-        order = {"ardm": "auto", "latt": "lattice", "best": "best"}[name[:4]]
-        budget = PRESETS[9] if name == "best" else int(name.removeprefix("ardm").removeprefix("lattice"))
-        return lambda x: compress(x, budget=budget, order=order, threads=threads), lambda b: decompress(b, threads=threads)
+        name, _, model = name.partition(":")
+        kind = name.rstrip("0123456789")
+        order = {"ardm": "auto"}.get(kind, kind)
+        budget = int(name.removeprefix(kind) or (PRESETS[9] if kind == "best" else 1))
+        return lambda x: compress(x, budget=budget, order=order, model=model or "base", threads=threads), lambda b: decompress(b, threads=threads)
     if name == "png":
         from PIL import Image
 
@@ -181,43 +184,20 @@ def table(results: list[dict[str, Any]], reference: str) -> str:
     return "\n".join(lines)
 
 
-def plot(results: list[dict[str, Any]], path: Path, title: str) -> None:
-    """Size against decoding and encoding time."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.5), sharey=True)
-    for axis, key, label in zip(axes, ("encode_s_per_mp", "decode_s_per_mp"), ("encoding", "decoding"), strict=True):
-        ours = [r for r in results if r["codec"].startswith(("ardm", "lattice", "best"))]
-        axis.plot([r[key] for r in ours], [r["bits_per_subpixel"] for r in ours], "o", label="ardm")
-        for r in ours:
-            axis.annotate(r["codec"], (r[key], r["bits_per_subpixel"]), textcoords="offset points", xytext=(4, 4), fontsize=8)
-        for r in results:
-            if r not in ours:
-                axis.plot(r[key], r["bits_per_subpixel"], "s")
-                axis.annotate(r["codec"], (r[key], r["bits_per_subpixel"]), textcoords="offset points", xytext=(4, 4), fontsize=8)
-        axis.set_xscale("log")
-        axis.set_xlabel(f"{label}, seconds per megapixel")
-        axis.grid(alpha=0.3)
-    axes[0].set_ylabel("bits per subpixel (files on disk)")
-    axes[0].legend()
-    figure.suptitle(title)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
+def title(whole: dict[str, Any]) -> str:
+    """What was measured where, in one line. whole: a result of `main`."""
+    return f"{whole['folder']}: {whole['images']} images, {whole['cpu']}, {whole['threads']} threads, {whole['date']}, commit {whole['commit']}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--budgets", default="8")
-    parser.add_argument("--codecs", default="png,webp,jxl7,jxl9", help="others, before ours; also lattice8, lattice32, ... and best")
+    parser.add_argument("--codecs", default="png,webp,jxl7,jxl9", help="others, before ours; also lattice8, lattice8:small, raster, best, ...")
     parser.add_argument("--held-out", type=int, default=0, help="only the images that ardm-train holds out with this number")
     parser.add_argument("--limit", type=int, default=0, help="about so many images, evenly spread")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
     from PIL import Image
 
@@ -234,11 +214,8 @@ def main() -> None:
         for name in names:
             results.append(measure(name, images, folder, arguments.threads))
             print(f"{name}: {results[-1]['bits_per_subpixel']:.4f} bits/subpixel", flush=True)
-    whole = {"folder": arguments.folder.name, "images": len(files), **provenance(), "results": results}
-    title = f"{whole['folder']}: {len(files)} images, {whole['cpu']}, {arguments.threads} threads, {whole['date']}, commit {whole['commit']}"
-    print(f"\n{title}\n\n{table(results, 'jxl9')}\n")
-    if arguments.plot:
-        plot(results, arguments.plot, title)
+    whole = {"folder": arguments.folder.name, "images": len(files), "threads": arguments.threads, **provenance(), "results": results}
+    print(f"\n{title(whole)}\n\n{table(results, 'jxl9')}\n")
     if arguments.json:
         arguments.json.write_text(json.dumps(whole, indent=1))
     print(json.dumps({**whole, "results": [{k: v for k, v in r.items() if k != "images"} for r in results]}))
