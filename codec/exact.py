@@ -1,0 +1,189 @@
+"""The way back to the very bytes of a PNG file: which filters, zlib settings and chunk sizes make them again from pixels. Knows no .ardm files.
+
+Most encoders use zlib with one of a few settings; those are tried one after the other, each until its output first differs. What another
+library than zlib compressed cannot be described so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from codec import png
+from codec.container import read_varint, varint
+from codec.errors import CorruptError, UnsupportedError
+from codec.png import Coding, Png
+
+USUAL, LISTED = 5, 6  # ways to say the filters, beside 0 to 4: that one in every row
+PORTION = 1 << 16  # bytes given to zlib at once
+MAX_LIST = 1 << 24  # bytes of a list of chunk sizes
+LEVELS = {0: (1,), 1: (2, 3, 4, 5), 2: (6,), 3: (9, 8, 7)}  # by what the zlib stream says of its level
+FIXED = "<2sBBBB"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of zlib's deflateInit2."""
+
+    level: int
+    memory: int
+    strategy: int
+    window: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to make a PNG file from its pixels and other chunks."""
+
+    start: bytes  # the two bytes with which the zlib stream begins
+    settings: Settings
+    filters: bytes  # of every row of every pass
+    usual: bool  # whether these are `png.usual_filters`
+    sizes: tuple[int, ...]  # of the chunks of image data
+    digest: bytes  # BLAKE2b-128 of the file
+
+    def __str__(self) -> str:
+        s = self.settings
+        return f"zlib level {s.level}, memory {s.memory}, strategy {s.strategy}, window {s.window}"
+
+
+def find(source: bytes, image: Png, coding: Coding) -> Recipe | None:
+    """The recipe for a file that `png.dissect` took apart, or None if there is none. What is returned has been tried out."""
+    raw = png.scanlines(image, coding.filters)
+    start, body, check = coding.stream[:2], coding.stream[2:-4], coding.stream[-4:]
+    if zlib.adler32(raw) != struct.unpack(">I", check)[0]:  # bits that are left over at the end of a row are not 0
+        return None
+    settings = next((s for s in _candidates(start) if _makes(raw, s, body)), None)
+    if settings is None:
+        return None
+    recipe = Recipe(start, settings, coding.filters, coding.filters == png.usual_filters(image), coding.sizes, _digest(source))
+    return recipe if _make(image, recipe) == source else None
+
+
+def make(image: Png, recipe: Recipe) -> bytes:
+    """The file. Raises UnsupportedError if this machine's zlib compresses in another way, so that it would not be the same file."""
+    data = _make(image, recipe)
+    if _digest(data) != recipe.digest:
+        raise UnsupportedError(
+            f"the original file cannot be made again here: this machine's zlib ({zlib.ZLIB_RUNTIME_VERSION}) compresses in another way than the "
+            "one it was made with; --no-exact restores a PNG with the same pixels and chunks."
+        )
+    return data
+
+
+def pack(recipe: Recipe) -> bytes:
+    """The recipe as bytes."""
+    s = recipe.settings
+    out = struct.pack(FIXED, recipe.start, s.level, s.memory, s.strategy, s.window)
+    if recipe.usual or len(set(recipe.filters)) == 1:
+        out += bytes([USUAL if recipe.usual else recipe.filters[0]])
+    else:
+        packed = zlib.compress(recipe.filters, 9)
+        out += bytes([LISTED]) + varint(len(packed)) + packed
+    size = recipe.sizes[0]
+    if size and recipe.sizes == _even_sizes(sum(recipe.sizes), size):
+        out += varint(size)
+    else:
+        packed = zlib.compress(b"".join(varint(s) for s in recipe.sizes), 9)
+        out += varint(0) + varint(len(packed)) + packed
+    return out + varint(sum(recipe.sizes)) + recipe.digest
+
+
+def unpack(data: bytes, image: Png) -> Recipe:
+    """Inverse of `pack`. image: whose recipe it is. Raises CorruptError."""
+    if len(data) < struct.calcsize(FIXED) + 1:
+        raise CorruptError("the recipe of the original PNG file is cut short.")
+    start, *settings = struct.unpack_from(FIXED, data)
+    way, at = data[struct.calcsize(FIXED)], struct.calcsize(FIXED) + 1
+    rows = sum(rows for rows, *_ in image.head.passes())
+    if way == LISTED:
+        row_filters, at = _listed(data, at, rows)
+    else:
+        row_filters = png.usual_filters(image) if way == USUAL else bytes([way]) * rows
+    if len(row_filters) != rows or max(row_filters) >= USUAL:
+        raise CorruptError("the recipe of the original PNG file does not say a filter for every row.")
+    size, at = read_varint(data, at)
+    listed = b""
+    if not size:
+        listed, at = _listed(data, at, MAX_LIST)
+    total, at = read_varint(data, at)
+    # Deflate never needs more than this; what is more cannot be an answer, and would only take memory.
+    if total > 2 * image.pixels.nbytes + 2**16 or len(data) != at + 16:
+        raise CorruptError("the recipe of the original PNG file is damaged.")
+    if size:
+        sizes = _even_sizes(total, size)
+    else:
+        found, position = [], 0
+        while position < len(listed):
+            one, position = read_varint(listed, position)
+            found.append(one)
+        sizes = tuple(found)
+    return Recipe(start, Settings(*settings), row_filters, way == USUAL, sizes, data[at:])
+
+
+def _listed(data: bytes, at: int, most: int) -> tuple[bytes, int]:
+    """(what a length and a zlib stream hold, position after them)."""
+    length, at = read_varint(data, at)
+    inflate = zlib.decompressobj()
+    try:
+        out = inflate.decompress(data[at : at + length], most + 1)
+    except zlib.error as error:
+        raise CorruptError(f"the recipe of the original PNG file is damaged ({error}).") from error
+    if not inflate.eof or len(out) > most:
+        raise CorruptError("the recipe of the original PNG file is damaged.")
+    return out, at + length
+
+
+def _even_sizes(total: int, size: int) -> tuple[int, ...]:
+    """All of one size but the last, which is what is left."""
+    return (size,) * ((total - 1) // size) + ((total - 1) % size + 1,) if total else ()
+
+
+def _candidates(start: bytes) -> Iterator[Settings]:
+    """Settings to try, the likeliest first."""
+    said = start[1] >> 6
+    windows = list(dict.fromkeys((max(9, (start[0] >> 4) + 8), 15)))  # some encoders say a smaller window afterwards than they used
+    for hint in sorted(LEVELS, key=lambda level: level != said):
+        # Strategies 0 and 1 differ only where matches are put off, from level 4 on; 2 and 3 know no levels; 4 is 0 with fixed codes.
+        ways = [(level, strategy) for level in LEVELS[hint] for strategy in ((0, 1) if level > 3 else (0,))]
+        ways += [(1, 3), (1, 2)] if hint == 0 else []
+        for window, (level, strategy), memory in itertools.product(windows, ways, (8, 9)):
+            yield Settings(level, memory, strategy, window)
+    for window, level, memory in itertools.product(windows, range(1, 10), (8, 9)):
+        yield Settings(level, memory, zlib.Z_FIXED, window)
+
+
+def _deflate(raw: bytes, settings: Settings) -> Iterator[bytes]:
+    """The deflate stream of raw, piece by piece. Raises CorruptError for impossible settings."""
+    try:
+        squeeze = zlib.compressobj(settings.level, zlib.DEFLATED, -settings.window, settings.memory, settings.strategy)
+    except (ValueError, zlib.error) as error:
+        raise CorruptError(f"the recipe of the original PNG file has impossible settings ({error}).") from error
+    for at in range(0, len(raw), PORTION):
+        yield squeeze.compress(raw[at : at + PORTION])
+    yield squeeze.flush()
+
+
+def _makes(raw: bytes, settings: Settings, body: bytes) -> bool:
+    """Whether settings lead to exactly these bytes; looks no further than the first difference."""
+    at = 0
+    for piece in _deflate(raw, settings):
+        if body[at : at + len(piece)] != piece:
+            return False
+        at += len(piece)
+    return at == len(body)
+
+
+def _make(image: Png, recipe: Recipe) -> bytes:
+    raw = png.scanlines(image, recipe.filters)
+    stream = recipe.start + b"".join(_deflate(raw, recipe.settings)) + struct.pack(">I", zlib.adler32(raw))
+    ends = list(itertools.accumulate(recipe.sizes))
+    return png.assemble(image, [stream[end - size : end] for end, size in zip(ends, recipe.sizes, strict=True)])
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
