@@ -59,7 +59,7 @@ def planes(part: np.ndarray) -> list[np.ndarray]:
 
 def as_samples(pixels: np.ndarray, kind: Kind | None) -> tuple[np.ndarray, Kind]:
     """An image as a caller gives it -> ((H, W, C), contiguous, of `kind.dtype`; kind). kind None: what the dtype says. Raises InputError."""
-    if not isinstance(pixels, np.ndarray) or pixels.dtype not in (np.uint8, np.uint16):
+    if not isinstance(pixels, np.ndarray) or pixels.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
         raise InputError(f"pixels must be a NumPy array of uint8 or uint16, got {getattr(pixels, 'dtype', type(pixels).__name__)}.")
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 2, 3, 4)):
         raise InputError(f"pixels must have shape (H, W) or (H, W, C) with C from 1 to 4, got {pixels.shape}.")
