@@ -102,6 +102,8 @@ def _assemble(header: Header, pixels: Any) -> tuple[Png, exact.Recipe | None]:
     block = _only(header, PNG_CHUNKS)
     form = _form(header)
     image = Png(pixels, header.kind, bool(form[0] & INTERLACED), *(png.unpack_chunks(block) if block else (b"", b"")))
+    if header.kind.indexed and not png.has_palette(image):
+        raise UnsupportedError("the file holds indices without their palette, which no PNG can; `codec.decompress` gives them.")
     return image, exact.unpack(form[1:], image) if form[0] & RECIPE else None
 
 

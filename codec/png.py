@@ -192,6 +192,11 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
 
 
+def has_palette(png: Png) -> bool:
+    """Whether there is a palette where indices need one."""
+    return any(kind == b"PLTE" for kind, _, _ in _walk_chunks(png.before, 0))
+
+
 def pack_chunks(png: Png) -> bytes:
     """The kept chunks as one block of bytes, empty if there are none."""
     if not png.before and not png.after:

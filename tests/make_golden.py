@@ -67,7 +67,8 @@ def main() -> None:
         path = GOLDEN / f"{name}.ardm"
         if not path.exists():
             path.write_bytes(compress(pixels, verify=True, **options))
-            path.with_suffix(".png").write_bytes(png.write(png.Png(pixels, options.get("kind", Kind(8 * pixels.itemsize)), False, b"", b"")))
+            depth = options["kind"].depth if "kind" in options else 8 * pixels.itemsize
+            path.with_suffix(".png").write_bytes(png.write(png.Png(pixels, Kind(depth), False, b"", b"")))
             print("wrote", path)
     for name, (source, exactly) in png_files().items():
         path = GOLDEN / f"{name}.ardm"

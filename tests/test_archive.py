@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec import ArdmError, CorruptError, LimitError, UnsupportedError, archive, container, decompress, exact, info, png
+from codec import ArdmError, CorruptError, LimitError, UnsupportedError, archive, compress, container, decompress, exact, info, png
 from codec.archive import Packed, Way
 from codec.samples import Kind
 from tests import pngs
@@ -210,6 +210,11 @@ def test_the_form_is_checked(photo: np.ndarray) -> None:
         forged = container.Header(**{**header.__dict__, "metadata": tuple((container.PNG_FORM, b) for b in blocks)})
         with pytest.raises(ArdmError, match=says):
             archive.unpack(container.write(forged, [packed.data[at:]]), max_pixels=LIMIT)
+
+
+def test_indices_need_their_palette() -> None:
+    with pytest.raises(UnsupportedError, match="without their palette"):
+        archive.unpack(compress(np.zeros((4, 4), np.uint8), kind=Kind(4, indexed=True)), max_pixels=LIMIT)
 
 
 # ---- golden files
