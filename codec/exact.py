@@ -20,19 +20,20 @@ from codec.png import Coding, Png
 
 USUAL, LISTED = 5, 6  # ways to say the filters, beside 0 to 4: that one in every row
 PORTION = 1 << 16  # bytes given to zlib at once
-MAX_LIST = 1 << 24  # bytes of a list of chunk sizes
+MAX_PIECES = 1 << 20  # chunks of image data, or blocks: what a small recipe can ask for is bounded
 LEVELS = {0: (1,), 1: (2, 3, 4, 5), 2: (6,), 3: (9, 8, 7)}  # by what the zlib stream says of its level
 FIXED = "<2sBBBB"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Of zlib's deflateInit2."""
+    """Of zlib's deflateInit2; or, with level 0 and all others 0, the sizes of blocks that hold the data as it is."""
 
     level: int
     memory: int
     strategy: int
     window: int
+    blocks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Recipe:
 
     def __str__(self) -> str:
         s = self.settings
+        if not s.level:
+            return "not compressed"
         return f"zlib level {s.level}, memory {s.memory}, strategy {s.strategy}, window {s.window}"
 
 
@@ -57,7 +60,10 @@ def find(source: bytes, image: Png, coding: Coding) -> Recipe | None:
     start, body, check = coding.stream[:2], coding.stream[2:-4], coding.stream[-4:]
     if zlib.adler32(raw) != struct.unpack(">I", check)[0]:  # bits that are left over at the end of a row are not 0
         return None
-    settings = next((s for s in _candidates(start) if _makes(raw, s, body)), None)
+    if len(coding.sizes) > MAX_PIECES:
+        return None
+    stored = (Settings(0, 0, 0, 0, blocks) for blocks in [_stored_blocks(body)] if blocks)
+    settings = next((s for s in itertools.chain(stored, _candidates(start)) if _makes(raw, s, body)), None)
     if settings is None:
         return None
     recipe = Recipe(start, settings, coding.filters, coding.filters == png.usual_filters(image), coding.sizes, _digest(source))
@@ -84,13 +90,8 @@ def pack(recipe: Recipe) -> bytes:
     else:
         packed = zlib.compress(recipe.filters, 9)
         out += bytes([LISTED]) + varint(len(packed)) + packed
-    size = recipe.sizes[0]
-    if size and recipe.sizes == _even_sizes(sum(recipe.sizes), size):
-        out += varint(size)
-    else:
-        packed = zlib.compress(b"".join(varint(s) for s in recipe.sizes), 9)
-        out += varint(0) + varint(len(packed)) + packed
-    return out + varint(sum(recipe.sizes)) + recipe.digest
+    out += _pack_sizes(recipe.sizes) + (b"" if s.level else _pack_sizes(s.blocks))
+    return out + recipe.digest
 
 
 def unpack(data: bytes, image: Png) -> Recipe:
@@ -106,23 +107,39 @@ def unpack(data: bytes, image: Png) -> Recipe:
         row_filters = png.usual_filters(image) if way == USUAL else bytes([way]) * rows
     if len(row_filters) != rows or max(row_filters) >= USUAL:
         raise CorruptError("the recipe of the original PNG file does not say a filter for every row.")
-    size, at = read_varint(data, at)
-    listed = b""
-    if not size:
-        listed, at = _listed(data, at, MAX_LIST)
-    total, at = read_varint(data, at)
     # Deflate never needs more than this; what is more cannot be an answer, and would only take memory.
-    if total > 2 * image.pixels.nbytes + 2**16 or len(data) != at + 16:
+    most = 2 * image.pixels.nbytes + 8 * rows + 2**16
+    sizes, at = _unpack_sizes(data, at, most)
+    blocks: tuple[int, ...] = ()
+    if not settings[0]:
+        blocks, at = _unpack_sizes(data, at, most)
+    if len(data) != at + 16:
         raise CorruptError("the recipe of the original PNG file is damaged.")
+    return Recipe(start, Settings(*settings, blocks=blocks), row_filters, way == USUAL, sizes, data[at:])
+
+
+def _pack_sizes(sizes: tuple[int, ...]) -> bytes:
+    """One size, and the total: all pieces are of that size but the last. Or 0, and a list."""
+    if sizes[0] and sizes == _even_sizes(sum(sizes), sizes[0]):
+        return varint(sizes[0]) + varint(sum(sizes))
+    packed = zlib.compress(b"".join(varint(s) for s in sizes), 9)
+    return varint(0) + varint(len(packed)) + packed
+
+
+def _unpack_sizes(data: bytes, at: int, most: int) -> tuple[tuple[int, ...], int]:
+    """Inverse of `_pack_sizes`, from a position: (sizes, position after them). most: their sum."""
+    size, at = read_varint(data, at)
     if size:
-        sizes = _even_sizes(total, size)
-    else:
-        found, position = [], 0
-        while position < len(listed):
-            one, position = read_varint(listed, position)
-            found.append(one)
-        sizes = tuple(found)
-    return Recipe(start, Settings(*settings), row_filters, way == USUAL, sizes, data[at:])
+        total, at = read_varint(data, at)
+        if total > most or total > size * MAX_PIECES:
+            raise CorruptError("the recipe of the original PNG file is damaged.")
+        return _even_sizes(total, size), at
+    listed, at = _listed(data, at, 9 * MAX_PIECES)
+    found, position = [], 0
+    while position < len(listed):
+        one, position = read_varint(listed, position)
+        found.append(one)
+    return tuple(found), at
 
 
 def _listed(data: bytes, at: int, most: int) -> tuple[bytes, int]:
@@ -157,8 +174,26 @@ def _candidates(start: bytes) -> Iterator[Settings]:
         yield Settings(level, memory, zlib.Z_FIXED, window)
 
 
+def _stored_blocks(body: bytes) -> tuple[int, ...]:
+    """The sizes of its blocks, if a deflate stream has no others than such as hold the data as it is; else none."""
+    sizes, at, last = [], 0, 0
+    while not last:
+        if at + 5 > len(body) or body[at] > 1 or len(sizes) == MAX_PIECES:
+            return ()
+        last, size = body[at], int.from_bytes(body[at + 1 : at + 3], "little")
+        sizes.append(size)
+        at += 5 + size
+    return tuple(sizes)
+
+
 def _deflate(raw: bytes, settings: Settings) -> Iterator[bytes]:
     """The deflate stream of raw, piece by piece. Raises CorruptError for impossible settings."""
+    if not settings.level:
+        at = 0
+        for i, size in enumerate(settings.blocks):
+            yield struct.pack("<BHH", i == len(settings.blocks) - 1, size & 65535, 65535 - (size & 65535)) + raw[at : at + size]
+            at += size
+        return
     try:
         squeeze = zlib.compressobj(settings.level, zlib.DEFLATED, -settings.window, settings.memory, settings.strategy)
     except (ValueError, zlib.error) as error:

@@ -154,13 +154,28 @@ def test_any_filters_and_chunk_sizes_are_kept(photo: np.ndarray, row_filters: by
     assert exact.make(found, recipe) == source
 
 
+@pytest.mark.parametrize("sizes", [[77], [100, 0, 5000], [65535]])
+def test_data_that_was_not_compressed_is_put_into_the_same_blocks(photo: np.ndarray, sizes: list[int]) -> None:
+    image = png.Png(photo[:40, :40], Kind(), False, b"", b"")
+    raw = png.scanlines(image, bytes(40))
+    ends = itertools.accumulate(sizes * (1 + len(raw) // sum(sizes)))
+    cuts = [0, *itertools.takewhile(lambda end: end < len(raw), ends), len(raw)]
+    blocks = [raw[a:b] for a, b in itertools.pairwise(cuts)]
+    stream = b"\x78\x01" + b"".join(struct.pack("<BHH", i == len(blocks) - 1, len(b), 65535 - len(b)) + b for i, b in enumerate(blocks))
+    source = png.assemble(image, [stream + struct.pack(">I", zlib.adler32(raw))])
+    found, recipe = taken_apart(source)
+    assert recipe is not None
+    assert str(recipe) == "not compressed"
+    assert exact.make(found, exact.unpack(exact.pack(recipe), found)) == source
+    assert len(pack(source, exactly=True).data) < 0.8 * len(source)
+
+
 def test_what_zlib_did_not_make_is_kept_whole(photo: np.ndarray) -> None:
-    """A deflate stream of stored blocks of odd sizes, and bits left over at the ends of rows that are not 0."""
+    """A deflate stream in two parts, flushed between them, and bits left over at the ends of rows that are not 0."""
     image = png.Png(photo[:20, :20], Kind(), False, b"", b"")
     raw = png.scanlines(image, bytes(20))
-    blocks = [raw[at : at + 77] for at in range(0, len(raw), 77)]
-    stream = b"\x78\x01" + b"".join(struct.pack("<BHH", i == len(blocks) - 1, len(b), 65535 - len(b)) + b for i, b in enumerate(blocks))
-    foreign = png.assemble(image, [stream + struct.pack(">I", zlib.adler32(raw))])
+    squeeze = zlib.compressobj()
+    foreign = png.assemble(image, [squeeze.compress(raw[:500]) + squeeze.flush(zlib.Z_FULL_FLUSH) + squeeze.compress(raw[500:]) + squeeze.flush()])
     untidy = build([(b"IHDR", struct.pack(">IIBBBBB", 3, 2, 1, 0, 0, 0, 0)), (b"IDAT", zlib.compress(b"\0\xff\0\x1f")), END])
     for source in (foreign, untidy):
         assert taken_apart(source)[1] is None
