@@ -98,7 +98,7 @@ def unpack(data: bytes, image: Png) -> Recipe:
     """Inverse of `pack`. image: whose recipe it is. Raises CorruptError."""
     if len(data) < struct.calcsize(FIXED) + 1:
         raise CorruptError("the recipe of the original PNG file is cut short.")
-    start, *settings = struct.unpack_from(FIXED, data)
+    start, level, memory, strategy, window = struct.unpack_from(FIXED, data)
     way, at = data[struct.calcsize(FIXED)], struct.calcsize(FIXED) + 1
     rows = sum(rows for rows, *_ in image.head.passes())
     if way == LISTED:
@@ -111,11 +111,11 @@ def unpack(data: bytes, image: Png) -> Recipe:
     most = 2 * image.pixels.nbytes + 8 * rows + 2**16
     sizes, at = _unpack_sizes(data, at, most)
     blocks: tuple[int, ...] = ()
-    if not settings[0]:
+    if not level:
         blocks, at = _unpack_sizes(data, at, most)
     if len(data) != at + 16:
         raise CorruptError("the recipe of the original PNG file is damaged.")
-    return Recipe(start, Settings(*settings, blocks=blocks), row_filters, way == USUAL, sizes, data[at:])
+    return Recipe(start, Settings(level, memory, strategy, window, blocks), row_filters, way == USUAL, sizes, data[at:])
 
 
 def _pack_sizes(sizes: tuple[int, ...]) -> bytes:
@@ -176,7 +176,8 @@ def _candidates(start: bytes) -> Iterator[Settings]:
 
 def _stored_blocks(body: bytes) -> tuple[int, ...]:
     """The sizes of its blocks, if a deflate stream has no others than such as hold the data as it is; else none."""
-    sizes, at, last = [], 0, 0
+    sizes: list[int] = []
+    at = last = 0
     while not last:
         if at + 5 > len(body) or body[at] > 1 or len(sizes) == MAX_PIECES:
             return ()
