@@ -59,13 +59,13 @@ def pack(source: bytes, *, exactly: bool, max_pixels: int, **options: Any) -> Pa
     return Packed(data, Way.EXACT, str(recipe)) if recipe else Packed(data, Way.CONTENT)
 
 
-def unpack(data: bytes, *, exactly: bool = True, max_pixels: int, **options: Any) -> bytes:
-    """Inverse of `pack`: the PNG file. exactly: follow the recipe, if there is one. options: of `decompress`. Raises as `decompress` and `exact.make` do."""
+def unpack(data: bytes, *, max_pixels: int, **options: Any) -> bytes:
+    """Inverse of `pack`: the PNG file. options: of `decompress`. Raises as `decompress` and `exact.make` do."""
     header, at = container.read(data, max_pixels)
     if header.whole:
         return container.read_whole(data, header, at)
     image, recipe = _decode(data, header, max_pixels, options)
-    return exact.make(image, recipe) if recipe and exactly else png.write(image)
+    return exact.make(image, recipe) if recipe else png.write(image)
 
 
 def test(data: bytes, *, max_pixels: int, **options: Any) -> None:

@@ -49,7 +49,7 @@ class Options:
     seed: int | None = None
     adaptive: bool = True
     order: str = "auto"
-    exact: bool = False  # compressing: the file itself must come back; restoring: follow the recipe for it
+    exact: bool = False  # the file itself must come back
     written: set[str] = field(default_factory=set)  # outputs of this run, which not even -f may overwrite
 
 
@@ -115,13 +115,12 @@ compress_command.help = (compress_command.help or "").replace("PRESETS", PRESET_
 @click.command(epilog=EXIT_HELP)
 @shared_options
 @click.option("-d", "--decompress", is_flag=True, help="What this command does anyway.")
-@click.option("--no-exact", is_flag=True, help="Of a file made with --exact, restore pixels and chunks only; for machines whose zlib is another.")
-def decompress_command(decompress: bool, no_exact: bool, **given: Any) -> None:
+def decompress_command(decompress: bool, **given: Any) -> None:
     """Restore images: photo.ardm -> photo.png, pixel for pixel. The source is kept.
 
     '-' reads standard input and writes standard output.
     """
-    options = _options(given, exact=not no_exact)
+    options = _options(given)
     _run(given["names"], options, _list_one if options.listing else _test_one if options.test else _decompress_one)
 
 
@@ -189,7 +188,7 @@ def _decompress_one(name: str, options: Options) -> dict[str, Any]:
     source = files.read_input(name)
     from codec import archive
 
-    data = _decoding(archive.unpack, name, source, options, exactly=options.exact)
+    data = _decoding(archive.unpack, name, source, options)
     _deliver(target, data, name, options)
     return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(data)}
 
@@ -218,12 +217,12 @@ def _header(source: bytes, options: Options) -> Any:
     return container.read(source, options.max_pixels)[0]
 
 
-def _decoding(work: Callable[..., Any], name: str, source: bytes, options: Options, **more: Any) -> Any:
+def _decoding(work: Callable[..., Any], name: str, source: bytes, options: Options) -> Any:
     """`work` on an .ardm file, with a bar."""
     header = _header(source, options)
     bar = _Progress(header.samples * header.kind.size, name, options)
     with bar:
-        return work(source, max_pixels=options.max_pixels, device=options.device, threads=options.threads, progress=bar.update, **more)
+        return work(source, max_pixels=options.max_pixels, device=options.device, threads=options.threads, progress=bar.update)
 
 
 def _restored_name(path: Path) -> Path:

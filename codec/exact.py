@@ -1,7 +1,7 @@
 """The way back to the very bytes of a PNG file: which filters, zlib settings and chunk sizes make them again from pixels. Knows no .ardm files.
 
 Most encoders use zlib with one of a few settings; those are tried one after the other, each until its output first differs. What another
-library than zlib compressed cannot be described so.
+library than zlib compressed cannot be described so. Here `codec.deflate` is zlib, so that a recipe works on every machine.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from codec import png
 from codec.container import read_varint, varint
-from codec.errors import CorruptError, UnsupportedError
+from codec.deflate import FIXED, deflate
+from codec.errors import CorruptError
 from codec.png import Coding, Png
 
 USUAL, LISTED = 5, 6  # ways to say the filters, beside 0 to 4: that one in every row
-PORTION = 1 << 16  # bytes given to zlib at once
 MAX_PIECES = 1 << 20  # chunks of image data, or blocks: what a small recipe can ask for is bounded
 LEVELS = {0: (1,), 1: (2, 3, 4, 5), 2: (6,), 3: (9, 8, 7)}  # by what the zlib stream says of its level
-FIXED = "<2sBBBB"
+BEGINNING = "<2sBBBB"
 
 
 @dataclass(frozen=True)
@@ -63,28 +65,25 @@ def find(source: bytes, image: Png, coding: Coding) -> Recipe | None:
     if len(coding.sizes) > MAX_PIECES:
         return None
     stored = (Settings(0, 0, 0, 0, blocks) for blocks in [_stored_blocks(body)] if blocks)
-    settings = next((s for s in itertools.chain(stored, _candidates(start)) if _makes(raw, s, body)), None)
+    settings = next((s for s in itertools.chain(stored, _candidates(start)) if _compress(raw, s, body) == body), None)
     if settings is None:
         return None
     recipe = Recipe(start, settings, coding.filters, coding.filters == png.usual_filters(image), coding.sizes, _digest(source))
-    return recipe if _make(image, recipe) == source else None
+    return recipe if _cut(image, coding.stream, coding.sizes) == source else None
 
 
 def make(image: Png, recipe: Recipe) -> bytes:
-    """The file. Raises UnsupportedError if this machine's zlib compresses in another way, so that it would not be the same file."""
+    """The file. Raises CorruptError if it is another than the recipe was made for."""
     data = _make(image, recipe)
     if _digest(data) != recipe.digest:
-        raise UnsupportedError(
-            f"the original file cannot be made again here: this machine's zlib ({zlib.ZLIB_RUNTIME_VERSION}) compresses in another way than the "
-            "one it was made with; --no-exact restores a PNG with the same pixels and chunks."
-        )
+        raise CorruptError(f"hash of the PNG file made again does not match. Stored: {recipe.digest.hex()}. Computed: {_digest(data).hex()}.")
     return data
 
 
 def pack(recipe: Recipe) -> bytes:
     """The recipe as bytes."""
     s = recipe.settings
-    out = struct.pack(FIXED, recipe.start, s.level, s.memory, s.strategy, s.window)
+    out = struct.pack(BEGINNING, recipe.start, s.level, s.memory, s.strategy, s.window)
     if recipe.usual or len(set(recipe.filters)) == 1:
         out += bytes([USUAL if recipe.usual else recipe.filters[0]])
     else:
@@ -96,10 +95,12 @@ def pack(recipe: Recipe) -> bytes:
 
 def unpack(data: bytes, image: Png) -> Recipe:
     """Inverse of `pack`. image: whose recipe it is. Raises CorruptError."""
-    if len(data) < struct.calcsize(FIXED) + 1:
+    if len(data) < struct.calcsize(BEGINNING) + 1:
         raise CorruptError("the recipe of the original PNG file is cut short.")
-    start, level, memory, strategy, window = struct.unpack_from(FIXED, data)
-    way, at = data[struct.calcsize(FIXED)], struct.calcsize(FIXED) + 1
+    start, level, memory, strategy, window = struct.unpack_from(BEGINNING, data)
+    if level and not (level <= 9 and 1 <= memory <= 9 and strategy <= 4 and 9 <= window <= 15):
+        raise CorruptError(f"the recipe of the original PNG file has impossible settings: {level}, {memory}, {strategy}, {window}.")
+    way, at = data[struct.calcsize(BEGINNING)], struct.calcsize(BEGINNING) + 1
     rows = sum(rows for rows, *_ in image.head.passes())
     if way == LISTED:
         row_filters, at = _listed(data, at, rows)
@@ -171,7 +172,7 @@ def _candidates(start: bytes) -> Iterator[Settings]:
         for window, (level, strategy), memory in itertools.product(windows, ways, (8, 9)):
             yield Settings(level, memory, strategy, window)
     for window, level, memory in itertools.product(windows, range(1, 10), (8, 9)):
-        yield Settings(level, memory, zlib.Z_FIXED, window)
+        yield Settings(level, memory, FIXED, window)
 
 
 def _stored_blocks(body: bytes) -> tuple[int, ...]:
@@ -187,38 +188,28 @@ def _stored_blocks(body: bytes) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _deflate(raw: bytes, settings: Settings) -> Iterator[bytes]:
-    """The deflate stream of raw, piece by piece. Raises CorruptError for impossible settings."""
-    if not settings.level:
-        at = 0
-        for i, size in enumerate(settings.blocks):
-            yield struct.pack("<BHH", i == len(settings.blocks) - 1, size & 65535, 65535 - (size & 65535)) + raw[at : at + size]
-            at += size
-        return
-    try:
-        squeeze = zlib.compressobj(settings.level, zlib.DEFLATED, -settings.window, settings.memory, settings.strategy)
-    except (ValueError, zlib.error) as error:
-        raise CorruptError(f"the recipe of the original PNG file has impossible settings ({error}).") from error
-    for at in range(0, len(raw), PORTION):
-        yield squeeze.compress(raw[at : at + PORTION])
-    yield squeeze.flush()
-
-
-def _makes(raw: bytes, settings: Settings, body: bytes) -> bool:
-    """Whether settings lead to exactly these bytes; looks no further than the first difference."""
-    at = 0
-    for piece in _deflate(raw, settings):
-        if body[at : at + len(piece)] != piece:
-            return False
-        at += len(piece)
-    return at == len(body)
+def _compress(raw: bytes, settings: Settings, expected: bytes | None = None) -> bytes | None:
+    """The deflate stream of raw; None if it turns out not to be what was expected."""
+    if settings.level:
+        goal = None if expected is None else np.frombuffer(expected, np.uint8)
+        out = deflate(np.frombuffer(raw, np.uint8), settings.level, settings.memory, settings.strategy, settings.window, goal)
+        return None if out is None else out.tobytes()
+    parts, at = [], 0
+    for i, size in enumerate(settings.blocks):
+        parts += [struct.pack("<BHH", i == len(settings.blocks) - 1, size & 65535, 65535 - (size & 65535)), raw[at : at + size]]
+        at += size
+    return b"".join(parts)
 
 
 def _make(image: Png, recipe: Recipe) -> bytes:
     raw = png.scanlines(image, recipe.filters)
-    stream = recipe.start + b"".join(_deflate(raw, recipe.settings)) + struct.pack(">I", zlib.adler32(raw))
-    ends = list(itertools.accumulate(recipe.sizes))
-    return png.assemble(image, [stream[end - size : end] for end, size in zip(ends, recipe.sizes, strict=True)])
+    stream = recipe.start + (_compress(raw, recipe.settings) or b"") + struct.pack(">I", zlib.adler32(raw))
+    return _cut(image, stream, recipe.sizes)
+
+
+def _cut(image: Png, stream: bytes, sizes: tuple[int, ...]) -> bytes:
+    """The file whose image data is a stream cut into pieces."""
+    return png.assemble(image, [stream[end - size : end] for end, size in zip(itertools.accumulate(sizes), sizes, strict=True)])
 
 
 def _digest(data: bytes) -> bytes:

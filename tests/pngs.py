@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from codec.deflate import deflate
+
 SUITE = Path(__file__).parent / "data" / "png"  # PngSuite in full, by Willem van Schaik, free to use; names with x are corrupt
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data" / "robust"  # more, where the project's shared folder is
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -85,10 +87,18 @@ def scanlines(pixels: np.ndarray, colour: int, depth: int, interlaced: int) -> b
     return out
 
 
-def png_of(pixels: np.ndarray, colour: int, depth: int, interlaced: int = 0, level: int = 6, pieces: int = 1 << 30) -> bytes:
+def compress(raw: bytes, level: int = 6, memory: int = 8, strategy: int = 0, window: int = 15) -> bytes:
+    """As zlib does it, also where Python has another one; `tests/test_deflate.py` compares them."""
+    body = deflate(np.frombuffer(raw, np.uint8), level, memory, strategy, window)
+    assert body is not None
+    start = (window - 8) << 12 | 8 << 8 | (0 if level < 2 or strategy > 1 else 1 if level < 6 else 2 if level == 6 else 3) << 6
+    return struct.pack(">H", start + 31 - start % 31) + body.tobytes() + struct.pack(">I", zlib.adler32(raw))
+
+
+def png_of(pixels: np.ndarray, colour: int, depth: int, interlaced: int = 0, pieces: int = 1 << 30) -> bytes:
     """A file with a chunk of every sort around the image data, a palette with entries that nothing uses, and tRNS."""
     height, width = pixels.shape[:2]
-    stream = zlib.compress(scanlines(pixels, colour, depth, interlaced), level)
+    stream = compress(scanlines(pixels, colour, depth, interlaced))
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)), (b"gAMA", struct.pack(">I", 45455)), (b"prVt", b"\0\1\2")]
     if colour == 3:
         chunks.append((b"PLTE", bytes(i * 7 % 256 for i in range(3 * 2**depth))))
