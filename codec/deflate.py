@@ -1,7 +1,8 @@
 """The compressor of zlib 1.2 and 1.3, the same bytes on every machine: what makes a PNG file's own compressed data again. Knows bytes only.
 
-The zlib that a Python comes with may be another (zlib-ng, for one), with other output, so that it cannot be relied on. After zlib by
-Jean-loup Gailly and Mark Adler: the whole input is at hand, which saves its window; names of its functions are given where they help.
+The zlib that a Python comes with may be another (zlib-ng, for one), with other output, so that it cannot be relied on. This is an altered
+version of parts of zlib, (C) 1995-2024 Jean-loup Gailly and Mark Adler, under its licence (https://zlib.net/zlib_license.html): with the whole input
+at hand it needs no window. Names of zlib's functions are given where they help.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`compress` and `decompress`: arrays to bytes and back. Knows tiles, planes and budgets; files and PNG are next door (`codec.png`, `codec.cli`)."""
+"""`compress` and `decompress`: arrays to bytes and back. Knows tiles, planes and budgets; PNG files are next door (`codec.archive`)."""
 
 from __future__ import annotations
 
