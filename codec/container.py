@@ -23,7 +23,7 @@ OPTIONAL = 0x80  # types from here on are ancillary
 PNG_CHUNKS = 0x81  # ancillary chunks of the PNG that the image came from
 PNG_FORM = 0x82  # whether it was interlaced, and how to make the very same file again
 MAX_TILE = 2048  # largest side of a tile; bounds the memory that a decoder needs
-RANDOM_ORDER, CHANNEL_AXIS, ADAPTIVE, MIXING, INDEXED, WHOLE = 1, 2, 4, 8, 16, 32  # flag bits; all others are reserved
+RANDOM_ORDER, CHANNEL_AXIS, ADAPTIVE, MIXING, INDEXED, WHOLE, FOLDED = 1, 2, 4, 8, 16, 32, 64  # flag bits; all others are reserved
 LEARNING = {0: Learning.NONE, ADAPTIVE: Learning.RUNS, MIXING: Learning.MIXING}
 FIXED = "<BBIIBBHH"
 METHOD_MODEL, METHOD_RASTER = 2, 3  # 0 and 1 are `codec.stored`'s
@@ -55,6 +55,7 @@ class Header:
     metadata: tuple[tuple[int, bytes], ...] = field(default=())
     kind: Kind = field(default_factory=Kind)
     whole: bool = False  # the PNG file itself is the only payload
+    folded: bool = False  # tiles are of `codec.samples.fold` of the pixels; 16 bits only
 
     @property
     def samples(self) -> int:
@@ -116,7 +117,7 @@ def write(header: Header, payloads: list[bytes]) -> bytes:
     schedule = header.schedule
     flags = (RANDOM_ORDER if schedule.seed is not None else 0) | (CHANNEL_AXIS if header.channel_axis else 0)
     flags |= next(bits for bits, learning in LEARNING.items() if learning == schedule.learning)
-    flags |= (INDEXED if header.kind.indexed else 0) | (WHOLE if header.whole else 0)
+    flags |= (INDEXED if header.kind.indexed else 0) | (WHOLE if header.whole else 0) | (FOLDED if header.folded else 0)
     head = struct.pack(FIXED, VERSION, flags, header.width, header.height, header.channels, header.kind.depth, *header.tile)
     head += bytes.fromhex(header.weights_id) + bytes([len(schedule.stages)])
     if schedule.seed is not None:
@@ -222,13 +223,15 @@ def _parse_head(payload: bytes, max_pixels: int) -> Header:
     if len(payload) < fixed + 9:
         raise CorruptError(f"the header has {len(payload)} bytes, which is too short.")
     _, flags, width, height, channels, depth, *tile = struct.unpack_from(FIXED, payload)
-    if flags & ~(RANDOM_ORDER | CHANNEL_AXIS | ADAPTIVE | MIXING | INDEXED | WHOLE):
+    if flags & ~(RANDOM_ORDER | CHANNEL_AXIS | ADAPTIVE | MIXING | INDEXED | WHOLE | FOLDED):
         raise UnsupportedError(f"reserved flag bits are set ({flags:#04x}); a newer ardm may read the file.")
     if depth not in DEPTHS:
         raise UnsupportedError(f"{depth} bits per channel; this release reads {', '.join(map(str, DEPTHS))}.")
     if channels not in (1, 2, 3, 4):
         raise UnsupportedError(f"{channels} channels; this release reads 1 to 4.")
     kind = Kind(depth, bool(flags & INDEXED))
+    if flags & FOLDED and (depth != 16 or flags & WHOLE):
+        raise CorruptError(f"samples of {depth} bits are folded, which only 16 bits can be.")
     if not kind.fits(channels):
         raise CorruptError(f"there are no images of {channels} channels with samples of {depth} bits{', indexed' * kind.indexed}.")
     if not width or not height or any(t == 0 or t % 4 or t > MAX_TILE for t in tile):
@@ -261,4 +264,5 @@ def _parse_head(payload: bytes, max_pixels: int) -> Header:
         payload[-16:],
         kind=kind,
         whole=bool(flags & WHOLE),
+        folded=bool(flags & FOLDED),
     )

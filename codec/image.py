@@ -26,7 +26,7 @@ from codec.errors import ArdmError, CorruptError, TruncatedError, UnsupportedErr
 from codec.mixing import Mixing
 from codec.parallel import in_parallel
 from codec.presets import DEFAULT_BUDGET, MAX_PIXELS, ORDERS
-from codec.samples import Kind, as_samples, in_range
+from codec.samples import Kind, as_samples, fold, in_range, unfold, widened
 from codec.samples import planes as split
 from codec.walk import MAX_CALLS, Learning, Predictor, Schedule, walk
 
@@ -68,6 +68,8 @@ def compress(
     shape = (_even_tile(height, tile), _even_tile(width, tile))
     schedule = plan(predictor.weights, min(shape[0], height), min(shape[1], width), budget, seed, adaptive)
     header = Header(width, height, channels, shape, predictor.weights.id, schedule, pixels.ndim == 3, _digest(array), metadata=metadata, kind=kind)
+    if widened(array):
+        header, array = replace(header, folded=True), fold(array)
     stop = Event()
     told = _teller(progress, stop)
     planes = [plane for top, left, h, w in header.tiles for plane in split(array[top : top + h, left : left + w])]
@@ -128,6 +130,8 @@ def decompress(
             raise type(error)(f"{where}: {error}") from error
 
     in_parallel(work, jobs, stop)
+    if header.folded:
+        out = unfold(out)
     digest = _digest(out)
     if digest != header.digest:
         raise CorruptError(f"hash of the decoded pixels does not match. Stored: {header.digest.hex()}. Computed: {digest.hex()}.")

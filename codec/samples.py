@@ -57,6 +57,21 @@ def planes(part: np.ndarray) -> list[np.ndarray]:
     return [part_bytes[:, :, group, byte] for group in groups for byte in reversed(range(part.itemsize))]
 
 
+def widened(array: np.ndarray) -> bool:
+    """Whether samples of 16 bits seem to have been made of 8 bits each, as v * 257: most low bytes are like the high ones."""
+    return array.itemsize == 2 and bool(2 * np.count_nonzero((array & 255) == (array >> 8)) > array.size)
+
+
+def fold(array: np.ndarray) -> np.ndarray:
+    """Samples of 16 bits with the high byte subtracted from the low one, modulo 256: a widened sample has 0 there."""
+    return ((array & 0xFF00) | ((array - (array >> 8)) & 255)).astype(array.dtype, copy=False)
+
+
+def unfold(array: np.ndarray) -> np.ndarray:
+    """Inverse of `fold`."""
+    return ((array & 0xFF00) | ((array + (array >> 8)) & 255)).astype(array.dtype, copy=False)
+
+
 def as_samples(pixels: np.ndarray, kind: Kind | None) -> tuple[np.ndarray, Kind]:
     """An image as a caller gives it -> ((H, W, C), contiguous, of `kind.dtype`; kind). kind None: what the dtype says. Raises InputError."""
     if not isinstance(pixels, np.ndarray) or pixels.dtype.newbyteorder("=") not in (np.uint8, np.uint16):

@@ -45,6 +45,7 @@ def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
         "raster-graphics": (np.where(crop > 140, 230, crop // 64 * 60).astype(np.uint8), {"order": "raster"}),
         "samples-grey-16": (crop[..., 1] * np.uint16(200) + crop[..., 0], {"order": "lattice"}),
         "samples-rgba-16": (np.concatenate([crop, alpha], 2) * np.uint16(257), {"order": "raster"}),
+        "samples-folded-16": (crop * np.uint16(257), {}),
         "samples-grey-2": (crop[..., 1] // 64, {"kind": Kind(2)}),
         "samples-palette-4": (crop[..., 1] // 16, {"kind": Kind(4, indexed=True)}),
     }

@@ -18,7 +18,7 @@ from ardm.predict import Call, NetworkPredictor
 from codec import ArdmError, InputError, LimitError, NotArdmError, TruncatedError, UnsupportedError, compress, container, decompress, info, png, stored
 from codec.coding import Decoder, Encoder, Plain
 from codec.mixing import Mixing
-from codec.samples import Kind, planes
+from codec.samples import Kind, fold, planes, unfold
 from codec.walk import Learning, Schedule, walk
 from tests.conftest import FakePredictor
 
@@ -151,6 +151,20 @@ def test_planes_are_views_in_the_order_of_the_format() -> None:
 def test_both_byte_orders_are_one_image() -> None:
     image = np.arange(600, dtype="<u2").reshape(20, 30) * 100
     assert compress(image) == compress(image.astype(">u2"))
+
+
+def test_widened_samples_cost_little_more_than_what_they_were_made_of(photo: np.ndarray) -> None:
+    crop = photo[100:180, 100:180]
+    wide = crop * np.uint16(257)
+    wide[3:5, 7] = 12345  # and a few others
+    data = compress(wide)
+    assert container.read(data)[0].folded
+    assert np.array_equal(decompress(data), wide)
+    assert len(data) < len(compress(crop)) * 1.02 + 100
+    every = np.arange(2**16, dtype=np.uint16).reshape(256, 256)
+    assert np.array_equal(unfold(fold(every)), every)
+    with pytest.raises(ArdmError, match="which only 16 bits can be"):
+        decompress(forge(compress(crop), folded=True))
 
 
 def test_samples_must_fit_their_kind() -> None:
@@ -449,6 +463,6 @@ def test_golden_files_are_there() -> None:
     assert names >= {
         "photo-rgb", "photo-rgba", "photo-grey", "photo-grey-alpha", "noise", "graphics", "random-order", "tiles", "one-pixel", "budget-1",
         "not-adaptive", "mixing-rgb", "mixing-rgba", "mixing-grey", "mixing-tiles", "mixing-budget-1", "mixing-large", "raster-rgb",
-        "raster-grey-alpha", "raster-graphics", "samples-grey-16", "samples-rgba-16", "samples-grey-2", "samples-palette-4",
+        "raster-grey-alpha", "raster-graphics", "samples-grey-16", "samples-rgba-16", "samples-folded-16", "samples-grey-2", "samples-palette-4",
         "png-content-interlaced-palette", "png-exact-interlaced-palette", "png-exact-rgb-16", "png-whole",
     }  # fmt: skip
