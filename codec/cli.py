@@ -18,7 +18,7 @@ import click
 
 import codec
 from codec import files
-from codec.errors import ArdmError, InputError, NotArdmError, OutputError, VerifyError
+from codec.errors import ArdmError, InputError, NotArdmError, OutputError
 from codec.presets import DEFAULT_BUDGET, MAX_PIXELS, ORDERS, PRESETS
 
 SUFFIX = ".ardm"
@@ -49,6 +49,7 @@ class Options:
     seed: int | None = None
     adaptive: bool = True
     order: str = "auto"
+    exact: bool = False  # the file itself must come back
     written: set[str] = field(default_factory=set)  # outputs of this run, which not even -f may overwrite
 
 
@@ -93,8 +94,9 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="lattice (the network's), raster (no network), auto (the better on a part of each tile), or random:SEED (larger files; for study).",
 )
 @click.option("--no-adaptive", is_flag=True, help="Do not learn from the image while coding it: the network alone, larger files.")
+@click.option("--exact", is_flag=True, help="Restore the PNG file byte for byte, not only its pixels and chunks; costs a few bytes, or all of them.")
 @click.option("--no-verify", is_flag=True, help="Do not decode the result to compare it with the source.")
-def compress_command(budget: int | None, best: bool, order: str, no_adaptive: bool, no_verify: bool, **given: Any) -> None:
+def compress_command(budget: int | None, best: bool, order: str, no_adaptive: bool, exact: bool, no_verify: bool, **given: Any) -> None:
     """Compress PNG images without loss: photo.png -> photo.ardm. The source is kept.
 
     '-' reads standard input and writes standard output. Presets for the budget: PRESETS.
@@ -103,7 +105,7 @@ def compress_command(budget: int | None, best: bool, order: str, no_adaptive: bo
         raise click.UsageError("--best tries both orders itself; leave out --order and --no-adaptive.")
     budget = budget or PRESETS[9] * best or DEFAULT_BUDGET
     order, seed = _parse_order("best" if best else order)
-    options = _options(given, verify=not no_verify, budget=budget, order=order, seed=seed, adaptive=not no_adaptive)
+    options = _options(given, verify=not no_verify, budget=budget, order=order, seed=seed, adaptive=not no_adaptive, exact=exact)
     _run(given["names"], options, _list_one if options.listing else _test_one if options.test else _compress_one)
 
 
@@ -163,66 +165,64 @@ def _compress_one(name: str, options: Options) -> dict[str, Any]:
     if name != files.STREAM and Path(name).suffix.lower() == SUFFIX and not options.force:
         raise InputError("is compressed already (.ardm); use -f to try anyway.")
     source = files.read_input(name)
-    from codec import container, png
+    from codec import png
 
-    image = png.read(source, options.max_pixels)
-    block = png.pack_chunks(image)
-    from codec.image import compress
+    head = png.read_head(source, options.max_pixels)
+    from codec import archive
 
-    kept = ((container.PNG_CHUNKS, block),) if block else ()
-    bar = _Progress(image.pixels.size * (1 + options.verify), name, options)
+    bar = _Progress(head.samples * head.kind.size * (1 + options.verify), name, options)
     with bar:
-        data = compress(
-            image.pixels, budget=options.budget, order=options.order, seed=options.seed,
-            adaptive=options.adaptive, device=options.device, threads=options.threads, metadata=kept,
-            verify=options.verify, progress=bar.update,
+        packed = archive.pack(
+            source, exactly=options.exact, max_pixels=options.max_pixels, budget=options.budget, order=options.order, seed=options.seed,
+            adaptive=options.adaptive, device=options.device, threads=options.threads, verify=options.verify, progress=bar.update,
         )  # fmt: skip
-    held = container.read(data, options.max_pixels)[0].metadata
-    if options.verify and (held != kept or (block and png.unpack_chunks(dict(held)[container.PNG_CHUNKS]) != (image.before, image.after))):
-        raise VerifyError("the compressed file does not hold the PNG's other chunks as they were; please report this image.")
-    _deliver(target, data, name, options)
-    return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(data),
-            "bits_per_subpixel": round(8 * len(data) / image.pixels.size, 4)}  # fmt: skip
+    _deliver(target, packed.data, name, options)
+    if packed.indivisible and not options.quiet:
+        _say(f"{name}: was stored whole, because {packed.why}, which this release cannot take apart; it will come back byte for byte.")
+    return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(packed.data),
+            "bits_per_subpixel": round(8 * len(packed.data) / head.samples, 4), "restores": packed.way, "why": packed.why}  # fmt: skip
 
 
 def _decompress_one(name: str, options: Options) -> dict[str, Any]:
     target = _target(name, options, _restored_name)
     source = files.read_input(name)
-    pixels, kept = _decode(name, source, options)
-    from codec import container, png
+    from codec import archive
 
-    blocks = [block for kind, block in kept if kind == container.PNG_CHUNKS]
-    before, after = png.unpack_chunks(blocks[0]) if blocks else (b"", b"")
-    data = png.write(png.Png(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels, before, after))
+    data = _decoding(archive.unpack, name, source, options)
     _deliver(target, data, name, options)
     return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(data)}
 
 
 def _test_one(name: str, options: Options) -> dict[str, Any]:
     source = files.read_input(name)
-    pixels, _ = _decode(name, source, options)
-    return {"file": name, "ok": True, "bytes_in": len(source), "subpixels": pixels.size}
+    from codec import archive
+
+    _decoding(archive.test, name, source, options)
+    return {"file": name, "ok": True, "bytes_in": len(source), "subpixels": _header(source, options).samples}
 
 
 def _list_one(name: str, options: Options) -> dict[str, Any]:
+    from codec import archive, container
     from codec.image import info
 
-    return {"file": name, **info(files.read_input(name))}
+    source = files.read_input(name)
+    return {"file": name, **info(source), "restores": archive.way_of(container.read(source, max_pixels=2**64)[0])}
 
 
-def _decode(name: str, source: bytes, options: Options) -> tuple[Any, tuple[tuple[int, bytes], ...]]:
-    """Pixels and metadata chunks of an .ardm file."""
+def _header(source: bytes, options: Options) -> Any:
     if not source:
         raise NotArdmError("the file is empty; expected an .ardm file.")
     from codec import container
 
-    header, _ = container.read(source, options.max_pixels)
-    from codec.image import decompress
+    return container.read(source, options.max_pixels)[0]
 
-    bar = _Progress(header.width * header.height * header.channels, name, options)
+
+def _decoding(work: Callable[..., Any], name: str, source: bytes, options: Options) -> Any:
+    """`work` on an .ardm file, with a bar."""
+    header = _header(source, options)
+    bar = _Progress(header.samples * header.kind.size, name, options)
     with bar:
-        pixels = decompress(source, device=options.device, threads=options.threads, max_pixels=options.max_pixels, progress=bar.update)
-    return pixels, header.metadata
+        return work(source, max_pixels=options.max_pixels, device=options.device, threads=options.threads, progress=bar.update)
 
 
 def _restored_name(path: Path) -> Path:
@@ -289,7 +289,11 @@ def _complain(message: str, options: Options, code: int, name: str) -> None:
     if options.as_json:
         click.echo(json.dumps({"file": name, "error": message, "exit_code": code}), err=options.stdout)
     if options.quiet < 2:
-        click.echo(f"{click.get_current_context().info_name}: {message}", err=True)
+        _say(message)
+
+
+def _say(message: str) -> None:
+    click.echo(f"{click.get_current_context().info_name}: {message}", err=True)
 
 
 def _report(result: dict[str, Any], options: Options, work: Callable[..., Any]) -> None:
@@ -297,18 +301,20 @@ def _report(result: dict[str, Any], options: Options, work: Callable[..., Any]) 
     if options.as_json:
         click.echo(json.dumps(result), err=to_stream)
     elif work is _list_one:
-        width, height, channels = result["width"], result["height"], result["channels"]
+        kind = f"{result['channels']} x {result['bits_per_channel']} bit" + ", palette" * result["indexed"]
         ways = ", ".join(f"{result[way + '_planes']} {way}" for way in ("lattice", "raster", "stored") if result[way + "_planes"])
         click.echo(
-            f"{result['file']}: {width} x {height}, {channels} x 8 bit, {result['bytes']} bytes, {result['bits_per_subpixel']:.3f} bits/subpixel, "
-            f"planes: {ways}; {result['network_calls']} network calls, weights {result['weights']}, pixels {result['pixel_hash']}"
+            f"{result['file']}: {result['width']} x {result['height']}, {kind}, {result['bytes']} bytes, {result['bits_per_subpixel']:.3f} bits/subpixel, "
+            + (f"planes: {ways}; {result['network_calls']} network calls, weights {result['weights']}, pixels " if ways else "file ")
+            + f"{result['pixel_hash']}; restores {result['restores']}"
         )
     elif work is _test_one:
         if not options.quiet:
             click.echo(f"{result['file']}: ok")
     elif options.verbose or (not options.quiet and sys.stderr.isatty()):
         share = 100 * result["bytes_out"] / max(1, result["bytes_in"])
-        click.echo(f"{result['file']}: {result['bytes_in']} -> {result['bytes_out']} bytes ({share:.1f} %) {result['output']}", err=True)
+        way = "; ".join(filter(None, [result.get("restores", ""), result.get("why", "")])) if options.verbose else ""
+        click.echo(f"{result['file']}: {result['bytes_in']} -> {result['bytes_out']} bytes ({share:.1f} %) {result['output']} {way}".rstrip(), err=True)
 
 
 class _Progress:

@@ -6,12 +6,14 @@ chunk:  type u8 (bit 7: may be ignored by who does not know it) | length varint 
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zlib
 from dataclasses import dataclass, field
 
 from codec.errors import CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError
 from codec.presets import MAX_PIXELS
+from codec.samples import DEPTHS, Kind, plane_count
 from codec.walk import MAX_CALLS, Learning, Schedule
 
 MAGIC = b"\x89ARDM\r\n\x1a"
@@ -19,11 +21,15 @@ VERSION = 1
 HEAD, INDEX = 0x01, 0x02
 OPTIONAL = 0x80  # types from here on are ancillary
 PNG_CHUNKS = 0x81  # ancillary chunks of the PNG that the image came from
+PNG_FORM = 0x82  # whether it was interlaced, and how to make the very same file again
 MAX_TILE = 2048  # largest side of a tile; bounds the memory that a decoder needs
-RANDOM_ORDER, CHANNEL_AXIS, ADAPTIVE, MIXING, QUICK = 1, 2, 4, 8, 16  # flag bits; all others are reserved
-LEARNING = {0: Learning.NONE, ADAPTIVE: Learning.RUNS, MIXING: Learning.MIXING, MIXING | QUICK: Learning.QUICK}
+RANDOM_ORDER, CHANNEL_AXIS, ADAPTIVE, MIXING, INDEXED, WHOLE, FOLDED = 1, 2, 4, 8, 16, 32, 64  # flag bits; all others are reserved
+LEARNING = {0: Learning.NONE, ADAPTIVE: Learning.RUNS, MIXING: Learning.MIXING}
 FIXED = "<BBIIBBHH"
 METHOD_MODEL, METHOD_RASTER = 2, 3  # 0 and 1 are `codec.stored`'s
+METHOD_FILE = 4  # not a plane, but the PNG file itself; if and only if WHOLE is set
+METHOD_QUICK = 5  # METHOD_MODEL with quick mixing
+LATTICE_METHODS = METHOD_MODEL, METHOD_QUICK
 
 
 @dataclass(frozen=True)
@@ -41,18 +47,29 @@ class Header:
 
     width: int
     height: int
-    channels: int  # 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; 8 bits each
+    channels: int  # 1 grey or indices, 2 grey + alpha, 3 RGB, 4 RGBA
     tile: tuple[int, int]  # (height, width) of a tile in pixels, multiples of 4
     weights_id: str  # hex
     schedule: Schedule
     channel_axis: bool  # False: the array was (H, W); only grey may be False
-    digest: bytes  # BLAKE2b-128 of the decoded pixels, row-major
-    entries: tuple[Entry, ...] = ()  # tiles row-major; colour plane, then alpha plane where there is one
+    digest: bytes  # BLAKE2b-128 of the decoded pixels, row-major; of the file if it is kept whole
+    entries: tuple[Entry, ...] = ()  # tiles row-major; of each the planes as `codec.samples.planes` orders them
     metadata: tuple[tuple[int, bytes], ...] = field(default=())
+    kind: Kind = field(default_factory=Kind)
+    whole: bool = False  # the PNG file itself is the only payload
+    folded: bool = False  # tiles are of `codec.samples.fold` of the pixels; 16 bits only
+
+    @property
+    def samples(self) -> int:
+        return self.width * self.height * self.channels
 
     @property
     def planes(self) -> int:
-        return 2 if self.channels in (2, 4) else 1
+        return plane_count(self.channels, self.kind)
+
+    @property
+    def entry_count(self) -> int:
+        return 1 if self.whole else self.tile_count * self.planes
 
     @property
     def tile_count(self) -> int:
@@ -102,7 +119,8 @@ def write(header: Header, payloads: list[bytes]) -> bytes:
     schedule = header.schedule
     flags = (RANDOM_ORDER if schedule.seed is not None else 0) | (CHANNEL_AXIS if header.channel_axis else 0)
     flags |= next(bits for bits, learning in LEARNING.items() if learning == schedule.learning)
-    head = struct.pack(FIXED, VERSION, flags, header.width, header.height, header.channels, 8, *header.tile)
+    flags |= (INDEXED if header.kind.indexed else 0) | (WHOLE if header.whole else 0) | (FOLDED if header.folded else 0)
+    head = struct.pack(FIXED, VERSION, flags, header.width, header.height, header.channels, header.kind.depth, *header.tile)
     head += bytes.fromhex(header.weights_id) + bytes([len(schedule.stages)])
     if schedule.seed is not None:
         head += struct.pack("<I", schedule.seed)
@@ -140,7 +158,7 @@ def read(data: bytes, max_pixels: int = MAX_PIXELS, lengths: bool = True) -> tup
         else:
             raise UnsupportedError(f"the file needs feature {kind:#04x}, which this release does not know; a newer ardm may read it.")
     entries, position = [], 0
-    count = header.tile_count * header.planes
+    count = header.entry_count
     if count * 6 > len(payload):  # before any list of that length is made
         raise CorruptError(f"the tile index has {len(payload)} bytes, too few for {count} entries.")
     for _ in range(count):
@@ -152,8 +170,12 @@ def read(data: bytes, max_pixels: int = MAX_PIXELS, lengths: bool = True) -> tup
             raise CorruptError("the tile index has too few entries.")
         (crc,) = struct.unpack_from("<I", payload, position)
         position += 4
-        if method > METHOD_RASTER:
+        if method > METHOD_QUICK:
             raise UnsupportedError(f"a tile is coded with method {method}, which this release does not know; a newer ardm may read it.")
+        if (method == METHOD_FILE) != header.whole:
+            raise CorruptError(f"a tile is coded with method {method}, which does not fit a file {'kept whole' if header.whole else 'of tiles'}.")
+        if method == METHOD_QUICK and header.schedule.learning != Learning.MIXING:
+            raise CorruptError("a tile is coded with quick mixing in a file without mixing.")
         entries.append(Entry(method, length, crc))
     if position != len(payload):
         raise CorruptError("the tile index has too many bytes.")
@@ -163,6 +185,25 @@ def read(data: bytes, max_pixels: int = MAX_PIXELS, lengths: bool = True) -> tup
     if lengths and len(data) > end:
         raise CorruptError(f"the file has {len(data)} bytes, its index promises {end}; there are foreign bytes at the end.")
     return Header(**{**header.__dict__, "entries": tuple(entries), "metadata": tuple(metadata)}), at
+
+
+def write_whole(png: bytes, width: int, height: int, channels: int, kind: Kind) -> bytes:
+    """Assemble a file that keeps a PNG file as it is."""
+    entry = Entry(METHOD_FILE, len(png), zlib.crc32(png))
+    header = Header(width, height, channels, (4, 4), bytes(8).hex(), Schedule((), None, Learning.NONE), True, _digest(png), (entry,), (), kind, whole=True)
+    return write(header, [png])
+
+
+def read_whole(data: bytes, header: Header, at: int) -> bytes:
+    """Inverse of `write_whole`, given what `read` returned. Raises CorruptError."""
+    png = data[at : at + header.entries[0].length]
+    if zlib.crc32(png) != header.entries[0].crc or _digest(png) != header.digest:
+        raise CorruptError("checksum of the PNG file kept whole does not match.")
+    return png
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
 
 
 def _read_chunk(data: bytes, at: int) -> tuple[int, bytes, int]:
@@ -186,17 +227,22 @@ def _parse_head(payload: bytes, max_pixels: int) -> Header:
     if len(payload) < fixed + 9:
         raise CorruptError(f"the header has {len(payload)} bytes, which is too short.")
     _, flags, width, height, channels, depth, *tile = struct.unpack_from(FIXED, payload)
-    if flags & ~(RANDOM_ORDER | CHANNEL_AXIS | ADAPTIVE | MIXING | QUICK):
+    if flags & ~(RANDOM_ORDER | CHANNEL_AXIS | ADAPTIVE | MIXING | INDEXED | WHOLE | FOLDED):
         raise UnsupportedError(f"reserved flag bits are set ({flags:#04x}); a newer ardm may read the file.")
-    if depth != 8:
-        raise UnsupportedError(f"{depth} bits per channel; this release reads 8.")
+    if depth not in DEPTHS:
+        raise UnsupportedError(f"{depth} bits per channel; this release reads {', '.join(map(str, DEPTHS))}.")
     if channels not in (1, 2, 3, 4):
         raise UnsupportedError(f"{channels} channels; this release reads 1 to 4.")
+    kind = Kind(depth, bool(flags & INDEXED))
+    if flags & FOLDED and (depth != 16 or flags & WHOLE):
+        raise CorruptError(f"samples of {depth} bits are folded, which only 16 bits can be.")
+    if not kind.fits(channels):
+        raise CorruptError(f"there are no images of {channels} channels with samples of {depth} bits{', indexed' * kind.indexed}.")
     if not width or not height or any(t == 0 or t % 4 or t > MAX_TILE for t in tile):
         raise CorruptError(f"impossible geometry: {width} x {height} pixels in tiles of {tile[1]} x {tile[0]}.")
     if width * height > max_pixels:
         raise LimitError(f"the image has {width} x {height} pixels, the limit is {max_pixels}; raise it with --max-pixels (max_pixels=).")
-    learning = LEARNING.get(flags & (ADAPTIVE | MIXING | QUICK))
+    learning = LEARNING.get(flags & (ADAPTIVE | MIXING))
     if learning is None or (learning and flags & RANDOM_ORDER):
         raise UnsupportedError("two ways of learning, or learning in a random order; a newer ardm may read the file.")
     if channels > 1 and not flags & CHANNEL_AXIS:
@@ -220,4 +266,7 @@ def _parse_head(payload: bytes, max_pixels: int) -> Header:
         Schedule(tuple(stages), seed, learning),
         bool(flags & CHANNEL_AXIS),
         payload[-16:],
+        kind=kind,
+        whole=bool(flags & WHOLE),
+        folded=bool(flags & FOLDED),
     )

@@ -1,4 +1,4 @@
-"""`compress` and `decompress`: arrays to bytes and back. Knows tiles, planes and budgets; files and PNG are next door (`codec.png`, `codec.cli`)."""
+"""`compress` and `decompress`: arrays to bytes and back. Knows tiles, planes and budgets; PNG files are next door (`codec.archive`)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ from ardm.stages import level_shapes
 from ardm.weights import Weights, WeightsError
 from codec import container, stored
 from codec.coding import Decoder, Encoder, Plain
-from codec.container import METHOD_MODEL, METHOD_RASTER, Entry, Header, read_varint, varint
-from codec.errors import ArdmError, CorruptError, InputError, TruncatedError, UnsupportedError, VerifyError
+from codec.container import LATTICE_METHODS, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER, Entry, Header, read_varint, varint
+from codec.errors import ArdmError, CorruptError, TruncatedError, UnsupportedError, VerifyError
 from codec.mixing import RASTER_FULL, RASTER_GRAPHICS, RASTER_QUICK, RASTERS, Mixing
 from codec.parallel import in_parallel
 from codec.presets import DEFAULT_BUDGET, MAX_PIXELS, ORDERS
+from codec.samples import Kind, as_samples, fold, in_range, unfold, widened
+from codec.samples import planes as split
 from codec.walk import MAX_CALLS, Learning, Predictor, Schedule, walk
 
 TILE = 1024  # largest side of a tile; larger tiles save little, and memory grows with them
@@ -40,21 +42,22 @@ Progress = Callable[[int], None]  # told the subpixels done since the last call
 def compress(
     pixels: np.ndarray, *, budget: int = DEFAULT_BUDGET, order: str = "auto", seed: int | None = None, device: str = "cpu", threads: int = 0,
     batch: int = 1, tile: int = TILE, adaptive: bool = True, verify: bool = False, metadata: tuple[tuple[int, bytes], ...] = (),
-    predictor: NetworkPredictor | None = None, progress: Progress | None = None,
+    predictor: NetworkPredictor | None = None, progress: Progress | None = None, kind: Kind | None = None,
 ) -> bytes:  # fmt: skip
     """Compress an image without loss.
 
-    pixels: uint8 (H, W) or (H, W, C), C = 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA. budget: network calls per tile, over all stages; more
-    calls, smaller files, same weights. order: "lattice", the network's; "raster", without the network, which suits graphics; "auto" compares
-    them on a part of every tile and takes the better one; "best" codes every tile both ways and keeps the smaller result. seed: code
-    pixels in a seeded random order instead, for study. device: "cpu", "cuda" or "auto". threads: CPU threads to use from now on in this
+    pixels: uint8 or uint16 (H, W) or (H, W, C), C = 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA. kind: what the samples are, if not levels of as many
+    bits as the dtype has: `codec.samples.Kind(4)` for numbers below 16, `Kind(8, indexed=True)` for indices of a palette. budget: network calls
+    per tile, over all stages; more calls, smaller files, same weights. order: "lattice", the network's; "raster", without the network, which suits
+    graphics; "auto" compares them on a part of every tile and takes the better one; "best" codes every tile both ways and keeps the smaller result.
+    seed: code pixels in a seeded random order instead, for study. device: "cpu", "cuda" or "auto". threads: CPU threads to use from now on in this
     process; 0 leaves them as they are. batch: network calls the encoder makes at once. tile: largest side of a tile, a multiple of 4.
     adaptive: learn from the image while it is coded; without it, files are larger and only the network's own distributions count. verify: decode the
-    result and compare. The bytes depend on pixels, budget, order, seed, tile, adaptive and weights only. Thread-safe.
+    result and compare. The bytes depend on pixels, kind, budget, order, seed, tile, adaptive and weights only. Thread-safe.
 
     Returns the bytes of an .ardm file. Raises InputError for an array of another kind, VerifyError, ValueError for a bad argument.
     """
-    _check_array(pixels)
+    array, kind = as_samples(pixels, kind)
     if budget < 1 or tile < PATCH or tile % PATCH or tile > container.MAX_TILE or batch < 1 or (seed is not None and not 0 <= seed < 2**32):
         raise ValueError(
             f"budget and batch must be at least 1, tile a multiple of 4 up to 2048, seed within 0..2**32-1; got {budget}, {batch}, {tile}, {seed}."
@@ -63,17 +66,16 @@ def compress(
         raise ValueError(f"order must be one of {', '.join(ORDERS)}; best and raster need adaptive and no seed; got {order!r} with {adaptive=} and {seed=}.")
     _set_threads(threads)
     predictor = predictor or load_predictor(device)
-    channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    array = np.ascontiguousarray(pixels).reshape(*pixels.shape[:2], channels)
-    height, width = array.shape[:2]
+    height, width, channels = array.shape
     shape = (_even_tile(height, tile), _even_tile(width, tile))
-    learning = Learning.NONE if seed is not None or not adaptive else Learning.MIXING if order == "best" else Learning.QUICK
-    schedule = plan(predictor.weights, min(shape[0], height), min(shape[1], width), budget, seed, learning)
-    header = Header(width, height, channels, shape, predictor.weights.id, schedule, pixels.ndim == 3, _digest(array), metadata=metadata)
+    schedule = plan(predictor.weights, min(shape[0], height), min(shape[1], width), budget, seed, adaptive)
+    header = Header(width, height, channels, shape, predictor.weights.id, schedule, pixels.ndim == 3, _digest(array), metadata=metadata, kind=kind)
+    if widened(array):
+        header, array = replace(header, folded=True), fold(array)
     stop = Event()
     told = _teller(progress, stop)
-    planes = [plane for top, left, h, w in header.tiles for plane in _planes(array[top : top + h, left : left + w])]
-    coded = in_parallel(lambda plane, spare: encode_plane(plane, predictor, schedule, order, batch, spare, told), planes, stop)
+    planes = [plane for top, left, h, w in header.tiles for plane in split(array[top : top + h, left : left + w])]
+    coded = in_parallel(lambda plane, spare: encode_plane(plane, predictor, schedule, order, batch, spare, told, kind.few), planes, stop)
     entries = tuple(Entry(method, len(payload), zlib.crc32(payload)) for method, payload in coded)
     data = container.write(Header(**{**header.__dict__, "entries": entries}), [payload for _, payload in coded])
     if verify:
@@ -90,25 +92,31 @@ def decompress(
     data: bytes, *, device: str = "cpu", threads: int = 0, max_pixels: int = MAX_PIXELS,
     predictor: NetworkPredictor | None = None, progress: Progress | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """Inverse of `compress`: uint8 (H, W) or (H, W, C), exactly what went in, on every machine. Thread-safe.
+    """Inverse of `compress`: uint8 or uint16 (H, W) or (H, W, C), exactly what went in, on every machine. Thread-safe.
 
     Raises a subclass of ArdmError: NotArdmError, TruncatedError, CorruptError (a checksum does not match), UnsupportedError (version,
     feature or weights of another release), LimitError (more than max_pixels pixels; nothing was allocated).
     """
     header, at = container.read(data, max_pixels)
+    if header.whole:
+        from codec import png
+
+        try:
+            return png.read(container.read_whole(data, header, at), max_pixels).pixels
+        except png.IndivisibleError as error:
+            raise UnsupportedError(f"the file keeps a PNG whole, because {error}; ardm-decompress restores it.") from error
     _set_threads(threads)
-    if predictor is None and any(entry.method == METHOD_MODEL for entry in header.entries):
+    if predictor is None and any(entry.method in LATTICE_METHODS for entry in header.entries):
         predictor = load_predictor(device, header.weights_id)
-    out = np.empty((header.height, header.width, header.channels), dtype=np.uint8)
+    out = np.empty((header.height, header.width, header.channels), dtype=header.kind.dtype)
     stop = Event()
     told = _teller(progress, stop)
     jobs = []
     entries = iter(header.entries)
     for top, left, h, w in header.tiles:
-        for plane in range(header.planes):
+        for plane in split(out[top : top + h, left : left + w]):
             entry = next(entries)
-            colour = slice(0, 3 if header.channels > 2 else 1)
-            jobs.append((out[top : top + h, left : left + w, slice(header.channels - 1, None) if plane else colour], top, left, entry, at))
+            jobs.append((plane, top, left, entry, at))
             at += entry.length
 
     def work(job: tuple[np.ndarray, int, int, Entry, int], spare: int) -> None:
@@ -124,9 +132,14 @@ def decompress(
             raise type(error)(f"{where}: {error}") from error
 
     in_parallel(work, jobs, stop)
+    if header.folded:
+        out = unfold(out)
     digest = _digest(out)
     if digest != header.digest:
         raise CorruptError(f"hash of the decoded pixels does not match. Stored: {header.digest.hex()}. Computed: {digest.hex()}.")
+    if not in_range(out, header.kind):
+        raise CorruptError(f"a sample is {out.max()}, but has {header.kind.depth} bits.")
+    out = out.astype(out.dtype.newbyteorder("="), copy=False)
     return out if header.channel_axis else out[..., 0]
 
 
@@ -136,14 +149,16 @@ def info(data: bytes) -> dict[str, object]:
     schedule = header.schedule
     methods = [entry.method for entry in header.entries]
     return {
-        "width": header.width, "height": header.height, "channels": header.channels, "bits_per_channel": 8,
+        "width": header.width, "height": header.height, "channels": header.channels, "bits_per_channel": header.kind.depth,
+        "indexed": header.kind.indexed,
         "tiles": header.tile_count, "tile_height": header.tile[0], "tile_width": header.tile[1],
         "seed": schedule.seed,
-        "network_calls": schedule.calls if METHOD_MODEL in methods else 0,
+        "network_calls": schedule.calls if set(LATTICE_METHODS) & set(methods) else 0,
         "weights": header.weights_id, "pixel_hash": header.digest.hex(), "bytes": len(data),
         "header_bytes": at, "bits_per_subpixel": 8 * len(data) / (header.width * header.height * header.channels),
-        "planes": len(methods), "lattice_planes": methods.count(METHOD_MODEL), "raster_planes": methods.count(METHOD_RASTER),
-        "stored_planes": sum(method < METHOD_MODEL for method in methods),
+        "planes": 0 if header.whole else len(methods),
+        "lattice_planes": sum(method in LATTICE_METHODS for method in methods), "raster_planes": methods.count(METHOD_RASTER),
+        "stored_planes": sum(method < METHOD_MODEL for method in methods), "whole_file": header.whole,
     }  # fmt: skip
 
 
@@ -151,21 +166,29 @@ def info(data: bytes) -> dict[str, object]:
 
 
 def encode_plane(
-    plane: np.ndarray, predictor: Predictor, schedule: Schedule, order: str, batch: int, threads: int, progress: Progress | None
+    plane: np.ndarray, predictor: Predictor, schedule: Schedule, order: str, batch: int, threads: int, progress: Progress | None, few: bool = False
 ) -> tuple[int, bytes]:  # fmt: skip
-    """plane: uint8 (h, w, 1 or 3). threads: how many may code at once. Returns (method, payload), the smallest of what `order` allows and stored."""
+    """plane: uint8 (h, w, 1 or 3). threads: how many may code at once. few: as in `codec.samples.Kind`.
+
+    Returns (method, payload), the smallest of what `order` allows and stored.
+    """
     rough = _roughly(plane)
-    lattice, raster = _choose_orders(plane, rough, predictor, schedule, order, batch, threads)
+    quick = order != "best" and schedule.learning == Learning.MIXING
+    if few and order == "auto":  # labels and coarse steps: never the network, which has not seen such, always the coder for graphics
+        lattice, raster = False, schedule.learning == Learning.MIXING
+    else:
+        lattice, raster = _choose_orders(plane, rough, predictor, schedule, order, batch, threads)
     tried = []
     if lattice:
-        tried.append((METHOD_MODEL, encode_lattice(plane, predictor, schedule, batch, threads, None if raster else progress)))
+        told = None if raster else progress
+        tried.append((METHOD_QUICK if quick else METHOD_MODEL, encode_lattice(plane, predictor, schedule, batch, threads, told, quick)))
     if raster:
-        kind = RASTER_GRAPHICS if rough < GRAPHICS * plane.size else RASTER_QUICK if schedule.learning == Learning.QUICK else RASTER_FULL
+        kind = RASTER_GRAPHICS if few or rough < GRAPHICS * plane.size else RASTER_QUICK if quick else RASTER_FULL
         tried.append((METHOD_RASTER, encode_raster(plane, kind, threads)))
     if progress and (raster or not tried):
         progress(plane.size)
     method, payload = min(tried, key=lambda t: len(t[1]), default=(stored.RAW, plane.tobytes()))
-    if not tried or rough * 0.7 < len(payload) or len(payload) >= plane.size:
+    if not tried or few or rough * 0.7 < len(payload) or len(payload) >= plane.size:
         other = stored.encode(plane)
         if len(other[1]) <= len(payload):
             return other
@@ -187,7 +210,7 @@ def _choose_orders(
     """(code in lattice order, code in raster order): both where the smaller result is to be kept, neither where storing will do. rough: `_roughly`."""
     height, width, _ = plane.shape
     lattice = order != "raster" and schedule.root_level(height, width) > 0
-    raster = order != "lattice" and schedule.learning >= Learning.MIXING
+    raster = order != "lattice" and schedule.learning == Learning.MIXING
     if rough * 200 < plane.size and order in ("auto", "lattice"):  # next to empty: nothing is worth seconds of work
         return False, False
     if rough * 64 < plane.size and order == "auto":  # graphics
@@ -198,7 +221,7 @@ def _choose_orders(
         finest = replace(schedule, stages=schedule.stages[:1])
         with ThreadPoolExecutor(1) as beside:
             raster_size = beside.submit(lambda: sum(len(encode_raster(part, RASTER_QUICK)) for part in parts))
-            payloads = [encode_lattice(part, predictor, finest, batch, 1, None) for part in parts]
+            payloads = [encode_lattice(part, predictor, finest, batch, 1, None, True) for part in parts]
         coded = sum(len(payload) - read_varint(payload, 1)[0] for payload in payloads)  # without the roots
         # The finest stage will do: the deeper ones have a fifteenth of its pixels, which cost about 1.3 times as much each.
         lattice = coded * (1 + 1.3 / 15) * WORTH <= raster_size.result()
@@ -206,16 +229,18 @@ def _choose_orders(
     return lattice, raster
 
 
-def encode_lattice(plane: np.ndarray, predictor: Predictor, schedule: Schedule, batch: int, threads: int, progress: Progress | None) -> bytes:
-    """Payload of METHOD_MODEL. plane: uint8 (h, w, 1 or 3), of a shape for which the schedule has stages."""
+def encode_lattice(
+    plane: np.ndarray, predictor: Predictor, schedule: Schedule, batch: int, threads: int, progress: Progress | None, quick: bool
+) -> bytes:  # fmt: skip
+    """Payload of METHOD_MODEL, or METHOD_QUICK. plane: uint8 (h, w, 1 or 3), of a shape for which the schedule has stages."""
     height, width, channels = plane.shape
     image = _as_rgb(plane)
     stride = PATCH ** schedule.root_level(height, width)
     method, root = stored.encode(np.ascontiguousarray(plane[::stride, ::stride]))
     root_bytes = bytes([method]) + varint(len(root)) + root
     with torch.inference_mode():
-        if schedule.learning >= Learning.MIXING:
-            mixing = Mixing(channels, height * width, predictor.tables, threads=threads, quick=schedule.learning == Learning.QUICK)
+        if schedule.learning == Learning.MIXING:
+            mixing = Mixing(channels, height * width, predictor.tables, threads=threads, quick=quick)
             walk(mixing, predictor, schedule, image[:, ::stride, ::stride], (height, width), channels, image, batch, threads, progress)
             return root_bytes + mixing.finish()
         coder = Encoder()
@@ -238,10 +263,10 @@ def decode_plane(
 ) -> np.ndarray:  # fmt: skip
     """Inverse of `encode_plane`: uint8 of `shape`, (h, w, 1 or 3). predictor: needed for METHOD_MODEL."""
     height, width, channels = shape
-    if method == METHOD_MODEL:
+    if method in LATTICE_METHODS:
         if predictor is None:
             raise CorruptError("a tile coded by the model has no model.")
-        image = decode_lattice(payload, height, width, channels, predictor, schedule, threads, progress)
+        image = decode_lattice(payload, height, width, channels, predictor, schedule, threads, progress, method == METHOD_QUICK)
         return image[:channels].permute(1, 2, 0).to(torch.uint8).numpy()
     plane = decode_raster(payload, height, width, channels, threads) if method == METHOD_RASTER else stored.decode(method, payload, (height, width, channels))
     if progress:
@@ -250,7 +275,7 @@ def decode_plane(
 
 
 def decode_lattice(
-    payload: bytes, height: int, width: int, channels: int, predictor: Predictor, schedule: Schedule, threads: int, progress: Progress | None
+    payload: bytes, height: int, width: int, channels: int, predictor: Predictor, schedule: Schedule, threads: int, progress: Progress | None, quick: bool
 ) -> torch.Tensor:  # fmt: skip
     """Inverse of `encode_lattice`: int16 (3, h, w)."""
     level = schedule.root_level(height, width)
@@ -262,8 +287,8 @@ def decode_lattice(
     root = torch.from_numpy(stored.decode(payload[0], payload[at : at + length], (*level_shapes(height, width)[level], channels)).astype(np.int16))
     words = payload[at + length :]
     with torch.inference_mode():
-        if schedule.learning >= Learning.MIXING:
-            model: Mixing | Plain = Mixing(channels, height * width, predictor.tables, words, threads, schedule.learning == Learning.QUICK)
+        if schedule.learning == Learning.MIXING:
+            model: Mixing | Plain = Mixing(channels, height * width, predictor.tables, words, threads, quick)
         else:
             if len(words) % 4:
                 raise TruncatedError("its data is cut short.")
@@ -312,8 +337,9 @@ def _teller(progress: Progress | None, stop: Event) -> Progress:
     return told
 
 
-def plan(weights: Weights, height: int, width: int, budget: int, seed: int | None, learning: Learning = Learning.QUICK) -> Schedule:
+def plan(weights: Weights, height: int, width: int, budget: int, seed: int | None, adaptive: bool = True) -> Schedule:
     """The best schedule for tiles of a shape within a budget of network calls."""
+    learning = Learning.MIXING if adaptive and seed is None else Learning.NONE
     shapes = level_shapes(height, width)
     count = len(shapes) - 1
     if not count:
@@ -345,12 +371,6 @@ def _even_tile(size: int, tile: int) -> int:
     return math.ceil(even / PATCH) * PATCH
 
 
-def _planes(part: np.ndarray) -> list[np.ndarray]:
-    """Colour (or grey) and, where there is one, alpha: uint8 (h, w, 3 or 1) and (h, w, 1)."""
-    c = part.shape[2]
-    return [part] if c in (1, 3) else [part[..., :-1], part[..., -1:]]
-
-
 def _digest(array: np.ndarray) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).digest()
 
@@ -360,12 +380,3 @@ def _set_threads(threads: int) -> None:
         raise ValueError(f"threads must be 0 (leave as is) or more, got {threads}.")
     if threads:
         torch.set_num_threads(threads)
-
-
-def _check_array(pixels: np.ndarray) -> None:
-    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
-        raise InputError(f"pixels must be a NumPy array of uint8, got {getattr(pixels, 'dtype', type(pixels).__name__)}.")
-    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 2, 3, 4)):
-        raise InputError(f"pixels must have shape (H, W) or (H, W, C) with C from 1 to 4, got {pixels.shape}.")
-    if not pixels.size or max(pixels.shape) >= 2**32:
-        raise InputError(f"pixels must not be empty, got shape {pixels.shape}.")

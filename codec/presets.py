@@ -3,4 +3,4 @@
 PRESETS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 7: 15, 8: 30, 9: 60}  # preset -> network calls per tile
 DEFAULT_BUDGET = 8
 ORDERS = ("auto", "best", "lattice", "raster")  # in which a tile may be coded
-MAX_PIXELS = 178_000_000  # default limit, and about what Pillow reads
+MAX_PIXELS = 178_000_000  # default limit

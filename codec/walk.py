@@ -45,7 +45,6 @@ class Learning(IntEnum):
     NONE = 0  # not at all
     RUNS = 1  # `ardm.adapt`, run by run: what files of 0.1.0 were written with; still read
     MIXING = 2  # `codec.mixing`, bit by bit
-    QUICK = 3  # the same with one mixer and no tables: under 1 % larger, a fifth quicker
 
 
 MAX_CALLS = 255  # of one stage in random order: bounds what a small file can cost
@@ -57,7 +56,7 @@ class Schedule:
 
     stages: tuple[int, ...]  # lattice order: break bits of each stage (`lattice_groups`); random order: number of calls
     seed: int | None = None  # of the random order; None: lattice order
-    learning: Learning = Learning.QUICK  # from pixels already coded; lattice order only
+    learning: Learning = Learning.MIXING  # from pixels already coded; lattice order only
 
     @property
     def calls(self) -> int:

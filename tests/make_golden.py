@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from codec import compress
+from codec import archive, compress, png
+from codec.samples import Kind
+from tests import pngs
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -46,6 +48,22 @@ def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
         "raster-rgb": (crop, {"order": "raster"}),
         "raster-grey-alpha": (np.concatenate([crop[..., :1], alpha], 2), {"order": "raster"}),
         "raster-graphics": (np.where(crop > 140, 230, crop // 64 * 60).astype(np.uint8), {"order": "raster"}),
+        "samples-grey-16": (crop[..., 1] * np.uint16(200) + crop[..., 0], {"order": "lattice"}),
+        "samples-rgba-16": (np.concatenate([crop, alpha], 2) * np.uint16(257), {"order": "raster"}),
+        "samples-folded-16": (crop * np.uint16(257), {}),
+        "samples-grey-2": (crop[..., 1] // 64, {"kind": Kind(2)}),
+        "samples-palette-4": (crop[..., 1] // 16, {"kind": Kind(4, indexed=True)}),
+    }
+
+
+def png_files() -> dict[str, tuple[bytes, bool]]:
+    """name -> (PNG file, whether to keep it exactly)."""
+    interlaced, whole = pngs.pixels_of(3, 4, 40, 50), pngs.pixels_of(0, 1, 3, 3)
+    return {
+        "png-content-interlaced-palette": (pngs.png_of(interlaced, 3, 4, 1), False),
+        "png-exact-interlaced-palette": (pngs.png_of(interlaced, 3, 4, 1, pieces=100), True),
+        "png-exact-rgb-16": (pngs.png_of(pngs.pixels_of(2, 16, 40, 50), 2, 16), True),
+        "png-whole": (pngs.png_of(whole, 0, 1), True),
     }
 
 
@@ -55,7 +73,14 @@ def main() -> None:
         path = GOLDEN / f"{name}.ardm"
         if not path.exists():
             path.write_bytes(compress(pixels, verify=True, **options))
-            Image.fromarray(pixels).save(path.with_suffix(".png"), optimize=True)
+            depth = options["kind"].depth if "kind" in options else 8 * pixels.itemsize
+            path.with_suffix(".png").write_bytes(png.write(png.Png(pixels, Kind(depth), False, b"", b"")))
+            print("wrote", path)
+    for name, (source, exactly) in png_files().items():
+        path = GOLDEN / f"{name}.ardm"
+        if not path.exists():
+            path.write_bytes(archive.pack(source, exactly=exactly, max_pixels=10**6, verify=True).data)
+            path.with_suffix(".png").write_bytes(source)
             print("wrote", path)
 
 

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import pngs
+
 COMPRESS = [sys.executable, "-c", "from codec.cli import compress_main; compress_main()"]
 DECOMPRESS = [sys.executable, "-c", "from codec.cli import decompress_main; decompress_main()"]
 
@@ -94,6 +96,37 @@ def test_random_order_and_chunks_survive(photo: np.ndarray, tmp_path: Path) -> N
         assert round(image.info["dpi"][0]) == 300
 
 
+def test_exactly_as_content_and_whole(source: Path, tmp_path: Path) -> None:
+    original = pngs.png_of(pixels(source), 2, 8)
+    deep = pngs.png_of(pngs.pixels_of(6, 16, 30, 40), 6, 16, 1)
+    animated = pngs.build([(b"IHDR", pngs.split(original)[0][1]), (b"acTL", bytes(8)), *pngs.split(original)[1:]])
+    names = {"photo": original, "deep": deep, "animated": animated}
+    for name, data in names.items():
+        (tmp_path / f"{name}.png").write_bytes(data)
+    paths = [tmp_path / f"{name}.png" for name in names]
+    packed = [tmp_path / f"{name}.ardm" for name in names]
+    done = run(COMPRESS, "--exact", "-v", *paths)
+    for line, says in zip(
+        done.stderr.decode().splitlines(), ("exact; zlib level", "exact; zlib level", "was stored whole, because it is animated"), strict=False
+    ):
+        assert says in line
+    listed = [json.loads(line)["restores"] for line in run(COMPRESS, "-l", "--json", *packed).stdout.splitlines()]
+    assert listed == ["exact", "exact", "whole file"]
+    text = run(COMPRESS, "-l", *packed).stdout.decode().splitlines()
+    assert "40 x 30, 4 x 16 bit" in text[1]
+    assert text[1].endswith("restores exact")
+    assert text[2].endswith("restores whole file")
+    assert run(DECOMPRESS, "-t", *packed).stdout.count(b": ok") == 3
+    (tmp_path / "out").mkdir()
+    run(DECOMPRESS, "--output-dir", tmp_path / "out", *packed)
+    for name, data in names.items():
+        assert (tmp_path / "out" / f"{name}.png").read_bytes() == data
+    assert run(COMPRESS, "-f", "-q", paths[2]).stderr == b""
+    done = run(COMPRESS, "-f", "--json", *paths)
+    assert [json.loads(line)["restores"] for line in done.stdout.splitlines()] == ["content", "content", "whole file"]
+    assert done.stderr.count(b"\n") == 1
+
+
 def test_bad_input_gives_one_sentence_and_the_documented_code(source: Path, tmp_path: Path) -> None:
     png = source.read_bytes()
     run(COMPRESS, source)
@@ -110,6 +143,7 @@ def test_bad_input_gives_one_sentence_and_the_documented_code(source: Path, tmp_
         (COMPRESS, "text.png", b"just text", 1, "not a PNG image"),
         (COMPRESS, "jpeg.png", b"\xff\xd8\xff\xe0", 1, "a JPEG file"),
         (COMPRESS, "cut.png", png[: len(png) // 2], 4, "cut short"),
+        (COMPRESS, "text-mode.png", png.replace(b"\r\n", b"\n"), 4, "signature is damaged"),
         (COMPRESS, "empty.png", b"", 1, "empty"),
         (DECOMPRESS, "plain.ardm", b"just text", 4, "not an .ardm file"),
         (DECOMPRESS, "void.ardm", b"", 4, "empty"),

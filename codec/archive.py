@@ -1,0 +1,131 @@
+"""A PNG file to an .ardm file and back. Knows what of a PNG goes where in the container, and nothing of names, streams or messages.
+
+A file comes back in one of three ways (`Way`): the same pixels, kind and chunks; made again byte for byte by a recipe; or kept whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from codec import container, exact, png
+from codec.container import PNG_CHUNKS, PNG_FORM, Header
+from codec.errors import CorruptError, UnsupportedError, VerifyError
+from codec.image import compress, decompress
+from codec.png import Png
+
+INTERLACED, RECIPE = 1, 2  # flag bits of the form; all others are reserved
+
+
+class Way(StrEnum):
+    """How a PNG comes back."""
+
+    CONTENT = "content"  # pixels, colour type, depth, interlacing, all chunks; compressed anew
+    EXACT = "exact"  # the same bytes, made from the content
+    WHOLE = "whole file"  # the same bytes, kept as they were
+
+
+@dataclass(frozen=True)
+class Packed:
+    """An .ardm file, and what its reader may want to know."""
+
+    data: bytes
+    way: Way
+    why: str = ""  # why the PNG could not be taken apart, or how it will be made again
+    indivisible: bool = False  # it was kept whole because this release cannot take it apart
+
+
+def pack(source: bytes, *, exactly: bool, max_pixels: int, **options: Any) -> Packed:
+    """Compress a PNG file. exactly: it must come back byte for byte. options: of `compress`. Raises as `png.dissect` and `compress` do.
+
+    What cannot be taken apart, cannot be made again (`exactly`), or would become larger than the file itself, is kept whole.
+    """
+    head = png.read_head(source, max_pixels)
+    whole = container.write_whole(source, head.width, head.height, head.channels, head.kind)
+    try:
+        image, coding = png.dissect(source, max_pixels)
+    except png.IndivisibleError as error:
+        return Packed(whole, Way.WHOLE, str(error), indivisible=True)
+    recipe = exact.find(source, image, coding) if exactly else None
+    if exactly and recipe is None:
+        return Packed(whole, Way.WHOLE, "no zlib settings make the same bytes again")
+    metadata = _metadata(image, recipe)
+    data = compress(image.pixels, kind=image.kind, metadata=metadata, **options)
+    if options.get("verify"):
+        _check(data, image, recipe)
+    if len(whole) < len(data):
+        return Packed(whole, Way.WHOLE, "which is smaller")
+    return Packed(data, Way.EXACT, str(recipe)) if recipe else Packed(data, Way.CONTENT)
+
+
+def unpack(data: bytes, *, max_pixels: int, **options: Any) -> bytes:
+    """Inverse of `pack`: the PNG file. options: of `decompress`. Raises as `decompress` and `exact.make` do."""
+    header, at = container.read(data, max_pixels)
+    if header.whole:
+        return container.read_whole(data, header, at)
+    image, recipe = _decode(data, header, max_pixels, options)
+    return exact.make(image, recipe) if recipe else png.write(image)
+
+
+def test(data: bytes, *, max_pixels: int, **options: Any) -> None:
+    """Raise what `unpack` would raise; compresses no PNG unless a recipe is to be tried out."""
+    header, at = container.read(data, max_pixels)
+    if header.whole:
+        container.read_whole(data, header, at)
+        return
+    image, recipe = _decode(data, header, max_pixels, options)
+    if recipe:
+        exact.make(image, recipe)
+
+
+def way_of(header: Header) -> Way:
+    """How the PNG in a file will come back."""
+    if header.whole:
+        return Way.WHOLE
+    return Way.EXACT if _form(header)[0] & RECIPE else Way.CONTENT
+
+
+def _metadata(image: Png, recipe: exact.Recipe | None) -> tuple[tuple[int, bytes], ...]:
+    block = png.pack_chunks(image)
+    form = bytes([(INTERLACED if image.interlaced else 0) | (RECIPE if recipe else 0)]) + (exact.pack(recipe) if recipe else b"")
+    return ((PNG_CHUNKS, block),) * bool(block) + ((PNG_FORM, form),) * (form != b"\0")
+
+
+def _decode(data: bytes, header: Header, max_pixels: int, options: dict[str, Any]) -> tuple[Png, exact.Recipe | None]:
+    pixels = decompress(data, max_pixels=max_pixels, **options)
+    return _assemble(header, pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
+
+
+def _assemble(header: Header, pixels: Any) -> tuple[Png, exact.Recipe | None]:
+    """What `_metadata` was made of."""
+    block = _only(header, PNG_CHUNKS)
+    form = _form(header)
+    image = Png(pixels, header.kind, bool(form[0] & INTERLACED), *(png.unpack_chunks(block) if block else (b"", b"")))
+    if header.kind.indexed and not png.has_palette(image):
+        raise UnsupportedError("the file holds indices without their palette, which no PNG can; `codec.decompress` gives them.")
+    return image, exact.unpack(form[1:], image) if form[0] & RECIPE else None
+
+
+def _form(header: Header) -> bytes:
+    form = _only(header, PNG_FORM) or b"\0"
+    if form[0] & ~(INTERLACED | RECIPE):
+        raise UnsupportedError(f"the PNG's form has reserved bits set ({form[0]:#04x}); a newer ardm may read it.")
+    if len(form) > 1 and not form[0] & RECIPE:
+        raise CorruptError(f"the PNG's form has {len(form) - 1} bytes too many.")
+    return form
+
+
+def _only(header: Header, kind: int) -> bytes:
+    """The metadata chunk of a type, empty if there is none."""
+    found = [block for k, block in header.metadata if k == kind]
+    if len(found) > 1:
+        raise CorruptError(f"there are {len(found)} metadata chunks of type {kind:#04x}, expected one.")
+    return found[0] if found else b""
+
+
+def _check(data: bytes, image: Png, recipe: exact.Recipe | None) -> None:
+    """That everything but the pixels, which `compress` has verified, can be had from the file."""
+    found, again = _assemble(container.read(data, image.pixels.size)[0], image.pixels)
+    if (found.kind, found.interlaced, found.before, found.after, again) != (image.kind, image.interlaced, image.before, image.after, recipe):
+        raise VerifyError("the compressed file does not hold what else is in the PNG as it was; please report this image.")
