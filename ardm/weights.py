@@ -29,7 +29,7 @@ from ardm import likelihood
 from ardm.network import INPUT_EXPONENT, MEAN_UNIT, SKIP_EXPONENT, WEIGHT_MAX, Conv, LatticeNet, NetworkConfig, weight_exponent
 
 FOLDER = Path(__file__).parent / "data"  # every released set of weights, one file per id: files written with any of them stay readable
-MODELS = {"base": "1be54aa1d96915ba"}  # name -> id of what new files are written with
+MODELS = {"base": "1be54aa1d96915ba", "small": "3ad08a468741d66d"}  # name -> id of what new files are written with
 DEFAULT_ID = MODELS["base"]
 ID_BYTES = 8
 EXACT = 2**24  # float32 holds every integer up to here

@@ -19,7 +19,7 @@ import click
 import codec
 from codec import files
 from codec.errors import ArdmError, InputError, NotArdmError, OutputError
-from codec.presets import DEFAULT_BUDGET, MAX_PIXELS, ORDERS, PRESETS
+from codec.presets import DEFAULT_BUDGET, MAX_PIXELS, MODELS, ORDERS, PRESETS
 
 SUFFIX = ".ardm"
 PRESET_HELP = ", ".join(f"-{preset} = {calls}" for preset, calls in PRESETS.items())
@@ -49,6 +49,7 @@ class Options:
     seed: int | None = None
     adaptive: bool = True
     order: str = "auto"
+    model: str = "base"
     exact: bool = False  # the file itself must come back
     written: set[str] = field(default_factory=set)  # outputs of this run, which not even -f may overwrite
 
@@ -93,10 +94,11 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     show_default=True,
     help="lattice (the network's), raster (no network), auto (the better on a part of each tile), or random:SEED (larger files; for study).",
 )
+@click.option("--model", type=click.Choice(MODELS), default="base", help="Size of the network, where it is used; small is quicker.")
 @click.option("--no-adaptive", is_flag=True, help="Do not learn from the image while coding it: the network alone, larger files.")
 @click.option("--exact", is_flag=True, help="Restore the PNG file byte for byte, not only its pixels and chunks; costs a few bytes, or all of them.")
 @click.option("--no-verify", is_flag=True, help="Do not decode the result to compare it with the source.")
-def compress_command(budget: int | None, best: bool, order: str, no_adaptive: bool, exact: bool, no_verify: bool, **given: Any) -> None:
+def compress_command(budget: int | None, best: bool, order: str, model: str, no_adaptive: bool, exact: bool, no_verify: bool, **given: Any) -> None:
     """Compress PNG images without loss: photo.png -> photo.ardm. The source is kept.
 
     '-' reads standard input and writes standard output. Presets for the budget: PRESETS.
@@ -105,7 +107,7 @@ def compress_command(budget: int | None, best: bool, order: str, no_adaptive: bo
         raise click.UsageError("--best tries both orders itself; leave out --order and --no-adaptive.")
     budget = budget or PRESETS[9] * best or DEFAULT_BUDGET
     order, seed = _parse_order("best" if best else order)
-    options = _options(given, verify=not no_verify, budget=budget, order=order, seed=seed, adaptive=not no_adaptive, exact=exact)
+    options = _options(given, verify=not no_verify, budget=budget, order=order, seed=seed, adaptive=not no_adaptive, model=model, exact=exact)
     _run(given["names"], options, _list_one if options.listing else _test_one if options.test else _compress_one)
 
 
@@ -173,7 +175,7 @@ def _compress_one(name: str, options: Options) -> dict[str, Any]:
     bar = _Progress(head.samples * head.kind.size * (1 + options.verify), name, options)
     with bar:
         packed = archive.pack(
-            source, exactly=options.exact, max_pixels=options.max_pixels, budget=options.budget, order=options.order, seed=options.seed,
+            source, exactly=options.exact, max_pixels=options.max_pixels, budget=options.budget, order=options.order, model=options.model, seed=options.seed,
             adaptive=options.adaptive, device=options.device, threads=options.threads, verify=options.verify, progress=bar.update,
         )  # fmt: skip
     _deliver(target, packed.data, name, options)

@@ -42,7 +42,7 @@ Progress = Callable[[int], None]  # told the subpixels done since the last call
 def compress(
     pixels: np.ndarray, *, budget: int = DEFAULT_BUDGET, order: str = "auto", seed: int | None = None, device: str = "cpu", threads: int = 0,
     batch: int = 1, tile: int = TILE, adaptive: bool = True, verify: bool = False, metadata: tuple[tuple[int, bytes], ...] = (),
-    predictor: NetworkPredictor | None = None, progress: Progress | None = None, kind: Kind | None = None,
+    predictor: NetworkPredictor | None = None, progress: Progress | None = None, kind: Kind | None = None, model: str = "base",
 ) -> bytes:  # fmt: skip
     """Compress an image without loss.
 
@@ -50,10 +50,11 @@ def compress(
     bits as the dtype has: `codec.samples.Kind(4)` for numbers below 16, `Kind(8, indexed=True)` for indices of a palette. budget: network calls
     per tile, over all stages; more calls, smaller files, same weights. order: "lattice", the network's; "raster", without the network, which suits
     graphics; "auto" compares them on a part of every tile and takes the better one; "best" codes every tile both ways and keeps the smaller result.
-    seed: code pixels in a seeded random order instead, for study. device: "cpu", "cuda" or "auto". threads: CPU threads to use from now on in this
-    process; 0 leaves them as they are. batch: network calls the encoder makes at once. tile: largest side of a tile, a multiple of 4.
+    seed: code pixels in a seeded random order instead, for study. model: of `ardm.weights.MODELS`. device: "cpu", "cuda" or "auto". threads: CPU
+    threads to use from now on in this process; 0 leaves them as they are. batch: network calls the encoder makes at once. tile: largest side of a
+    tile, a multiple of 4.
     adaptive: learn from the image while it is coded; without it, files are larger and only the network's own distributions count. verify: decode the
-    result and compare. The bytes depend on pixels, kind, budget, order, seed, tile, adaptive and weights only. Thread-safe.
+    result and compare. The bytes depend on pixels, kind, budget, order, seed, tile, adaptive and model only. Thread-safe.
 
     Returns the bytes of an .ardm file. Raises InputError for an array of another kind, VerifyError, ValueError for a bad argument.
     """
@@ -64,8 +65,10 @@ def compress(
         )
     if order not in ORDERS or (order in ("best", "raster") and (seed is not None or not adaptive)):
         raise ValueError(f"order must be one of {', '.join(ORDERS)}; best and raster need adaptive and no seed; got {order!r} with {adaptive=} and {seed=}.")
+    if model not in weights_module.MODELS:
+        raise ValueError(f"model must be one of {', '.join(weights_module.MODELS)}, got {model!r}.")
     _set_threads(threads)
-    predictor = predictor or load_predictor(device)
+    predictor = predictor or load_predictor(device, weights_module.MODELS[model])
     height, width, channels = array.shape
     shape = (_even_tile(height, tile), _even_tile(width, tile))
     schedule = plan(predictor.weights, min(shape[0], height), min(shape[1], width), budget, seed, adaptive)
