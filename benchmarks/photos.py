@@ -33,7 +33,8 @@ Codec = tuple[Callable[[np.ndarray], bytes], Callable[[bytes], np.ndarray]]
 
 def make_codec(name: str, threads: int) -> Codec:
     """(encode, decode) of "png", "webp", "jxl7", "jxl9", "ardm32" (the number is the budget), "lattice32" (the same, lattice order only),
-    "raster" or "best"; ours may end in ":small" or another model."""
+    "raster" or "best"; ours may begin with "quick-" and end in ":small" or another model."""
+    quick, name = name.startswith("quick-"), name.removeprefix("quick-")
     if name.startswith(("ardm", "lattice", "raster", "best")):
         from codec import compress, decompress
         from codec.presets import PRESETS
@@ -42,7 +43,7 @@ def make_codec(name: str, threads: int) -> Codec:
         kind = name.rstrip("0123456789")
         order = {"ardm": "auto"}.get(kind, kind)
         budget = int(name.removeprefix(kind) or (PRESETS[9] if kind == "best" else 1))
-        return lambda x: compress(x, budget=budget, order=order, model=model or "base", threads=threads), lambda b: decompress(b, threads=threads)
+        return lambda x: compress(x, budget=budget, order=order, model=model or "base", quick=quick, threads=threads), lambda b: decompress(b, threads=threads)
     if name == "png":
         from PIL import Image
 

@@ -59,7 +59,7 @@ def plot_size_time(results: list[dict[str, Any]], path: Path) -> None:
     figure, axes = pyplot.subplots(1, len(results), figsize=(6 * len(results), 4.5), squeeze=False)
     for axis, whole in zip(axes[0], results, strict=True):
         for r in whole["results"]:
-            ours = r["codec"].startswith(("ardm", "lattice", "raster", "best"))
+            ours = r["codec"].removeprefix("quick-").startswith(("ardm", "lattice", "raster", "best"))
             colour, x, y = "C0" if ours else "C1", (r["decode_s_per_mp"], r["encode_s_per_mp"]), r["bits_per_subpixel"]
             axis.plot(x, (y, y), "-", color=colour, alpha=0.3)
             axis.plot(x[0], y, "o", color=colour)

@@ -2,6 +2,7 @@
 
 PRESETS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 7: 15, 8: 30, 9: 60}  # preset -> network calls per tile
 DEFAULT_BUDGET = 8
+QUICK_PRESETS = range(1, 6)  # those that also learn by quicker rules
 MODELS = ("base", "small")  # names of `ardm.weights.MODELS`
 ORDERS = ("auto", "best", "lattice", "raster")  # in which a tile may be coded
 MAX_PIXELS = 178_000_000  # default limit

@@ -66,7 +66,7 @@ def test_streams_presets_and_several_files(source: Path, tmp_path: Path) -> None
     data = run(COMPRESS, "-3", "--order", "lattice", "-", stdin=source.read_bytes()).stdout
     listed = json.loads(run(COMPRESS, "-l", "--json", "-", stdin=data).stdout)
     assert (listed["network_calls"], listed["width"], listed["height"]) == (3, 60, 40)
-    assert data == run(COMPRESS, "-c", "--budget", 3, "--order", "lattice", source).stdout
+    assert data == run(COMPRESS, "-c", "--budget", 3, "--quick", "--order", "lattice", source).stdout
     restored = run(DECOMPRESS, "-", stdin=data).stdout
     (tmp_path / "restored.png").write_bytes(restored)
     assert np.array_equal(pixels(tmp_path / "restored.png"), pixels(source))
@@ -235,3 +235,11 @@ def test_help_names_exit_codes_and_does_not_load_torch(command: list[str]) -> No
     if command is COMPRESS:
         assert b"-1 = 1" in done.stdout
     assert b"ardm-" in run(command, "--version").stdout
+
+
+def test_models_are_listed() -> None:
+    """The commands know the models' names without loading them."""
+    from ardm.weights import MODELS
+    from codec import presets
+
+    assert presets.MODELS == tuple(MODELS)
