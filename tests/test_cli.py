@@ -242,4 +242,4 @@ def test_models_are_listed() -> None:
     from ardm.weights import MODELS
     from codec import presets
 
-    assert presets.MODELS == tuple(MODELS)
+    assert tuple(MODELS) == presets.MODELS
