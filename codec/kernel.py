@@ -3,7 +3,7 @@
 Knows arrays of numbers only; `codec.mixing` prepares them. FORMAT.md, section 8, says the same in prose.
 
 A pixel's channels are coded G, R, B; a value as eight decisions, the most significant bit first. Every decision is predicted by
-`INPUTS` models; their log-odds are mixed by two gated logistic mixers (Mattern 2012; lpaq), refined by two adaptive tables, and coded:
+`INPUTS` models; their log-odds are mixed by two gated logistic mixers (Mattern 2012; lpaq), refined by two adaptive tables (quick: one mixer, no table), and coded:
 
     network       the network's mixture of logistics; the same, moved by the least-squares correction
     experts       single logistics around the corrected mean and around sums of neighbours, as wide as their errors nearby were
@@ -197,14 +197,15 @@ def code_rows(
     """Code rows first_row .. last_row - 1 of a phase, the channels first_step .. last_step - 1 (in coding order) of each pixel.
 
     The pixels are (place[0] + i * place[2], place[1] + j * place[2]) of a stage. A channel's rows must be coded in order, and a row's channels in
-    order; with the network (components > 0) nothing else is needed, so that three threads can follow each other. Without it, all channels
-    of a pixel must be coded together. params: int32 (N, 10 K), K = components. planes: pixel int16 (3, h + 2 PAD, w + 2 PAD), known
-    values and the base elsewhere; error int16 (.., .., 3); expert_error int16 (.., .., 3, EXPERTS). own: int64 (n, 2), offsets of known neighbours,
-    nearest first, the first `cross` of them are looked at in the other channels too. near: int64 (m, 2), offsets at which errors are known. mean_of: int64
-    (experts - 1, 5), an expert as quarters of its first four neighbours, and whether G corrects it. learned, fitted: `codec.mixing`, of the plane and
-    of the phase. quick: one mixer, no tables, and more decisions taken as certain. truth: int16 (3, h, w) when encoding.
-    coder: uint64 (3, 4), per channel: range; a decoder's point or an encoder's lower end; next and last word. words: uint32 (3, n) or, when decoding,
-    (1, n): a range coder's output or input (constriction's, which is Martin's of 1979 with 32-bit words).
+    order; with the network (components > 0) nothing else is needed, so that three threads can follow each other. Without it, all channels of a pixel
+    must be coded together or, where there are offsets `beside`, one channel in a call, two rows or more behind the channel before. params: int32 (N,
+    10 K), K = components. planes: pixel int16 (3, h + 2 PAD, w + 2 PAD), known values and the base elsewhere; error int16 (.., .., 3); expert_error
+    int16 (.., .., 3, EXPERTS). own: int64 (n, 2), offsets of known neighbours, nearest first, the first `cross` of them are looked at in the other
+    channels too; beside: int64 (m, 2), at which the earlier channels are looked at instead. near: int64 (m, 2), offsets at which errors are known.
+    mean_of: int64 (experts - 1, 5), an expert as quarters of its first four neighbours, and whether G corrects it. learned, fitted: `codec.mixing`,
+    of the plane and of the phase. quick: one mixer, no tables, and more decisions taken as certain. truth: int16 (3, h, w) when encoding. coder:
+    uint64 (3, 4), per channel: range; a decoder's point or an encoder's lower end; next and last word. words: uint32 (3, n) or, when decoding, (1,
+    n): a range coder's output or input, the same as constriction's.
     """
     height, width = shape
     py, px, step = place
