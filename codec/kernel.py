@@ -3,7 +3,8 @@
 Knows arrays of numbers only; `codec.mixing` prepares them. FORMAT.md, section 8, says the same in prose.
 
 A pixel's channels are coded G, R, B; a value as eight decisions, the most significant bit first. Every decision is predicted by
-`INPUTS` models; their log-odds are mixed by two gated logistic mixers (Mattern 2012; lpaq), refined by two adaptive tables (quick: one mixer, no table), and coded:
+`INPUTS` models; their log-odds are mixed by two gated logistic mixers (Mattern 2012; lpaq) and refined by two adaptive tables (quick:
+one mixer, no table), then coded:
 
     network       the network's mixture of logistics; the same, moved by the least-squares correction
     experts       single logistics around the corrected mean and around sums of neighbours, as wide as their errors nearby were
