@@ -18,13 +18,14 @@ from codec.errors import (
     UnsupportedError,
     VerifyError,
 )
+from codec.limits import Limits
 from codec.version import __version__
 
 if TYPE_CHECKING:
     from codec.image import compress, decompress, info
 
 __all__ = [
-    "ArdmError", "CorruptError", "InputError", "LimitError", "NotArdmError", "OutputError", "TruncatedError", "UnsupportedError",
+    "ArdmError", "CorruptError", "InputError", "LimitError", "Limits", "NotArdmError", "OutputError", "TruncatedError", "UnsupportedError",
     "VerifyError", "__version__", "compress", "decompress", "info",
 ]  # fmt: skip
 

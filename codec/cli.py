@@ -19,7 +19,8 @@ import click
 import codec
 from codec import files
 from codec.errors import ArdmError, InputError, NotArdmError, OutputError
-from codec.presets import DEFAULT_BUDGET, MAX_PIXELS, ORDERS, PRESETS
+from codec.limits import NO_LIMITS, Limits, parse_size
+from codec.presets import DEFAULT_BUDGET, ORDERS, PRESETS
 
 SUFFIX = ".ardm"
 PRESET_HELP = ", ".join(f"-{preset} = {calls}" for preset, calls in PRESETS.items())
@@ -43,7 +44,7 @@ class Options:
     threads: int
     device: str
     progress: bool
-    max_pixels: int
+    limits: Limits
     verify: bool = True
     budget: int = DEFAULT_BUDGET
     seed: int | None = None
@@ -51,6 +52,18 @@ class Options:
     order: str = "auto"
     exact: bool = False  # the file itself must come back
     written: set[str] = field(default_factory=set)  # outputs of this run, which not even -f may overwrite
+
+
+class _Size(click.ParamType):
+    """A size in bytes, as `codec.limits.parse_size` reads it."""
+
+    name = "size"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
+        try:
+            return parse_size(value) if isinstance(value, str) else int(value)
+        except ValueError as error:
+            self.fail(str(error), parameter, context)
 
 
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -68,7 +81,9 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output."),
         click.option("-T", "--threads", type=click.IntRange(0), default=0, metavar="N", help="CPU threads; 0, the default, means all."),
         click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True, help="Files are the same on all."),
-        click.option("--max-pixels", type=click.IntRange(1), default=MAX_PIXELS, metavar="N", help="Refuse larger images. Default: 178 million."),
+        click.option("--max-pixels", type=click.IntRange(1), metavar="N", help="Refuse larger images. Default: 178 million."),
+        click.option("--memory", type=_Size(), metavar="SIZE", help="Refuse what is estimated to need more memory, such as 512M or 2G. Default: no limit."),
+        click.option("--max-calls", type=click.IntRange(0), metavar="N", help="Refuse what needs more network calls. Default: a million."),
         click.option("--no-progress", is_flag=True, help="No progress bar."),
         click.option("-q", "--quiet", count=True, help="No notes; twice: no error messages either."),
         click.option("-v", "--verbose", is_flag=True, help="Say more."),
@@ -167,13 +182,13 @@ def _compress_one(name: str, options: Options) -> dict[str, Any]:
     source = files.read_input(name)
     from codec import png
 
-    head = png.read_head(source, options.max_pixels)
+    head = png.read_head(source, options.limits.max_pixels)
     from codec import archive
 
     bar = _Progress(head.samples * head.kind.size * (1 + options.verify), name, options)
     with bar:
         packed = archive.pack(
-            source, exactly=options.exact, max_pixels=options.max_pixels, budget=options.budget, order=options.order, seed=options.seed,
+            source, exactly=options.exact, limits=options.limits, budget=options.budget, order=options.order, seed=options.seed,
             adaptive=options.adaptive, device=options.device, threads=options.threads, verify=options.verify, progress=bar.update,
         )  # fmt: skip
     _deliver(target, packed.data, name, options)
@@ -206,7 +221,7 @@ def _list_one(name: str, options: Options) -> dict[str, Any]:
     from codec.image import info
 
     source = files.read_input(name)
-    return {"file": name, **info(source), "restores": archive.way_of(container.read(source, max_pixels=2**64)[0])}
+    return {"file": name, **info(source), "restores": archive.way_of(container.read(source, NO_LIMITS)[0])}
 
 
 def _header(source: bytes, options: Options) -> Any:
@@ -214,7 +229,7 @@ def _header(source: bytes, options: Options) -> Any:
         raise NotArdmError("the file is empty; expected an .ardm file.")
     from codec import container
 
-    return container.read(source, options.max_pixels)[0]
+    return container.read(source, options.limits)[0]
 
 
 def _decoding(work: Callable[..., Any], name: str, source: bytes, options: Options) -> Any:
@@ -222,7 +237,7 @@ def _decoding(work: Callable[..., Any], name: str, source: bytes, options: Optio
     header = _header(source, options)
     bar = _Progress(header.samples * header.kind.size, name, options)
     with bar:
-        return work(source, max_pixels=options.max_pixels, device=options.device, threads=options.threads, progress=bar.update)
+        return work(source, limits=options.limits, device=options.device, threads=options.threads, progress=bar.update)
 
 
 def _restored_name(path: Path) -> Path:
@@ -350,9 +365,11 @@ def _options(given: dict[str, Any], **more: Any) -> Options:
     if given["remove"] and (given["keep"] or given["stdout"] or given["output"] == files.STREAM):
         raise click.UsageError("--rm does not go with -k or with standard output.")
     threads = given["threads"] or os.cpu_count() or 1
+    set_ones = {"max_pixels": given["max_pixels"], "max_memory": given["memory"], "max_calls": given["max_calls"]}
+    limits = Limits(**{name: value for name, value in set_ones.items() if value is not None})
     return Options(
         given["stdout"], given["output"], given["output_dir"], given["force"], given["remove"], given["test"], given["listing"], given["as_json"],
-        given["quiet"], given["verbose"], threads, given["device"], not given["no_progress"], given["max_pixels"], **more,
+        given["quiet"], given["verbose"], threads, given["device"], not given["no_progress"], limits, **more,
     )  # fmt: skip
 
 
