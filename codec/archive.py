@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
 import torch
 
 from codec import container, cost, exact, png
@@ -18,6 +19,8 @@ from codec.image import TILE, compress, decompress
 from codec.limits import NO_LIMITS, Limits, limits_of
 from codec.png import Png
 from codec.presets import DEFAULT_BUDGET
+from codec.salvage import Report, recover
+from codec.samples import Kind
 
 INTERLACED, RECIPE = 1, 2  # flag bits of the form; all others are reserved
 
@@ -89,6 +92,19 @@ def test(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = 
         exact.make(image, recipe)
 
 
+def rescue(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> tuple[bytes, bytes, Report]:
+    """What can be had of a damaged file: (the PNG, a PNG of its size, grey, 1 bit, white where it is lost, report). Arguments and errors as of `recover`.
+
+    The PNG is made of the content anew, even if there is a recipe for the file as it was.
+    """
+    limits = limits_of(limits, max_pixels)
+    header, _ = container.read(data, limits, salvage=True)
+    cost.check(cost.of(header, len(data), options.get("threads") or torch.get_num_threads(), png=True), limits)
+    pixels, mask, report = recover(data, limits=limits, **options)
+    image = _image(header, pixels)
+    return png.write(image), png.write(Png(mask.astype(np.uint8), Kind(1), False, b"", b"")), report
+
+
 def way_of(header: Header) -> Way:
     """How the PNG in a file will come back."""
     if header.whole:
@@ -110,18 +126,24 @@ def _open(data: bytes, limits: Limits, options: dict[str, Any]) -> tuple[Header,
 
 
 def _decode(data: bytes, header: Header, limits: Limits, options: dict[str, Any]) -> tuple[Png, exact.Recipe | None]:
-    pixels = decompress(data, limits=limits, **options)
-    return _assemble(header, pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
+    return _assemble(header, decompress(data, limits=limits, **options))
 
 
-def _assemble(header: Header, pixels: Any) -> tuple[Png, exact.Recipe | None]:
-    """What `_metadata` was made of."""
-    block = _only(header, PNG_CHUNKS)
+def _assemble(header: Header, pixels: np.ndarray) -> tuple[Png, exact.Recipe | None]:
+    """What `_metadata` was made of. pixels: as `decompress` returns them."""
+    image = _image(header, pixels)
     form = _form(header)
-    image = Png(pixels, header.kind, bool(form[0] & INTERLACED), *(png.unpack_chunks(block) if block else (b"", b"")))
+    return image, exact.unpack(form[1:], image) if form[0] & RECIPE else None
+
+
+def _image(header: Header, pixels: np.ndarray) -> Png:
+    """The content of the PNG."""
+    pixels = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
+    block = _only(header, PNG_CHUNKS)
+    image = Png(pixels, header.kind, bool(_form(header)[0] & INTERLACED), *(png.unpack_chunks(block) if block else (b"", b"")))
     if header.kind.indexed and not png.has_palette(image):
         raise UnsupportedError("the file holds indices without their palette, which no PNG can; `codec.decompress` gives them.")
-    return image, exact.unpack(form[1:], image) if form[0] & RECIPE else None
+    return image
 
 
 def _form(header: Header) -> bytes:

@@ -58,6 +58,7 @@ class Header:
     metadata: tuple[tuple[int, bytes], ...] = field(default=())
     kind: Kind = field(default_factory=Kind)
     whole: bool = False  # the PNG file itself is the only payload
+    metadata_lost: int = 0  # chunks that were damaged and left out, if `read` was asked to go on
     folded: bool = False  # tiles are of `codec.samples.fold` of the pixels; 16 bits only
 
     @property
@@ -148,6 +149,7 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
     at = len(MAGIC)
     header: Header | None = None
     metadata: list[tuple[int, bytes]] = []
+    lost = 0
     while True:
         kind, payload, damage, at = _read_chunk(data, at)
         if damage and not (salvage and kind & OPTIONAL):
@@ -161,7 +163,9 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
         elif kind & OPTIONAL:
             if len(metadata) == MAX_METADATA:
                 raise LimitError(f"the file has more than {MAX_METADATA} chunks of metadata.")
-            if not damage:
+            if damage:
+                lost += 1
+            else:
                 metadata.append((kind, payload))
         else:
             raise UnsupportedError(f"the file needs feature {kind:#04x}, which this release does not know; a newer ardm may read it.")
@@ -194,7 +198,7 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
         raise TruncatedError(f"the file has {len(data)} bytes, its index promises {end}; the end is missing.")
     if not salvage and len(data) > end:
         raise CorruptError(f"the file has {len(data)} bytes, its index promises {end}; there are foreign bytes at the end.")
-    return Header(**{**header.__dict__, "entries": tuple(entries), "metadata": tuple(metadata)}), at
+    return Header(**{**header.__dict__, "entries": tuple(entries), "metadata": tuple(metadata), "metadata_lost": lost}), at
 
 
 def write_whole(png: bytes, width: int, height: int, channels: int, kind: Kind) -> bytes:

@@ -65,12 +65,12 @@ def compress(
         )
     if order not in ORDERS or (order in ("best", "raster") and (seed is not None or not adaptive)):
         raise ValueError(f"order must be one of {', '.join(ORDERS)}; best and raster need adaptive and no seed; got {order!r} with {adaptive=} and {seed=}.")
-    _set_threads(threads)
+    set_threads(threads)
     predictor = predictor or load_predictor(device)
     height, width, channels = array.shape
     shape = (_even_tile(height, tile), _even_tile(width, tile))
     schedule = plan(predictor.weights, min(shape[0], height), min(shape[1], width), budget, seed, adaptive)
-    header = Header(width, height, channels, shape, predictor.weights.id, schedule, pixels.ndim == 3, _digest(array), metadata=metadata, kind=kind)
+    header = Header(width, height, channels, shape, predictor.weights.id, schedule, pixels.ndim == 3, pixel_digest(array), metadata=metadata, kind=kind)
     if widened(array):
         header, array = replace(header, folded=True), fold(array)
     stop = Event()
@@ -112,7 +112,7 @@ def decompress(
             return png.read(container.read_whole(data, header, at), limits.max_pixels).pixels
         except png.IndivisibleError as error:
             raise UnsupportedError(f"the file keeps a PNG whole, because {error}; ardm-decompress restores it.") from error
-    _set_threads(threads)
+    set_threads(threads)
     if predictor is None and any(entry.method in LATTICE_METHODS for entry in header.entries):
         predictor = load_predictor(device, header.weights_id)
     out = np.empty((header.height, header.width, header.channels), dtype=header.kind.dtype)
@@ -121,7 +121,7 @@ def decompress(
     in_parallel(lambda job, spare: job.decode(data, predictor, header.schedule, spare, told), plane_jobs(header, out, at), stop)
     if header.folded:
         out = unfold(out)
-    digest = _digest(out)
+    digest = pixel_digest(out)
     if digest != header.digest:
         raise CorruptError(f"hash of the decoded pixels does not match. Stored: {header.digest.hex()}. Computed: {digest.hex()}.")
     if not in_range(out, header.kind):
@@ -395,11 +395,13 @@ def _even_tile(size: int, tile: int) -> int:
     return math.ceil(even / PATCH) * PATCH
 
 
-def _digest(array: np.ndarray) -> bytes:
+def pixel_digest(array: np.ndarray) -> bytes:
+    """The header's hash of all samples, (H, W, C), of `Kind.dtype`."""
     return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).digest()
 
 
-def _set_threads(threads: int) -> None:
+def set_threads(threads: int) -> None:
+    """CPU threads to use from now on; 0 leaves them as they are."""
     if threads < 0:
         raise ValueError(f"threads must be 0 (leave as is) or more, got {threads}.")
     if threads:
