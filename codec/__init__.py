@@ -1,4 +1,4 @@
-"""Lossless image compression with an autoregressive diffusion model: `compress`, `decompress`, `info`, and the errors they raise.
+"""Lossless image compression with an autoregressive diffusion model: `compress`, `decompress`, `info`, `recover`, and the errors they raise.
 
 Names are imported on first use, so that `import codec` and the commands' --help do not wait for torch.
 """
@@ -18,14 +18,16 @@ from codec.errors import (
     UnsupportedError,
     VerifyError,
 )
+from codec.limits import Limits
 from codec.version import __version__
 
 if TYPE_CHECKING:
     from codec.image import compress, decompress, info
+    from codec.salvage import recover
 
 __all__ = [
-    "ArdmError", "CorruptError", "InputError", "LimitError", "NotArdmError", "OutputError", "TruncatedError", "UnsupportedError",
-    "VerifyError", "__version__", "compress", "decompress", "info",
+    "ArdmError", "CorruptError", "InputError", "LimitError", "Limits", "NotArdmError", "OutputError", "TruncatedError", "UnsupportedError",
+    "VerifyError", "__version__", "compress", "decompress", "info", "recover",
 ]  # fmt: skip
 
 
@@ -34,4 +36,8 @@ def __getattr__(name: str) -> Any:
         import codec.image
 
         return getattr(codec.image, name)
+    if name == "recover":
+        from codec.salvage import recover
+
+        return recover
     raise AttributeError(f"module 'codec' has no attribute {name!r}")

@@ -9,11 +9,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from codec import container, exact, png
+import numpy as np
+import torch
+
+from codec import container, cost, exact, png
 from codec.container import PNG_CHUNKS, PNG_FORM, Header
 from codec.errors import CorruptError, UnsupportedError, VerifyError
-from codec.image import compress, decompress
+from codec.image import TILE, compress, decompress
+from codec.limits import NO_LIMITS, Limits, limits_of
 from codec.png import Png
+from codec.presets import DEFAULT_BUDGET
+from codec.salvage import Report, recover
+from codec.samples import Kind
 
 INTERLACED, RECIPE = 1, 2  # flag bits of the form; all others are reserved
 
@@ -36,15 +43,21 @@ class Packed:
     indivisible: bool = False  # it was kept whole because this release cannot take it apart
 
 
-def pack(source: bytes, *, exactly: bool, max_pixels: int, **options: Any) -> Packed:
-    """Compress a PNG file. exactly: it must come back byte for byte. options: of `compress`. Raises as `png.dissect` and `compress` do.
+def pack(source: bytes, *, exactly: bool, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> Packed:
+    """Compress a PNG file. exactly: it must come back byte for byte. max_pixels, limits: as of `decompress`. options: of `compress`.
+
+    Raises as `png.dissect` and `compress` do, and LimitError.
 
     What cannot be taken apart, cannot be made again (`exactly`), or would become larger than the file itself, is kept whole.
     """
-    head = png.read_head(source, max_pixels)
+    limits = limits_of(limits, max_pixels)
+    head = png.read_head(source, limits.max_pixels)
+    calls = 0 if options.get("order") == "raster" else options.get("budget", DEFAULT_BUDGET)
+    threads = options.get("threads") or torch.get_num_threads()
+    cost.check(cost.of_encoding(head.height, head.width, head.channels, head.kind, len(source), options.get("tile", TILE), calls, threads), limits)
     whole = container.write_whole(source, head.width, head.height, head.channels, head.kind)
     try:
-        image, coding = png.dissect(source, max_pixels)
+        image, coding = png.dissect(source, limits.max_pixels)
     except png.IndivisibleError as error:
         return Packed(whole, Way.WHOLE, str(error), indivisible=True)
     recipe = exact.find(source, image, coding) if exactly else None
@@ -59,24 +72,37 @@ def pack(source: bytes, *, exactly: bool, max_pixels: int, **options: Any) -> Pa
     return Packed(data, Way.EXACT, str(recipe)) if recipe else Packed(data, Way.CONTENT)
 
 
-def unpack(data: bytes, *, max_pixels: int, **options: Any) -> bytes:
+def unpack(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> bytes:
     """Inverse of `pack`: the PNG file. options: of `decompress`. Raises as `decompress` and `exact.make` do."""
-    header, at = container.read(data, max_pixels)
+    header, at, limits = _open(data, limits_of(limits, max_pixels), options)
     if header.whole:
         return container.read_whole(data, header, at)
-    image, recipe = _decode(data, header, max_pixels, options)
+    image, recipe = _decode(data, header, limits, options)
     return exact.make(image, recipe) if recipe else png.write(image)
 
 
-def test(data: bytes, *, max_pixels: int, **options: Any) -> None:
+def test(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> None:  # noqa: PT028
     """Raise what `unpack` would raise; compresses no PNG unless a recipe is to be tried out."""
-    header, at = container.read(data, max_pixels)
+    header, at, limits = _open(data, limits_of(limits, max_pixels), options)
     if header.whole:
         container.read_whole(data, header, at)
         return
-    image, recipe = _decode(data, header, max_pixels, options)
+    image, recipe = _decode(data, header, limits, options)
     if recipe:
         exact.make(image, recipe)
+
+
+def rescue(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> tuple[bytes, bytes, Report]:
+    """What can be had of a damaged file: (the PNG, a PNG of its size, grey, 1 bit, white where it is lost, report). Arguments and errors as of `recover`.
+
+    The PNG is made of the content anew, even if there is a recipe for the file as it was.
+    """
+    limits = limits_of(limits, max_pixels)
+    header, _ = container.read(data, limits, salvage=True)
+    cost.check(cost.of(header, len(data), options.get("threads") or torch.get_num_threads(), png=True), limits)
+    pixels, mask, report = recover(data, limits=limits, **options)
+    image = _image(header, pixels)
+    return png.write(image), png.write(Png(mask.astype(np.uint8), Kind(1), False, b"", b"")), report
 
 
 def way_of(header: Header) -> Way:
@@ -92,19 +118,32 @@ def _metadata(image: Png, recipe: exact.Recipe | None) -> tuple[tuple[int, bytes
     return ((PNG_CHUNKS, block),) * bool(block) + ((PNG_FORM, form),) * (form != b"\0")
 
 
-def _decode(data: bytes, header: Header, max_pixels: int, options: dict[str, Any]) -> tuple[Png, exact.Recipe | None]:
-    pixels = decompress(data, max_pixels=max_pixels, **options)
-    return _assemble(header, pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
+def _open(data: bytes, limits: Limits, options: dict[str, Any]) -> tuple[Header, int, Limits]:
+    """What `container.read` says of a file that a PNG is to be made of, once its cost is known to be within the limits."""
+    header, at = container.read(data, limits)
+    cost.check(cost.of(header, len(data), options.get("threads") or torch.get_num_threads(), png=True), limits)
+    return header, at, limits
 
 
-def _assemble(header: Header, pixels: Any) -> tuple[Png, exact.Recipe | None]:
-    """What `_metadata` was made of."""
-    block = _only(header, PNG_CHUNKS)
+def _decode(data: bytes, header: Header, limits: Limits, options: dict[str, Any]) -> tuple[Png, exact.Recipe | None]:
+    return _assemble(header, decompress(data, limits=limits, **options))
+
+
+def _assemble(header: Header, pixels: np.ndarray) -> tuple[Png, exact.Recipe | None]:
+    """What `_metadata` was made of. pixels: as `decompress` returns them."""
+    image = _image(header, pixels)
     form = _form(header)
-    image = Png(pixels, header.kind, bool(form[0] & INTERLACED), *(png.unpack_chunks(block) if block else (b"", b"")))
+    return image, exact.unpack(form[1:], image) if form[0] & RECIPE else None
+
+
+def _image(header: Header, pixels: np.ndarray) -> Png:
+    """The content of the PNG."""
+    pixels = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
+    block = _only(header, PNG_CHUNKS)
+    image = Png(pixels, header.kind, bool(_form(header)[0] & INTERLACED), *(png.unpack_chunks(block) if block else (b"", b"")))
     if header.kind.indexed and not png.has_palette(image):
         raise UnsupportedError("the file holds indices without their palette, which no PNG can; `codec.decompress` gives them.")
-    return image, exact.unpack(form[1:], image) if form[0] & RECIPE else None
+    return image
 
 
 def _form(header: Header) -> bytes:
@@ -126,6 +165,6 @@ def _only(header: Header, kind: int) -> bytes:
 
 def _check(data: bytes, image: Png, recipe: exact.Recipe | None) -> None:
     """That everything but the pixels, which `compress` has verified, can be had from the file."""
-    found, again = _assemble(container.read(data, image.pixels.size)[0], image.pixels)
+    found, again = _assemble(container.read(data, NO_LIMITS)[0], image.pixels)
     if (found.kind, found.interlaced, found.before, found.after, again) != (image.kind, image.interlaced, image.before, image.after, recipe):
         raise VerifyError("the compressed file does not hold what else is in the PNG as it was; please report this image.")

@@ -18,10 +18,12 @@ import click
 
 import codec
 from codec import files
-from codec.errors import ArdmError, InputError, NotArdmError, OutputError
-from codec.presets import DEFAULT_BUDGET, MAX_PIXELS, MODELS, ORDERS, PRESETS, QUICK_PRESETS
+from codec.errors import ArdmError, CorruptError, InputError, NotArdmError, OutputError
+from codec.limits import NO_LIMITS, Limits, parse_size
+from codec.presets import DEFAULT_BUDGET, MODELS, ORDERS, PRESETS, QUICK_PRESETS
 
 SUFFIX = ".ardm"
+DAMAGE = ".damage.png"  # ending of the map that --recover writes
 PRESET_HELP = ", ".join(f"-{preset} = {calls}" for preset, calls in PRESETS.items())
 EXIT_HELP = "Exit codes: 0 done; 1 a file failed; 2 wrong usage; 4 damaged data; 5 not supported by this release; 130, 143 interrupted."
 
@@ -43,7 +45,7 @@ class Options:
     threads: int
     device: str
     progress: bool
-    max_pixels: int
+    limits: Limits
     verify: bool = True
     budget: int = DEFAULT_BUDGET
     seed: int | None = None
@@ -53,6 +55,18 @@ class Options:
     quick: bool = False
     exact: bool = False  # the file itself must come back
     written: set[str] = field(default_factory=set)  # outputs of this run, which not even -f may overwrite
+
+
+class _Size(click.ParamType):
+    """A size in bytes, as `codec.limits.parse_size` reads it."""
+
+    name = "size"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
+        try:
+            return parse_size(value) if isinstance(value, str) else int(value)
+        except ValueError as error:
+            self.fail(str(error), parameter, context)
 
 
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,7 +84,9 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output."),
         click.option("-T", "--threads", type=click.IntRange(0), default=0, metavar="N", help="CPU threads; 0, the default, means all."),
         click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True, help="Files are the same on all."),
-        click.option("--max-pixels", type=click.IntRange(1), default=MAX_PIXELS, metavar="N", help="Refuse larger images. Default: 178 million."),
+        click.option("--max-pixels", type=click.IntRange(1), metavar="N", help="Refuse larger images. Default: 178 million."),
+        click.option("--memory", type=_Size(), metavar="SIZE", help="Refuse what is estimated to need more memory, such as 512M or 2G. Default: no limit."),
+        click.option("--max-calls", type=click.IntRange(0), metavar="N", help="Refuse what needs more network calls. Default: a million."),
         click.option("--no-progress", is_flag=True, help="No progress bar."),
         click.option("-q", "--quiet", count=True, help="No notes; twice: no error messages either."),
         click.option("-v", "--verbose", is_flag=True, help="Say more."),
@@ -123,13 +139,18 @@ compress_command.help = (compress_command.help or "").replace("PRESETS", PRESET_
 @click.command(epilog=EXIT_HELP)
 @shared_options
 @click.option("-d", "--decompress", is_flag=True, help="What this command does anyway.")
-def decompress_command(decompress: bool, **given: Any) -> None:
+@click.option(
+    "--recover", is_flag=True, help="Decode what is undamaged; write the image, and NAME.damage.png, white where it is lost. Exit code 4 if anything is."
+)
+def decompress_command(decompress: bool, recover: bool, **given: Any) -> None:
     """Restore images: photo.ardm -> photo.png, pixel for pixel. The source is kept.
 
     '-' reads standard input and writes standard output.
     """
     options = _options(given)
-    _run(given["names"], options, _list_one if options.listing else _test_one if options.test else _decompress_one)
+    if recover and (options.stdout or options.output == files.STREAM or options.remove or options.test or options.listing):
+        raise click.UsageError("--recover writes two files and keeps the source; leave out -c, -o -, --rm, -t and -l.")
+    _run(given["names"], options, _list_one if options.listing else _test_one if options.test else _recover_one if recover else _decompress_one)
 
 
 def compress_main() -> None:
@@ -176,13 +197,13 @@ def _compress_one(name: str, options: Options) -> dict[str, Any]:
     source = files.read_input(name)
     from codec import png
 
-    head = png.read_head(source, options.max_pixels)
+    head = png.read_head(source, options.limits.max_pixels)
     from codec import archive
 
     bar = _Progress(head.samples * head.kind.size * (1 + options.verify), name, options)
     with bar:
         packed = archive.pack(
-            source, exactly=options.exact, max_pixels=options.max_pixels, budget=options.budget, order=options.order, model=options.model,
+            source, exactly=options.exact, limits=options.limits, budget=options.budget, order=options.order, model=options.model,
             quick=options.quick, seed=options.seed, adaptive=options.adaptive, device=options.device, threads=options.threads,
             verify=options.verify, progress=bar.update,
         )  # fmt: skip
@@ -203,6 +224,30 @@ def _decompress_one(name: str, options: Options) -> dict[str, Any]:
     return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(data)}
 
 
+def _recover_one(name: str, options: Options) -> dict[str, Any]:
+    target = _target(name, options, _restored_name)
+    if target is None:
+        raise OutputError("--recover writes two files; say with -o where the image shall go.")
+    damage = target.with_name(target.stem + DAMAGE)
+    files.check_output(damage, name, options.force)
+    source = files.read_input(name)
+    from codec import archive
+
+    image, mask, report = _decoding(archive.rescue, name, source, options, salvage=True)
+    _deliver(target, image, name, options)
+    result = {"file": name, "output": str(target), "bytes_in": len(source), "bytes_out": len(image), "tiles": report.tiles, "pixels_lost": report.pixels_lost,
+              "tiles_lost": [dict(zip(("top", "left", "height", "width", "why"), tile, strict=True)) for tile in report.lost],
+              "metadata_lost": report.metadata_lost, "foreign_bytes": report.foreign_bytes}  # fmt: skip
+    if not report.sound:
+        _deliver(damage, mask, name, options)
+        result |= {"damage_map": str(damage), "exit_code": CorruptError.exit_code}
+        for *_, why in report.lost if options.verbose else ():
+            _say(f"{name}: {why}")
+    if options.quiet < 2:
+        _say(f"{name}: {report}.")
+    return result
+
+
 def _test_one(name: str, options: Options) -> dict[str, Any]:
     source = files.read_input(name)
     from codec import archive
@@ -216,23 +261,23 @@ def _list_one(name: str, options: Options) -> dict[str, Any]:
     from codec.image import info
 
     source = files.read_input(name)
-    return {"file": name, **info(source), "restores": archive.way_of(container.read(source, max_pixels=2**64)[0])}
+    return {"file": name, **info(source), "restores": archive.way_of(container.read(source, NO_LIMITS)[0])}
 
 
-def _header(source: bytes, options: Options) -> Any:
+def _header(source: bytes, options: Options, salvage: bool = False) -> Any:
     if not source:
         raise NotArdmError("the file is empty; expected an .ardm file.")
     from codec import container
 
-    return container.read(source, options.max_pixels)[0]
+    return container.read(source, options.limits, salvage)[0]
 
 
-def _decoding(work: Callable[..., Any], name: str, source: bytes, options: Options) -> Any:
-    """`work` on an .ardm file, with a bar."""
-    header = _header(source, options)
+def _decoding(work: Callable[..., Any], name: str, source: bytes, options: Options, salvage: bool = False) -> Any:
+    """`work` on an .ardm file, with a bar. salvage: it may be damaged."""
+    header = _header(source, options, salvage)
     bar = _Progress(header.samples * header.kind.size, name, options)
     with bar:
-        return work(source, max_pixels=options.max_pixels, device=options.device, threads=options.threads, progress=bar.update)
+        return work(source, limits=options.limits, device=options.device, threads=options.threads, progress=bar.update)
 
 
 def _restored_name(path: Path) -> Path:
@@ -290,6 +335,7 @@ def _run(names: tuple[str, ...], options: Options, work: Callable[[str, Options]
             worst = max(worst, 1)
             _complain(f"{label}: {error}", options, 1, name)
         else:
+            worst = max(worst, result.get("exit_code", 0))
             _report(result, options, work)
     if worst:
         raise click.exceptions.Exit(worst)
@@ -297,34 +343,50 @@ def _run(names: tuple[str, ...], options: Options, work: Callable[[str, Options]
 
 def _complain(message: str, options: Options, code: int, name: str) -> None:
     if options.as_json:
-        click.echo(json.dumps({"file": name, "error": message, "exit_code": code}), err=options.stdout)
+        _print(json.dumps({"file": name, "error": message, "exit_code": code}), err=options.stdout)
     if options.quiet < 2:
         _say(message)
 
 
 def _say(message: str) -> None:
-    click.echo(f"{click.get_current_context().info_name}: {message}", err=True)
+    click.echo(_tame(f"{click.get_current_context().info_name}: {message}"), err=True)
+
+
+def _print(text: str, err: bool = False) -> None:
+    """A line of output. A reader that has gone ends the command as any Unix tool, without a word."""
+    try:
+        click.echo(_tame(text), err=err)
+    except BrokenPipeError:
+        files.drop_stdout()
+        raise click.exceptions.Exit(1) from None
+
+
+def _tame(text: str) -> str:
+    """Text that does nothing to a terminal: names of files and what files hold may have control characters, or none that can be encoded."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    encoding = sys.stdout.encoding or "ascii"
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _report(result: dict[str, Any], options: Options, work: Callable[..., Any]) -> None:
     to_stream = result.get("output") == files.STREAM
     if options.as_json:
-        click.echo(json.dumps(result), err=to_stream)
+        _print(json.dumps(result), err=to_stream)
     elif work is _list_one:
         kind = f"{result['channels']} x {result['bits_per_channel']} bit" + ", palette" * result["indexed"]
         ways = ", ".join(f"{result[way + '_planes']} {way}" for way in ("lattice", "raster", "stored") if result[way + "_planes"])
-        click.echo(
+        _print(
             f"{result['file']}: {result['width']} x {result['height']}, {kind}, {result['bytes']} bytes, {result['bits_per_subpixel']:.3f} bits/subpixel, "
             + (f"planes: {ways}; {result['network_calls']} network calls, weights {result['weights']}, pixels " if ways else "file ")
             + f"{result['pixel_hash']}; restores {result['restores']}"
         )
     elif work is _test_one:
         if not options.quiet:
-            click.echo(f"{result['file']}: ok")
+            _print(f"{result['file']}: ok")
     elif options.verbose or (not options.quiet and sys.stderr.isatty()):
         share = 100 * result["bytes_out"] / max(1, result["bytes_in"])
         way = "; ".join(filter(None, [result.get("restores", ""), result.get("why", "")])) if options.verbose else ""
-        click.echo(f"{result['file']}: {result['bytes_in']} -> {result['bytes_out']} bytes ({share:.1f} %) {result['output']} {way}".rstrip(), err=True)
+        _print(f"{result['file']}: {result['bytes_in']} -> {result['bytes_out']} bytes ({share:.1f} %) {result['output']} {way}".rstrip(), err=True)
 
 
 class _Progress:
@@ -359,10 +421,14 @@ def _options(given: dict[str, Any], **more: Any) -> Options:
         raise click.UsageError("-o and --output-dir exclude each other.")
     if given["remove"] and (given["keep"] or given["stdout"] or given["output"] == files.STREAM):
         raise click.UsageError("--rm does not go with -k or with standard output.")
+    if given["remove"] and not more.get("verify", True):
+        raise click.UsageError("--rm removes only what was verified; leave out --no-verify.")
     threads = given["threads"] or os.cpu_count() or 1
+    set_ones = {"max_pixels": given["max_pixels"], "max_memory": given["memory"], "max_calls": given["max_calls"]}
+    limits = Limits(**{name: value for name, value in set_ones.items() if value is not None})
     return Options(
         given["stdout"], given["output"], given["output_dir"], given["force"], given["remove"], given["test"], given["listing"], given["as_json"],
-        given["quiet"], given["verbose"], threads, given["device"], not given["no_progress"], given["max_pixels"], **more,
+        given["quiet"], given["verbose"], threads, given["device"], not given["no_progress"], limits, **more,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass, field
 
 from codec.errors import CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError
-from codec.presets import MAX_PIXELS
+from codec.limits import Limits
 from codec.samples import DEPTHS, Kind, plane_count
 from codec.walk import MAX_CALLS, Learning, Schedule
 
@@ -22,6 +22,7 @@ HEAD, INDEX = 0x01, 0x02
 OPTIONAL = 0x80  # types from here on are ancillary
 PNG_CHUNKS = 0x81  # ancillary chunks of the PNG that the image came from
 PNG_FORM = 0x82  # whether it was interlaced, and how to make the very same file again
+MAX_METADATA = 1000  # chunks; far more than anything writes
 MAX_TILE = 2048  # largest side of a tile; bounds the memory that a decoder needs
 RANDOM_ORDER, CHANNEL_AXIS, ADAPTIVE, MIXING, INDEXED, WHOLE, FOLDED = 1, 2, 4, 8, 16, 32, 64  # flag bits; all others are reserved
 LEARNING = {0: Learning.NONE, ADAPTIVE: Learning.RUNS, MIXING: Learning.MIXING}
@@ -57,6 +58,7 @@ class Header:
     metadata: tuple[tuple[int, bytes], ...] = field(default=())
     kind: Kind = field(default_factory=Kind)
     whole: bool = False  # the PNG file itself is the only payload
+    metadata_lost: int = 0  # chunks that were damaged and left out, if `read` was asked to go on
     folded: bool = False  # tiles are of `codec.samples.fold` of the pixels; 16 bits only
 
     @property
@@ -132,12 +134,14 @@ def write(header: Header, payloads: list[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def read(data: bytes, max_pixels: int = MAX_PIXELS, lengths: bool = True) -> tuple[Header, int]:
+def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tuple[Header, int]:
     """Parse everything before the tile payloads. Returns (header, position of the first payload).
 
-    Checks magic, version, checksums, reserved values, `max_pixels`, and (`lengths`) that the payloads end exactly at the end of `data`.
+    Checks magic, version, checksums, reserved values, the pixels and tiles of `limits` (default: `Limits()`), and that the payloads end exactly at the
+    end of `data`. salvage: to rescue what can be; payloads may be missing, and metadata with a wrong checksum is left out.
     Raises NotArdmError, TruncatedError, CorruptError, UnsupportedError or LimitError.
     """
+    limits = limits or Limits()
     if data[: len(MAGIC)] != MAGIC:
         if data and MAGIC.startswith(data):
             raise TruncatedError(f"the file ends after {len(data)} bytes, inside the signature.")
@@ -145,22 +149,32 @@ def read(data: bytes, max_pixels: int = MAX_PIXELS, lengths: bool = True) -> tup
     at = len(MAGIC)
     header: Header | None = None
     metadata: list[tuple[int, bytes]] = []
+    lost = 0
     while True:
-        kind, payload, at = _read_chunk(data, at)
+        kind, payload, damage, at = _read_chunk(data, at)
+        if damage and not (salvage and kind & OPTIONAL):
+            raise CorruptError(damage)
         if header is None:
             if kind != HEAD:
                 raise CorruptError(f"the first chunk has type {kind:#04x}, expected the header {HEAD:#04x}.")
-            header = _parse_head(payload, max_pixels)
+            header = _parse_head(payload, limits.max_pixels)
         elif kind == INDEX:
             break
         elif kind & OPTIONAL:
-            metadata.append((kind, payload))
+            if len(metadata) == MAX_METADATA:
+                raise LimitError(f"the file has more than {MAX_METADATA} chunks of metadata.")
+            if damage:
+                lost += 1
+            else:
+                metadata.append((kind, payload))
         else:
             raise UnsupportedError(f"the file needs feature {kind:#04x}, which this release does not know; a newer ardm may read it.")
     entries, position = [], 0
     count = header.entry_count
     if count * 6 > len(payload):  # before any list of that length is made
         raise CorruptError(f"the tile index has {len(payload)} bytes, too few for {count} entries.")
+    if count > limits.max_tiles:
+        raise LimitError(f"the image has {count} planes of tiles, the limit is {limits.max_tiles}; raise it with max_tiles=.")
     for _ in range(count):
         if position >= len(payload):
             raise CorruptError("the tile index has too few entries.")
@@ -180,11 +194,11 @@ def read(data: bytes, max_pixels: int = MAX_PIXELS, lengths: bool = True) -> tup
     if position != len(payload):
         raise CorruptError("the tile index has too many bytes.")
     end = at + sum(e.length for e in entries)
-    if lengths and len(data) < end:
+    if not salvage and len(data) < end:
         raise TruncatedError(f"the file has {len(data)} bytes, its index promises {end}; the end is missing.")
-    if lengths and len(data) > end:
+    if not salvage and len(data) > end:
         raise CorruptError(f"the file has {len(data)} bytes, its index promises {end}; there are foreign bytes at the end.")
-    return Header(**{**header.__dict__, "entries": tuple(entries), "metadata": tuple(metadata)}), at
+    return Header(**{**header.__dict__, "entries": tuple(entries), "metadata": tuple(metadata), "metadata_lost": lost}), at
 
 
 def write_whole(png: bytes, width: int, height: int, channels: int, kind: Kind) -> bytes:
@@ -206,7 +220,8 @@ def _digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
-def _read_chunk(data: bytes, at: int) -> tuple[int, bytes, int]:
+def _read_chunk(data: bytes, at: int) -> tuple[int, bytes, str, int]:
+    """(type, payload, what is wrong with its checksum or nothing, position after the chunk)."""
     start = at
     if at >= len(data):
         raise TruncatedError("the file ends before its tile index.")
@@ -215,9 +230,8 @@ def _read_chunk(data: bytes, at: int) -> tuple[int, bytes, int]:
         raise TruncatedError(f"the file ends inside a chunk of type {data[start]:#04x}, or the chunk's length is damaged.")
     (crc,) = struct.unpack_from("<I", data, body + length)
     found = zlib.crc32(data[start : body + length])
-    if found != crc:
-        raise CorruptError(f"checksum of a chunk of type {data[start]:#04x} does not match. Stored: {crc:08x}. Computed: {found:08x}.")
-    return data[start], data[body : body + length], body + length + 4
+    damage = f"checksum of a chunk of type {data[start]:#04x} does not match. Stored: {crc:08x}. Computed: {found:08x}."
+    return data[start], data[body : body + length], damage * (found != crc), body + length + 4
 
 
 def _parse_head(payload: bytes, max_pixels: int) -> Header:

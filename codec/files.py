@@ -107,9 +107,13 @@ def write_stream(data: bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as error:
-        # Python would report it again while shutting down.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_stdout()
         raise OutputError(f"standard output cannot be written: {error.strerror}.") from None
+
+
+def drop_stdout() -> None:
+    """Nobody reads standard output any more; without this Python would report it again while shutting down."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager

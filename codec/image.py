@@ -7,7 +7,7 @@ import math
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from threading import Event, Lock
 
@@ -20,13 +20,14 @@ from ardm.orders import PATCH, PHASES, group_breaks
 from ardm.predict import NetworkPredictor
 from ardm.stages import level_shapes
 from ardm.weights import Weights, WeightsError
-from codec import container, stored
+from codec import container, cost, stored
 from codec.coding import Decoder, Encoder, Plain
 from codec.container import LATTICE_METHODS, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER, Entry, Header, read_varint, varint
 from codec.errors import ArdmError, CorruptError, TruncatedError, UnsupportedError, VerifyError
+from codec.limits import NO_LIMITS, Limits, limits_of
 from codec.mixing import RASTER_FULL, RASTER_GRAPHICS, RASTER_QUICK, RASTERS, Mixing
 from codec.parallel import in_parallel
-from codec.presets import DEFAULT_BUDGET, MAX_PIXELS, ORDERS
+from codec.presets import DEFAULT_BUDGET, ORDERS
 from codec.samples import Kind, as_samples, fold, in_range, unfold, widened
 from codec.samples import planes as split
 from codec.walk import MAX_CALLS, Learning, Predictor, Schedule, walk
@@ -67,16 +68,16 @@ def compress(
         raise ValueError(f"order must be one of {', '.join(ORDERS)}; best and raster need adaptive and no seed; got {order!r} with {adaptive=} and {seed=}.")
     if model not in weights_module.MODELS:
         raise ValueError(f"model must be one of {', '.join(weights_module.MODELS)}, got {model!r}.")
-    _set_threads(threads)
+    set_threads(threads)
     predictor = predictor or load_predictor(device, weights_module.MODELS[model])
     height, width, channels = array.shape
     shape = (_even_tile(height, tile), _even_tile(width, tile))
     schedule = plan(predictor.weights, min(shape[0], height), min(shape[1], width), budget, seed, adaptive)
-    header = Header(width, height, channels, shape, predictor.weights.id, schedule, pixels.ndim == 3, _digest(array), metadata=metadata, kind=kind)
+    header = Header(width, height, channels, shape, predictor.weights.id, schedule, pixels.ndim == 3, pixel_digest(array), metadata=metadata, kind=kind)
     if widened(array):
         header, array = replace(header, folded=True), fold(array)
     stop = Event()
-    told = _teller(progress, stop)
+    told = teller(progress, stop)
     planes = [plane for top, left, h, w in header.tiles for plane in split(array[top : top + h, left : left + w])]
     coded = in_parallel(
         lambda plane, spare: encode_plane(plane, predictor, schedule, order, quick and adaptive and seed is None, batch, spare, told, kind.few), planes, stop
@@ -85,7 +86,7 @@ def compress(
     data = container.write(Header(**{**header.__dict__, "entries": entries}), [payload for _, payload in coded])
     if verify:
         try:
-            same = np.array_equal(decompress(data, predictor=predictor, max_pixels=height * width, progress=progress), pixels)
+            same = np.array_equal(decompress(data, predictor=predictor, limits=NO_LIMITS, progress=progress), pixels)
         except ArdmError:
             same = False
         if not same:
@@ -94,52 +95,38 @@ def compress(
 
 
 def decompress(
-    data: bytes, *, device: str = "cpu", threads: int = 0, max_pixels: int = MAX_PIXELS,
+    data: bytes, *, device: str = "cpu", threads: int = 0, max_pixels: int | None = None, limits: Limits | None = None,
     predictor: NetworkPredictor | None = None, progress: Progress | None = None,
 ) -> np.ndarray:  # fmt: skip
     """Inverse of `compress`: uint8 or uint16 (H, W) or (H, W, C), exactly what went in, on every machine. Thread-safe.
 
+    limits: what the image may cost, `Limits()` if left out; max_pixels: its max_pixels. What costs more is told from the header and index, before
+    anything is allocated.
+
     Raises a subclass of ArdmError: NotArdmError, TruncatedError, CorruptError (a checksum does not match), UnsupportedError (version,
-    feature or weights of another release), LimitError (more than max_pixels pixels; nothing was allocated).
+    feature or weights of another release), LimitError (the image needs more than `limits` allow).
     """
-    header, at = container.read(data, max_pixels)
+    limits = limits_of(limits, max_pixels)
+    header, at = container.read(data, limits)
+    cost.check(cost.of(header, len(data), threads or torch.get_num_threads()), limits)
+    cost.check_payloads(header)
     if header.whole:
         from codec import png
 
         try:
-            return png.read(container.read_whole(data, header, at), max_pixels).pixels
+            return png.read(container.read_whole(data, header, at), limits.max_pixels).pixels
         except png.IndivisibleError as error:
             raise UnsupportedError(f"the file keeps a PNG whole, because {error}; ardm-decompress restores it.") from error
-    _set_threads(threads)
+    set_threads(threads)
     if predictor is None and any(entry.method in LATTICE_METHODS for entry in header.entries):
         predictor = load_predictor(device, header.weights_id)
     out = np.empty((header.height, header.width, header.channels), dtype=header.kind.dtype)
     stop = Event()
-    told = _teller(progress, stop)
-    jobs = []
-    entries = iter(header.entries)
-    for top, left, h, w in header.tiles:
-        for plane in split(out[top : top + h, left : left + w]):
-            entry = next(entries)
-            jobs.append((plane, top, left, entry, at))
-            at += entry.length
-
-    def work(job: tuple[np.ndarray, int, int, Entry, int], spare: int) -> None:
-        target, top, left, entry, start = job
-        payload = data[start : start + entry.length]
-        where = f"tile at row {top}, column {left}"
-        found = zlib.crc32(payload)
-        if found != entry.crc:
-            raise CorruptError(f"checksum of the {where} does not match. Stored: {entry.crc:08x}. Computed: {found:08x}.")
-        try:
-            target[:] = decode_plane(entry.method, payload, target.shape, predictor, header.schedule, spare, told)
-        except ArdmError as error:
-            raise type(error)(f"{where}: {error}") from error
-
-    in_parallel(work, jobs, stop)
+    told = teller(progress, stop)
+    in_parallel(lambda job, spare: job.decode(data, predictor, header.schedule, spare, told), plane_jobs(header, out, at), stop)
     if header.folded:
         out = unfold(out)
-    digest = _digest(out)
+    digest = pixel_digest(out)
     if digest != header.digest:
         raise CorruptError(f"hash of the decoded pixels does not match. Stored: {header.digest.hex()}. Computed: {digest.hex()}.")
     if not in_range(out, header.kind):
@@ -150,7 +137,7 @@ def decompress(
 
 def info(data: bytes) -> dict[str, object]:
     """What a file says of itself, without decoding pixels: a dict of plain values (the command's --json). Raises as `decompress` does."""
-    header, at = container.read(data, max_pixels=2**64)
+    header, at = container.read(data, NO_LIMITS)
     schedule = header.schedule
     methods = [entry.method for entry in header.entries]
     return {
@@ -165,6 +152,43 @@ def info(data: bytes) -> dict[str, object]:
         "lattice_planes": sum(method in LATTICE_METHODS for method in methods), "raster_planes": methods.count(METHOD_RASTER),
         "stored_planes": sum(method < METHOD_MODEL for method in methods), "whole_file": header.whole,
     }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PlaneJob:
+    """A plane of a tile that is to be decoded."""
+
+    target: np.ndarray  # uint8 (h, w, 1 or 3), a view of the image
+    top: int
+    left: int
+    entry: Entry
+    at: int  # where its payload begins
+
+    def decode(self, data: bytes, predictor: Predictor | None, schedule: Schedule, threads: int, progress: Progress | None) -> None:
+        """Check the payload and decode it into the target. data: the file. Raises a subclass of ArdmError that says which tile it was."""
+        payload = data[self.at : self.at + self.entry.length]
+        where = f"tile at row {self.top}, column {self.left}"
+        if len(payload) < self.entry.length:
+            raise TruncatedError(f"{where}: {self.entry.length - len(payload)} of its {self.entry.length} bytes are missing.")
+        found = zlib.crc32(payload)
+        if found != self.entry.crc:
+            raise CorruptError(f"checksum of the {where} does not match. Stored: {self.entry.crc:08x}. Computed: {found:08x}.")
+        try:
+            self.target[:] = decode_plane(self.entry.method, payload, self.target.shape, predictor, schedule, threads, progress)
+        except ArdmError as error:
+            raise type(error)(f"{where}: {error}") from error
+
+
+def plane_jobs(header: Header, out: np.ndarray, at: int) -> list[PlaneJob]:
+    """What is to be decoded into `out`, of the image's shape and dtype, given where the first payload begins; in the order of the index."""
+    jobs = []
+    entries = iter(header.entries)
+    for top, left, h, w in header.tiles:
+        for plane in split(out[top : top + h, left : left + w]):
+            entry = next(entries)
+            jobs.append(PlaneJob(plane, top, left, entry, at))
+            at += entry.length
+    return jobs
 
 
 # ---- one plane of one tile --------------------------------------------------------------------------------------------------
@@ -328,7 +352,7 @@ def _as_rgb(plane: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(np.broadcast_to(plane, (height, width, 3)).transpose(2, 0, 1)).astype(np.int16))
 
 
-def _teller(progress: Progress | None, stop: Event) -> Progress:
+def teller(progress: Progress | None, stop: Event) -> Progress:
     """`progress`, safe to call from several threads, which ends the calling job once `stop` is set."""
     lock = Lock()
 
@@ -376,11 +400,13 @@ def _even_tile(size: int, tile: int) -> int:
     return math.ceil(even / PATCH) * PATCH
 
 
-def _digest(array: np.ndarray) -> bytes:
+def pixel_digest(array: np.ndarray) -> bytes:
+    """The header's hash of all samples, (H, W, C), of `Kind.dtype`."""
     return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).digest()
 
 
-def _set_threads(threads: int) -> None:
+def set_threads(threads: int) -> None:
+    """CPU threads to use from now on; 0 leaves them as they are."""
     if threads < 0:
         raise ValueError(f"threads must be 0 (leave as is) or more, got {threads}.")
     if threads:

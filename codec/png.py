@@ -106,7 +106,7 @@ def read_head(data: bytes, max_pixels: int) -> Head:
     if not channels or not samples.fits(channels) or not 0 < width < 2**31 or not 0 < height < 2**31 or compression or filtering or interlace > 1:
         raise CorruptError("the PNG header holds values that the PNG standard does not allow.")
     if width * height > max_pixels:
-        raise LimitError(f"the image has {width} x {height} pixels, the limit is {max_pixels}; raise it with --max-pixels.")
+        raise LimitError(f"the image has {width} x {height} pixels, the limit is {max_pixels}; raise it with --max-pixels (max_pixels=).")
     return Head(width, height, channels, samples, bool(interlace))
 
 

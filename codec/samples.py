@@ -43,7 +43,13 @@ class Kind:
 
 def plane_count(channels: int, kind: Kind) -> int:
     """Length of `planes`."""
-    return (2 if channels in (2, 4) else 1) * kind.size
+    return len(plane_channels(channels, kind))
+
+
+def plane_channels(channels: int, kind: Kind) -> list[int]:
+    """Channels, 3 or 1, of each of `planes`."""
+    colour = channels if channels in (1, 3) else channels - 1
+    return [colour] * kind.size + [1] * kind.size * (colour < channels)
 
 
 def planes(part: np.ndarray) -> list[np.ndarray]:

@@ -1,0 +1,148 @@
+"""What a file will cost to decode, judged from its header and index alone: pixels, network calls, memory; and what it cannot be.
+
+Knows tiles and coders' bounds; allocates nothing, decodes nothing.
+
+**Memory** is an estimate of the whole process's peak, in bytes:
+
+    BASE + file + OF_ARRAY (OF_PNG) * image + OF_TILE * tiles + workers * (counters + PER_PIXEL * pixels of a tile)
+
+where image is the size of the samples, workers as many planes as are coded at once, and counters 48 bytes for each of the mixing coder's 2**k counters of
+a channel. The constants were measured (see `tests/test_limits.py`, which measures again) and rounded up.
+
+**Least payloads.** No decision of the mixing coder has a probability above 1 - LEAST / ONE, "certain" ones included, and no digit of the plain coder one that
+leaves less than 64 parts a level for the other values. A range coder's words hold at least the sum of -log2 of those probabilities. So a
+payload that is shorter than `least_bytes` was not written by any encoder, and is refused before work begins: cost is bounded by the file's size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ardm.likelihood import WEIGHT_TOP
+from ardm.stages import level_shapes
+from codec import kernel
+from codec.container import LATTICE_METHODS, METHOD_RASTER, Entry, Header
+from codec.errors import CorruptError, LimitError
+from codec.limits import Limits, show_size
+from codec.mixing import COUNTER_BITS
+from codec.samples import Kind, plane_channels, plane_count
+from codec.stored import RAW
+from codec.walk import Learning, Schedule
+
+BASE = 540 * 2**20  # Python, torch, Numba, weights, their self-tests and compiled code
+OF_ARRAY, OF_PNG = 3, 6  # copies of the samples while an array is made, or a PNG read or written
+OF_TILE = 700  # bookkeeping of a plane of a tile
+PER_PIXEL = 300  # of a tile's plane in work
+ENCODING = 1.5  # as many times as when decoding: both orders are tried, and output is kept
+
+BITS_OF_DECISION = -math.log2(1 - kernel.LEAST / kernel.ONE)
+# A plain digit leaves the three quarters not taken 64 parts for each of their levels, of all parts that there can be.
+_PARTS = 65536 * WEIGHT_TOP * kernel.MIXTURE + 64 * 256
+BITS_OF_PLAIN = sum(-math.log2(1 - 3 * 64 * quarter / _PARTS) for quarter in (64, 16, 4, 1))
+LZMA_MOST = 8192  # bytes that one byte can stand for: 273, the longest match, in 14 decisions of at least 0.022 bits make 7100
+MARGIN = 0.99  # of bits: far more than all that rounding could take away
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a file will take."""
+
+    pixels: int
+    calls: int  # of the network
+    memory: int  # bytes, estimated
+
+
+def of(header: Header, size: int, threads: int, png: bool = False) -> Cost:
+    """Of decoding a file. size: of the file, bytes. threads: how many will work. png: a PNG will be written, rather than an array made."""
+    image = header.samples * header.kind.size
+    memory = BASE + size + (OF_PNG if png or header.whole else OF_ARRAY) * image + OF_TILE * len(header.entries)
+    if header.whole:
+        return Cost(header.width * header.height, 0, memory)
+    in_lattice = Counter((height, width) for (_, _, height, width), _, entry in _planes(header) if entry.method in LATTICE_METHODS)
+    calls = sum(count * calls_of(header.schedule, *shape) for shape, count in in_lattice.items())
+    height, width = min(header.tile[0], header.height), min(header.tile[1], header.width)
+    return Cost(header.width * header.height, calls, memory + min(threads, len(header.entries)) * _work(height, width))
+
+
+def of_encoding(height: int, width: int, channels: int, kind: Kind, size: int, tile: int, calls: int, threads: int) -> Cost:
+    """Of compressing a PNG, at most. size: of the PNG, bytes. tile: largest side of a tile. calls: network calls per plane of a tile."""
+    planes = plane_count(channels, kind) * -(-height // tile) * -(-width // tile)
+    image = width * height * channels * kind.size
+    work = ENCODING * min(threads, planes) * _work(min(tile, height), min(tile, width))
+    return Cost(width * height, planes * calls, int(BASE + size + OF_PNG * image + OF_TILE * planes + work))
+
+
+def check(cost: Cost, limits: Limits) -> None:
+    """Raise LimitError, with what was found and what to do, if a cost exceeds the limits."""
+    if cost.pixels > limits.max_pixels:
+        raise LimitError(f"the image has {cost.pixels} pixels, the limit is {limits.max_pixels}; raise it with --max-pixels (max_pixels=).")
+    if cost.calls > limits.max_calls:
+        raise LimitError(f"the image needs {cost.calls} network calls, the limit is {limits.max_calls}; raise it with --max-calls (max_calls=).")
+    if limits.max_memory is not None and cost.memory > limits.max_memory:
+        raise LimitError(
+            f"the image needs about {show_size(cost.memory)} of memory, the limit is {show_size(limits.max_memory)}; "
+            "raise it with --memory (max_memory=), or use fewer threads (-T 1)."
+        )
+
+
+def calls_of(schedule: Schedule, height: int, width: int) -> int:
+    """Network calls of one plane of a tile."""
+    stages = schedule.stages[: schedule.root_level(height, width)]
+    return Schedule(stages, schedule.seed, schedule.learning).calls
+
+
+def check_payloads(header: Header) -> None:
+    """Raise CorruptError if a payload is too short for its pixels. To be called before anything of the image's size is allocated."""
+    if header.whole:
+        return
+    known: dict[tuple[int, int, int, int], int] = {}
+    for (top, left, height, width), channels, entry in _planes(header):
+        key = (entry.method, height, width, channels)
+        if key not in known:
+            known[key] = least_bytes(*key, header.schedule)
+        if entry.length < known[key]:
+            where = f"tile at row {top}, column {left}"
+            raise CorruptError(f"{where}: it has {entry.length} bytes of data, but {width} x {height} pixels need at least {known[key]}.")
+
+
+def least_bytes(method: int, height: int, width: int, channels: int, schedule: Schedule) -> int:
+    """Bytes below which no encoder's payload for a plane of a tile can be. method: one of the container's, for tiles. channels: 1 or 3."""
+    pixels = height * width
+    if method == METHOD_RASTER:
+        return 1 + _mixed_bytes(pixels, channels)
+    if method not in LATTICE_METHODS:
+        return pixels * channels if method == RAW else 1 + -(-pixels * channels // LZMA_MOST)
+    level = schedule.root_level(height, width)
+    rows, columns = level_shapes(height, width)[level]
+    root = 2 + min(rows * columns * channels, 2)  # its method, its length, and itself, which may be filtered
+    pixels -= rows * columns
+    if schedule.learning == Learning.MIXING:
+        return root + _mixed_bytes(pixels, channels)
+    return root + 4 * math.ceil(MARGIN * pixels * channels * BITS_OF_PLAIN / 32)
+
+
+def _mixed_bytes(pixels: int, channels: int) -> int:
+    """Of the mixing coder: eight decisions for each subpixel, a stream for each channel, the lengths of all but the last."""
+    return channels - 1 + 4 * channels * math.ceil(MARGIN * pixels * 8 * BITS_OF_DECISION / 32)
+
+
+def _planes(header: Header) -> Iterator[tuple[tuple[int, int, int, int], int, Entry]]:
+    """(top, left, height, width), channels and entry of every plane of every tile, in the order of the index."""
+    entries = iter(header.entries)
+    for tile in header.tiles:
+        for channels in plane_channels(header.channels, header.kind):
+            yield tile, channels, next(entries)
+
+
+def _work(height: int, width: int) -> int:
+    """Bytes that coding a plane of a tile takes."""
+    pixels = height * width
+    return 48 * _counters(pixels) + PER_PIXEL * pixels
+
+
+def _counters(pixels: int) -> int:
+    """Counters of a table, as `codec.mixing.Mixing` makes them."""
+    return 1 << min(COUNTER_BITS, max(12, (32 * pixels).bit_length()))

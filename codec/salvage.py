@@ -1,0 +1,117 @@
+"""`recover`: what can be had of a damaged image, and which of its pixels are lost. Knows tiles; PNG files are made in `codec.archive`.
+
+Tiles are coded apart, each with its checksum, so that damage to one leaves the others as they were. What is undamaged here is vouched for by the tiles' CRC-32
+alone, since the hash of the whole image can only be checked if nothing is lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Event
+
+import numpy as np
+import torch
+
+from codec import container, cost
+from codec.container import LATTICE_METHODS, Header
+from codec.errors import ArdmError, CorruptError
+from codec.image import PlaneJob, Progress, load_predictor, pixel_digest, plane_jobs, set_threads, teller
+from codec.limits import Limits, limits_of
+from codec.parallel import in_parallel
+from codec.samples import in_range, plane_channels, unfold
+from codec.walk import Predictor
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of an image."""
+
+    tiles: int  # in all
+    lost: tuple[tuple[int, int, int, int, str], ...]  # (top, left, height, width, why) of every tile of which something is lost
+    pixels_lost: int
+    hash_matches: bool  # of all pixels; cannot be so if a tile is lost
+    metadata_lost: bool  # text, colour profile or the like was damaged, and left out
+    foreign_bytes: int  # after the end of the file
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong with the file."""
+        return self.hash_matches and not self.metadata_lost and not self.foreign_bytes
+
+    def __str__(self) -> str:
+        said = [f"{len(self.lost)} of {self.tiles} tiles are lost ({self.pixels_lost} pixels)"] if self.lost else []
+        if not self.lost and not self.hash_matches:
+            said.append("every tile seems sound, but the hash of the pixels does not match, so that none can be vouched for")
+        said += ["damaged metadata was left out"] * self.metadata_lost
+        said += [f"there are {self.foreign_bytes} foreign bytes at the end"] * bool(self.foreign_bytes)
+        return "; ".join(said) or "nothing is lost"
+
+
+def recover(
+    data: bytes, *, device: str = "cpu", threads: int = 0, max_pixels: int | None = None, limits: Limits | None = None,
+    predictor: Predictor | None = None, progress: Progress | None = None,
+) -> tuple[np.ndarray, np.ndarray, Report]:  # fmt: skip
+    """Decode the tiles of a damaged or truncated file that are not damaged.
+
+    Arguments as of `codec.decompress`. Returns (pixels as `decompress` would, with a neutral value where they are lost: the middle of the range, indices 0,
+    alpha opaque; mask, bool (H, W), True where anything of a pixel is lost or cannot be vouched for; report). Raises as `decompress` does if the header or the
+    tile index is damaged, and CorruptError if nothing at all can be recovered or the file is a PNG kept whole.
+    """
+    limits = limits_of(limits, max_pixels)
+    header, at = container.read(data, limits, salvage=True)
+    cost.check(cost.of(header, len(data), threads or torch.get_num_threads()), limits)
+    cost.check_payloads(header)
+    if header.whole:
+        raise CorruptError("nothing can be recovered: the file keeps a PNG whole, in one piece rather than in tiles.")
+    if len(data) < at + header.entries[0].length:
+        raise CorruptError("nothing can be recovered: the file ends before its first tile does.")
+    set_threads(threads)
+    if predictor is None and any(entry.method in LATTICE_METHODS for entry in header.entries):
+        predictor = load_predictor(device, header.weights_id)
+    out = np.empty((header.height, header.width, header.channels), dtype=header.kind.dtype)
+    stop = Event()
+    told = teller(progress, stop)
+
+    def work(job: PlaneJob, spare: int) -> str:
+        try:
+            job.decode(data, predictor, header.schedule, spare, told)
+        except ArdmError as error:
+            if stop.is_set():
+                raise
+            return str(error)
+        return ""
+
+    why = in_parallel(work, plane_jobs(header, out, at), stop)
+    if header.folded:
+        out = unfold(out)
+    if all(why):
+        raise CorruptError(f"nothing can be recovered: no tile is undamaged; {why[0]}")
+    mask, lost = _mark(header, out, why)
+    if not in_range(out, header.kind):
+        raise CorruptError(f"a sample is {out.max()}, but has {header.kind.depth} bits.")
+    matches = not lost and pixel_digest(out) == header.digest
+    if not lost and not matches:
+        mask[:] = True
+    foreign = max(0, len(data) - at - sum(entry.length for entry in header.entries))
+    report = Report(header.tile_count, tuple(lost), int(mask.sum()), matches, header.metadata_lost > 0, foreign)
+    out = out.astype(out.dtype.newbyteorder("="), copy=False)
+    return (out if header.channel_axis else out[..., 0]), mask, report
+
+
+def _mark(header: Header, out: np.ndarray, why: list[str]) -> tuple[np.ndarray, list[tuple[int, int, int, int, str]]]:
+    """Give lost pixels of `out` their neutral value. why: of every plane, why it is lost, or nothing. Returns (mask, lost tiles)."""
+    mask = np.zeros(out.shape[:2], dtype=bool)
+    colour, size = plane_channels(header.channels, header.kind)[0], header.kind.size
+    neutral, opaque = 0 if header.kind.indexed else 1 << header.kind.depth - 1, (1 << header.kind.depth) - 1
+    lost = []
+    for i, (top, left, height, width) in enumerate(header.tiles):
+        of_tile = why[i * header.planes : (i + 1) * header.planes]
+        if any(of_tile):
+            part = (slice(top, top + height), slice(left, left + width))
+            mask[part] = True
+            if any(of_tile[:size]):
+                out[part][..., :colour] = neutral
+            if any(of_tile[size:]):
+                out[part][..., colour:] = opaque
+            lost.append((top, left, height, width, next(filter(None, of_tile))))
+    return mask, lost
