@@ -208,7 +208,8 @@ def test_unwritable_folder_leaves_nothing(source: Path, tmp_path: Path) -> None:
 def test_a_signal_leaves_nothing_behind(number: signal.Signals, photo: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     Image.fromarray(np.tile(photo, (3, 3, 1))).save(path, compress_level=1)
-    process = subprocess.Popen([*COMPRESS, str(path)], stderr=subprocess.PIPE)
+    listening = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 (a shell's background jobs ignore it, and so would their children)
+    process = subprocess.Popen([*COMPRESS, str(path)], stderr=subprocess.PIPE, preexec_fn=listening)
     time.sleep(4)
     process.send_signal(number)
     process.communicate(timeout=30)
