@@ -152,7 +152,8 @@ class Mixing:
         Returns the tensor, int16 (3, h, w), in which every phase's pixels will appear once coded.
         """
         height, width = pixels.shape[1:]
-        padded = np.pad(pixels.numpy(), ((0, 0), (PAD, PAD), (PAD, PAD)), mode="edge")
+        # A picture one pixel wide may come with strides of which np.pad makes columns; the kernel wants rows.
+        padded = np.ascontiguousarray(np.pad(pixels.numpy(), ((0, 0), (PAD, PAD), (PAD, PAD)), mode="edge"))
         shape = padded.shape[1:]
         self.shape = (height, width)
         self.planes = (padded, np.zeros((*shape, 3), dtype=np.int16), np.zeros((*shape, 3, EXPERTS), dtype=np.int16))

@@ -15,7 +15,7 @@ import torch
 
 from ardm.orders import LATTICE_ORDER
 from codec import CorruptError, UnsupportedError, compress, container, decompress, kernel, mixing
-from codec.image import decode_raster, encode_raster
+from codec.image import decode_lattice, decode_raster, encode_lattice, encode_raster, load_predictor, plan
 from codec.mixing import Mixing, lattice_geometry, raster_geometry
 
 
@@ -187,3 +187,19 @@ def test_learning_fully_is_smaller_and_quickly_is_lossless(photo: np.ndarray) ->
         data = [compress(crop, order=order, quick=quick) for quick in (False, True)]
         assert len(data[0]) < len(data[1]) < 1.02 * len(data[0])
         assert np.array_equal(decompress(data[1]), crop)
+
+
+@pytest.mark.parametrize("shape", [(8, 1), (1, 8), (40, 1), (5, 4), (1, 1)])
+@pytest.mark.parametrize("order", ["lattice", "raster"])
+def test_narrow_pictures(order: str, shape: tuple[int, int]) -> None:
+    """Eight rows of one pixel could be written but not read: the root's strides passed through np.pad, which made columns of them."""
+    image = np.random.default_rng(5).integers(90, 130, (*shape, 3)).astype(np.uint8)
+    height, width = shape
+    schedule = plan(load_predictor().weights, height, width, 8, None)
+    if order == "raster":
+        assert np.array_equal(decode_raster(encode_raster(image, mixing.RASTER_FULL), height, width, 3), image)
+    elif schedule.root_level(height, width):
+        data = encode_lattice(image, load_predictor(), schedule, 1, 1, None, False)
+        restored = decode_lattice(data, height, width, 3, load_predictor(), schedule, 1, None, False)
+        assert np.array_equal(restored.permute(1, 2, 0).numpy(), image)
+    assert np.array_equal(decompress(compress(image, order=order)), image)
