@@ -168,21 +168,29 @@ def provenance() -> dict[str, Any]:
             "weights": DEFAULT_ID}  # fmt: skip
 
 
-def table(results: list[dict[str, Any]], reference: str) -> str:
-    """Markdown."""
-    by_name = {r["codec"]: r for r in results}
-    lines = ["| codec | bits/subpixel | vs " + reference + " | worst image | encode s/MP | decode s/MP | peak MiB | lossless |", "|---" * 8 + "|"]
+REFERENCE = "jxl9"
+HEAD = f"codec | bits/subpixel | vs {REFERENCE} | worst image | encode s/MP | decode s/MP | peak MiB | lossless |"
+
+
+def rows(results: list[dict[str, Any]]) -> list[str]:
+    """Cells, as in HEAD, of every codec beside the reference of the same run. results: `main`'s."""
+    beside = next((r for r in results if r["codec"] == REFERENCE), None)
+    lines = []
     for r in results:
         ratio = worst = "-"
-        if reference in by_name:
-            beside = by_name[reference]
+        if beside:
             ratio = f"{r['bits_per_subpixel'] / beside['bits_per_subpixel']:.3f}"
             worst = f"{max(a['bytes'] / b['bytes'] for a, b in zip(r['images'], beside['images'], strict=True)):.3f}"
         lines.append(
-            f"| {r['codec']} | {r['bits_per_subpixel']:.3f} | {ratio} | {worst} | {r['encode_s_per_mp']:.2f} | {r['decode_s_per_mp']:.2f} | "
+            f"{r['codec']} | {r['bits_per_subpixel']:.3f} | {ratio} | {worst} | {r['encode_s_per_mp']:.2f} | {r['decode_s_per_mp']:.2f} | "
             f"{max(r['encode_peak_mib'], r['decode_peak_mib']):.0f} | {r['lossless']}/{len(r['images'])} |"
         )
-    return "\n".join(lines)
+    return lines
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Markdown."""
+    return "\n".join(["| " + HEAD, "|---" * HEAD.count("|") + "|", *("| " + row for row in rows(results))])
 
 
 def title(whole: dict[str, Any]) -> str:
@@ -216,7 +224,7 @@ def main() -> None:
             results.append(measure(name, images, folder, arguments.threads))
             print(f"{name}: {results[-1]['bits_per_subpixel']:.4f} bits/subpixel", flush=True)
     whole = {"folder": arguments.folder.name, "images": len(files), "threads": arguments.threads, **provenance(), "results": results}
-    print(f"\n{title(whole)}\n\n{table(results, 'jxl9')}\n")
+    print(f"\n{title(whole)}\n\n{table(results)}\n")
     if arguments.json:
         arguments.json.write_text(json.dumps(whole, indent=1))
     print(json.dumps({**whole, "results": [{k: v for k, v in r.items() if k != "images"} for r in results]}))

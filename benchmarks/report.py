@@ -12,27 +12,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-from benchmarks.photos import title
+from benchmarks.photos import HEAD, REFERENCE, rows, title
 
 LATTICE = re.compile(r"lattice(\d+)(?::(\w+))?$")
 
 
-def rows(results: list[dict[str, Any]]) -> str:
-    """Markdown: every set and codec, beside JPEG XL effort 9 of the same run."""
-    lines = ["| set | codec | bits/subpixel | vs jxl9 | worst image | encode s/MP | decode s/MP | peak MiB | lossless |", "|---" * 9 + "|"]
-    for whole in results:
-        by_name = {r["codec"]: r for r in whole["results"]}
-        beside = by_name.get("jxl9")
-        for name, r in by_name.items():
-            ratio = worst = "-"
-            if beside:
-                ratio = f"{r['bits_per_subpixel'] / beside['bits_per_subpixel']:.3f}"
-                worst = f"{max(a['bytes'] / b['bytes'] for a, b in zip(r['images'], beside['images'], strict=True)):.3f}"
-            lines.append(
-                f"| {whole['folder']}, {whole['images']} | {name} | {r['bits_per_subpixel']:.3f} | {ratio} | {worst} | {r['encode_s_per_mp']:.2f} | "
-                f"{r['decode_s_per_mp']:.2f} | {max(r['encode_peak_mib'], r['decode_peak_mib']):.0f} | {r['lossless']}/{len(r['images'])} |"
-            )
-    return "\n".join(lines)
+def table(results: list[dict[str, Any]]) -> str:
+    """Markdown: every set and codec."""
+    lines = [f"| {whole['folder']}, {whole['images']} | {row}" for whole in results for row in rows(whole["results"])]
+    return "\n".join(["| set | " + HEAD, "|---" * (1 + HEAD.count("|")) + "|", *lines])
 
 
 def family(results: list[dict[str, Any]]) -> str:
@@ -97,10 +85,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     results = [json.loads(path.read_text()) for path in arguments.results]
-    compared = [w for w in results if any(r["codec"] == "jxl9" for r in w["results"])]
+    compared = [w for w in results if any(r["codec"] == REFERENCE for r in w["results"])]
     for whole in results:
         print(title(whole))
-    print(f"\n{rows(results)}\n\n{family(results)}")
+    print(f"\n{table(results)}\n\n{family(results)}")
     if arguments.out:
         import matplotlib
 

@@ -74,7 +74,8 @@ def pack(source: bytes, *, exactly: bool, max_pixels: int | None = None, limits:
 
 def unpack(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> bytes:
     """Inverse of `pack`: the PNG file. options: of `decompress`. Raises as `decompress` and `exact.make` do."""
-    header, at, limits = _open(data, limits_of(limits, max_pixels), options)
+    limits = limits_of(limits, max_pixels)
+    header, at = _open(data, limits, options)
     if header.whole:
         return container.read_whole(data, header, at)
     image, recipe = _decode(data, header, limits, options)
@@ -83,7 +84,8 @@ def unpack(data: bytes, *, max_pixels: int | None = None, limits: Limits | None 
 
 def test(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> None:  # noqa: PT028
     """Raise what `unpack` would raise; compresses no PNG unless a recipe is to be tried out."""
-    header, at, limits = _open(data, limits_of(limits, max_pixels), options)
+    limits = limits_of(limits, max_pixels)
+    header, at = _open(data, limits, options)
     if header.whole:
         container.read_whole(data, header, at)
         return
@@ -98,8 +100,7 @@ def rescue(data: bytes, *, max_pixels: int | None = None, limits: Limits | None 
     The PNG is made of the content anew, even if there is a recipe for the file as it was.
     """
     limits = limits_of(limits, max_pixels)
-    header, _ = container.read(data, limits, salvage=True)
-    cost.check(cost.of(header, len(data), options.get("threads") or torch.get_num_threads(), png=True), limits)
+    header, _ = _open(data, limits, options, salvage=True)
     pixels, mask, report = recover(data, limits=limits, **options)
     image = _image(header, pixels)
     return png.write(image), png.write(Png(mask.astype(np.uint8), Kind(1), False, b"", b"")), report
@@ -118,11 +119,11 @@ def _metadata(image: Png, recipe: exact.Recipe | None) -> tuple[tuple[int, bytes
     return ((PNG_CHUNKS, block),) * bool(block) + ((PNG_FORM, form),) * (form != b"\0")
 
 
-def _open(data: bytes, limits: Limits, options: dict[str, Any]) -> tuple[Header, int, Limits]:
+def _open(data: bytes, limits: Limits, options: dict[str, Any], salvage: bool = False) -> tuple[Header, int]:
     """What `container.read` says of a file that a PNG is to be made of, once its cost is known to be within the limits."""
-    header, at = container.read(data, limits)
+    header, at = container.read(data, limits, salvage)
     cost.check(cost.of(header, len(data), options.get("threads") or torch.get_num_threads(), png=True), limits)
-    return header, at, limits
+    return header, at
 
 
 def _decode(data: bytes, header: Header, limits: Limits, options: dict[str, Any]) -> tuple[Png, exact.Recipe | None]:

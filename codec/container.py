@@ -204,19 +204,20 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
 def write_whole(png: bytes, width: int, height: int, channels: int, kind: Kind) -> bytes:
     """Assemble a file that keeps a PNG file as it is."""
     entry = Entry(METHOD_FILE, len(png), zlib.crc32(png))
-    header = Header(width, height, channels, (4, 4), bytes(8).hex(), Schedule((), None, Learning.NONE), True, _digest(png), (entry,), (), kind, whole=True)
+    header = Header(width, height, channels, (4, 4), bytes(8).hex(), Schedule((), None, Learning.NONE), True, digest(png), (entry,), (), kind, whole=True)
     return write(header, [png])
 
 
 def read_whole(data: bytes, header: Header, at: int) -> bytes:
     """Inverse of `write_whole`, given what `read` returned. Raises CorruptError."""
     png = data[at : at + header.entries[0].length]
-    if zlib.crc32(png) != header.entries[0].crc or _digest(png) != header.digest:
+    if zlib.crc32(png) != header.entries[0].crc or digest(png) != header.digest:
         raise CorruptError("checksum of the PNG file kept whole does not match.")
     return png
 
 
-def _digest(data: bytes) -> bytes:
+def digest(data: bytes | memoryview) -> bytes:
+    """BLAKE2b-128, the format's hash."""
     return hashlib.blake2b(data, digest_size=16).digest()
 
 

@@ -1,4 +1,4 @@
-"""What a file will cost to decode, judged from its header and index alone: pixels, network calls, memory; and what it cannot be.
+"""What a file will cost to decode, judged from its header and index alone: network calls, memory; and what it cannot be.
 
 Knows tiles and coders' bounds; allocates nothing, decodes nothing.
 
@@ -27,7 +27,7 @@ from codec import kernel
 from codec.container import LATTICE_METHODS, METHOD_RASTER, Entry, Header
 from codec.errors import CorruptError, LimitError
 from codec.limits import Limits, show_size
-from codec.mixing import COUNTER_BITS
+from codec.mixing import counter_count
 from codec.samples import Kind, plane_channels, plane_count
 from codec.stored import RAW
 from codec.walk import Learning, Schedule
@@ -50,7 +50,6 @@ MARGIN = 0.99  # of bits: far more than all that rounding could take away
 class Cost:
     """What a file will take."""
 
-    pixels: int
     calls: int  # of the network
     memory: int  # bytes, estimated
 
@@ -60,11 +59,11 @@ def of(header: Header, size: int, threads: int, png: bool = False) -> Cost:
     image = header.samples * header.kind.size
     memory = BASE + size + (OF_PNG if png or header.whole else OF_ARRAY) * image + OF_TILE * len(header.entries)
     if header.whole:
-        return Cost(header.width * header.height, 0, memory)
+        return Cost(0, memory)
     in_lattice = Counter((height, width) for (_, _, height, width), _, entry in _planes(header) if entry.method in LATTICE_METHODS)
     calls = sum(count * calls_of(header.schedule, *shape) for shape, count in in_lattice.items())
     height, width = min(header.tile[0], header.height), min(header.tile[1], header.width)
-    return Cost(header.width * header.height, calls, memory + min(threads, len(header.entries)) * _work(height, width))
+    return Cost(calls, memory + min(threads, len(header.entries)) * _work(height, width))
 
 
 def of_encoding(height: int, width: int, channels: int, kind: Kind, size: int, tile: int, calls: int, threads: int) -> Cost:
@@ -72,13 +71,11 @@ def of_encoding(height: int, width: int, channels: int, kind: Kind, size: int, t
     planes = plane_count(channels, kind) * -(-height // tile) * -(-width // tile)
     image = width * height * channels * kind.size
     work = ENCODING * min(threads, planes) * _work(min(tile, height), min(tile, width))
-    return Cost(width * height, planes * calls, int(BASE + size + OF_PNG * image + OF_TILE * planes + work))
+    return Cost(planes * calls, int(BASE + size + OF_PNG * image + OF_TILE * planes + work))
 
 
 def check(cost: Cost, limits: Limits) -> None:
-    """Raise LimitError, with what was found and what to do, if a cost exceeds the limits."""
-    if cost.pixels > limits.max_pixels:
-        raise LimitError(f"the image has {cost.pixels} pixels, the limit is {limits.max_pixels}; raise it with --max-pixels (max_pixels=).")
+    """Raise LimitError, with what was found and what to do, if a cost exceeds the limits. (Pixels: whoever reads a header refuses too many at once.)"""
     if cost.calls > limits.max_calls:
         raise LimitError(f"the image needs {cost.calls} network calls, the limit is {limits.max_calls}; raise it with --max-calls (max_calls=).")
     if limits.max_memory is not None and cost.memory > limits.max_memory:
@@ -140,9 +137,4 @@ def _planes(header: Header) -> Iterator[tuple[tuple[int, int, int, int], int, En
 def _work(height: int, width: int) -> int:
     """Bytes that coding a plane of a tile takes."""
     pixels = height * width
-    return 48 * _counters(pixels) + PER_PIXEL * pixels
-
-
-def _counters(pixels: int) -> int:
-    """Counters of a table, as `codec.mixing.Mixing` makes them."""
-    return 1 << min(COUNTER_BITS, max(12, (32 * pixels).bit_length()))
+    return 48 * counter_count(pixels) + PER_PIXEL * pixels

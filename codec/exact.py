@@ -6,7 +6,6 @@ library than zlib compressed cannot be described so. Here `codec.deflate` is zli
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import struct
 import zlib
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codec import png
-from codec.container import read_varint, varint
+from codec.container import digest, read_varint, varint
 from codec.deflate import FIXED, deflate
 from codec.errors import CorruptError
 from codec.png import Coding, Png
@@ -68,15 +67,15 @@ def find(source: bytes, image: Png, coding: Coding) -> Recipe | None:
     settings = next((s for s in itertools.chain(stored, _candidates(start)) if _compress(raw, s, body) == body), None)
     if settings is None:
         return None
-    recipe = Recipe(start, settings, coding.filters, coding.filters == png.usual_filters(image), coding.sizes, _digest(source))
+    recipe = Recipe(start, settings, coding.filters, coding.filters == png.usual_filters(image), coding.sizes, digest(source))
     return recipe if _cut(image, coding.stream, coding.sizes) == source else None
 
 
 def make(image: Png, recipe: Recipe) -> bytes:
     """The file. Raises CorruptError if it is another than the recipe was made for."""
     data = _make(image, recipe)
-    if _digest(data) != recipe.digest:
-        raise CorruptError(f"hash of the PNG file made again does not match. Stored: {recipe.digest.hex()}. Computed: {_digest(data).hex()}.")
+    if digest(data) != recipe.digest:
+        raise CorruptError(f"hash of the PNG file made again does not match. Stored: {recipe.digest.hex()}. Computed: {digest(data).hex()}.")
     return data
 
 
@@ -210,7 +209,3 @@ def _make(image: Png, recipe: Recipe) -> bytes:
 def _cut(image: Png, stream: bytes, sizes: tuple[int, ...]) -> bytes:
     """The file whose image data is a stream cut into pieces."""
     return png.assemble(image, [stream[end - size : end] for end, size in zip(itertools.accumulate(sizes), sizes, strict=True)])
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=16).digest()

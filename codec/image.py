@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import zlib
 from collections.abc import Callable
@@ -68,7 +67,7 @@ def compress(
         raise ValueError(f"order must be one of {', '.join(ORDERS)}; best and raster need adaptive and no seed; got {order!r} with {adaptive=} and {seed=}.")
     if model not in weights_module.MODELS:
         raise ValueError(f"model must be one of {', '.join(weights_module.MODELS)}, got {model!r}.")
-    set_threads(threads)
+    _set_threads(threads)
     predictor = predictor or load_predictor(device, weights_module.MODELS[model])
     height, width, channels = array.shape
     shape = (_even_tile(height, tile), _even_tile(width, tile))
@@ -77,7 +76,7 @@ def compress(
     if widened(array):
         header, array = replace(header, folded=True), fold(array)
     stop = Event()
-    told = teller(progress, stop)
+    told = _teller(progress, stop)
     planes = [plane for top, left, h, w in header.tiles for plane in split(array[top : top + h, left : left + w])]
     coded = in_parallel(
         lambda plane, spare: encode_plane(plane, predictor, schedule, order, quick and adaptive and seed is None, batch, spare, told, kind.few), planes, stop
@@ -107,9 +106,7 @@ def decompress(
     feature or weights of another release), LimitError (the image needs more than `limits` allow).
     """
     limits = limits_of(limits, max_pixels)
-    header, at = container.read(data, limits)
-    cost.check(cost.of(header, len(data), threads or torch.get_num_threads()), limits)
-    cost.check_payloads(header)
+    header, at = open_file(data, limits, threads)
     if header.whole:
         from codec import png
 
@@ -117,22 +114,11 @@ def decompress(
             return png.read(container.read_whole(data, header, at), limits.max_pixels).pixels
         except png.IndivisibleError as error:
             raise UnsupportedError(f"the file keeps a PNG whole, because {error}; ardm-decompress restores it.") from error
-    set_threads(threads)
-    if predictor is None and any(entry.method in LATTICE_METHODS for entry in header.entries):
-        predictor = load_predictor(device, header.weights_id)
-    out = np.empty((header.height, header.width, header.channels), dtype=header.kind.dtype)
-    stop = Event()
-    told = teller(progress, stop)
-    in_parallel(lambda job, spare: job.decode(data, predictor, header.schedule, spare, told), plane_jobs(header, out, at), stop)
-    if header.folded:
-        out = unfold(out)
-    digest = pixel_digest(out)
-    if digest != header.digest:
-        raise CorruptError(f"hash of the decoded pixels does not match. Stored: {header.digest.hex()}. Computed: {digest.hex()}.")
-    if not in_range(out, header.kind):
-        raise CorruptError(f"a sample is {out.max()}, but has {header.kind.depth} bits.")
-    out = out.astype(out.dtype.newbyteorder("="), copy=False)
-    return out if header.channel_axis else out[..., 0]
+    out, _ = decode_tiles(data, header, at, device, threads, predictor, progress)
+    found = pixel_digest(out)
+    if found != header.digest:
+        raise CorruptError(f"hash of the decoded pixels does not match. Stored: {header.digest.hex()}. Computed: {found.hex()}.")
+    return as_given(out, header)
 
 
 def info(data: bytes) -> dict[str, object]:
@@ -152,6 +138,49 @@ def info(data: bytes) -> dict[str, object]:
         "lattice_planes": sum(method in LATTICE_METHODS for method in methods), "raster_planes": methods.count(METHOD_RASTER),
         "stored_planes": sum(method < METHOD_MODEL for method in methods), "whole_file": header.whole,
     }  # fmt: skip
+
+
+def open_file(data: bytes, limits: Limits, threads: int, salvage: bool = False) -> tuple[Header, int]:
+    """What `container.read` says of a file, once its cost is known to be within the limits and its payloads are long enough for its pixels."""
+    header, at = container.read(data, limits, salvage)
+    cost.check(cost.of(header, len(data), threads or torch.get_num_threads()), limits)
+    cost.check_payloads(header)
+    return header, at
+
+
+def decode_tiles(
+    data: bytes, header: Header, at: int, device: str, threads: int, predictor: Predictor | None, progress: Progress | None, salvage: bool = False
+) -> tuple[np.ndarray, list[str]]:  # fmt: skip
+    """(samples (H, W, C) of the kind's dtype; of every plane, in the order of the index, why it is lost, or nothing).
+
+    header, at: from `open_file`, of a file that is not kept whole. salvage: go on if a plane is damaged, rather than raise its error.
+    """
+    _set_threads(threads)
+    if predictor is None and any(entry.method in LATTICE_METHODS for entry in header.entries):
+        predictor = load_predictor(device, header.weights_id)
+    out = np.empty((header.height, header.width, header.channels), dtype=header.kind.dtype)
+    stop = Event()
+    told = _teller(progress, stop)
+
+    def work(job: PlaneJob, spare: int) -> str:
+        try:
+            job.decode(data, predictor, header.schedule, spare, told)
+        except ArdmError as error:
+            if not salvage or stop.is_set():
+                raise
+            return str(error)
+        return ""
+
+    why = in_parallel(work, _plane_jobs(header, out, at), stop)
+    return (unfold(out) if header.folded else out), why
+
+
+def as_given(out: np.ndarray, header: Header) -> np.ndarray:
+    """Samples (H, W, C) as the caller of `compress` had them: their shape, in this machine's byte order. Raises CorruptError if one has too many bits."""
+    if not in_range(out, header.kind):
+        raise CorruptError(f"a sample is {out.max()}, but has {header.kind.depth} bits.")
+    out = out.astype(out.dtype.newbyteorder("="), copy=False)
+    return out if header.channel_axis else out[..., 0]
 
 
 @dataclass(frozen=True)
@@ -179,7 +208,7 @@ class PlaneJob:
             raise type(error)(f"{where}: {error}") from error
 
 
-def plane_jobs(header: Header, out: np.ndarray, at: int) -> list[PlaneJob]:
+def _plane_jobs(header: Header, out: np.ndarray, at: int) -> list[PlaneJob]:
     """What is to be decoded into `out`, of the image's shape and dtype, given where the first payload begins; in the order of the index."""
     jobs = []
     entries = iter(header.entries)
@@ -352,7 +381,7 @@ def _as_rgb(plane: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(np.broadcast_to(plane, (height, width, 3)).transpose(2, 0, 1)).astype(np.int16))
 
 
-def teller(progress: Progress | None, stop: Event) -> Progress:
+def _teller(progress: Progress | None, stop: Event) -> Progress:
     """`progress`, safe to call from several threads, which ends the calling job once `stop` is set."""
     lock = Lock()
 
@@ -402,10 +431,10 @@ def _even_tile(size: int, tile: int) -> int:
 
 def pixel_digest(array: np.ndarray) -> bytes:
     """The header's hash of all samples, (H, W, C), of `Kind.dtype`."""
-    return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).digest()
+    return container.digest(np.ascontiguousarray(array).data)
 
 
-def set_threads(threads: int) -> None:
+def _set_threads(threads: int) -> None:
     """CPU threads to use from now on; 0 leaves them as they are."""
     if threads < 0:
         raise ValueError(f"threads must be 0 (leave as is) or more, got {threads}.")

@@ -380,12 +380,13 @@ def code_rows(
                 for j in range(experts):
                     sharp[j] = 128.0 / ((0.7 * deviation + sums[j] * 0.0625) * share * WIDTH + 0.04)
                 # ---- contexts
-                if components:
+                context = 0  # a row of a table, of which there are none if it must be quick
+                if components and not quick:
                     if s:
                         error_sum += 2 * error_flat[np.uint64(here * 3 + s - 1)]
                         count += 2
                     context = int(min(max(_log(error_sum * 0.015625 / count + 0.02) * 2.885 + 5.0, 0.0), 9.0))
-                else:
+                elif not quick:
                     north, west, corner = pixel_flat[center_at - stride], pixel_flat[center_at - 1], pixel_flat[center_at - stride - 1]
                     context = (1 if north != west else 0) + (2 if north != corner else 0) + (4 if west != corner else 0)
                     if s and green != pixel_flat[plane + here - 1]:

@@ -97,6 +97,11 @@ def _synthetic() -> bytes:
     return done
 
 
+def counter_count(pixels: int) -> int:
+    """Counters in a table, for a plane of so many pixels."""
+    return 1 << min(COUNTER_BITS, max(12, (32 * pixels).bit_length()))
+
+
 class Mixing:
     """Codes one plane, phase by phase, in either direction.
 
@@ -122,7 +127,7 @@ class Mixing:
         # A decision costs 17 bits at most. What an encoder does not write to stays untouched, and costs no memory.
         self.words = np.empty((3, 5 * pixels + 2), dtype=np.uint32) if data is None else self._open(data)
         cells = kernel.SQUASH[np.round((np.arange(APM_CELLS) / 1.5 - 12).clip(-12, 12) * 32).astype(int) + 400]
-        counters = 1 << min(COUNTER_BITS, max(12, (32 * pixels).bit_length()))
+        counters = counter_count(pixels)
         self.learned = (
             np.zeros((3, 8, SPREADS, INPUTS)), np.zeros((3, 8, SEEN, INPUTS)),
             np.tile(cells, (3, 8, CONTEXTS, 1)), np.tile(cells, (KINDS, 3, 8, SPREADS, 1)),

@@ -7,18 +7,14 @@ alone, since the hash of the whole image can only be checked if nothing is lost.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from threading import Event
 
 import numpy as np
-import torch
 
-from codec import container, cost
-from codec.container import LATTICE_METHODS, Header
-from codec.errors import ArdmError, CorruptError
-from codec.image import PlaneJob, Progress, load_predictor, pixel_digest, plane_jobs, set_threads, teller
+from codec.container import Header
+from codec.errors import CorruptError
+from codec.image import Progress, as_given, decode_tiles, open_file, pixel_digest
 from codec.limits import Limits, limits_of
-from codec.parallel import in_parallel
-from codec.samples import in_range, plane_channels, unfold
+from codec.samples import plane_channels
 from codec.walk import Predictor
 
 
@@ -58,44 +54,22 @@ def recover(
     tile index is damaged, and CorruptError if nothing at all can be recovered or the file is a PNG kept whole.
     """
     limits = limits_of(limits, max_pixels)
-    header, at = container.read(data, limits, salvage=True)
-    cost.check(cost.of(header, len(data), threads or torch.get_num_threads()), limits)
-    cost.check_payloads(header)
+    header, at = open_file(data, limits, threads, salvage=True)
     if header.whole:
         raise CorruptError("nothing can be recovered: the file keeps a PNG whole, in one piece rather than in tiles.")
     if len(data) < at + header.entries[0].length:
         raise CorruptError("nothing can be recovered: the file ends before its first tile does.")
-    set_threads(threads)
-    if predictor is None and any(entry.method in LATTICE_METHODS for entry in header.entries):
-        predictor = load_predictor(device, header.weights_id)
-    out = np.empty((header.height, header.width, header.channels), dtype=header.kind.dtype)
-    stop = Event()
-    told = teller(progress, stop)
-
-    def work(job: PlaneJob, spare: int) -> str:
-        try:
-            job.decode(data, predictor, header.schedule, spare, told)
-        except ArdmError as error:
-            if stop.is_set():
-                raise
-            return str(error)
-        return ""
-
-    why = in_parallel(work, plane_jobs(header, out, at), stop)
-    if header.folded:
-        out = unfold(out)
+    out, why = decode_tiles(data, header, at, device, threads, predictor, progress, salvage=True)
     if all(why):
         raise CorruptError(f"nothing can be recovered: no tile is undamaged; {why[0]}")
     mask, lost = _mark(header, out, why)
-    if not in_range(out, header.kind):
-        raise CorruptError(f"a sample is {out.max()}, but has {header.kind.depth} bits.")
+    pixels = as_given(out, header)
     matches = not lost and pixel_digest(out) == header.digest
     if not lost and not matches:
         mask[:] = True
     foreign = max(0, len(data) - at - sum(entry.length for entry in header.entries))
     report = Report(header.tile_count, tuple(lost), int(mask.sum()), matches, header.metadata_lost > 0, foreign)
-    out = out.astype(out.dtype.newbyteorder("="), copy=False)
-    return (out if header.channel_axis else out[..., 0]), mask, report
+    return pixels, mask, report
 
 
 def _mark(header: Header, out: np.ndarray, why: list[str]) -> tuple[np.ndarray, list[tuple[int, int, int, int, str]]]:
