@@ -18,6 +18,7 @@ from ardm.likelihood import integer_bits
 from ardm.network import LatticeNet, NetworkConfig
 from ardm.orders import LATTICE_ORDER, PATCH, PHASES
 from ardm.predict import Call, NetworkPredictor
+from ardm.run import load_tensors, load_weights
 from ardm.stages import STAGE_KINDS, base_image
 from ardm.train import list_images, load_crops, phase_mask, split_sources, validate
 from ardm.weights import Weights
@@ -57,12 +58,12 @@ def measure(weights: Weights, images: torch.Tensor) -> np.ndarray:
 
 
 def load_average(checkpoint: Path) -> tuple[LatticeNet, dict[str, Any]]:
-    """The averaged network of a checkpoint (`average.pt` or `checkpoint.pt`), with simulated quantisation on, and the checkpoint."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    net = LatticeNet(NetworkConfig(**state["recipe"]["network"]))
-    net.load_state_dict(state["average"])
+    """The averaged network of a checkpoint, with simulated quantisation on, and what the checkpoint says of itself. Raises CheckpointError."""
+    tensors, about = load_tensors(checkpoint)
+    net = LatticeNet(NetworkConfig(**about["recipe"]["network"]))
+    load_weights(net, tensors, "average.", checkpoint)
     net.quantized = True
-    return net.eval(), state
+    return net.eval(), about
 
 
 @click.command()

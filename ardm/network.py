@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,37 @@ WEIGHT_MAX = 63  # two u8 x s8 products fit a saturating 16-bit lane: 2 * 255 * 
 ACTIVATION_MAX = 255
 MEAN_UNIT = 8.0  # the head's means and linear part are in units of 8 intensity levels
 SKIP_EXPONENT = 10  # the linear skip's weights are multiples of 2**-10 (levels per level)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One convolution of a trunk, as the float network, the exporter and the integer carriers all read it."""
+
+    name: str
+    inputs: int
+    outputs: int
+    kernel: tuple[int, int] = (1, 1)
+    groups: int = 1
+    dilation: int = 1  # along the row
+    conditioned: bool = False  # its sums are shifted by the conditioning
+    residual: bool = False  # adds the stream, and becomes it
+    across: bool = False  # positions and channels change places: the sums run over positions
+
+    @property
+    def padding(self) -> tuple[int, int]:
+        return self.kernel[0] // 2, self.kernel[1] // 2 * self.dilation
+
+
+class TrunkConfig(Protocol):
+    """What a trunk is built from."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def cond_width(self) -> int: ...
+    @property
+    def cond_size(self) -> int: ...
+    def layers(self) -> list[Layer]: ...
 
 
 @dataclass(frozen=True)
@@ -51,6 +83,21 @@ class NetworkConfig:
     def outputs(self) -> int:
         return PER_COMPONENT * self.mixture
 
+    @property
+    def cond_size(self) -> int:
+        return COND_SIZE
+
+    def layers(self) -> list[Layer]:
+        """In the order of a forward pass; each takes the result of the one before."""
+        w, hidden = self.width, self.width * self.expand
+        found = [Layer("enter", TOKEN_CHANNELS, w, (3, 3), conditioned=True)]
+        for i in range(self.blocks):
+            found.append(Layer(f"spatial.{i}", w, w, (3, 3), self.groups, conditioned=True))
+            if self.expand > 1:
+                found.append(Layer(f"widen.{i}", w, hidden))
+            found.append(Layer(f"project.{i}", hidden, w, residual=True))
+        return found
+
 
 def round_through(x: torch.Tensor) -> torch.Tensor:
     """Round half to even; the gradient passes as if nothing had happened."""
@@ -68,27 +115,37 @@ def fake_quantize_weight(weight: torch.Tensor) -> torch.Tensor:
     return round_through((weight * scale).clamp(-WEIGHT_MAX, WEIGHT_MAX)) / scale
 
 
+def across(x: torch.Tensor) -> torch.Tensor:
+    """Let channels and positions of a row change places: (B, C, 1, N) -> (B, N, 1, C)."""
+    return x.permute(0, 3, 2, 1)
+
+
 class Conv(nn.Module):
     """Convolution, conditioning shift, optional residual, ReLU; output on the grid 2**-exponent * {0..255} when quantized.
 
-    The weight is kept as a matrix (outputs, inputs / groups * kernel * kernel), the form in which matrix optimisers see it.
+    The weight is kept as a matrix (outputs, inputs / groups * kernel), the form in which matrix optimisers see it.
     """
 
     exponent: torch.Tensor
     peak: torch.Tensor
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, groups: int = 1) -> None:
+    def __init__(self, layer: Layer) -> None:
         super().__init__()
-        self.shape, self.kernel, self.groups = (outputs, inputs // groups, kernel, kernel), kernel, groups
-        fan = inputs // groups * kernel * kernel
-        self.weight = nn.Parameter(torch.randn(outputs, fan) * math.sqrt(1.0 / fan))
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.layer, self.groups = layer, layer.groups
+        self.shape = (layer.outputs, layer.inputs // layer.groups, *layer.kernel)
+        fan = math.prod(self.shape[1:])
+        self.weight = nn.Parameter(torch.randn(layer.outputs, fan) * math.sqrt(1.0 / fan))
+        self.bias = nn.Parameter(torch.zeros(layer.outputs))
         self.register_buffer("exponent", torch.tensor(4.0))
         self.register_buffer("peak", torch.tensor(0.0))  # largest activation seen while calibrating
 
     def forward(self, x: torch.Tensor, shift: torch.Tensor | None, residual: torch.Tensor | None, quantized: bool, calibrate: bool) -> torch.Tensor:
         weight = fake_quantize_weight(self.weight) if quantized else self.weight
-        x = F.conv2d(x, weight.view(self.shape), self.bias, padding=self.kernel // 2, groups=self.groups)
+        if self.layer.across:
+            x = across(x)
+        x = F.conv2d(x, weight.view(self.shape), self.bias, padding=self.layer.padding, dilation=(1, self.layer.dilation), groups=self.groups)
+        if self.layer.across:
+            x = across(x)
         if shift is not None:
             x = x + shift[:, :, None, None]
         if residual is not None:
@@ -102,52 +159,81 @@ class Conv(nn.Module):
         return round_through((x * scale).clamp(0, ACTIVATION_MAX)) / scale
 
 
-class LatticeNet(nn.Module):
-    """See the module docstring. `cond` holds integers 0..16 (16 stands for 1)."""
+class Trunk(nn.Module):
+    """The chain of convolutions that all exact networks share; subclasses add what reads its last activations out."""
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
-        self.config = config
-        w = config.width
-        self.enter = Conv(TOKEN_CHANNELS, w, 3)
-        self.spatial = nn.ModuleList(Conv(w, w, 3, config.groups) for _ in range(config.blocks))
-        hidden = w * config.expand
-        self.widen = nn.ModuleList(Conv(w, hidden, 1) for _ in range(config.blocks if config.expand > 1 else 0))
-        self.project = nn.ModuleList(Conv(hidden, w, 1) for _ in range(config.blocks))
-        self.cond_in = nn.Linear(COND_SIZE, config.cond_width)
-        self.cond_out = nn.Linear(config.cond_width, w * (1 + config.blocks), bias=False)
-        self.head = nn.Parameter(torch.randn(PLACES, config.outputs, w) * 0.02)
-        self.head_bias = nn.Parameter(torch.zeros(PLACES, config.outputs))
-        self.skip = nn.Parameter(torch.zeros(PLACES, CHANNELS, CHANNELS * PLACES))
+        self.layers = config.layers()
+        self.conditioned = [layer.name for layer in self.layers if layer.conditioned]
+        for part in dict.fromkeys(layer.name.partition(".")[0] for layer in self.layers):  # the order in which checkpoints list parameters
+            own = [Conv(layer) for layer in self.layers if layer.name.partition(".")[0] == part]
+            setattr(self, part, nn.ModuleList(own) if "." in own[0].layer.name else own[0])
+        self.cond_in = nn.Linear(config.cond_size, config.cond_width)
+        self.cond_out = nn.Linear(config.cond_width, config.width * len(self.conditioned), bias=False)
         self.quantized = False
         self.calibrating = False
         with torch.no_grad():
-            for conv in self.project:
-                conv.weight.mul_(0.3)  # type: ignore[operator]
+            for conv in self.convs():
+                if conv.layer.residual:
+                    conv.weight.mul_(0.3)
             nn.init.zeros_(self.cond_out.weight)
+
+    def conv(self, name: str) -> Conv:
+        found = self.get_submodule(name)
+        assert isinstance(found, Conv)
+        return found
+
+    def convs(self) -> list[Conv]:
+        return [self.conv(layer.name) for layer in self.layers]
+
+    def matrices(self) -> list[nn.Parameter]:
+        """Weights between hidden layers, in the order of registration: what a matrix optimiser takes."""
+        return [c.weight for c in self.modules() if isinstance(c, Conv) and c.groups == 1 and c.layer.name != "enter"]
+
+    def trunk(self, tokens: torch.Tensor, cond: torch.Tensor) -> torch.Tensor:
+        """tokens (B, inputs, h, w), integers; cond (B, cond_size), integers, COND_ONE stands for 1 -> (B, width, h, w)."""
+        shifts = self.cond_out(F.relu(self.cond_in(cond / COND_ONE))).unflatten(1, (len(self.conditioned), -1))
+        x, stream = tokens * 2.0**-INPUT_EXPONENT, None
+        for layer in self.layers:
+            shift = shifts[:, self.conditioned.index(layer.name)] if layer.conditioned else None
+            x = self.conv(layer.name)(x, shift, stream if layer.residual else None, self.quantized, self.calibrating)
+            if layer.residual or stream is None:
+                stream = x
+        return x
+
+    def finish_calibration(self) -> None:
+        """Choose activation exponents from the peaks seen; the residual stream shares one."""
+        self.calibrating = False
+        stream = [self.convs()[0], *(c for c in self.convs() if c.layer.residual)]
+        common = torch.stack([c.peak for c in stream]).amax()
+        for conv in stream:
+            conv.peak.copy_(common)
+        for conv in self.convs():
+            conv.exponent.copy_(torch.round(torch.log2(ACTIVATION_MAX / conv.peak.clamp_min(2.0**-10))))
+
+
+class LatticeNet(Trunk):
+    """See the module docstring. `cond` holds integers 0..16 (16 stands for 1)."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__(config)
+        self.config = config
+        self.head = nn.Parameter(torch.randn(PLACES, config.outputs, config.width) * 0.02)
+        self.head_bias = nn.Parameter(torch.zeros(PLACES, config.outputs))
+        self.skip = nn.Parameter(torch.zeros(PLACES, CHANNELS, CHANNELS * PLACES))
+        with torch.no_grad():
             k = config.mixture
             self.head_bias[:, k : 4 * k] = torch.linspace(-0.25, 0.25, k).repeat(3)
             self.head_bias[:, 4 * k : 7 * k] = torch.linspace(1.0, 3.0, k).repeat(3)
             self.head_bias[:, 7 * k :] = torch.tensor([0.8, 0.4, 0.4]).repeat_interleave(k)
-
-    def features(self, tokens: torch.Tensor, cond: torch.Tensor) -> torch.Tensor:
-        """tokens (B, 67, h, w), cond (B, COND_SIZE) -> (B, width, h, w)."""
-        q, c = self.quantized, self.calibrating
-        shifts = self.cond_out(F.relu(self.cond_in(cond / COND_ONE))).unflatten(1, (-1, self.config.width))
-        x = self.enter(tokens * 2.0**-INPUT_EXPONENT, shifts[:, 0], None, q, c)
-        for i, (spatial, project) in enumerate(zip(self.spatial, self.project, strict=True)):
-            y = spatial(x, shifts[:, i + 1], None, q, c)
-            if self.config.expand > 1:
-                y = self.widen[i](y, None, None, q, c)
-            x = project(y, None, x, q, c)
-        return x
 
     def forward(self, tokens: torch.Tensor, cond: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
         """tokens: (B, 67, h, w), integers. cond: (B, COND_SIZE), integers. place: int64 (B,), the place whose pixels are wanted.
 
         Returns float32 (B, h * w, P), the parameters of `ardm.likelihood` in real units.
         """
-        return self.read_out(self.features(tokens, cond), tokens, place)
+        return self.read_out(self.trunk(tokens, cond), tokens, place)
 
     def read_out(self, features: torch.Tensor, tokens: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
         """The head alone, for one place per batch entry; arguments and result as in `forward`, features (B, width, h, w)."""
@@ -170,13 +256,3 @@ class LatticeNet(nn.Module):
                 slope = round_through(slope * 128) / 128
             mean = (mean.unflatten(-1, (3, k)) + linear.unsqueeze(-1)).flatten(-2)
             return torch.cat([logit, mean, scale, slope], -1)
-
-    def finish_calibration(self) -> None:
-        """Choose activation exponents from the peaks seen; the residual stream shares one."""
-        self.calibrating = False
-        stream = [self.enter, *self.project]
-        common = torch.stack([c.peak for c in stream]).amax()  # type: ignore[misc]
-        for conv in stream:
-            conv.peak.copy_(common)  # type: ignore[operator,union-attr]
-        for conv in (*stream, *self.spatial, *self.widen):
-            conv.exponent.copy_(torch.round(torch.log2(ACTIVATION_MAX / conv.peak.clamp_min(2.0**-10))))  # type: ignore[operator,union-attr]

@@ -134,3 +134,21 @@ class RandomGroups(Sequence[Group]):
         chosen = self.call == index
         phases = [(phase, chosen[phase[0] :: PATCH, phase[1] :: PATCH]) for phase in LATTICE_ORDER]
         return [(phase, part) for phase, part in phases if part.any()]
+
+
+# ---- orders of any variables ------------------------------------------------------------------------------------------------
+
+
+def spread_places(size: int) -> np.ndarray:
+    """An order of `size` variables in a row that keeps those coded one after another far apart: int64 (size,), the place 0..size-1 of each.
+
+    Binary fractions in reversed bits (van der Corput): 0, 1/2, 1/4, 3/4, 1/8, ... so that every prefix is spread evenly.
+    """
+    bits = max(1, (size - 1).bit_length())
+    index = np.arange(1 << bits)
+    reverse = np.zeros_like(index)
+    for bit in range(bits):
+        reverse |= (index >> bit & 1) << (bits - 1 - bit)
+    places = np.empty(size, dtype=np.int64)
+    places[reverse[reverse < size]] = np.arange(size)
+    return places

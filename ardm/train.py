@@ -4,19 +4,17 @@ Knows images only as files to read once; nothing of the codec. One training exam
 and a place, scored by the bits its unknown pixels would cost (ARDM, Hoogeboom et al. 2021, algorithm 2, with masks drawn mostly from
 the order that the codec uses: a batch holds every prefix of it equally often, and one sixteenth of random masks).
 
-The schedule runs over minutes of training or over steps: warm-up, cosine decay, from `quantize_from` on with simulated integer
-arithmetic, from `exact_from` on without bf16. Checkpoints hold everything needed to continue, in another process or on another device.
+Schedule, optimisers and checkpoints are `ardm.run`'s.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ import torch.nn.functional as F
 from ardm import likelihood
 from ardm.network import PLACES, LatticeNet, NetworkConfig
 from ardm.orders import LATTICE_ORDER, PATCH, PHASES, place_of
+from ardm.run import Run, average_losses
 from ardm.stages import LEVEL_ZERO, MASK_ON, align, base_image, condition, tokens
 
 CROP = 384  # images are cut into squares of this side for training
@@ -240,69 +239,6 @@ def validate(net: LatticeNet, images: torch.Tensor) -> dict[str, float]:
 # ---- the run ----------------------------------------------------------------------------------------------------------------
 
 
-class Run:
-    """Network, averaged network, optimiser, clock: all that a checkpoint holds."""
-
-    def __init__(self, recipe: Recipe, device: torch.device) -> None:
-        torch.manual_seed(recipe.seed)
-        self.recipe, self.device = recipe, device
-        self.net = LatticeNet(recipe.network).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = LatticeNet(recipe.network).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average.load_state_dict(self.net.state_dict())
-        matrices = [c.weight for c in (*self.net.spatial, *self.net.widen, *self.net.project) if recipe.muon and c.groups == 1]
-        others = [p for p in self.net.parameters() if all(p is not m for m in matrices)]
-        self.optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(others, lr=recipe.rate, betas=(0.9, 0.99), fused=True)]
-        if matrices:
-            self.optimizers.append(torch.optim.Muon(matrices, lr=recipe.rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
-        self.step, self.seconds = 0, 0.0
-
-    @property
-    def progress(self) -> float:
-        if self.recipe.minutes:
-            return self.seconds / (60 * self.recipe.minutes)
-        return self.step / self.recipe.steps
-
-    def rate(self) -> float:
-        p, r = min(self.progress, 1.0), self.recipe
-        return r.rate * min(1.0, (p + 1e-4) / r.warmup) * (0.5 + 0.5 * math.cos(math.pi * p) + 0.005)
-
-    def update_average(self) -> None:
-        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - decay)
-
-    def start_quantizing(self, batches: Iterator[Batch]) -> None:
-        """Measure activations of the averaged network, fix their exponents, go on from there with simulated integers."""
-        self.average.calibrating = True
-        with torch.no_grad():
-            for _, batch in zip(range(12), batches, strict=False):
-                self.average(batch.tokens, batch.cond, batch.place)
-        self.average.finish_calibration()
-        self.net.load_state_dict(self.average.state_dict())
-        self.net.quantized = self.average.quantized = True
-
-    def save(self, path: Path) -> None:
-        state = {
-            "recipe": asdict(self.recipe), "step": self.step, "seconds": self.seconds, "quantized": self.net.quantized,
-            "net": self.net.state_dict(), "average": self.average.state_dict(), "optimizers": [o.state_dict() for o in self.optimizers],
-        }  # fmt: skip
-        torch.save(state, path.with_suffix(".tmp"))
-        os.replace(path.with_suffix(".tmp"), path)
-
-    @classmethod
-    def load(cls, path: Path, device: torch.device, **changes: Any) -> Run:
-        state = torch.load(path, map_location=device, weights_only=True)
-        options = state["recipe"] | changes
-        run = cls(Recipe(**options | {"network": NetworkConfig(**options["network"])}), device)
-        run.net.load_state_dict(state["net"])
-        run.average.load_state_dict(state["average"])
-        for optimizer, saved in zip(run.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        run.step, run.seconds = state["step"], state["seconds"]
-        run.net.quantized = run.average.quantized = state["quantized"]
-        return run
-
-
 def batches(recipe: Recipe, crops: torch.Tensor, step: int, rank: int) -> Iterator[Batch]:
     """Endless training batches; the stream depends only on (seed, rank, step at which it is started)."""
     device = crops.device
@@ -330,16 +266,17 @@ def batches(recipe: Recipe, crops: torch.Tensor, step: int, rank: int) -> Iterat
 def train(
     recipe: Recipe, folder: Path, validation: Path | None, out: Path, held_out: int, device: torch.device, limit: float, every: float, resume: bool
 ) -> None:
-    """Train until the schedule ends or `limit` minutes have passed in this process; log to out/log.jsonl, save to out/checkpoint.pt."""
+    """Train until the schedule ends or `limit` minutes have passed in this process; log to out/log.jsonl, save to out/checkpoint.safetensors."""
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if world > 1:
         torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True  # exact on the integers of the quantised phase
     torch.backends.cudnn.benchmark = True
     out.mkdir(parents=True, exist_ok=True)
-    checkpoint = out / "checkpoint.pt"
-    fresh = not (resume and checkpoint.exists())
-    run = Run(recipe, device) if fresh else Run.load(checkpoint, device, **asdict(recipe))
+    checkpoint = out / "checkpoint.safetensors"
+    run = Run(recipe, lambda: LatticeNet(recipe.network), device)
+    if resume and checkpoint.exists():
+        run.restore(checkpoint)
     train_files, valid_files = split_sources(list_images(folder), 0 if validation else held_out)
     if validation:
         valid_files = [p for p, _ in list_images(validation)]
@@ -358,8 +295,8 @@ def train(
         if rank == 0:
             run.average.eval()
             line = {
-                "step": run.step, "minutes": round(run.seconds / 60, 2), "rate": run.rate(), "quantized": run.net.quantized,
-                "loss": round(float(torch.stack(losses).mean()), 4) if losses else None,
+                "step": run.step, "minutes": round(run.seconds / 60, 2), "rate": run.rate(), "quantized": run.quantized,
+                "loss": average_losses(losses),
                 "steps_per_second": round(run.step / max(run.seconds, 1e-9), 2),
             }  # fmt: skip
             line |= {k: round(v, 4) for k, v in validate(run.average, valid).items()}
@@ -367,34 +304,15 @@ def train(
                 log.write(json.dumps(line) + "\n")
             print(json.dumps(line), flush=True)
             run.save(checkpoint)
-            torch.save({"recipe": asdict(recipe), "step": run.step, "average": run.average.state_dict()}, out / "average.pt")
+            run.save_average(out / "average.safetensors")
         losses.clear()
 
     while run.progress < 1 and time.monotonic() - begun < 60 * limit:
-        tick = time.monotonic()
-        if not run.net.quantized and run.progress >= recipe.quantize_from:
+        if run.quantizing_is_due:
             report()
-            run.save(out / "float.pt")
-            run.start_quantizing(stream)
-            tick = time.monotonic()
-        batch = next(stream)
-        for optimizer in run.optimizers:
-            optimizer.zero_grad(set_to_none=True)
-            for group in optimizer.param_groups:
-                group["lr"] = run.rate()
-        narrow = run.progress < recipe.exact_from
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=narrow):
-            loss = mean_bits(model, batch, recipe.network.mixture)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(run.net.parameters(), 1.0)
-        for optimizer in run.optimizers:
-            optimizer.step()
-        run.step += 1
-        run.update_average()
-        losses.append(loss.detach())
-        if run.step % 20 == 0 and device.type == "cuda":
-            torch.cuda.synchronize()  # keep the clock honest
-        run.seconds += time.monotonic() - tick
+            run.save(out / "float.safetensors")
+            run.start_quantizing(lambda net: mean_bits(net, next(stream), recipe.network.mixture))
+        losses.append(run.update(lambda: mean_bits(model, next(stream), recipe.network.mixture)))
         if time.monotonic() - last > every * 60:
             report()
             last = time.monotonic()
@@ -413,7 +331,7 @@ def train(
 @click.option("--held-out", type=int, default=100, show_default=True, help="Images held out, whole sources.")
 @click.option("--validation", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Validate on this folder; hold nothing out.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--resume/--fresh", default=True, show_default=True, help="Go on from OUT/checkpoint.pt if there is one.")
+@click.option("--resume/--fresh", default=True, show_default=True, help="Go on from OUT/checkpoint.safetensors if there is one.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any field of the recipe or of the network.")
 def main(
     folder: Path, validation: Path | None, out: Path, minutes: float, steps: int, limit: float, every: float, held_out: int, device: str, resume: bool,

@@ -169,14 +169,11 @@ print(seen)
 
 
 def test_no_code_is_made_of_data() -> None:
-    """No pickle, marshal, eval or exec in the packages; torch.load in training only, for tensors only."""
+    """No pickle (so no torch.load), marshal, eval or exec in the packages."""
     for path in [*ROOT.glob("codec/*.py"), *ROOT.glob("ardm/*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not {n.split(".")[0] for n in names} & {"pickle", "marshal", "shelve", "dill", "cloudpickle", "socket", "urllib", "requests"}, path
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
-                assert called not in ("eval", "exec", "__import__", "np.load", "os.system"), path
-                if called == "torch.load":
-                    assert path.name == "train.py" or path.name == "export.py", path
-                    assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords), path
+                assert called not in ("eval", "exec", "__import__", "np.load", "torch.load", "torch.save", "os.system"), path

@@ -49,7 +49,7 @@ def test_training_resumes_learns_and_ends_quantised(trained: Path) -> None:
 
 
 def test_export_follows_the_simulation(trained: Path, folder: Path, tmp_path: Path) -> None:
-    done = CliRunner().invoke(export.main, [str(trained / "average.pt"), str(folder), "--held-out", "1", "--out", str(tmp_path)])
+    done = CliRunner().invoke(export.main, [str(trained / "average.safetensors"), str(folder), "--held-out", "1", "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
     report = json.loads(done.output)
     assert report["integer"]["level0"] == pytest.approx(report["simulated"]["level0"], rel=0.005)

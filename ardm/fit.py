@@ -1,0 +1,157 @@
+"""Training an order-agnostic network on examples of any discrete data, and loading it again. Knows spaces and objectives, not files of data.
+
+`fit` is resumable: recipe, seed, step and time are in the checkpoint, every validation is a line of log.jsonl, and the best weights so far
+are kept apart (best.safetensors) from the last ones (average.safetensors).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ardm.discrete import Space
+from ardm.networks import Config, Network, build, parameter_count
+from ardm.objective import Estimate, bound, training_loss
+from ardm.orders import spread_places
+from ardm.run import CheckpointError, Run, average_losses, load_tensors, load_weights, trunk_of
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training run except the data; stored with the weights."""
+
+    space: Space
+    network: Config = field(default_factory=Config)
+    minutes: float = 0.0
+    steps: int = 10_000
+    batch: int = 64
+    rate: float = 1e-3
+    muon: bool = True
+    warmup: float = 0.02
+    ema: float = 0.999
+    quantize_from: float = 2.0
+    exact_from: float = 2.0
+    cross_entropy: float = 0.001  # weight of the unweighted term
+    spread: float = 0.0  # share of batches coded along `orders.spread_places`, shifted at random, instead of random orders
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.steps < 1 or self.rate <= 0:
+            raise ValueError(f"batch and steps must be at least 1 and rate above 0, got {self.batch}, {self.steps}, {self.rate}.")
+
+
+def recipe_from(about: dict[str, Any]) -> Recipe:
+    """The recipe that a checkpoint's description holds."""
+    fields = about["recipe"]
+    return Recipe(**fields | {"space": Space(**fields["space"]), "network": Config(**fields["network"])})
+
+
+def load_network(path: Path) -> tuple[Network, Recipe]:
+    """The averaged network of a checkpoint, in evaluation mode. Raises CheckpointError."""
+    tensors, about = load_tensors(path)
+    try:
+        recipe = recipe_from(about)
+        net = build(recipe.network, recipe.space)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} does not describe a network that this release knows: {error}.") from error
+    load_weights(net, tensors, "average.", path)
+    trunk = trunk_of(net)
+    if trunk:
+        trunk.quantized = about["quantized"]
+    return net.eval(), recipe
+
+
+def draw_order(recipe: Recipe, batch: int, generator: torch.Generator) -> torch.Tensor | None:
+    """Places (batch, *shape) to train along, or None for uniformly random ones."""
+    if float(torch.rand((), generator=generator, device=generator.device)) >= recipe.spread:
+        return None
+    places = torch.from_numpy(spread_places(recipe.space.size)).to(generator.device)
+    shift = torch.randint(0, recipe.space.size, (batch, 1), generator=generator, device=generator.device)
+    index = (torch.arange(recipe.space.size, device=generator.device) + shift) % recipe.space.size
+    return places[index].view(batch, *recipe.space.shape)
+
+
+Step = Callable[[Run[Network], torch.Tensor, torch.Generator], torch.Tensor]  # (run, examples, generator) -> loss, detached
+
+
+def fit(
+    recipe: Recipe, draw: Callable[[int, torch.Generator], torch.Tensor], valid: torch.Tensor, out: Path,
+    device: torch.device | str = "cpu", limit: float = 1e9, every: float = 2.0, step: Step | None = None,
+) -> Run[Network]:  # fmt: skip
+    """Train until the schedule ends or `limit` minutes have passed in this process, going on from out/checkpoint.safetensors if there is one.
+
+    draw(batch, generator) gives int64 examples (batch, *shape); valid: examples for validation, int64. `step` replaces the usual optimiser step. Prints
+    and logs the bound on `valid` every so many minutes.
+    """
+    device = torch.device(device)
+    out.mkdir(parents=True, exist_ok=True)
+    recipe.space.check(valid)
+    run: Run[Network] = Run(recipe, lambda: build(recipe.network, recipe.space), device)
+    checkpoint = out / "checkpoint.safetensors"
+    best = float("inf")
+    if checkpoint.exists():
+        run.restore(checkpoint)
+        best = min((json.loads(line)["valid"] for line in (out / "log.jsonl").read_text().splitlines()), default=best)
+    else:
+        (out / "log.jsonl").write_text("")
+        print(f"{recipe.network.name}: {parameter_count(run.net):,} parameters", flush=True)
+    generator = torch.Generator(device).manual_seed(recipe.seed * 1_000_003 + run.step * 31)
+    begun = last = time.monotonic()
+    losses: list[torch.Tensor] = []
+
+    def report() -> None:
+        nonlocal best
+        run.average.eval()
+        found = Estimate.of(validate(run.average, valid, recipe.seed))
+        line = {
+            "step": run.step, "minutes": round(run.seconds / 60, 2), "rate": round(run.rate(), 6), "quantized": run.quantized,
+            "loss": average_losses(losses), "valid": round(found.mean, 4), "error": round(found.error, 4),
+        }  # fmt: skip
+        losses.clear()
+        with (out / "log.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        print(json.dumps(line), flush=True)
+        run.save(checkpoint)
+        run.save_average(out / "average.safetensors")
+        if found.mean < best:
+            best = found.mean
+            run.save_average(out / "best.safetensors")
+
+    def objective(net: Network) -> torch.Tensor:
+        x = draw(recipe.batch, generator)
+        return training_loss(net, x, generator, recipe.cross_entropy, draw_order(recipe, recipe.batch, generator))[0]
+
+    while run.progress < 1 and time.monotonic() - begun < 60 * limit:
+        if run.quantizing_is_due:
+            report()
+            run.save(out / "float.safetensors")
+            run.start_quantizing(objective)
+            best = float("inf")  # of the integer network
+        if step:
+            losses.append(step(run, draw(recipe.batch, generator), generator))
+        else:
+            losses.append(run.update(lambda: objective(run.net)))
+        if time.monotonic() - last > every * 60:
+            report()
+            last = time.monotonic()
+    report()
+    return run
+
+
+@torch.no_grad()
+def validate(net: Network, valid: torch.Tensor, seed: int, batch: int = 64) -> torch.Tensor:
+    """The bound of every example, in bits per variable; the same masks every time."""
+    device = next(net.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
+    return torch.cat([bound(net, part.to(device), generator, 1).cpu() for part in valid.split(batch)])
+
+
+def describe(recipe: Recipe) -> str:
+    """One line of JSON."""
+    return json.dumps(asdict(recipe))

@@ -1,0 +1,378 @@
+"""Order-agnostic networks for any discrete data, by name: unet, transformer, mixer, lattice. Knows spaces and tensors; no orders, training or bytes.
+
+All share one interface. `network(seen, known, digit)` takes what is known of a batch and answers, in one call, for every variable:
+
+    seen    int64 (B, *shape)    child where known, parent where not (`ardm.discrete.coarse`)
+    known   bool  (B, *shape)
+    digit   int                  the stage
+    result  float32 (B, *shape, P), parameters of `ardm.discrete.Space`
+
+Names: unet is the paper's (appendix D: residual blocks at full resolution around a middle attention layer, Ho et al. 2020), transformer the
+pre-norm encoder with sinusoidal positions (Vaswani et al. 2017), mixer the MLP-Mixer (Tolstikhin et al. 2021) without its norms, lattice the
+photo codec's convolutions. The last two are chains of `ardm.network.Layer`: only matrix products, additions and ReLU, so they also run in
+exact integers (`ardm.integer`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ardm.discrete import Space
+from ardm.network import Conv, Layer, Trunk, fake_quantize_weight, round_through
+from ardm.stages import COND_ONE, MASK_ON
+
+NAMES = ("unet", "transformer", "mixer", "lattice")
+ONE = 32  # of a one-hot plane
+SHARES = 16  # steps in which an exact network is told how much is known
+LOGIT_STEPS = 16  # an exact network's outputs are multiples of 1/16
+
+
+@dataclass(frozen=True)
+class Config:
+    """A network by name; refused at birth if wrong. Dials that a network does not have are ignored by it."""
+
+    name: str = "lattice"
+    width: int = 128  # channels of hidden layers
+    blocks: int = 4  # residual blocks; of the unet: before, and again after, its middle
+    heads: int = 4  # of attention
+    expand: int = 4  # width of the transformer's and mixer's inner layers over `width`; the lattice's 1x1 layers have it as in the photo codec
+    patch: int = 1  # variables along each axis in a token; not of the unet
+    kernel: int = 3  # the lattice's and the unet's windows along each axis longer than 1
+    dilations: tuple[int, ...] = (1,)  # of the lattice's windows, along a row, block after block and round again
+    cond_width: int = 64  # hidden units of the conditioning function
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dilations", tuple(self.dilations))
+        if self.name not in NAMES:
+            raise ValueError(f"network must be one of {', '.join(NAMES)}, got {self.name!r}.")
+        for name, value in asdict(self).items():
+            if name not in ("name", "dilations") and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"{name} must be a positive integer, got {value!r}.")
+        if not self.dilations or any(not isinstance(d, int) or d < 1 for d in self.dilations):
+            raise ValueError(f"dilations must be positive integers, got {self.dilations}.")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd, got {self.kernel}.")
+        if self.name == "transformer" and self.width % (2 * self.heads):
+            raise ValueError(f"width must be a multiple of twice the heads, got {self.width} and {self.heads}.")
+
+
+def build(config: Config, space: Space) -> Network:
+    """The network of a configuration for a space. Raises ValueError if they do not fit."""
+    return {"unet": UNet, "transformer": Transformer, "mixer": Mixer, "lattice": Lattice}[config.name](config, space)
+
+
+class Network(nn.Module):
+    """What all networks share: the interface above."""
+
+    def __init__(self, config: Config, space: Space) -> None:
+        super().__init__()
+        channels, height, width = space.grid
+        rows = 1 if height == 1 else config.patch
+        if height % rows or width % config.patch:
+            raise ValueError(f"patch {config.patch} must divide the height and width of the data, got {space.shape}.")
+        self.config, self.space = config, space
+        self.patch = (rows, config.patch)
+        self.kernel = (1 if height == 1 else config.kernel, 1 if width == 1 else config.kernel)
+        self.planes = planes_per_variable(space)
+        self.inputs = channels * self.planes * rows * config.patch  # numbers in a token
+        self.outputs = channels * space.parameters * rows * config.patch
+
+    def check(self, seen: torch.Tensor, known: torch.Tensor, digit: int) -> None:
+        """Raise ValueError if the arguments are not those of the space."""
+        self.space.check(seen)
+        if known.shape != seen.shape or known.dtype != torch.bool:
+            raise ValueError(f"the mask must be bool and of shape {tuple(seen.shape)} like the data, got {known.dtype} {tuple(known.shape)}.")
+        if not 0 <= digit < self.space.stages:
+            raise ValueError(f"stage must be 0..{self.space.stages - 1}, got {digit}.")
+
+    def tokens(self, seen: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
+        """Integers -128..127, float32 (B, inputs, rows, columns)."""
+        x = planes(self.space, seen, known, digit)
+        rows, columns = self.patch
+        b, c, h, w = x.shape
+        return x.view(b, c, h // rows, rows, w // columns, columns).permute(0, 1, 3, 5, 2, 4).reshape(b, -1, h // rows, w // columns)
+
+    def scatter(self, out: torch.Tensor) -> torch.Tensor:
+        """(B, outputs, rows, columns), one vector per token -> (B, *shape, P)."""
+        channels, height, width = self.space.grid
+        rows, columns = self.patch
+        x = out.view(out.shape[0], channels, self.space.parameters, rows, columns, height // rows, width // columns)
+        return x.permute(0, 1, 5, 3, 6, 4, 2).reshape(out.shape[0], *self.space.shape, self.space.parameters)
+
+
+def planes_per_variable(space: Space) -> int:
+    return 2 if space.ordered else space.classes + 1 + (space.stages > 1)
+
+
+def planes(space: Space, seen: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
+    """What every network sees: integers -128..127, float32 (B, C * planes, H, W).
+
+    Ordered values: the middle of the interval that is known, scaled to -128..127 (0 where nothing is known), and MASK_ON where known.
+    Names: a one-hot vector, with one more place, the absorbing state, for what is unknown in the first stage; with more stages also MASK_ON.
+    """
+    grid = (seen.shape[0], *space.grid)
+    x, mask = seen.view(grid), known.view(grid)
+    if space.ordered:
+        unit = space.radix**digit
+        wide = torch.where(mask, unit, unit * space.radix).clamp(max=space.classes)
+        middle = ((2 * x + wide).clamp(max=2 * space.classes - 1) - space.classes) * 128 // space.classes
+        parts = [middle, mask * MASK_ON]
+    else:
+        absorbed = ~mask & (digit == space.stages - 1)
+        index = torch.where(absorbed, space.classes, x)
+        parts = [ONE * (index == value) for value in range(space.classes + 1)]
+        if space.stages > 1:
+            parts.append(mask * MASK_ON)
+    return torch.stack(parts, 2).flatten(1, 2).float()
+
+
+def share_known(known: torch.Tensor) -> torch.Tensor:
+    """float32 (B,): how much of every example is known, the time of a diffusion."""
+    return known.flatten(1).float().mean(1)
+
+
+class Time(nn.Module):
+    """Share of known variables and stage -> a vector, by sinusoids and a two-layer perceptron."""
+
+    def __init__(self, width: int, stages: int) -> None:
+        super().__init__()
+        self.width = width
+        self.layers = nn.Sequential(nn.Linear(width + stages, 2 * width), nn.SiLU(), nn.Linear(2 * width, width), nn.SiLU())
+        self.stages = stages
+
+    def forward(self, known: torch.Tensor, digit: int) -> torch.Tensor:
+        wave = sinusoids(share_known(known) * 1000, self.width)
+        stage = F.one_hot(torch.tensor(digit, device=known.device), self.stages).float().expand(known.shape[0], -1)
+        out: torch.Tensor = self.layers(torch.cat([wave, stage], 1))
+        return out
+
+
+def sinusoids(position: torch.Tensor, width: int) -> torch.Tensor:
+    """(N,) -> (N, width), Vaswani et al. 2017, section 3.5."""
+    rate = torch.exp(-math.log(10_000) * torch.arange(width // 2, device=position.device) / (width // 2))
+    angle = position.float().unsqueeze(1) * rate
+    return F.pad(torch.cat([angle.sin(), angle.cos()], 1), (0, width % 2))
+
+
+# ---- unet -------------------------------------------------------------------------------------------------------------------
+
+
+class ResBlock(nn.Module):
+    """Norm, SiLU, convolution, shift by time, norm, SiLU, convolution, and the input added."""
+
+    def __init__(self, inputs: int, width: int, kernel: tuple[int, int]) -> None:
+        super().__init__()
+        pad = (kernel[0] // 2, kernel[1] // 2)
+        self.norm1, self.norm2 = nn.GroupNorm(math.gcd(inputs, 32), inputs), nn.GroupNorm(math.gcd(width, 32), width)
+        self.conv1, self.conv2 = nn.Conv2d(inputs, width, kernel, padding=pad), nn.Conv2d(width, width, kernel, padding=pad)
+        self.time = nn.Linear(width, width)
+        self.short = nn.Conv2d(inputs, width, 1) if inputs != width else nn.Identity()
+        nn.init.zeros_(self.conv2.weight)
+
+    def forward(self, x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        y = self.conv1(F.silu(self.norm1(x))) + self.time(time)[:, :, None, None]
+        out: torch.Tensor = self.short(x) + self.conv2(F.silu(self.norm2(y)))
+        return out
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention over (B, N, width)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.inward, self.outward = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.inward(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, heads, N, width / heads)
+        out: torch.Tensor = self.outward(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return out
+
+
+class UNet(Network):
+    """blocks residual blocks, one with attention, and blocks more that see the first ones' results (no down-sampling)."""
+
+    def __init__(self, config: Config, space: Space) -> None:
+        if config.patch != 1:
+            raise ValueError(f"the unet has no patches; patch must be 1, got {config.patch}.")
+        super().__init__(config, space)
+        w = config.width
+        if w % config.heads:
+            raise ValueError(f"width must be a multiple of heads, got {w} and {config.heads}.")
+        self.time = Time(w, space.stages)
+        self.enter = nn.Conv2d(self.inputs, w, self.kernel, padding=(self.kernel[0] // 2, self.kernel[1] // 2))
+        self.down = nn.ModuleList(ResBlock(w, w, self.kernel) for _ in range(config.blocks))
+        self.middle, self.middle_norm, self.attention = ResBlock(w, w, self.kernel), nn.GroupNorm(math.gcd(w, 32), w), Attention(w, config.heads)
+        self.up = nn.ModuleList(ResBlock(2 * w, w, self.kernel) for _ in range(config.blocks))
+        self.norm, self.head = nn.GroupNorm(math.gcd(w, 32), w), nn.Conv2d(w, self.outputs, 1)
+        nn.init.normal_(self.head.weight, std=0.01)
+
+    def forward(self, seen: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
+        self.check(seen, known, digit)
+        time = self.time(known, digit)
+        x = self.enter(self.tokens(seen, known, digit) / MASK_ON)
+        kept = []
+        for block in self.down:
+            x = block(x, time)
+            kept.append(x)
+        x = self.middle(x, time)
+        x = x + self.attention(self.middle_norm(x).flatten(2).transpose(1, 2)).transpose(1, 2).view_as(x)
+        for block in self.up:
+            x = block(torch.cat([x, kept.pop()], 1), time)
+        return self.scatter(self.head(F.silu(self.norm(x))).float())
+
+
+# ---- transformer ------------------------------------------------------------------------------------------------------------
+
+
+class Transformer(Network):
+    """Pre-norm encoder over patches (for text: over characters)."""
+
+    def __init__(self, config: Config, space: Space) -> None:
+        super().__init__(config, space)
+        w = config.width
+        self.time = Time(w, space.stages)
+        self.enter = nn.Linear(self.inputs, w)
+        self.blocks = nn.ModuleList(
+            nn.ModuleDict({
+                "norm1": nn.LayerNorm(w), "attention": Attention(w, config.heads), "norm2": nn.LayerNorm(w),
+                "mlp": nn.Sequential(nn.Linear(w, config.expand * w), nn.GELU(), nn.Linear(config.expand * w, w)),
+            })
+            for _ in range(config.blocks)
+        )  # fmt: skip
+        self.norm, self.head = nn.LayerNorm(w), nn.Linear(w, self.outputs)
+        nn.init.normal_(self.head.weight, std=0.01)
+
+    def forward(self, seen: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
+        self.check(seen, known, digit)
+        x = self.tokens(seen, known, digit) / MASK_ON
+        b, _, rows, columns = x.shape
+        x = self.enter(x.flatten(2).transpose(1, 2))  # (B, N, width)
+        half = self.config.width // 2
+        where = torch.arange(rows * columns, device=x.device)
+        x = x + torch.cat([sinusoids(where % columns, self.config.width - half), sinusoids(where // columns, half)], 1)
+        x = x + self.time(known, digit).unsqueeze(1)
+        for block in self.blocks:
+            x = x + block["attention"](block["norm1"](x))  # type: ignore[index,operator]
+            x = x + block["mlp"](block["norm2"](x))  # type: ignore[index,operator]
+        out = self.head(self.norm(x)).float()
+        return self.scatter(out.transpose(1, 2).reshape(b, -1, rows, columns))
+
+
+# ---- networks that also run in integers ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A `TrunkConfig`."""
+
+    width: int
+    cond_width: int
+    cond_size: int
+    chain: tuple[Layer, ...]
+
+    def layers(self) -> list[Layer]:
+        return list(self.chain)
+
+
+class Exact(Network):
+    """A chain of layers and a linear head; `quantized` simulates its integer arithmetic."""
+
+    def __init__(self, config: Config, space: Space) -> None:
+        super().__init__(config, space)
+        self.body = Trunk(Chain(config.width, config.cond_width, SHARES + space.stages, tuple(self.chain())))
+        self.head = nn.Parameter(torch.randn(self.outputs, config.width) * 0.02)
+        self.head_bias = nn.Parameter(torch.zeros(self.outputs))
+
+    def chain(self) -> list[Layer]:
+        raise NotImplementedError
+
+    def forward(self, seen: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
+        self.check(seen, known, digit)
+        tokens = self.tokens(seen, known, digit)
+        b, _, rows, columns = tokens.shape
+        if any(layer.across for layer in self.body.layers):
+            tokens = tokens.flatten(2).unsqueeze(2)  # one row of all tokens
+        x = self.body.trunk(tokens, conditions(self.space, known, digit)).float()
+        with torch.autocast(x.device.type, enabled=False):
+            out = F.conv2d(x, (fake_quantize_weight(self.head) if self.body.quantized else self.head)[:, :, None, None], self.head_bias)
+            if self.body.quantized:
+                out = round_through(out * LOGIT_STEPS) / LOGIT_STEPS
+        return self.scatter(out.view(b, -1, rows, columns))
+
+
+def conditions(space: Space, known: torch.Tensor, digit: int) -> torch.Tensor:
+    """What an exact network is told about a call: the share of known variables as a thermometer, and the stage. Integers 0..COND_ONE, float32 (B, ...)."""
+    count = known.flatten(1).sum(1, keepdim=True)
+    level = count * SHARES // known[0].numel()
+    steps = (level > torch.arange(SHARES, device=known.device)).float() * COND_ONE
+    stage = torch.zeros(known.shape[0], space.stages, device=known.device)
+    stage[:, digit] = COND_ONE
+    return torch.cat([steps, stage], 1)
+
+
+class Lattice(Exact):
+    """The photo codec's convolutions over patches, for any mask."""
+
+    def chain(self) -> list[Layer]:
+        c = self.config
+        found = [Layer("enter", self.inputs, c.width, self.kernel, conditioned=True)]
+        for i in range(c.blocks):
+            found.append(Layer(f"spatial.{i}", c.width, c.width, self.kernel, dilation=c.dilations[i % len(c.dilations)], conditioned=True))
+            found.append(Layer(f"project.{i}", c.width, c.width, residual=True))
+        return found
+
+
+class Mixer(Exact):
+    """MLP-Mixer: perceptrons over positions and over channels in turn."""
+
+    def chain(self) -> list[Layer]:
+        c = self.config
+        _, height, width = self.space.grid
+        n = height // self.patch[0] * (width // self.patch[1])
+        found = [Layer("enter", self.inputs, c.width, conditioned=True)]
+        for i in range(c.blocks):
+            found.append(Layer(f"gather.{i}", n, n, across=True))
+            found.append(Layer(f"spread.{i}", n, n, residual=True, across=True))
+            found.append(Layer(f"widen.{i}", c.width, c.expand * c.width))
+            found.append(Layer(f"project.{i}", c.expand * c.width, c.width, residual=True))
+        return found
+
+
+def parameter_count(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def multiply_accumulates(network: Network) -> int:
+    """Products that one call takes for one example: of convolutions, linear layers and attention."""
+    total = 0
+    handles = []
+
+    def count(module: nn.Module, arguments: tuple[Any, ...], result: torch.Tensor) -> None:
+        nonlocal total
+        if isinstance(module, nn.Conv2d):
+            total += result.numel() * module.weight[0].numel()
+        elif isinstance(module, nn.Linear):
+            total += result.numel() * module.in_features
+        elif isinstance(module, Attention):
+            total += 2 * arguments[0].shape[1] ** 2 * arguments[0].shape[2]
+        elif isinstance(module, Conv):
+            total += result.numel() * module.weight.shape[1]
+
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear, Attention, Conv)):
+            handles.append(module.register_forward_hook(count))
+    seen = torch.zeros((1, *network.space.shape), dtype=torch.int64)
+    with torch.no_grad():
+        network(seen, torch.zeros_like(seen, dtype=torch.bool), network.space.stages - 1)
+    for handle in handles:
+        handle.remove()
+    if isinstance(network, Exact):
+        total += network.head.numel() * network.space.size // (network.outputs // network.space.parameters)
+    return total
