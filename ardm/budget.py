@@ -1,7 +1,7 @@
 """Budgets: how to spend a given number of network calls. Dynamic programs over measured costs; knows no network and no bytes.
 
-`plan` is the paper's program (Hoogeboom et al. 2021, section 4.1 and appendix A): a jump over k variables costs k times the loss at its
-start. `merge_phases` is the one the photo codec uses: it groups consecutive phases of every stage, and shares the calls between the
+`plan` is the paper's program (Hoogeboom et al. 2021, section 4.1 and appendix A), for several stages at once: a jump over k variables costs
+k times the loss at its start. `merge_phases` is the one the photo codec uses: it groups consecutive phases of every stage, and shares the calls between the
 stages, from a table of what each phase costs in a call that knows fewer phases.
 """
 
@@ -13,28 +13,74 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def plan(loss: Sequence[float], budget: int) -> tuple[list[int], float]:
-    """Best partition of D steps into `budget` parallel jumps.
+def plan(losses: Sequence[Sequence[float]], budget: int) -> list[list[int]]:
+    """Best policy of `budget` calls for one stage or several together (the paper plans each stage by itself).
 
-    loss: L_t for t = 0..D-1, bits per variable when t are known. Returns (left ends of the jumps, total cost), where the jump from t
-    to t + k costs k * L_t. O(D^2 * budget) time. Raises ValueError unless 1 <= budget <= D.
+    losses: for each stage L_t for t = 0..D-1, bits per variable when t are known. Returns for each stage the left ends of its calls.
+    Raises ValueError unless stages <= budget <= sum of all D.
     """
-    d = len(loss)
-    if not 1 <= budget <= d:
-        raise ValueError(f"budget must be between 1 and the number of variables, {d}; got {budget}.")
+    if not losses or any(len(loss) == 0 for loss in losses):
+        raise ValueError("losses must have at least one stage, and each stage at least one value.")
+    total = sum(len(loss) for loss in losses)
+    if not len(losses) <= budget <= total:
+        raise ValueError(f"budget must be between {len(losses)}, the number of stages, and {total}, the variables of all stages; got {budget}.")
+    tables = [jumps(loss, min(budget - len(losses) + 1, len(loss))) for loss in losses]
+    # share[b] = least cost of the stages so far with exactly b calls; a stage has at least one and at most D
+    share, picks = np.array([0.0]), []
+    for cost, _ in tables:
+        own = cost[:, -1]
+        following = np.full(share.size + own.size - 1, np.inf)
+        picked = np.zeros(following.size, dtype=np.int64)
+        for calls in range(1, own.size):
+            candidate = share + own[calls]
+            window = slice(calls, calls + share.size)
+            better = candidate < following[window]
+            following[window][better] = candidate[better]
+            picked[window][better] = calls
+        share = following
+        picks.append(picked)
+    policy: list[list[int]] = []
+    left = budget
+    for (_, origin), picked in zip(reversed(tables), reversed(picks), strict=True):
+        calls = int(picked[left])
+        left -= calls
+        ends, t = [], origin.shape[1] - 1
+        for n in range(calls, 0, -1):
+            t = int(origin[n, t])
+            ends.append(t)
+        policy.append(ends[::-1])
+    return policy[::-1]
+
+
+def jumps(loss: Sequence[float], budget: int) -> tuple[np.ndarray, np.ndarray]:
+    """The paper's dynamic program: cost and origin, (budget + 1, D + 1); cost[n, t] is the least cost of t variables in n calls, the last
+    of which starts at origin[n, t]. A call that knows t variables and codes k costs k * L_t. O(D^2 * budget) time.
+    """
+    values = np.asarray(loss, dtype=np.float64)
+    d = values.size
     cost = np.full((budget + 1, d + 1), np.inf)
     cost[0, 0] = 0.0
-    origin = np.zeros((budget + 1, d + 1), dtype=np.int64)
+    origin = np.zeros((budget + 1, d + 1), dtype=np.int32)
+    ends = np.arange(d + 1)
+    spans = np.where(ends[:, None] > ends[None, :d], (ends[:, None] - ends[None, :d]) * values, np.inf)  # [t, s]: one call from s to t
     for n in range(1, budget + 1):
-        for t in range(1, d + 1):
-            options = [cost[n - 1, s] + (t - s) * loss[s] for s in range(t)]
-            origin[n, t] = int(np.argmin(options))
-            cost[n, t] = options[origin[n, t]]
-    ends, t = [], d
-    for n in range(budget, 0, -1):
-        t = int(origin[n, t])
-        ends.append(t)
-    return ends[::-1], float(cost[budget, d])
+        options = spans + cost[n - 1, :d]
+        origin[n] = options.argmin(1)
+        cost[n] = np.take_along_axis(options, origin[n][:, None].astype(np.int64), 1)[:, 0]
+    return cost, origin
+
+
+def even(size: int, stages: int, budget: int) -> list[list[int]]:
+    """The naive policy: calls shared evenly between stages, steps of even length. Raises ValueError as `plan` does."""
+    if not stages <= budget <= size * stages:
+        raise ValueError(f"budget must be between {stages}, the number of stages, and {size * stages}, the variables of all stages; got {budget}.")
+    calls = [budget // stages + (stage < budget % stages) for stage in range(stages)]
+    return [[size * c // n for c in range(n)] for n in calls]
+
+
+def policy_cost(losses: Sequence[Sequence[float]], policy: Sequence[Sequence[int]]) -> float:
+    """Bits that a policy is expected to spend: a call from t to t + k costs k * L_t."""
+    return sum((b - a) * loss[a] for loss, starts in zip(losses, policy, strict=True) for a, b in itertools.pairwise([*starts, len(loss)]))
 
 
 def merge_phases(cost: np.ndarray) -> tuple[np.ndarray, list[list[int]]]:

@@ -14,13 +14,15 @@ bound, E_u[ 1/u * sum over unknown of -log p ], is the same number (section 3.4)
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from ardm.budget import even
 from ardm.discrete import coarse, digit_log_prob
+from ardm.generate import Answer, Policy, walk
 from ardm.networks import Network
 
 BITS = 1 / math.log(2)
@@ -108,24 +110,31 @@ def _sampled(network: Network, x: torch.Tensor, generator: torch.Generator, pass
     return total * BITS / passes
 
 
-Policy = Sequence[Sequence[int]]  # per stage, first stage first: left ends of the calls, [0, 2, 4, 5] says places 0 and 1 are coded together
-
-
 @torch.no_grad()
 def exact_bits(network: Network, x: torch.Tensor, order: torch.Tensor, policy: Policy | None = None) -> torch.Tensor:
     """Bits per variable of each example, coded along an order: what a perfect coder spends. float64 (B,).
 
-    x: int64 (B, *shape); order: int64 (*shape) or (B, *shape), places 0..D-1. policy: which places share a call; None: one call each.
+    x: int64 (B, *shape); order, policy: as in `ardm.generate.walk`; without a policy every variable has a call of its own.
     """
     space = network.space
     total = torch.zeros(x.shape[0], dtype=torch.float64, device=x.device)
-    for stage, digit in enumerate(reversed(range(space.stages))):
-        starts = list(policy[stage]) if policy else list(range(space.size))
-        for low, high in zip(starts, [*starts[1:], space.size], strict=True):
-            known = (order < low).expand(x.shape)
-            now = ((order >= low) & (order < high)).expand(x.shape)
-            total += (information(network, x, known, digit) * now).flatten(1).sum(1).double()
+
+    def score(params: torch.Tensor, parent: torch.Tensor, digit: int, where: torch.Tensor) -> torch.Tensor:
+        value = x.flatten(1)[:, where]
+        total.sub_(digit_log_prob(space, params, value, digit).double().sum(1))
+        return value // space.radix**digit % space.radix
+
+    walk(space, answers(network), order, policy or even(space.size, space.stages, space.size * space.stages), score, x)
     return total * BITS / space.size
+
+
+def answers(network: Network) -> Answer:
+    """A network as the walk asks it."""
+
+    def answer(seen: torch.Tensor, known: torch.Tensor, digit: int, where: torch.Tensor) -> torch.Tensor:
+        return network(seen, known, digit).flatten(1, -2)[:, where]
+
+    return answer
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ardm import likelihood, orders
-from ardm.budget import merge_phases, plan, share_calls
+from ardm.budget import even, merge_phases, plan, policy_cost, share_calls
 from ardm.stages import MASK_ON, align, base_image, condition, level_shapes, tokens
 
 # ---- orders
@@ -102,11 +102,25 @@ def test_condition_counts_known_pixels() -> None:
 
 def test_plan_on_the_hand_solved_case() -> None:
     loss = [5, 4, 3, 2.85, 2.80]
-    assert [round(plan(loss, b)[1], 6) for b in range(1, 6)] == [25, 19, 18, 17.7, 17.65]
-    assert plan(loss, 5)[0] == [0, 1, 2, 3, 4]
-    assert plan(loss, 1)[0] == [0]
-    with pytest.raises(ValueError, match="between 1 and"):
-        plan(loss, 6)
+    assert [round(policy_cost([loss], plan([loss], b)), 6) for b in range(1, 6)] == [25, 19, 18, 17.7, 17.65]
+    assert plan([loss], 5) == [[0, 1, 2, 3, 4]]
+    assert plan([loss], 1) == [[0]]
+    with pytest.raises(ValueError, match="between 1, "):
+        plan([loss], 6)
+
+
+def test_joint_plan_beats_every_way_to_share_calls_between_stages() -> None:
+    losses = [[9.0, 7.0, 6.5, 4.0, 1.0], [2.0, 1.9, 1.8, 1.7, 1.6], [6.0, 1.0, 0.5]]
+    for budget in range(3, 14):
+        policy = plan(losses, budget)
+        assert sum(map(len, policy)) == budget
+        every = [
+            sum(policy_cost([loss], plan([loss], calls)) for loss, calls in zip(losses, (a, b, budget - a - b), strict=True))
+            for a in range(1, 6) for b in range(1, 6) if 1 <= budget - a - b <= 3
+        ]  # fmt: skip
+        assert policy_cost(losses, policy) == pytest.approx(min(every))
+        if budget <= 9:
+            assert policy_cost(losses[:2], plan(losses[:2], budget)) <= policy_cost(losses[:2], even(5, 2, budget)) + 1e-9
 
 
 def test_plan_beats_every_partition() -> None:
@@ -115,7 +129,7 @@ def test_plan_beats_every_partition() -> None:
     loss = [9.0, 7.0, 6.5, 4.0, 3.9, 3.8, 1.0]
     for budget in range(1, 8):
         every = [sum((b - a) * loss[a] for a, b in zip((0, *cut), (*cut, 7), strict=True)) for cut in combinations(range(1, 7), budget - 1)]
-        assert plan(loss, budget)[1] == pytest.approx(min(every))
+        assert policy_cost([loss], plan([loss], budget)) == pytest.approx(min(every))
 
 
 def test_merge_phases_against_plan() -> None:
@@ -123,9 +137,9 @@ def test_merge_phases_against_plan() -> None:
     cost = np.triu(np.repeat(loss[:, None], 5, axis=1))  # a phase costs what the call it is in costs
     best, groups = merge_phases(cost)
     for c in range(1, 6):
-        ends, total = plan(loss.tolist(), c)
-        assert best[c] == pytest.approx(total)
-        assert np.cumsum([0, *groups[c]])[:-1].tolist() == ends
+        policy = plan([loss.tolist()], c)
+        assert best[c] == pytest.approx(policy_cost([loss.tolist()], policy))
+        assert [np.cumsum([0, *groups[c]])[:-1].tolist()] == policy
 
 
 def test_share_calls_against_brute_force() -> None:
