@@ -6,6 +6,7 @@ an encoder writes and a decoder reads them (`codec.discrete`). Knows spaces and 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -24,7 +25,7 @@ def check_policy(space: Space, policy: Policy) -> None:
     if len(policy) != space.stages:
         raise ValueError(f"a policy must have one list of calls for each of {space.stages} stages, got {len(policy)}.")
     for starts in policy:
-        if not starts or starts[0] != 0 or any(b <= a for a, b in zip(starts, starts[1:], strict=False)) or starts[-1] >= space.size:
+        if not starts or starts[0] != 0 or any(b <= a for a, b in itertools.pairwise(starts)) or starts[-1] >= space.size:
             raise ValueError(f"the calls of a stage must begin at increasing places from 0 to at most {space.size - 1}, got {list(starts)[:20]}.")
 
 
