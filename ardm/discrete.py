@@ -89,6 +89,14 @@ class Space:
         if x.is_floating_point() or (x.numel() and (int(x.min()) < 0 or int(x.max()) >= self.classes)):
             raise ValueError(f"values must be integers 0..{self.classes - 1}, got {x.dtype} from {x.min()} to {x.max()}.")
 
+    @property
+    def parameter_steps(self) -> list[int]:
+        """In how many parts exact networks divide the unit of each parameter."""
+        logits, means = 16, 2048  # a mean's unit is half the range of values
+        if self.likelihood == "logistics":
+            return [logits] * self.mixture + [means] * self.mixture + [logits] * self.mixture
+        return [logits] * self.parameters
+
 
 def coarse(space: Space, x: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
     """What is known of every variable in stage `digit`: the child where known, else the parent. x: int64, known: bool, same shape."""
