@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -70,13 +70,16 @@ class NetworkPredictor:
 class DiscretePredictor:
     """An `ardm.generate.Answer` in exact integers: int32 parameters for `ardm.frequencies`. Thread-safe; does not depend on the batch."""
 
-    def __init__(self, weights: Weights, device: str = "cpu", carrier: Carrier | None = None) -> None:
-        self.weights, self.model = weights, weights.model
-        self.space = self.model.space
-        self.frame = Frame(self.model.network, self.space)
+    def __init__(self, weights: Weights, device: str = "cpu", carrier: Carrier | None = None, shape: tuple[int, ...] | None = None) -> None:
+        """shape: of the examples, if it is not that of training; a mixer has no other."""
+        self.across = any(layer.across for layer in weights.layers)
+        if self.across and shape not in (None, weights.model.space.shape):
+            raise ValueError(f"a mixer works on examples of shape {weights.model.space.shape} only, got {shape}.")
+        self.weights = weights
+        self.space = replace(weights.model.space, shape=shape or weights.model.space.shape)
+        self.frame = Frame(weights.model.network, self.space)
         self.tables = weights.tables()
         self.carrier = carrier or choose_carrier(weights, device)
-        self.across = any(layer.across for layer in weights.layers)
 
     @torch.inference_mode()
     def __call__(self, seen: torch.Tensor, known: torch.Tensor, digit: int, where: torch.Tensor) -> torch.Tensor:
