@@ -63,12 +63,13 @@ def load_network(path: Path) -> tuple[Network, Recipe]:
     try:
         recipe = recipe_from(about)
         net = build(recipe.network, recipe.space)
+        quantized = bool(about["quantized"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} does not describe a network that this release knows: {error}.") from error
     load_weights(net, tensors, "average.", path)
     trunk = trunk_of(net)
     if trunk:
-        trunk.quantized = about["quantized"]
+        trunk.quantized = quantized
     return net.eval(), recipe
 
 
@@ -105,11 +106,12 @@ def fit(
     best = float("inf")
     if checkpoint.exists():
         run.restore(checkpoint)
-        best = min((json.loads(line)["valid"] for line in (out / "log.jsonl").read_text().splitlines()), default=best)
+        lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+        best = min((line["valid"] for line in lines if line["quantized"] == run.quantized), default=best)
     else:
         (out / "log.jsonl").write_text("")
         print(f"{recipe.network.name}: {parameter_count(run.net):,} parameters", flush=True)
-    generator = torch.Generator(device).manual_seed(recipe.seed * 1_000_003 + run.step * 31)
+    generator = torch.Generator(device)
     begun = last = time.monotonic()
     losses: list[torch.Tensor] = []
 
@@ -137,6 +139,7 @@ def fit(
         return training_loss(net, x, generator, recipe.cross_entropy, order, recipe.space.size // NEXT if order is not None else None)[0]
 
     while run.progress < 1 and time.monotonic() - begun < 60 * limit:
+        generator.manual_seed(recipe.seed * 1_000_003 + run.step)  # of every step, so that an interruption changes nothing
         if run.quantizing_is_due:
             report()
             run.save(out / "float.safetensors")

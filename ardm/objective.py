@@ -110,7 +110,7 @@ def _sampled(network: Network, x: torch.Tensor, generator: torch.Generator, pass
             at = (torch.randperm(b, generator=generator, device=x.device) + torch.rand(b, generator=generator, device=x.device)) / b
             at = (n + at) / passes if passes > 1 else at
             if binomial:
-                u = at.clamp_min(0.5 / d).view(-1, *[1] * (x.dim() - 1))
+                u = at.clamp_min(1e-3 / d).view(-1, *[1] * (x.dim() - 1))
                 known = torch.rand(x.shape, generator=generator, device=x.device) >= u
                 weight = 1 / (d * u.flatten())
             else:
