@@ -309,7 +309,8 @@ def budgets(data: Path, checkpoint: Path, budgets: str, table_images: int, image
             start = time.thread_time()
             bits = exact_bits(net, x, order, policy)
             row: dict[str, Any] = {"calls": sum(map(len, policy)), "per_stage": [len(p) for p in policy], "policy": name}
-            row |= {"planned": round(policy_cost(table.tolist(), policy) / size, 4), **figures(Estimate.of(bits)), "cpu_s": round(time.thread_time() - start, 1)}
+            seconds = round(time.thread_time() - start, 1)
+            row |= {"planned": round(policy_cost(table.tolist(), policy) / size, 4), **figures(Estimate.of(bits)), "cpu_s": seconds}
             rows.append(row)
             click.echo(json.dumps(rows[-1]))
     everything = even(size, stages, size * stages)
