@@ -242,7 +242,7 @@ def train(data: Path, out: Path, minutes: float, steps: int, limit: float, every
 @CHECKPOINT
 @click.option("--images", type=int, default=512, show_default=True, help="Test images for the bounds.")
 @click.option("--passes", type=int, default=4, show_default=True, help="Samples of t and of the order for each.")
-@click.option("--exact", type=int, default=8, show_default=True, help="Test images evaluated exactly, each along its own random order; 0: none.")
+@click.option("--exact", type=int, default=8, show_default=True, help="Test images evaluated exactly, four along each random order; 0: none.")
 @SEED
 @JSON
 def nll(data: Path, checkpoint: Path, images: int, passes: int, exact: int, seed: int, target: Path | None) -> None:
@@ -259,7 +259,7 @@ def nll(data: Path, checkpoint: Path, images: int, passes: int, exact: int, seed
     }  # fmt: skip
     if exact:
         few = some(load(data, "test"), exact)
-        along = torch.cat([exact_bits(net, image, random_order(generator)) for image in few.split(1)])
+        along = torch.cat([exact_bits(net, image, random_order(generator)) for image in few.split(4)])
         around = in_batches(lambda part: bound(net, part.repeat(32, 1, 1, 1), generator, passes).view(32, -1).mean(0), few, 8)
         gap = Estimate.of(along - around)
         result |= {"exact": figures(Estimate.of(along)), "bound_same_images": figures(Estimate.of(around)), "exact_minus_bound": figures(gap)}
