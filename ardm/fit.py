@@ -91,17 +91,19 @@ Step = Callable[[Run[Network], torch.Tensor, torch.Generator], torch.Tensor]  # 
 
 def fit(
     recipe: Recipe, draw: Callable[[int, torch.Generator], torch.Tensor], valid: torch.Tensor, out: Path,
-    device: torch.device | str = "cpu", limit: float = 1e9, every: float = 2.0, step: Step | None = None,
+    device: torch.device | str = "cpu", limit: float = 1e9, every: float = 2.0, step: Step | None = None, clock: Callable[[], float] = time.monotonic,
 ) -> Run[Network]:  # fmt: skip
     """Train until the schedule ends or `limit` minutes have passed in this process, going on from out/checkpoint.safetensors if there is one.
 
     draw(batch, generator) gives int64 examples (batch, *shape); valid: examples for validation, int64. `step` replaces the usual optimiser step. Prints
-    and logs the bound on `valid` every so many minutes.
+    and logs the bound on `valid` every so many minutes. clock: what the schedule's minutes are measured by (`time.thread_time` counts this thread's work
+    alone, for comparisons on a busy machine); limit and every are of the wall clock.
     """
     device = torch.device(device)
     out.mkdir(parents=True, exist_ok=True)
     recipe.space.check(valid)
     run: Run[Network] = Run(recipe, lambda: build(recipe.network, recipe.space), device)
+    run.clock = clock
     checkpoint = out / "checkpoint.safetensors"
     best = float("inf")
     if checkpoint.exists():

@@ -48,13 +48,15 @@ class Estimate:
 def ranks(shape: tuple[int, ...], batch: int, generator: torch.Generator) -> torch.Tensor:
     """Random orders: int64 (batch, *shape), the place 0..D-1 of every variable."""
     keys = torch.rand(batch, math.prod(shape), generator=generator, device=generator.device)
-    return keys.argsort(1).argsort(1).view(batch, *shape)
+    places = torch.arange(keys.shape[1], device=keys.device).expand_as(keys)
+    return torch.empty_like(places).scatter_(1, keys.argsort(1), places).view(batch, *shape)
 
 
 def information(network: Network, x: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
     """Cost in nats of every unknown digit, 0 where known: float32 (B, *shape). One network call."""
     params = network(coarse(network.space, x, known, digit), known, digit)
-    return -digit_log_prob(network.space, params, x, digit).masked_fill(known, 0.0)
+    unknown = ~known
+    return torch.zeros(x.shape, device=x.device).masked_scatter(unknown, -digit_log_prob(network.space, params[unknown], x[unknown], digit))
 
 
 def training_loss(

@@ -84,7 +84,8 @@ class DiscretePredictor:
     @torch.inference_mode()
     def __call__(self, seen: torch.Tensor, known: torch.Tensor, digit: int, where: torch.Tensor) -> torch.Tensor:
         """Parameters of the variables `where`, int32 (B, n, P); arguments as in `ardm.networks`, where: int64 (n,)."""
-        tokens = self.frame.tokens(seen, known, digit).to(torch.int8)
+        planes, guess = self.frame.tokens(seen, known, digit)
+        tokens = planes.to(torch.int8)
         batch, _, rows, columns = tokens.shape
         cond = conditions(self.space, known, digit).numpy().astype(np.int64)
         if rows == 1 and not self.across and (cond == cond[0]).all():  # rows are independent of each other: one picture of all examples
@@ -95,4 +96,4 @@ class DiscretePredictor:
         out = torch.stack([self.carrier.read_out(features, tokens, i, 0) for i in range(tokens.shape[0])])  # (B or 1, outputs, tokens)
         if out.shape[0] != batch:
             out = out[0].unflatten(1, (batch, columns)).transpose(0, 1)
-        return self.frame.scatter(out.reshape(batch, -1, rows, columns)).flatten(1, -2)[:, where]
+        return self.frame.scatter(out.reshape(batch, -1, rows, columns), guess).flatten(1, -2)[:, where]

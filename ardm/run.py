@@ -67,6 +67,7 @@ class Run(Generic[Net]):
         if matrices:
             self.optimizers.append(torch.optim.Muon(matrices, lr=recipe.rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
         self.step, self.seconds = 0, 0.0
+        self.clock: Callable[[], float] = time.monotonic  # of `seconds`
 
     @property
     def quantized(self) -> bool:
@@ -102,7 +103,7 @@ class Run(Generic[Net]):
 
     def update(self, objective: Callable[[], torch.Tensor]) -> torch.Tensor:
         """One step on a loss, timed. Returns the loss, detached."""
-        tick = time.monotonic()
+        tick = self.clock()
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
             for group in optimizer.param_groups:
@@ -119,7 +120,7 @@ class Run(Generic[Net]):
             torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - decay)
         if self.step % 20 == 0 and self.device.type == "cuda":
             torch.cuda.synchronize()  # keep the clock honest
-        self.seconds += time.monotonic() - tick
+        self.seconds += self.clock() - tick
         return loss.detach()
 
     def save(self, path: Path) -> None:
