@@ -53,7 +53,7 @@ def load(folder: Path, part: str) -> torch.Tensor:
     path = folder / f"books27.{part}.txt.xz"
     if not path.exists():
         raise SystemExit(f"{path} does not exist; DATA must be the folder of books27.train.txt.xz, books27.valid.txt.xz and books27.test.txt.xz.")
-    text = np.frombuffer(lzma.open(path).read(), dtype=np.uint8)
+    text = np.frombuffer(lzma.decompress(path.read_bytes()), dtype=np.uint8)
     codes = np.where(text == 32, 0, text - 96).astype(np.uint8)
     if codes.max() > 26:
         raise SystemExit(f"{path} must hold a-z and space only, found byte {text[codes > 26][0]}.")
