@@ -20,6 +20,11 @@ PHOTO = Path(__file__).parent.parent / "benchmarks" / "photo.png"
 LIMIT = 10**6  # pixels
 
 
+def golden() -> list[Path]:
+    """Golden files that must decode."""
+    return sorted(path for path in GOLDEN.glob("*.ardm") if not path.stem.startswith(("bad-", "unsupported-")))
+
+
 @lru_cache(maxsize=1)
 def _photo() -> np.ndarray:
     return png.read(PHOTO.read_bytes(), LIMIT).pixels
