@@ -7,11 +7,12 @@ import ctypes
 import errno
 import os
 import resource
+import shutil
 import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import click
 import numpy as np
 import pytest
 
+from ardm import weights as weights_module
 from codec import archive, cli, files, png
 from codec import image as image_module
 from tests import pngs
@@ -356,6 +358,48 @@ def test_little_address_space_is_no_traceback(source: Path, tmp_path: Path) -> N
     assert done.returncode in (0, 1), done.stderr
     assert b"Traceback" not in done.stderr
     only_files(tmp_path, "photo.png", "large.png", *(["large.ardm"] if done.returncode == 0 else []))
+
+
+@pytest.fixture
+def tampered(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the default weights that the package takes for its own, to tamper with."""
+    folder = tmp_path_factory.mktemp("weights")
+    name = f"photo-{weights_module.DEFAULT_ID}.safetensors"
+    shutil.copyfile(weights_module.FOLDER / name, folder / name)
+    monkeypatch.setattr(weights_module, "FOLDER", folder)
+    weights_module.load.cache_clear()
+    yield folder / name
+    weights_module.load.cache_clear()
+
+
+def test_no_changed_byte_of_the_weights_is_accepted(tampered: Path) -> None:
+    """At the beginning and all over, each before anything in the file is looked at; and nothing missing or added."""
+    good = tampered.read_bytes()
+    weights_module.load()
+    damaged = [good[:at] + bytes([good[at] ^ 1 << at % 8]) + good[at + 1 :] for at in (*range(40), *range(40, len(good), len(good) // 100), len(good) - 1)]
+    for data in (*damaged, b"", good[:8], good[:-1], good + b"\0"):
+        tampered.write_bytes(data)
+        weights_module.load.cache_clear()
+        with pytest.raises(weights_module.WeightsError, match=r"is damaged: its content has id [0-9a-f]{16}\. Install ardm again\."):
+            weights_module.load()
+
+
+def test_the_commands_refuse_tampered_weights(source: Path, tmp_path: Path, tampered: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert command(cli.compress_command, "--order", "lattice", source) == 0
+    good = tampered.read_bytes()
+    other = next(path for path in (ROOT / "ardm" / "data").glob("photo-*.safetensors") if path.name != tampered.name).read_bytes()
+    for data in (good[:5000] + b"?" + good[5001:], other):
+        tampered.write_bytes(data)
+        for what, name in ((cli.compress_command, source), (cli.decompress_command, tmp_path / "photo.ardm")):
+            weights_module.load.cache_clear()
+            assert command(what, "-f", name) == 5
+            says = capfd.readouterr().err
+            assert "is damaged: its content has id" in says
+            assert says.count("\n") == 1
+    tampered.unlink()
+    weights_module.load.cache_clear()
+    assert command(cli.decompress_command, "-f", tmp_path / "photo.ardm") == 5
+    assert "are not part of this release" in capfd.readouterr().err
 
 
 def test_no_socket_is_opened() -> None:
