@@ -30,12 +30,12 @@ def restore(data: bytes) -> object:
 def test_every_method_and_kind_is_there() -> None:
     headers = {name: container.read(data)[0] for name, data in samples.files().items()}
     assert set(headers) == set(NAMES)
-    assert {e.method for h in headers.values() for e in h.entries} == {RAW, FILTERED, METHOD_MODEL, METHOD_RASTER, METHOD_FILE, METHOD_QUICK}
-    assert {h.schedule.learning for h in headers.values()} == {0, 1, 2}
+    assert {e.method for h in headers.values() for e in h.entries} >= {RAW, FILTERED, METHOD_MODEL, METHOD_RASTER, METHOD_FILE, METHOD_QUICK}
+    assert {h.schedule.learning for h in headers.values()} >= {0, 1, 2}
     assert any(h.kind.indexed for h in headers.values())
     assert any(h.folded for h in headers.values())
     assert any(h.schedule.seed is not None for h in headers.values())
-    assert {archive.way_of(h) for h in headers.values()} == set(archive.Way)
+    assert {archive.way_of(h) for h in headers.values()} >= set(archive.Way)
     assert max(h.tile_count for h in headers.values()) > 1
 
 
