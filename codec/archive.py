@@ -14,7 +14,7 @@ import torch
 
 from codec import container, cost, exact, png
 from codec.container import PNG_CHUNKS, PNG_FORM, Header
-from codec.errors import CorruptError, UnsupportedError, VerifyError
+from codec.errors import ArdmError, CorruptError, UnsupportedError, VerifyError
 from codec.image import TILE, compress, decompress
 from codec.limits import NO_LIMITS, Limits, limits_of
 from codec.png import Png
@@ -73,17 +73,22 @@ def pack(source: bytes, *, exactly: bool, max_pixels: int | None = None, limits:
 
 
 def unpack(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> bytes:
-    """Inverse of `pack`: the PNG file. options: of `decompress`. Raises as `decompress` and `exact.make` do."""
+    """Inverse of `pack`: the PNG file. options: of `decompress`. Raises as `decompress` and `exact.make` do.
+
+    Unless it was kept whole, the PNG has been read again and compared with the content, so that what is returned can take the place of the .ardm file.
+    """
     limits = limits_of(limits, max_pixels)
     header, at = _open(data, limits, options)
     if header.whole:
         return container.read_whole(data, header, at)
     image, recipe = _decode(data, header, limits, options)
-    return exact.make(image, recipe) if recipe else png.write(image)
+    made = exact.make(image, recipe) if recipe else png.write(image)
+    _check_made(made, image)
+    return made
 
 
 def test(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> None:  # noqa: PT028
-    """Raise what `unpack` would raise; compresses no PNG unless a recipe is to be tried out."""
+    """Raise what `unpack` would raise of any file; compresses no PNG unless a recipe is to be tried out."""
     limits = limits_of(limits, max_pixels)
     header, at = _open(data, limits, options)
     if header.whole:
@@ -91,7 +96,7 @@ def test(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = 
         return
     image, recipe = _decode(data, header, limits, options)
     if recipe:
-        exact.make(image, recipe)
+        _check_made(exact.make(image, recipe), image)
 
 
 def rescue(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> tuple[bytes, bytes, Report]:
@@ -144,6 +149,10 @@ def _image(header: Header, pixels: np.ndarray) -> Png:
     image = Png(pixels, header.kind, bool(_form(header)[0] & INTERLACED), *(png.unpack_chunks(block) if block else (b"", b"")))
     if header.kind.indexed and not png.has_palette(image):
         raise UnsupportedError("the file holds indices without their palette, which no PNG can; `codec.decompress` gives them.")
+    try:
+        png.check_chunks(image)
+    except UnsupportedError as error:
+        raise CorruptError(f"the kept PNG chunks do not fit the image: {error}.") from error
     return image
 
 
@@ -162,6 +171,19 @@ def _only(header: Header, kind: int) -> bytes:
     if len(found) > 1:
         raise CorruptError(f"there are {len(found)} metadata chunks of type {kind:#04x}, expected one.")
     return found[0] if found else b""
+
+
+def _check_made(made: bytes, image: Png) -> None:
+    """That a PNG file holds an image: a forged recipe may describe anything, and nothing shall rest on the encoder alone.
+
+    Raises CorruptError for a file that is no sound PNG, which only a recipe can make, and VerifyError for another image.
+    """
+    try:
+        again = png.read(made, image.head.width * image.head.height)
+    except ArdmError as error:
+        raise CorruptError(f"the recipe of the original PNG file does not make a sound PNG ({error}).") from error
+    if (again.head, again.before, again.after) != (image.head, image.before, image.after) or not np.array_equal(again.pixels, image.pixels):
+        raise VerifyError("the PNG made of the content holds another image; nothing was kept. Please report this file.")
 
 
 def _check(data: bytes, image: Png, recipe: exact.Recipe | None) -> None:

@@ -6,6 +6,7 @@ release; 130 / 143 ended by a signal. With several files the largest code that o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -173,6 +174,7 @@ def decompress_main() -> None:
 def _main(command: click.Command, arguments: list[str], name: str) -> None:
     # On a busy machine OpenMP threads that spin while they wait for each other can take ten times as long; let them sleep soon.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    files.open_missing_streams()
     with files.signals_clean_up():
         try:
             code = command.main(arguments, prog_name=name, standalone_mode=False)
@@ -207,7 +209,7 @@ def _compress_one(name: str, options: Options) -> dict[str, Any]:
             quick=options.quick, seed=options.seed, adaptive=options.adaptive, device=options.device, threads=options.threads,
             verify=options.verify, progress=bar.update,
         )  # fmt: skip
-    _deliver(target, packed.data, name, options)
+    _deliver(target, packed.data, name, options, source)
     if packed.indivisible and not options.quiet:
         _say(f"{name}: was stored whole, because {packed.why}, which this release cannot take apart; it will come back byte for byte.")
     return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(packed.data),
@@ -220,7 +222,7 @@ def _decompress_one(name: str, options: Options) -> dict[str, Any]:
     from codec import archive
 
     data = _decoding(archive.unpack, name, source, options)
-    _deliver(target, data, name, options)
+    _deliver(target, data, name, options, source)
     return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(data)}
 
 
@@ -301,17 +303,15 @@ def _target(name: str, options: Options, rename: Callable[[Path], Path]) -> Path
     return target
 
 
-def _deliver(target: Path | None, data: bytes, name: str, options: Options) -> None:
+def _deliver(target: Path | None, data: bytes, name: str, options: Options, source: bytes = b"") -> None:
+    """Write a result, and with --rm remove the file it was made of, whose content was `source`."""
     if target is None:
         files.write_stream(data)
         return
     files.write_output(target, data, name, options.force)
     options.written.add(os.path.realpath(target))
     if options.remove and name != files.STREAM:
-        try:
-            os.unlink(name)
-        except OSError as error:
-            raise OutputError(f"was written to {target}, but the source cannot be removed: {error.strerror}.") from error
+        files.remove_source(name, source, target, data)
 
 
 # ---- running, reporting -----------------------------------------------------------------------------------------------------
@@ -349,15 +349,19 @@ def _complain(message: str, options: Options, code: int, name: str) -> None:
 
 
 def _say(message: str) -> None:
-    click.echo(_tame(f"{click.get_current_context().info_name}: {message}"), err=True)
+    with contextlib.suppress(OSError):  # nobody to tell
+        click.echo(_tame(f"{click.get_current_context().info_name}: {message}"), err=True)
 
 
 def _print(text: str, err: bool = False) -> None:
     """A line of output. A reader that has gone ends the command as any Unix tool, without a word."""
     try:
         click.echo(_tame(text), err=err)
-    except BrokenPipeError:
-        files.drop_stdout()
+    except OSError as error:
+        if not err:
+            files.drop_stdout()
+        if not isinstance(error, BrokenPipeError):
+            _say(f"{'standard error' if err else 'standard output'} cannot be written: {error.strerror}.")
         raise click.exceptions.Exit(1) from None
 
 

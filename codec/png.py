@@ -29,6 +29,9 @@ NAMED_SUFFIXES = {b"\xff\xd8\xff": "a JPEG", b"GIF8": "a GIF", b"RIFF": "a WebP 
                   b"\x89ARDM": "an .ardm", b"BM": "a BMP", b"\0\0\0\x0cJXL": "a JPEG XL", b"\xff\x0a": "a JPEG XL", b"qoif": "a QOI"}  # fmt: skip
 
 
+Chunk = tuple[bytes, int, int]  # type, start, end
+
+
 class IndivisibleError(UnsupportedError):
     """A PNG that seems sound, but has something in it that only the whole file can keep. The message says what: "it has ..."."""
 
@@ -110,6 +113,24 @@ def read_head(data: bytes, max_pixels: int) -> Head:
     return Head(width, height, channels, samples, bool(interlace))
 
 
+def _check_kept(head: Head, before: list[Chunk], after: list[Chunk]) -> None:
+    """What the chunks around the image data must be for the image to be read as it is. Raises as `dissect` does."""
+    palettes = [end - at - 12 for kind, at, end in before if kind == b"PLTE"]
+    if head.kind.indexed and (len(palettes) != 1 or palettes[0] % 3 or not 3 <= palettes[0] <= 768):
+        raise CorruptError("the PNG needs one palette (PLTE) of 1 to 256 colours before its image data.")
+    kinds = [kind for kind, _, _ in [*before, *after]]
+    if b"acTL" in kinds:
+        raise IndivisibleError("it is animated")
+    unknown = [kind for kind in kinds if not kind[0] & 32 and kind != b"PLTE"]
+    if unknown:
+        raise IndivisibleError(f"it has an unknown critical chunk, {unknown[0].decode('latin1')}")
+
+
+def check_chunks(png: Png) -> None:
+    """Raise what `dissect` would of a file with these kept chunks."""
+    _check_kept(png.head, list(_walk_chunks(png.before, 0)), list(_walk_chunks(png.after, 0)))
+
+
 def read(data: bytes, max_pixels: int) -> Png:
     """Decode a PNG; raises as `dissect` does."""
     return dissect(data, max_pixels)[0]
@@ -125,14 +146,7 @@ def dissect(data: bytes, max_pixels: int) -> tuple[Png, Coding]:
     chunks = _chunks(data)
     kinds = [c[0] for c in chunks]
     first, last = kinds.index(b"IDAT"), len(kinds) - 1 - kinds[::-1].index(b"IDAT")
-    palettes = [end - at - 12 for kind, at, end in chunks[:first] if kind == b"PLTE"]
-    if head.kind.indexed and (len(palettes) != 1 or palettes[0] % 3 or not 3 <= palettes[0] <= 768):
-        raise CorruptError("the PNG needs one palette (PLTE) of 1 to 256 colours before its image data.")
-    if b"acTL" in kinds:
-        raise IndivisibleError("it is animated")
-    unknown = [k for k in kinds if not k[0] & 32 and k not in (b"IHDR", b"PLTE", b"IDAT", b"IEND")]
-    if unknown:
-        raise IndivisibleError(f"it has an unknown critical chunk, {unknown[0].decode('latin1')}")
+    _check_kept(head, chunks[1:first], chunks[last + 1 : -1])
     if chunks[-1][2] != len(data):
         raise IndivisibleError(f"it has {len(data) - chunks[-1][2]} bytes after its end marker")
     kept = [b"".join(data[a:b] for _, a, b in part) for part in (chunks[1:first], chunks[last + 1 : -1])]
@@ -222,7 +236,7 @@ def unpack_chunks(block: bytes) -> tuple[bytes, bytes]:
     return before, after
 
 
-def _walk_chunks(data: bytes, at: int) -> Iterator[tuple[bytes, int, int]]:
+def _walk_chunks(data: bytes, at: int) -> Iterator[Chunk]:
     """(type, start, end) of chunk after chunk, CRCs checked, to the end of `data`."""
     while at < len(data):
         if at + 12 > len(data):
@@ -239,7 +253,7 @@ def _walk_chunks(data: bytes, at: int) -> Iterator[tuple[bytes, int, int]]:
         at = end
 
 
-def _chunks(data: bytes) -> list[tuple[bytes, int, int]]:
+def _chunks(data: bytes) -> list[Chunk]:
     """All chunks of a file, up to and with IEND. Chunks in impossible places are errors."""
     out = []
     for found in _walk_chunks(data, 8):

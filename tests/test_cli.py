@@ -204,11 +204,11 @@ def test_unwritable_folder_leaves_nothing(source: Path, tmp_path: Path) -> None:
     only_files(tmp_path, "photo.png")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_nothing_behind(number: signal.Signals, photo: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     Image.fromarray(np.tile(photo, (3, 3, 1))).save(path, compress_level=1)
-    listening = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 (a shell's background jobs ignore it, and so would their children)
+    listening = lambda: signal.signal(number, signal.SIG_DFL)  # noqa: E731 (a shell's background jobs ignore SIGINT, nohup's SIGHUP; so would their children)
     process = subprocess.Popen([*COMPRESS, str(path)], stderr=subprocess.PIPE, preexec_fn=listening)
     time.sleep(4)
     process.send_signal(number)
