@@ -1,4 +1,4 @@
-"""`compress` and `decompress`: arrays to bytes and back. Knows tiles, planes and budgets; PNG files are next door (`codec.archive`)."""
+"""`compress` and `decompress`: arrays to bytes and back. Knows tiles, planes and budgets; image files are next door (`codec.archive`)."""
 
 from __future__ import annotations
 
@@ -108,12 +108,15 @@ def decompress(
     limits = limits_of(limits, max_pixels)
     header, at = open_file(data, limits, threads)
     if header.whole:
-        from codec import png
+        from codec import png, sources
 
         try:
-            return png.read(container.read_whole(data, header, at), limits.max_pixels).pixels
+            look = sources.look(container.read_whole(data, header, at), limits.max_pixels)
+            if look.lossy:  # whose pixels depend on who decodes it
+                raise UnsupportedError(f"the file keeps a {look.format.label} whole, which was made by lossy compression; ardm-decompress restores it.")
+            return look.load().image.pixels
         except png.IndivisibleError as error:
-            raise UnsupportedError(f"the file keeps a PNG whole, because {error}; ardm-decompress restores it.") from error
+            raise UnsupportedError(f"the file keeps another whole, because {error}; ardm-decompress restores it.") from error
     out, _ = decode_tiles(data, header, at, device, threads, predictor, progress)
     found = pixel_digest(out)
     if found != header.digest:
