@@ -32,6 +32,8 @@ METHOD_MODEL, METHOD_RASTER = 2, 3  # 0 and 1 are `codec.stored`'s
 METHOD_FILE = 4  # not a plane, but the image file itself; if and only if WHOLE is set
 METHOD_QUICK = 5  # METHOD_MODEL with quick mixing
 LATTICE_METHODS = METHOD_MODEL, METHOD_QUICK
+METHOD_DEEP = 6  # low bytes of samples of 16 bits, given the high ones, in raster order
+RASTER_METHODS = METHOD_RASTER, METHOD_DEEP
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
         raise CorruptError(f"the tile index has {len(payload)} bytes, too few for {count} entries.")
     if count > limits.max_tiles:
         raise LimitError(f"the image has {count} planes of tiles, the limit is {limits.max_tiles}; raise it with max_tiles=.")
-    for _ in range(count):
+    for i in range(count):
         if position >= len(payload):
             raise CorruptError("the tile index has too few entries.")
         method = payload[position]
@@ -185,12 +187,14 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
             raise CorruptError("the tile index has too few entries.")
         (crc,) = struct.unpack_from("<I", payload, position)
         position += 4
-        if method > METHOD_QUICK:
+        if method > METHOD_DEEP:
             raise UnsupportedError(f"a tile is coded with method {method}, which this release does not know; a newer ardm may read it.")
         if (method == METHOD_FILE) != header.whole:
             raise CorruptError(f"a tile is coded with method {method}, which does not fit a file {'kept whole' if header.whole else 'of tiles'}.")
         if method == METHOD_QUICK and header.schedule.learning != Learning.MIXING:
             raise CorruptError("a tile is coded with quick mixing in a file without mixing.")
+        if method == METHOD_DEEP and (header.kind.size == 1 or i % 2 == 0 or header.folded or header.schedule.learning != Learning.MIXING):
+            raise CorruptError("a tile is coded as the low bytes of samples, which it is not.")
         entries.append(Entry(method, length, crc))
     if position != len(payload):
         raise CorruptError("the tile index has too many bytes.")
