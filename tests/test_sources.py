@@ -35,6 +35,7 @@ from codec import (
 from codec.archive import Way
 from codec.salvage import recover
 from tests import pngs
+from tests.make_golden import GOLDEN, source_files
 from tests.test_cli import COMPRESS, DECOMPRESS, only_files, run
 
 LIMIT = 10**6
@@ -318,6 +319,13 @@ def test_gif_keeps_its_palette_transparency_and_comment() -> None:
     assert chunks[b"PLTE"][:60] == bytes(image.getpalette()[:60])
     assert chunks[b"tRNS"] == b"\xff\xff\xff\0"
     assert chunks[b"tEXt"] == b"Comment\0a comment"
+
+
+@pytest.mark.parametrize("name", [*source_files()])
+def test_golden_source_file_comes_back(name: str) -> None:
+    path = GOLDEN / f"{name}.ardm"
+    assert archive.unpack(path.read_bytes()) == path.with_suffix("." + source_files()[name][0]).read_bytes()
+    assert archive.way_of(container.read(path.read_bytes())[0]) == Way.EXACT
 
 
 # ---- hostile files
