@@ -1,7 +1,8 @@
-"""`compress` and `decompress`: arrays to bytes and back. Knows tiles, planes and budgets; PNG files are next door (`codec.archive`)."""
+"""`compress` and `decompress`: arrays to bytes and back. Knows tiles, planes and budgets; image files are next door (`codec.archive`)."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import zlib
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from ardm.stages import level_shapes
 from ardm.weights import Weights, WeightsError
 from codec import container, cost, stored
 from codec.coding import Decoder, Encoder, Plain
-from codec.container import LATTICE_METHODS, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER, Entry, Header, read_varint, varint
+from codec.container import LATTICE_METHODS, METHOD_DEEP, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER, RASTER_METHODS, Entry, Header, read_varint, varint
 from codec.errors import ArdmError, CorruptError, TruncatedError, UnsupportedError, VerifyError
 from codec.limits import NO_LIMITS, Limits, limits_of
 from codec.mixing import RASTER_FULL, RASTER_GRAPHICS, RASTER_QUICK, RASTERS, Mixing
@@ -78,9 +79,10 @@ def compress(
     stop = Event()
     told = _teller(progress, stop)
     planes = [plane for top, left, h, w in header.tiles for plane in split(array[top : top + h, left : left + w])]
-    coded = in_parallel(
-        lambda plane, spare: encode_plane(plane, predictor, schedule, order, quick and adaptive and seed is None, batch, spare, told, kind.few), planes, stop
-    )
+    deep = kind.size == 2 and not header.folded
+    jobs = [(plane, planes[i - 1] if deep and i % 2 else None) for i, plane in enumerate(planes)]
+    quick = quick and adaptive and seed is None
+    coded = in_parallel(lambda job, spare: encode_plane(job[0], predictor, schedule, order, quick, batch, spare, told, kind.few, job[1]), jobs, stop)
     entries = tuple(Entry(method, len(payload), zlib.crc32(payload)) for method, payload in coded)
     data = container.write(Header(**{**header.__dict__, "entries": entries}), [payload for _, payload in coded])
     if verify:
@@ -108,12 +110,15 @@ def decompress(
     limits = limits_of(limits, max_pixels)
     header, at = open_file(data, limits, threads)
     if header.whole:
-        from codec import png
+        from codec import png, sources
 
         try:
-            return png.read(container.read_whole(data, header, at), limits.max_pixels).pixels
+            look = sources.look(container.read_whole(data, header, at), limits.max_pixels)
+            if look.lossy:  # whose pixels depend on who decodes it
+                raise UnsupportedError(f"the file keeps a {look.format.label} whole, which was made by lossy compression; ardm-decompress restores it.")
+            return look.load().image.pixels
         except png.IndivisibleError as error:
-            raise UnsupportedError(f"the file keeps a PNG whole, because {error}; ardm-decompress restores it.") from error
+            raise UnsupportedError(f"the file keeps another whole, because {error}; ardm-decompress restores it.") from error
     out, _ = decode_tiles(data, header, at, device, threads, predictor, progress)
     found = pixel_digest(out)
     if found != header.digest:
@@ -135,7 +140,7 @@ def info(data: bytes) -> dict[str, object]:
         "weights": header.weights_id, "pixel_hash": header.digest.hex(), "bytes": len(data),
         "header_bytes": at, "bits_per_subpixel": 8 * len(data) / (header.width * header.height * header.channels),
         "planes": 0 if header.whole else len(methods),
-        "lattice_planes": sum(method in LATTICE_METHODS for method in methods), "raster_planes": methods.count(METHOD_RASTER),
+        "lattice_planes": sum(method in LATTICE_METHODS for method in methods), "raster_planes": sum(method in RASTER_METHODS for method in methods),
         "stored_planes": sum(method < METHOD_MODEL for method in methods), "whole_file": header.whole,
     }  # fmt: skip
 
@@ -171,7 +176,16 @@ def decode_tiles(
             return str(error)
         return ""
 
-    why = in_parallel(work, _plane_jobs(header, out, at), stop)
+    jobs = _plane_jobs(header, out, at)
+    why = [""] * len(jobs)
+    for deep in (False, True):  # low bytes need the high ones, which come before them
+        chosen = [i for i, job in enumerate(jobs) if (job.high is not None) == deep]
+        orphans = [i for i in chosen if deep and why[i - 1]]
+        chosen = [i for i in chosen if i not in orphans]
+        for i, said in zip(chosen, in_parallel(work, [jobs[i] for i in chosen], stop), strict=True):
+            why[i] = said
+        for i in orphans:
+            why[i] = f"tile at row {jobs[i].top}, column {jobs[i].left}: the high bytes of its samples are lost."
     return (unfold(out) if header.folded else out), why
 
 
@@ -192,6 +206,7 @@ class PlaneJob:
     left: int
     entry: Entry
     at: int  # where its payload begins
+    high: np.ndarray | None = None  # of low bytes coded by METHOD_DEEP, the high ones, which must be decoded before
 
     def decode(self, data: bytes, predictor: Predictor | None, schedule: Schedule, threads: int, progress: Progress | None) -> None:
         """Check the payload and decode it into the target. data: the file. Raises a subclass of ArdmError that says which tile it was."""
@@ -203,7 +218,7 @@ class PlaneJob:
         if found != self.entry.crc:
             raise CorruptError(f"checksum of the {where} does not match. Stored: {self.entry.crc:08x}. Computed: {found:08x}.")
         try:
-            self.target[:] = decode_plane(self.entry.method, payload, self.target.shape, predictor, schedule, threads, progress)
+            self.target[:] = decode_plane(self.entry.method, payload, self.target.shape, predictor, schedule, threads, progress, self.high)
         except ArdmError as error:
             raise type(error)(f"{where}: {error}") from error
 
@@ -213,9 +228,10 @@ def _plane_jobs(header: Header, out: np.ndarray, at: int) -> list[PlaneJob]:
     jobs = []
     entries = iter(header.entries)
     for top, left, h, w in header.tiles:
-        for plane in split(out[top : top + h, left : left + w]):
+        planes = split(out[top : top + h, left : left + w])
+        for i, plane in enumerate(planes):
             entry = next(entries)
-            jobs.append(PlaneJob(plane, top, left, entry, at))
+            jobs.append(PlaneJob(plane, top, left, entry, at, planes[i - 1] if entry.method == METHOD_DEEP else None))
             at += entry.length
     return jobs
 
@@ -225,9 +241,10 @@ def _plane_jobs(header: Header, out: np.ndarray, at: int) -> list[PlaneJob]:
 
 def encode_plane(
     plane: np.ndarray, predictor: Predictor, schedule: Schedule, order: str, quick: bool, batch: int, threads: int, progress: Progress | None,
-    few: bool = False,
+    few: bool = False, high: np.ndarray | None = None,
 ) -> tuple[int, bytes]:  # fmt: skip
     """plane: uint8 (h, w, 1 or 3). quick: only with Learning.MIXING. threads: how many may code at once. few: as in `codec.samples.Kind`.
+    high: of a plane of low bytes, the high ones, which the decoder will have.
 
     Returns (method, payload), the smallest of what `order` allows and stored.
     """
@@ -237,13 +254,17 @@ def encode_plane(
     else:
         lattice, raster = _choose_orders(plane, rough, predictor, schedule, order, batch, threads)
     tried = []
+    if high is not None and order != "lattice" and schedule.learning == Learning.MIXING and (lattice or raster):
+        tried.append((METHOD_DEEP, encode_deep(plane, high)))
+        if order == "auto":  # low bytes look like noise to the network; their colours may have something in common
+            lattice, raster = False, plane.shape[2] == 3
     if lattice:
         told = None if raster else progress
         tried.append((METHOD_QUICK if quick else METHOD_MODEL, encode_lattice(plane, predictor, schedule, batch, threads, told, quick)))
     if raster:
         kind = RASTER_GRAPHICS if few or rough < GRAPHICS * plane.size else RASTER_QUICK if quick else RASTER_FULL
         tried.append((METHOD_RASTER, encode_raster(plane, kind, threads)))
-    if progress and (raster or not tried):
+    if progress and (raster or not lattice):
         progress(plane.size)
     method, payload = min(tried, key=lambda t: len(t[1]), default=(stored.RAW, plane.tobytes()))
     if not tried or few or rough * 0.7 < len(payload) or len(payload) >= plane.size:
@@ -316,17 +337,37 @@ def encode_raster(plane: np.ndarray, kind: int, threads: int = 1) -> bytes:
     return bytes([kind]) + model.finish()
 
 
+def encode_deep(low: np.ndarray, high: np.ndarray) -> bytes:
+    """Payload of METHOD_DEEP: a stream for each channel, the lengths of all but the last before them. low, high: uint8 (h, w, 1 or 3)."""
+    streams = []
+    for channel in range(low.shape[2]):
+        model, known = _deep(high[..., channel])
+        truth = known.clone()
+        truth[0] = torch.from_numpy(np.ascontiguousarray(low[..., channel])).to(torch.int16)
+        model.start_stage(known, truth)
+        model.code_raster(RASTER_FULL)
+        streams.append(model.finish())
+    return b"".join([*(varint(len(stream) // 4) for stream in streams[:-1]), *streams])
+
+
 def decode_plane(
-    method: int, payload: bytes, shape: tuple[int, ...], predictor: Predictor | None, schedule: Schedule, threads: int, progress: Progress | None
+    method: int, payload: bytes, shape: tuple[int, ...], predictor: Predictor | None, schedule: Schedule, threads: int, progress: Progress | None,
+    high: np.ndarray | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """Inverse of `encode_plane`: uint8 of `shape`, (h, w, 1 or 3). predictor: needed for METHOD_MODEL."""
+    """Inverse of `encode_plane`: uint8 of `shape`, (h, w, 1 or 3). predictor: needed for METHOD_MODEL, high: for METHOD_DEEP."""
     height, width, channels = shape
     if method in LATTICE_METHODS:
         if predictor is None:
             raise CorruptError("a tile coded by the model has no model.")
         image = decode_lattice(payload, height, width, channels, predictor, schedule, threads, progress, method == METHOD_QUICK)
         return image[:channels].permute(1, 2, 0).to(torch.uint8).numpy()
-    plane = decode_raster(payload, height, width, channels, threads) if method == METHOD_RASTER else stored.decode(method, payload, (height, width, channels))
+    if method == METHOD_DEEP:
+        assert high is not None  # `container.read` lets it stand for low bytes only
+        plane = decode_deep(payload, high)
+    elif method == METHOD_RASTER:
+        plane = decode_raster(payload, height, width, channels, threads)
+    else:
+        plane = stored.decode(method, payload, (height, width, channels))
     if progress:
         progress(height * width * channels)
     return plane
@@ -362,6 +403,30 @@ def decode_raster(payload: bytes, height: int, width: int, channels: int, thread
     image = model.start_stage(torch.zeros((3, height, width), dtype=torch.int16), None)
     model.code_raster(payload[0])
     return image[:channels].permute(1, 2, 0).to(torch.uint8).numpy()
+
+
+def decode_deep(payload: bytes, high: np.ndarray) -> np.ndarray:
+    """Inverse of `encode_deep`: uint8 of the shape of high, (h, w, 1 or 3)."""
+    at, ends = 0, [0]
+    for _ in range(high.shape[2] - 1):
+        length, at = read_varint(payload, at)
+        ends.append(ends[-1] + 4 * length)
+    if at + ends[-1] > len(payload):
+        raise TruncatedError("its data is cut short.")
+    out = np.empty(high.shape, dtype=np.uint8)
+    for channel, (start, end) in enumerate(itertools.pairwise([*ends, len(payload) - at])):
+        model, known = _deep(high[..., channel], payload[at + start : at + end])
+        image = model.start_stage(known, None)
+        model.code_raster(RASTER_FULL)
+        out[..., channel] = image[0].to(torch.uint8).numpy()
+    return out
+
+
+def _deep(high: np.ndarray, data: bytes | None = None) -> tuple[Mixing, torch.Tensor]:
+    """(coder of the low bytes of a channel, what is known of it: int16 (3, h, w), the high bytes as G). high: uint8 (h, w)."""
+    known = torch.zeros((3, *high.shape), dtype=torch.int16)
+    known[1] = torch.from_numpy(np.ascontiguousarray(high)).to(torch.int16)
+    return Mixing(1, high.size, data=data, deep=True), known
 
 
 # ---- helpers ----------------------------------------------------------------------------------------------------------------

@@ -108,22 +108,24 @@ class Mixing:
     channels: 3, or 1 for grey (three equal channels of which G is coded). pixels: how many the plane has. tables: of the likelihood,
     `ardm.likelihood.make_tables`; not needed for raster order. data: what an encoder wrote, or None to encode. threads: how many may be used.
     quick: one mixer instead of two, and no tables; a file says which it was written with.
+    deep: code the low bytes of one channel of 16 bits, as R, given the high ones, as G, in raster order.
     check: run `check_kernel` first. Raises TruncatedError if data is too short to be what an encoder wrote.
     """
 
     def __init__(
         self, channels: int, pixels: int, tables: dict[str, torch.Tensor] | None = None, data: bytes | None = None, threads: int = 1, quick: bool = False,
-        check: bool = True,
+        check: bool = True, deep: bool = False,
     ) -> None:  # fmt: skip
         if check:
             check_kernel()
-        self.channels = channels
+        self.channels = 2 if deep else channels
+        self.steps = range(1, 2) if deep else range(channels)  # that are coded, of G, R, B
         self.pool = ThreadPoolExecutor(3) if channels == 3 and threads > 1 else None
         self.weight_of = tables["weight"].numpy() / WEIGHT_TOP if tables else np.ones(1)
         self.deviation_of = tables["deviation"].numpy() / MEAN_STEPS if tables else np.ones(1)
         self.state = np.zeros((3, LINE), dtype=np.uint64)
         self.state[:, 0] = 2**64 - 1
-        self.quick, self.decoding = quick, data is not None
+        self.quick, self.deep, self.decoding = quick, deep, data is not None
         # A decision costs 17 bits at most. What an encoder does not write to stays untouched, and costs no memory.
         self.words = np.empty((3, 5 * pixels + 2), dtype=np.uint32) if data is None else self._open(data)
         cells = kernel.SQUASH[np.round((np.arange(APM_CELLS) / 1.5 - 12).clip(-12, 12) * 32).astype(int) + 400]
@@ -137,7 +139,7 @@ class Mixing:
     def _open(self, data: bytes) -> np.ndarray:
         """Find the streams of the channels, one after the other, and start a range decoder on each."""
         at, lengths = 0, []
-        for _ in range(self.channels - 1):
+        for _ in self.steps[1:]:
             length, at = read_varint(data, at)
             lengths.append(length)
         total = (len(data) - at) // 4
@@ -145,7 +147,7 @@ class Mixing:
             raise TruncatedError("its data is cut short.")
         words = np.frombuffer(data, dtype="<u4", offset=at).astype(np.uint32)
         start = 0
-        for s, length in enumerate([*lengths, total - sum(lengths)]):
+        for s, length in zip(self.steps, [*lengths, total - sum(lengths)], strict=True):
             head = [int(w) for w in words[start : start + min(2, length)]] + [0, 0]
             self.state[s, :4] = (2**64 - 1, head[0] << 32 | head[1], start + 2, start + length)
             start += length
@@ -205,13 +207,14 @@ class Mixing:
             with np.errstate(over="ignore"):  # hashes wrap around; only uncompiled code notices
                 kernel.code_rows(
                     first_row, last_row, first_step, last_step, params, components, self.weight_of, self.deviation_of, place, self.shape, kind,
-                    self.planes, own, cross, beside, near, mean_of, self.learned, fitted, self.quick, self.decoding, self.truth, self.state, self.words,
+                    self.planes, own, cross, beside, near, mean_of, self.learned, fitted, self.quick, self.deep, self.decoding,
+                    self.truth, self.state, self.words,
                 )  # fmt: skip
 
         if follow:
             self._follow(code, rows, strip, ahead=-(-BELOW // strip) if planar else 0)
         else:
-            for steps in [(s, s + 1) for s in range(self.channels)] if planar else [(0, self.channels)]:
+            for steps in [(s, s + 1) for s in self.steps] if planar else [(0, self.channels)]:
                 for start in range(0, rows, strip):  # in between, signals are noticed
                     code(start, min(start + strip, rows), *steps)
         if self.channels == 1:
@@ -250,12 +253,12 @@ class Mixing:
 
     def finish(self) -> bytes:
         """An encoder's streams, with the lengths of all but the last before them, in words."""
-        streams = [seal(self.state[s], self.words[s]) for s in range(self.channels)]
+        streams = [seal(self.state[s], self.words[s]) for s in self.steps]
         return b"".join([*(varint(len(stream) // 4) for stream in streams[:-1]), *streams])
 
     def exhausted(self) -> bool:
         """Has the decoder read all words?"""
-        return all(int(state[2]) >= int(state[3]) for state in self.state[: self.channels])
+        return all(int(state[2]) >= int(state[3]) for state in self.state[self.steps.start : self.steps.stop])
 
 
 def seal(state: np.ndarray, words: np.ndarray) -> bytes:

@@ -1,4 +1,4 @@
-"""`recover`: what can be had of a damaged image, and which of its pixels are lost. Knows tiles; PNG files are made in `codec.archive`.
+"""`recover`: what can be had of a damaged image, and which of its pixels are lost. Knows tiles; image files are made in `codec.archive`.
 
 Tiles are coded apart, each with its checksum, so that damage to one leaves the others as they were. What is undamaged here is vouched for by the tiles' CRC-32
 alone, since the hash of the whole image can only be checked if nothing is lost.
@@ -51,12 +51,12 @@ def recover(
 
     Arguments as of `codec.decompress`. Returns (pixels as `decompress` would, with a neutral value where they are lost: the middle of the range, indices 0,
     alpha opaque; mask, bool (H, W), True where anything of a pixel is lost or cannot be vouched for; report). Raises as `decompress` does if the header or the
-    tile index is damaged, and CorruptError if nothing at all can be recovered or the file is a PNG kept whole.
+    tile index is damaged, and CorruptError if nothing at all can be recovered or the file keeps another whole.
     """
     limits = limits_of(limits, max_pixels)
     header, at = open_file(data, limits, threads, salvage=True)
     if header.whole:
-        raise CorruptError("nothing can be recovered: the file keeps a PNG whole, in one piece rather than in tiles.")
+        raise CorruptError("nothing can be recovered: the file keeps another whole, in one piece rather than in tiles.")
     if len(data) < at + header.entries[0].length:
         raise CorruptError("nothing can be recovered: the file ends before its first tile does.")
     out, why = decode_tiles(data, header, at, device, threads, predictor, progress, salvage=True)
