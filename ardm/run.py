@@ -67,6 +67,7 @@ class Run(Generic[Net]):
         if matrices:
             self.optimizers.append(torch.optim.Muon(matrices, lr=recipe.rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
         self.step, self.seconds = 0, 0.0
+        self.clock: Callable[[], float] = time.monotonic  # of `seconds`
 
     @property
     def quantized(self) -> bool:
@@ -102,7 +103,7 @@ class Run(Generic[Net]):
 
     def update(self, objective: Callable[[], torch.Tensor]) -> torch.Tensor:
         """One step on a loss, timed. Returns the loss, detached."""
-        tick = time.monotonic()
+        tick = self.clock()
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
             for group in optimizer.param_groups:
@@ -119,7 +120,7 @@ class Run(Generic[Net]):
             torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - decay)
         if self.step % 20 == 0 and self.device.type == "cuda":
             torch.cuda.synchronize()  # keep the clock honest
-        self.seconds += time.monotonic() - tick
+        self.seconds += self.clock() - tick
         return loss.detach()
 
     def save(self, path: Path) -> None:
@@ -140,18 +141,31 @@ class Run(Generic[Net]):
         tensors, about = load_tensors(path)
         load_weights(self.net, tensors, "net.", path)
         load_weights(self.average, tensors, "average.", path)
-        for n, optimizer in enumerate(self.optimizers):
-            state: dict[int, dict[str, torch.Tensor]] = {}
-            for key, value in tensors.items():
-                if key.startswith(f"optimizer.{n}."):
-                    _, _, i, name = key.split(".", 3)
-                    state.setdefault(int(i), {})[name] = value
+        try:
+            self.step, self.seconds, quantized = int(about["step"]), float(about["seconds"]), bool(about["quantized"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{path} is not an ardm checkpoint: step, seconds and quantized were expected in its description ({error}).") from error
+        states: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in self.optimizers]
+        for key, value in tensors.items():
+            if key.startswith("optimizer."):
+                try:
+                    _, n, i, name = key.split(".", 3)
+                    parameter = [p for group in self.optimizers[int(n)].param_groups for p in group["params"]][int(i)]
+                except (IndexError, ValueError) as error:
+                    raise CheckpointError(f"{path} is of another optimiser: it has {key}, which is not expected.") from error
+                if value.dim() and value.shape != parameter.shape:
+                    raise CheckpointError(f"{path} is of another optimiser: {key} has shape {tuple(value.shape)}, expected was {tuple(parameter.shape)}.")
+                if value.dim():  # in memory as the parameter: fused optimisers walk through both by address
+                    value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+                states[int(n)].setdefault(int(i), {})[name] = value
+        for optimizer, state in zip(self.optimizers, states, strict=True):
+            if self.step and not state:
+                raise CheckpointError(f"{path} is of another optimiser: it has no state for {type(optimizer).__name__}.")
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-        self.step, self.seconds = about["step"], about["seconds"]
         for net in (self.net, self.average):
             trunk = trunk_of(net)
             if trunk:
-                trunk.quantized = about["quantized"]
+                trunk.quantized = quantized
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> None:
