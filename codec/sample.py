@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ardm.discrete import Space
 
 LETTERS = " abcdefghijklmnopqrstuvwxyz"  # values 0 to 26 of text
+ORDERS = ("random", "rows", "spread")
 HOLE = "_"  # in --known: a letter that is to be drawn
 INVENTED = ".invented.png"  # ending of the mask that --complete writes
 EXIT_HELP = "Exit codes: 0 done; 1 a file failed; 2 wrong usage; 4 invented something for --complete, or damaged; 5 not supported by this release."
@@ -38,6 +39,9 @@ EXIT_HELP = "Exit codes: 0 done; 1 a file failed; 2 wrong usage; 4 invented some
 @click.option("--budget", type=click.IntRange(1), metavar="N", help="Network calls; needed with --model; for --size, all that make a difference.")
 @click.option("--count", type=click.IntRange(1), metavar="N", help="Examples; default 16.")
 @click.option("--temperature", type=float, metavar="T", help="Of every distribution; default 1; 0 takes the likeliest values.")
+@click.option(
+    "--order", type=click.Choice(ORDERS), help="In which values are drawn: random, the default; rows, as they lie; spread, those drawn together far apart."
+)
 @click.option(
     "--known", metavar="PNG|TEXT", help=f"Keep what is known: an image, and --mask, which is white there; or a text, with {HOLE} for unknown letters."
 )
@@ -64,7 +68,7 @@ def command(model: Path | None, size: str | None, complete: str | None, **given:
     """
     if sum(way is not None for way in (model, size, complete)) != 1:
         raise click.UsageError("say one of --model CHECKPOINT, --size WIDTHxHEIGHT and --complete FILE.")
-    misplaced = [name for name in ("count", "temperature", "known", "mask") if given[name] is not None and not model]
+    misplaced = [name for name in ("count", "temperature", "order", "known", "mask") if given[name] is not None and not model]
     misplaced += ["budget"] * (complete is not None and given["budget"] is not None)
     if misplaced:
         raise click.UsageError(f"--{misplaced[0]} does not go with {'--size' if size else '--complete'}.")
@@ -78,7 +82,7 @@ def command(model: Path | None, size: str | None, complete: str | None, **given:
             assert model is not None
             _sample(model, **given)
     except (ArdmError, ValueError) as error:
-        cli._say(f"{name}: {error}")
+        cli._say(str(error) if str(error).startswith(name) else f"{name}: {error}")
         raise click.exceptions.Exit(error.exit_code if isinstance(error, ArdmError) else 1) from None
 
 
@@ -90,7 +94,9 @@ def main() -> None:
 # ---- from a checkpoint ------------------------------------------------------------------------------------------------------
 
 
-def _sample(path: Path, budget: int | None, count: int | None, temperature: float | None, known: str | None, mask: str | None, **given: Any) -> None:
+def _sample(
+    path: Path, budget: int | None, count: int | None, temperature: float | None, order: str | None, known: str | None, mask: str | None, **given: Any
+) -> None:  # fmt: skip
     if budget is None:
         raise click.UsageError("--model needs --budget N: more calls, better samples.")
     files.read_input(str(path))  # refuses plainly what cannot be read
@@ -114,10 +120,23 @@ def _sample(path: Path, budget: int | None, count: int | None, temperature: floa
     if known is not None:
         values, places = _known_text(space, known) if text else _known_image(space, known, str(mask), given["max_pixels"])
     network = network.to(_device(given["device"]))
-    temperature = 1.0 if temperature is None else temperature
-    found = sample(network, count or 16, budget, seed=given["seed"], temperature=temperature, values=values, known=places).cpu()
+    found = sample(
+        network, count or 16, budget, seed=given["seed"], temperature=1.0 if temperature is None else temperature,
+        order=_order(space, order or "random"), values=values, known=places,
+    ).cpu()  # fmt: skip
     invented = space.size - (int(places.sum()) if places is not None else 0)
     _write(target, _as_text(found) if text else _as_png(space, found, invented), given["force"])
+
+
+def _order(space: Space, name: str) -> torch.Tensor | None:
+    """Places as `sample` takes them."""
+    import torch
+
+    from ardm.orders import spread_places
+
+    if name == "random":
+        return None
+    return (torch.arange(space.size) if name == "rows" else torch.from_numpy(spread_places(space.size))).view(space.shape)
 
 
 def _known_text(space: Space, text: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -270,6 +270,9 @@ def test_text(text: Path, tmp_path: Path) -> None:
     assert set("".join(lines)) <= set(command.LETTERS)
     for line in ask("--model", text, "--budget", 6, "--count", 3, "--known", "th_ c_t").stdout.splitlines():
         assert (line[:2], line[3:5], line[6], len(line)) == ("th", " c", "t", 12)
+    orders = {order: ask("--model", text, "--budget", 6, "--count", 3, "--order", order).stdout.splitlines() for order in command.ORDERS}
+    assert orders["random"] == lines
+    assert len({tuple(one) for one in orders.values()}) == 3
     ask("--model", text, "--budget", 6, "--count", 3, "-o", tmp_path / "text.txt")
     assert (tmp_path / "text.txt").read_text().splitlines() == lines
     cold = [ask("--model", text, "--budget", 12, "--count", 2, "--temperature", 0).stdout for _ in range(2)]
