@@ -37,11 +37,17 @@ class Completion:
         return f"{self.invented} of {self.pixels} pixels are invented, not restored"
 
 
-def draw(height: int, width: int, *, seed: int = 0, budget: int | None = None, device: str = "cpu", predictor: NetworkPredictor | None = None) -> np.ndarray:
-    """A new image, from the shipped photo model in lattice order, with the codec's learning from what it has drawn.
+def draw(
+    height: int, width: int, *, seed: int = 0, budget: int | None = None, adaptive: bool = False, device: str = "cpu",
+    predictor: NetworkPredictor | None = None,
+) -> np.ndarray:  # fmt: skip
+    """A new image, from the shipped photo model in lattice order.
 
     height, width: 5 to 2048, one tile. budget: network calls; None: one for every phase of every stage. Pixels of one call are drawn independently of each
-    other, so that small budgets look noisy. Returns uint8 (H, W, 3). Raises ValueError for an argument out of range.
+    other, so that small budgets look noisy. adaptive: draw from what the codec uses by default, which learns from the image while it goes; it takes what it has
+    drawn for evidence, and often ends in noise. Without it, the network's own distributions count.
+
+    Returns uint8 (H, W, 3). Raises ValueError for an argument out of range.
     """
     if not all(5 <= n <= container.MAX_TILE for n in (height, width)):
         raise ValueError(f"an image that is drawn must have 5 to {container.MAX_TILE} pixels each way, got {width} x {height}.")
@@ -50,7 +56,7 @@ def draw(height: int, width: int, *, seed: int = 0, budget: int | None = None, d
         raise ValueError(f"budget must be 1 to {most} network calls for {width} x {height} pixels, got {budget}.")
     _check_seed(seed)
     predictor = predictor or load_predictor(device)
-    schedule = plan(predictor.weights, height, width, budget or most, None)
+    schedule = plan(predictor.weights, height, width, budget or most, None, adaptive)
     return decode_plane(METHOD_MODEL, b"", (height, width, 3), predictor, schedule, torch.get_num_threads(), None, Rest([seed, 0], 1))
 
 
@@ -64,6 +70,10 @@ def complete(
     done). What was decoded before the end of a tile that is cut short is not in the mask, though only the whole tile has a checksum; from the first row of a
     phase on in which the coder saw a word that is not there, pixels are in it. A tile that is all there, but damaged, is drawn anew as a whole. Planes that
     were stored rather than modelled cannot be drawn: what is missing of them is grey (alpha opaque, indices 0), or as their filter continues it.
+
+    A colour plane's channels lie one after the other, G, R, B, and in lattice order each pixel depends on all channels of those before it: of such a tile, if
+    cut in G or R, only the root is kept. In raster order G is then as it was, though in the mask. Of planes coded without mixing (adaptive=False, a random
+    order, version 0.1) only the root is kept.
 
     Raises as `decompress` does if the header or the tile index is damaged or cut, CorruptError if the file keeps a PNG whole, ValueError for a bad seed.
     """
@@ -97,7 +107,7 @@ def complete(
             top, left, height, width = header.tiles[i // header.planes]
             mask[top : top + height, left : left + width] |= found[1]
     if not mask.any() and pixel_digest(out) != header.digest:
-        raise CorruptError("nothing is missing, but the hash of the decoded pixels does not match; nobody knows which pixels are wrong.")
+        raise CorruptError("nothing had to be invented, but the hash of the decoded pixels does not match; nobody knows which of them are wrong.")
     if header.kind.few:  # no model knows what is out of range
         known = out[~mask]
         top = (1 << header.kind.depth) - 1 if not header.kind.indexed else int(known.max()) if known.size else 0

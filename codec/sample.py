@@ -47,6 +47,7 @@ EXIT_HELP = "Exit codes: 0 done; 1 a file failed; 2 wrong usage; 4 invented some
 )
 @click.option("--mask", metavar="PNG", help="What is pure white is known, all else is drawn.")
 @click.option("--size", metavar="WIDTHxHEIGHT", help="Draw a new image from the shipped photo model.")
+@click.option("--adaptive", is_flag=True, help="For --size: as the codec does by default, learn from what has been drawn, which often ends in noise.")
 @click.option("--complete", metavar="FILE", help="Decode what there is of an .ardm file that was cut off, and draw the rest; NAME.invented.png is white there.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, metavar="N", show_default=True, help="The same seed, the same result.")
 @click.option("-o", "output", metavar="OUT", help="Where to write; '-' is standard output. Needed for images, but for --complete.")
@@ -69,9 +70,10 @@ def command(model: Path | None, size: str | None, complete: str | None, **given:
     if sum(way is not None for way in (model, size, complete)) != 1:
         raise click.UsageError("say one of --model CHECKPOINT, --size WIDTHxHEIGHT and --complete FILE.")
     misplaced = [name for name in ("count", "temperature", "order", "known", "mask") if given[name] is not None and not model]
+    misplaced += ["adaptive"] * (given["adaptive"] and size is None)
     misplaced += ["budget"] * (complete is not None and given["budget"] is not None)
     if misplaced:
-        raise click.UsageError(f"--{misplaced[0]} does not go with {'--size' if size else '--complete'}.")
+        raise click.UsageError(f"--{misplaced[0]} does not go with {'--size' if size else '--complete' if complete else '--model'}.")
     name = complete or str(model or "the photo model")
     try:
         if complete:
@@ -217,7 +219,9 @@ def _as_png(space: Space, found: torch.Tensor, invented: int) -> bytes:
 # ---- from the photo codec ---------------------------------------------------------------------------------------------------
 
 
-def _draw(size: str, budget: int | None, seed: int, output: str | None, force: bool, threads: int, device: str, **given: Any) -> None:
+def _draw(
+    size: str, budget: int | None, adaptive: bool, seed: int, output: str | None, force: bool, threads: int, device: str, **given: Any
+) -> None:  # fmt: skip
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size, re.ASCII)
     if not match:
         raise click.UsageError(f"--size must be WIDTHxHEIGHT in pixels, such as 256x256, got {size!r}.")
@@ -227,7 +231,7 @@ def _draw(size: str, budget: int | None, seed: int, output: str | None, force: b
     from codec.invent import draw
     from codec.samples import Kind
 
-    pixels = draw(int(match[2]), int(match[1]), seed=seed, budget=budget, device=device)
+    pixels = draw(int(match[2]), int(match[1]), seed=seed, budget=budget, adaptive=adaptive, device=device)
     _write(target, png.write(png.Png(pixels, Kind(8), False, archive.comment("ardm: all pixels are invented"), b"")), force)
 
 

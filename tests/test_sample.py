@@ -291,6 +291,7 @@ def test_wrong_usage(colour: Path, text: Path, tmp_path: Path) -> None:
     assert "between 2, the number of stages, and 120" in ask("--model", colour, "--budget", 1, "-o", tmp_path / "a.png", code=1).stderr
     assert "temperature must be" in ask("--model", text, "--budget", 4, "--temperature", -1, code=1).stderr
     assert "--temperature does not go with --size" in ask("--size", "8x8", "--temperature", 1, "-o", tmp_path / "a.png", code=2).stderr
+    assert "--adaptive does not go with --model" in ask("--model", text, "--adaptive", "--budget", 1, code=2).stderr
     assert "--budget does not go with --complete" in ask("--complete", "a.ardm", "--budget", 1, code=2).stderr
     assert "such as 256x256" in ask("--size", "8", "-o", tmp_path / "a.png", code=2).stderr
     assert "5 to 2048 pixels" in ask("--size", "4x9", "-o", tmp_path / "a.png", code=1).stderr
@@ -332,6 +333,9 @@ def test_a_new_image(tmp_path: Path) -> None:
     assert np.array_equal(image, draw(20, 24, seed=1))
     assert not np.array_equal(image, draw(20, 24, seed=2))
     assert not np.array_equal(image, draw(20, 24, seed=1, budget=3))
+    learned = draw(20, 24, seed=1, adaptive=True)
+    assert np.array_equal(learned, draw(20, 24, seed=1, adaptive=True))
+    assert not np.array_equal(image, learned)
     assert np.array_equal(decompress(compress(image)), image)
     with pytest.raises(ValueError, match="seed must be"):
         draw(20, 24, seed=-1)
@@ -460,7 +464,7 @@ def test_what_cannot_be_completed(photo: np.ndarray) -> None:
         complete(data, seed=-1)
     header, _ = container.read(data)
     other = container.Header(**{**header.__dict__, "digest": bytes(16)})
-    with pytest.raises(CorruptError, match="nothing is missing, but the hash"):
+    with pytest.raises(CorruptError, match="nothing had to be invented, but the hash"):
         complete(container.write(other, [data[first:]]))
     whole = container.write_whole(b"not looked at", 8, 8, 3, Kind(8))
     with pytest.raises(CorruptError, match="in one piece that no model knows"):
