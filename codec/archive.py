@@ -6,7 +6,7 @@ which formats can be made again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +18,8 @@ from codec.container import PNG_CHUNKS, PNG_FORM, SOURCE_FRAME, Header
 from codec.errors import ArdmError, CorruptError, InputError, UnsupportedError, VerifyError
 from codec.frames import Frame
 from codec.image import TILE, compress, decompress
+from codec.invent import Completion
+from codec.invent import complete as complete_pixels
 from codec.limits import NO_LIMITS, Limits, limits_of
 from codec.png import Png
 from codec.presets import DEFAULT_BUDGET
@@ -132,7 +134,30 @@ def rescue(data: bytes, *, max_pixels: int | None = None, limits: Limits | None 
     pixels, mask, report = recover(data, limits=limits, **options)
     frame = _frame(header)
     image = frames.make(pixels, header.kind, frame, checked=False) if frame else png.write(_image(header, pixels))
-    return image, png.write(Png(mask.astype(np.uint8), Kind(1), False, b"", b"")), report
+    return image, _mask(mask), report
+
+
+def complete(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> tuple[bytes, bytes, Completion]:
+    """A file that was cut off, with the rest drawn: (the PNG, with a comment if anything in it is invented; a PNG of its size, grey, 1 bit, white where
+    it is; what was done). Arguments and errors as of `codec.invent.complete`.
+    """
+    limits = limits_of(limits, max_pixels)
+    header, _ = _open(data, limits, options, salvage=True)
+    pixels, mask, report = complete_pixels(data, limits=limits, **options)
+    image = _image(header, pixels)
+    if report.invented:
+        image = replace(image, before=image.before + comment(f"ardm: {report}"))
+    return png.write(image), _mask(mask), report
+
+
+def comment(text: str) -> bytes:
+    """The PNG chunk that says something to whoever looks."""
+    return png.chunk(b"tEXt", b"Comment\0" + text.encode("latin1"))
+
+
+def _mask(mask: np.ndarray) -> bytes:
+    """A PNG of bool (H, W): grey, 1 bit, white where true."""
+    return png.write(Png(mask.astype(np.uint8), Kind(1), False, b"", b""))
 
 
 def way_of(header: Header) -> Way:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from threading import Event, Lock
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,13 +22,14 @@ from ardm.predict import NetworkPredictor
 from ardm.stages import level_shapes
 from ardm.weights import Weights, WeightsError
 from codec import container, cost, stored
-from codec.coding import Decoder, Encoder, Plain
+from codec.coding import Decoder, Drawer, Encoder, Plain
 from codec.container import LATTICE_METHODS, METHOD_DEEP, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER, RASTER_METHODS, Entry, Header, read_varint, varint
 from codec.errors import ArdmError, CorruptError, TruncatedError, UnsupportedError, VerifyError
 from codec.limits import NO_LIMITS, Limits, limits_of
 from codec.mixing import RASTER_FULL, RASTER_GRAPHICS, RASTER_QUICK, RASTERS, Mixing
 from codec.parallel import in_parallel
 from codec.presets import DEFAULT_BUDGET, ORDERS
+from codec.rest import Rest
 from codec.samples import Kind, as_samples, fold, in_range, unfold, widened
 from codec.samples import planes as split
 from codec.walk import MAX_CALLS, Learning, Predictor, Schedule, walk
@@ -37,6 +39,7 @@ ROOT_BITS = (8.0, 5.5, 6.5, 7.5, 8.0)  # rough bits per subpixel of coding level
 GRAPHICS = 0.3  # planes that zlib shrinks below this share are coded as graphics
 PROBE, PROBES = 64, (0.2, 0.8)  # side, and places on the diagonal, of the squares on which the encoder compares lattice and raster order
 Progress = Callable[[int], None]  # told the subpixels done since the last call
+Note = TypeVar("Note")
 
 
 def compress(
@@ -154,11 +157,13 @@ def open_file(data: bytes, limits: Limits, threads: int, salvage: bool = False) 
 
 
 def decode_tiles(
-    data: bytes, header: Header, at: int, device: str, threads: int, predictor: Predictor | None, progress: Progress | None, salvage: bool = False
-) -> tuple[np.ndarray, list[str]]:  # fmt: skip
-    """(samples (H, W, C) of the kind's dtype; of every plane, in the order of the index, why it is lost, or nothing).
+    data: bytes, header: Header, at: int, device: str, threads: int, predictor: Predictor | None, progress: Progress | None,
+    mend: Callable[[PlaneJob, Predictor | None, int, ArdmError], Note] | None = None,
+) -> tuple[np.ndarray, list[Note | None]]:  # fmt: skip
+    """(samples (H, W, C) of the kind's dtype; of every plane, in the order of the index, what `mend` returned, or None).
 
-    header, at: from `open_file`, of a file that is not kept whole. salvage: go on if a plane is damaged, rather than raise its error.
+    header, at: from `open_file`, of a file that is not kept whole. mend(job, predictor, threads, error): called for every damaged plane, rather than raise its
+    error.
     """
     _set_threads(threads)
     if predictor is None and any(entry.method in LATTICE_METHODS for entry in header.entries):
@@ -167,25 +172,26 @@ def decode_tiles(
     stop = Event()
     told = _teller(progress, stop)
 
-    def work(job: PlaneJob, spare: int) -> str:
+    def work(job: PlaneJob, spare: int) -> Note | None:
         try:
             job.decode(data, predictor, header.schedule, spare, told)
         except ArdmError as error:
-            if not salvage or stop.is_set():
+            if mend is None or stop.is_set():
                 raise
-            return str(error)
-        return ""
+            return mend(job, predictor, spare, error)
+        return None
 
     jobs = _plane_jobs(header, out, at)
-    why = [""] * len(jobs)
+    why: list[Note | None] = [None] * len(jobs)
     for deep in (False, True):  # low bytes need the high ones, which come before them
         chosen = [i for i, job in enumerate(jobs) if (job.high is not None) == deep]
-        orphans = [i for i in chosen if deep and why[i - 1]]
-        chosen = [i for i in chosen if i not in orphans]
+        for i in [i for i in chosen if deep and why[i - 1] is not None]:
+            assert mend is not None  # else an error would have been raised
+            lost = CorruptError(f"tile at row {jobs[i].top}, column {jobs[i].left}: the high bytes of its samples are lost.")
+            why[i] = mend(jobs[i], predictor, 1, lost)
+            chosen.remove(i)
         for i, said in zip(chosen, in_parallel(work, [jobs[i] for i in chosen], stop), strict=True):
             why[i] = said
-        for i in orphans:
-            why[i] = f"tile at row {jobs[i].top}, column {jobs[i].left}: the high bytes of its samples are lost."
     return (unfold(out) if header.folded else out), why
 
 
@@ -201,6 +207,7 @@ def as_given(out: np.ndarray, header: Header) -> np.ndarray:
 class PlaneJob:
     """A plane of a tile that is to be decoded."""
 
+    index: int  # of all planes
     target: np.ndarray  # uint8 (h, w, 1 or 3), a view of the image
     top: int
     left: int
@@ -225,13 +232,13 @@ class PlaneJob:
 
 def _plane_jobs(header: Header, out: np.ndarray, at: int) -> list[PlaneJob]:
     """What is to be decoded into `out`, of the image's shape and dtype, given where the first payload begins; in the order of the index."""
-    jobs = []
+    jobs: list[PlaneJob] = []
     entries = iter(header.entries)
     for top, left, h, w in header.tiles:
         planes = split(out[top : top + h, left : left + w])
         for i, plane in enumerate(planes):
             entry = next(entries)
-            jobs.append(PlaneJob(plane, top, left, entry, at, planes[i - 1] if entry.method == METHOD_DEEP else None))
+            jobs.append(PlaneJob(len(jobs), plane, top, left, entry, at, planes[i - 1] if entry.method == METHOD_DEEP else None))
             at += entry.length
     return jobs
 
@@ -352,54 +359,77 @@ def encode_deep(low: np.ndarray, high: np.ndarray) -> bytes:
 
 def decode_plane(
     method: int, payload: bytes, shape: tuple[int, ...], predictor: Predictor | None, schedule: Schedule, threads: int, progress: Progress | None,
-    high: np.ndarray | None = None,
+    high: np.ndarray | None = None, rest: Rest | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """Inverse of `encode_plane`: uint8 of `shape`, (h, w, 1 or 3). predictor: needed for METHOD_MODEL, high: for METHOD_DEEP."""
+    """Inverse of `encode_plane`: uint8 of `shape`, (h, w, 1 or 3). predictor: needed for METHOD_MODEL, high: for METHOD_DEEP. rest: to go on where the
+    payload ends too early; notes what was invented in `rest.drawn`."""
     height, width, channels = shape
     if method in LATTICE_METHODS:
         if predictor is None:
             raise CorruptError("a tile coded by the model has no model.")
-        image = decode_lattice(payload, height, width, channels, predictor, schedule, threads, progress, method == METHOD_QUICK)
+        image = decode_lattice(payload, height, width, channels, predictor, schedule, threads, progress, method == METHOD_QUICK, rest)
         return image[:channels].permute(1, 2, 0).to(torch.uint8).numpy()
     if method == METHOD_DEEP:
         assert high is not None  # `container.read` lets it stand for low bytes only
         plane = decode_deep(payload, high)
     elif method == METHOD_RASTER:
-        plane = decode_raster(payload, height, width, channels, threads)
+        plane = decode_raster(payload, height, width, channels, threads, rest)
     else:
-        plane = stored.decode(method, payload, (height, width, channels))
+        plane = _decode_stored(method, payload, (height, width, channels), rest)
     if progress:
         progress(height * width * channels)
     return plane
 
 
 def decode_lattice(
-    payload: bytes, height: int, width: int, channels: int, predictor: Predictor, schedule: Schedule, threads: int, progress: Progress | None, quick: bool
+    payload: bytes, height: int, width: int, channels: int, predictor: Predictor, schedule: Schedule, threads: int, progress: Progress | None, quick: bool,
+    rest: Rest | None = None,
 ) -> torch.Tensor:  # fmt: skip
-    """Inverse of `encode_lattice`: int16 (3, h, w)."""
+    """Inverse of `encode_lattice`: int16 (3, h, w). rest: as in `decode_plane`."""
     level = schedule.root_level(height, width)
-    if not payload or not level:
+    if (not payload and rest is None) or not level:
         raise CorruptError("a tile coded by the model has no network calls or no data.")
-    length, at = read_varint(payload, 1)
-    if at + length > len(payload):
-        raise TruncatedError("its data is cut short.")
-    root = torch.from_numpy(stored.decode(payload[0], payload[at : at + length], (*level_shapes(height, width)[level], channels)).astype(np.int16))
-    words = payload[at + length :]
+    plane, words = _open_root(payload, (*level_shapes(height, width)[level], channels), rest)
+    root = torch.from_numpy(plane.astype(np.int16))
     with torch.inference_mode():
         if schedule.learning == Learning.MIXING:
-            model: Mixing | Plain = Mixing(channels, height * width, predictor.tables, words, threads, quick)
+            model: Mixing | Plain = Mixing(channels, height * width, predictor.tables, words, threads, quick, rest=rest)
         else:
-            if len(words) % 4:
+            if len(words) % 4 and rest is None:
                 raise TruncatedError("its data is cut short.")
-            model = Plain(Decoder(words), predictor.tables, channels, schedule.learning == Learning.RUNS)
+            model = Plain(Drawer(rest) if rest else Decoder(words), predictor.tables, channels, schedule.learning == Learning.RUNS)
+            if rest:
+                rest.start_pixels(height, width, PATCH**level)
         return walk(model, predictor, schedule, root.permute(2, 0, 1).expand(3, -1, -1), (height, width), channels, None, 1, threads, progress)
 
 
-def decode_raster(payload: bytes, height: int, width: int, channels: int, threads: int = 1) -> np.ndarray:
-    """Inverse of `encode_raster`: uint8 (h, w, channels)."""
+def _open_root(payload: bytes, shape: tuple[int, int, int], rest: Rest | None) -> tuple[np.ndarray, bytes]:
+    """The root of a plane coded by the model, uint8 of `shape`, and the words that follow it."""
+    length, at = 0, len(payload)
+    try:
+        length, at = read_varint(payload, 1)
+        if at + length > len(payload):
+            raise TruncatedError("its data is cut short.")
+    except TruncatedError:
+        if rest is None:
+            raise
+        root, sure = stored.decode_part(payload[0], payload[at:], shape, rest.fill) if payload else (rest.root(shape), 0)
+        rest.start_stage(*shape[:2])
+        rest.mark_pixels(sure)
+        return root, b""
+    root = stored.decode(payload[0], payload[at : at + length], shape)
+    if rest:
+        rest.start_stage(*shape[:2])
+    return root, payload[at + length :]
+
+
+def decode_raster(payload: bytes, height: int, width: int, channels: int, threads: int = 1, rest: Rest | None = None) -> np.ndarray:
+    """Inverse of `encode_raster`: uint8 (h, w, channels). rest: as in `decode_plane`."""
+    if not payload and rest:
+        payload = bytes([RASTER_FULL])
     if not payload or payload[0] not in RASTERS:
         raise CorruptError("a tile in raster order does not say which kind.")
-    model = Mixing(channels, height * width, data=payload[1:], threads=threads, quick=payload[0] == RASTER_QUICK)
+    model = Mixing(channels, height * width, data=payload[1:], threads=threads, quick=payload[0] == RASTER_QUICK, rest=rest)
     image = model.start_stage(torch.zeros((3, height, width), dtype=torch.int16), None)
     model.code_raster(payload[0])
     return image[:channels].permute(1, 2, 0).to(torch.uint8).numpy()
@@ -427,6 +457,15 @@ def _deep(high: np.ndarray, data: bytes | None = None) -> tuple[Mixing, torch.Te
     known = torch.zeros((3, *high.shape), dtype=torch.int16)
     known[1] = torch.from_numpy(np.ascontiguousarray(high)).to(torch.int16)
     return Mixing(1, high.size, data=data, deep=True), known
+
+
+def _decode_stored(method: int, payload: bytes, shape: tuple[int, int, int], rest: Rest | None) -> np.ndarray:
+    if rest is None:
+        return stored.decode(method, payload, shape)
+    plane, sure = stored.decode_part(method, payload, shape, rest.fill)
+    rest.start_stage(*shape[:2])
+    rest.mark_pixels(sure)
+    return plane
 
 
 # ---- helpers ----------------------------------------------------------------------------------------------------------------

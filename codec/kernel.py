@@ -134,6 +134,10 @@ def code_bit(coder: Any, words: Any, s: Any, chance: Any, bit: Any, decoding: An
     scale = coder[s, 0] >> np.uint64(24)
     cut = scale * np.uint64(ONE - chance)
     if decoding:
+        if coder[s, 1] >= scale << np.uint64(24):  # the remainder of that division, to which no encoder points; random words do: they are drawn again
+            mixed = (coder[s, 1] ^ coder[s, 2]) * np.uint64(0x9E3779B97F4A7C15)
+            mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+            coder[s, 1] = (mixed ^ (mixed >> np.uint64(32))) % (scale << np.uint64(24))
         bit = 1 if coder[s, 1] >= cut else 0
     span = scale * np.uint64(chance) if bit else cut
     if decoding:

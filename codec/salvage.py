@@ -59,7 +59,7 @@ def recover(
         raise CorruptError("nothing can be recovered: the file keeps another whole, in one piece rather than in tiles.")
     if len(data) < at + header.entries[0].length:
         raise CorruptError("nothing can be recovered: the file ends before its first tile does.")
-    out, why = decode_tiles(data, header, at, device, threads, predictor, progress, salvage=True)
+    out, why = decode_tiles(data, header, at, device, threads, predictor, progress, lambda job, predictor, threads, error: str(error))
     if all(why):
         raise CorruptError(f"nothing can be recovered: no tile is undamaged; {why[0]}")
     mask, lost = _mark(header, out, why)
@@ -72,8 +72,8 @@ def recover(
     return pixels, mask, report
 
 
-def _mark(header: Header, out: np.ndarray, why: list[str]) -> tuple[np.ndarray, list[tuple[int, int, int, int, str]]]:
-    """Give lost pixels of `out` their neutral value. why: of every plane, why it is lost, or nothing. Returns (mask, lost tiles)."""
+def _mark(header: Header, out: np.ndarray, why: list[str | None]) -> tuple[np.ndarray, list[tuple[int, int, int, int, str]]]:
+    """Give lost pixels of `out` their neutral value. why: of every plane, why it is lost, or None. Returns (mask, lost tiles)."""
     mask = np.zeros(out.shape[:2], dtype=bool)
     colour, size = plane_channels(header.channels, header.kind)[0], header.kind.size
     neutral, opaque = 0 if header.kind.indexed else 1 << header.kind.depth - 1, (1 << header.kind.depth) - 1
