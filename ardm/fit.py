@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ardm.discrete import Space
@@ -23,6 +24,8 @@ from ardm.orders import spread_places
 from ardm.run import CheckpointError, Run, average_losses, load_tensors, load_weights, trunk_of, usual_optimizers
 
 OPTIMIZERS = ("adamw", "muon", "locoprop")
+
+NEXT = 8  # along an order that is not random, only the next 1/8 of the variables count: the others will be asked for later
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,9 @@ class Recipe:
     quantize_from: float = 2.0
     exact_from: float = 2.0
     cross_entropy: float = 0.001  # weight of the unweighted term
-    spread: float = 0.0  # share of batches coded along `orders.spread_places`, shifted at random, instead of random orders
+    spread: float = 0.0  # share of batches masked along `orders.spread_places` of cells, instead of random orders
+    rows: float = 0.0  # share masked from left to right in all cells side by side
+    cell: int = 64  # variables in a cell; where cells begin is random
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -91,12 +96,15 @@ def load_network(path: Path) -> tuple[Network, Recipe]:
 
 def draw_order(recipe: Recipe, batch: int, generator: torch.Generator) -> torch.Tensor | None:
     """Places (batch, *shape) to train along, or None for uniformly random ones."""
-    if float(torch.rand((), generator=generator, device=generator.device)) >= recipe.spread:
+    kind = float(torch.rand((), generator=generator, device=generator.device))
+    if kind >= recipe.spread + recipe.rows:
         return None
-    places = torch.from_numpy(spread_places(recipe.space.size)).to(generator.device)
-    shift = torch.randint(0, recipe.space.size, (batch, 1), generator=generator, device=generator.device)
-    index = (torch.arange(recipe.space.size, device=generator.device) + shift) % recipe.space.size
-    return places[index].view(batch, *recipe.space.shape)
+    size = recipe.space.size
+    places = spread_places(recipe.cell) if kind < recipe.spread else np.arange(recipe.cell)
+    shift = torch.randint(0, recipe.cell, (batch, 1), generator=generator, device=generator.device)
+    at = torch.arange(size, device=generator.device) + shift
+    rank = torch.from_numpy(places).to(generator.device)[at % recipe.cell] * size + at  # the same place in all cells, then the next one
+    return rank.argsort(1).argsort(1).view(batch, *recipe.space.shape)
 
 
 Step = Callable[[Run[Network], torch.Tensor, torch.Generator], torch.Tensor]  # (run, examples, generator) -> loss, detached
@@ -104,17 +112,18 @@ Step = Callable[[Run[Network], torch.Tensor, torch.Generator], torch.Tensor]  # 
 
 def fit(
     recipe: Recipe, draw: Callable[[int, torch.Generator], torch.Tensor], valid: torch.Tensor, out: Path,
-    device: torch.device | str = "cpu", limit: float = 1e9, every: float = 2.0, step: Step | None = None,
+    device: torch.device | str = "cpu", limit: float = 1e9, every: float = 2.0, step: Step | None = None, clock: Callable[[], float] = time.monotonic,
 ) -> Run[Network]:  # fmt: skip
     """Train until the schedule ends or `limit` minutes have passed in this process, going on from out/checkpoint.safetensors if there is one.
 
     draw(batch, generator) gives int64 examples (batch, *shape); valid: examples for validation, int64. `step` replaces the usual optimiser step. Prints
-    and logs the bound on `valid` every so many minutes.
+    and logs the bound on `valid` every so many minutes. clock: what the schedule's minutes are measured by (`time.thread_time` counts this thread's work
+    alone, for comparisons on a busy machine); limit and every are of the wall clock.
     """
     device = torch.device(device)
     out.mkdir(parents=True, exist_ok=True)
     recipe.space.check(valid)
-    run: Run[Network] = Run(recipe, lambda: build(recipe.network, recipe.space), device, optimizers)
+    run: Run[Network] = Run(recipe, lambda: build(recipe.network, recipe.space), device, optimizers, clock)
     checkpoint = out / "checkpoint.safetensors"
     best = float("inf")
     if checkpoint.exists():
@@ -148,7 +157,8 @@ def fit(
 
     def objective(net: Network) -> torch.Tensor:
         x = draw(recipe.batch, generator)
-        return training_loss(net, x, generator, recipe.cross_entropy, draw_order(recipe, recipe.batch, generator))[0]
+        order = draw_order(recipe, recipe.batch, generator)
+        return training_loss(net, x, generator, recipe.cross_entropy, order, recipe.space.size // NEXT if order is not None else None)[0]
 
     while run.progress < 1 and time.monotonic() - begun < 60 * limit:
         generator.manual_seed(recipe.seed * 1_000_003 + run.step)  # of every step, so that an interruption changes nothing

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ardm.discrete import Space
+from ardm.discrete import MEAN_UNIT, Space, middles, reference
 from ardm.network import Conv, Layer, Trunk, fake_quantize_weight, round_through
 from ardm.stages import COND_ONE, MASK_ON
 
@@ -81,19 +81,40 @@ class Frame:
         self.outputs = channels * space.parameters * rows * config.patch
         self.count = height // rows * (width // config.patch)  # tokens
 
-    def tokens(self, seen: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
-        """Integers -128..127, float32 (B, inputs, rows, columns)."""
-        x = planes(self.space, seen, known, digit)
+    def tokens(self, seen: torch.Tensor, known: torch.Tensor, digit: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(tokens, integers -128..127, float32 (B, inputs, rows, columns); the reference of ordered values, int64 (B, *shape), for `scatter`)."""
+        guess = reference(self.space, seen, known, digit) if self.space.ordered else None
+        x = planes(self.space, seen, known, digit, guess)
         rows, columns = self.patch
         b, c, h, w = x.shape
-        return x.view(b, c, h // rows, rows, w // columns, columns).permute(0, 1, 3, 5, 2, 4).reshape(b, -1, h // rows, w // columns)
+        x = x.view(b, c, h // rows, rows, w // columns, columns).permute(0, 1, 3, 5, 2, 4).reshape(b, -1, h // rows, w // columns)
+        return x, guess
 
-    def scatter(self, out: torch.Tensor) -> torch.Tensor:
-        """(B, outputs, rows, columns), one vector per token -> (B, *shape, P)."""
+    def scatter(self, out: torch.Tensor, guess: torch.Tensor | None) -> torch.Tensor:
+        """(B, outputs, rows, columns), one vector per token -> (B, *shape, P); means of logistics get the reference added.
+
+        out: float32 in the parameters' units, or integers in steps of them (`Space.parameter_steps`).
+        """
         channels, height, width = self.space.grid
         rows, columns = self.patch
         x = out.view(out.shape[0], channels, self.space.parameters, rows, columns, height // rows, width // columns)
-        return x.permute(0, 1, 5, 3, 6, 4, 2).reshape(out.shape[0], *self.space.shape, self.space.parameters)
+        x = x.permute(0, 1, 5, 3, 6, 4, 2).reshape(out.shape[0], *self.space.shape, self.space.parameters)
+        if self.space.likelihood == "logistics":
+            assert guess is not None
+            k, classes = self.space.mixture, self.space.classes
+            steps = self.space.parameter_steps[k]
+            base = ((guess - (classes - 1)) * (steps * MEAN_UNIT)).div(classes, rounding_mode="floor")
+            base = base / steps if out.is_floating_point() else base.to(out.dtype)
+            x = torch.cat([x[..., :k], x[..., k : 2 * k] + base.unsqueeze(-1), x[..., 2 * k :]], -1)
+        return x
+
+    def start_bias(self) -> torch.Tensor:
+        """Bias of a head before training: for logistics, components of different means and scales. float32 (outputs,)."""
+        k, places = self.space.mixture, self.patch[0] * self.patch[1]
+        first = torch.zeros(self.space.parameters)
+        if self.space.likelihood == "logistics":
+            first = torch.cat([torch.zeros(k), torch.linspace(-0.5, 0.5, k), torch.linspace(-4.0, -1.0, k)])
+        return first.view(1, -1, 1).expand(self.space.grid[0], -1, places).flatten()
 
     def output_steps(self) -> torch.Tensor:
         """In how many parts an exact network divides the unit of each output: float32 (outputs,)."""
@@ -118,22 +139,23 @@ class Network(nn.Module):
 
 
 def planes_per_variable(space: Space) -> int:
-    return 2 if space.ordered else space.classes + 1 + (space.stages > 1)
+    return 3 if space.ordered else space.classes + 1 + (space.stages > 1)
 
 
-def planes(space: Space, seen: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
+def planes(space: Space, seen: torch.Tensor, known: torch.Tensor, digit: int, guess: torch.Tensor | None) -> torch.Tensor:
     """What every network sees: integers -128..127, float32 (B, C * planes, H, W).
 
-    Ordered values: the middle of the interval that is known, scaled to -128..127 (0 where nothing is known), and MASK_ON where known.
+    Ordered values: the middle of the interval that is known, scaled to -128..127 (0 where nothing is known), MASK_ON where known, and
+    the reference `guess`, scaled likewise.
     Names: a one-hot vector, with one more place, the absorbing state, for what is unknown in the first stage; with more stages also MASK_ON.
     """
     grid = (seen.shape[0], *space.grid)
     x, mask = seen.view(grid), known.view(grid)
     if space.ordered:
-        unit = space.radix**digit
-        wide = torch.where(mask, unit, unit * space.radix).clamp(max=space.classes)
-        middle = ((2 * x + wide).clamp(max=2 * space.classes - 1) - space.classes) * 128 // space.classes
-        parts = [middle, mask * MASK_ON]
+        assert guess is not None
+        two = torch.stack([middles(space, x, mask, digit), guess.view(grid)])
+        middle, other = (two + 1 - space.classes).mul(128).div(space.classes, rounding_mode="floor").clamp(-128, 127)
+        parts = [middle, mask * MASK_ON, other]
     else:
         absorbed = ~mask & (digit == space.stages - 1)
         index = torch.where(absorbed, space.classes, x)
@@ -223,11 +245,13 @@ class UNet(Network):
         self.up = nn.ModuleList(ResBlock(2 * w, w, self.frame.kernel) for _ in range(config.blocks))
         self.norm, self.head = nn.GroupNorm(math.gcd(w, 32), w), nn.Conv2d(w, self.frame.outputs, 1)
         nn.init.normal_(self.head.weight, std=0.01)
+        self.head.bias = nn.Parameter(self.frame.start_bias())
 
     def forward(self, seen: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
         self.check(seen, known, digit)
         time = self.time(known, digit)
-        x = self.enter(self.frame.tokens(seen, known, digit) / MASK_ON)
+        tokens, guess = self.frame.tokens(seen, known, digit)
+        x = self.enter(tokens / MASK_ON)
         kept = []
         for block in self.down:
             x = block(x, time)
@@ -236,7 +260,7 @@ class UNet(Network):
         x = x + self.attention(self.middle_norm(x).flatten(2).transpose(1, 2)).transpose(1, 2).view_as(x)
         for block in self.up:
             x = block(torch.cat([x, kept.pop()], 1), time)
-        return self.frame.scatter(self.head(F.silu(self.norm(x))).float())
+        return self.frame.scatter(self.head(F.silu(self.norm(x))).float(), guess)
 
 
 # ---- transformer ------------------------------------------------------------------------------------------------------------
@@ -259,12 +283,13 @@ class Transformer(Network):
         )  # fmt: skip
         self.norm, self.head = nn.LayerNorm(w), nn.Linear(w, self.frame.outputs)
         nn.init.normal_(self.head.weight, std=0.01)
+        self.head.bias = nn.Parameter(self.frame.start_bias())
 
     def forward(self, seen: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
         self.check(seen, known, digit)
-        x = self.frame.tokens(seen, known, digit) / MASK_ON
-        b, _, rows, columns = x.shape
-        x = self.enter(x.flatten(2).transpose(1, 2))  # (B, N, width)
+        tokens, guess = self.frame.tokens(seen, known, digit)
+        b, _, rows, columns = tokens.shape
+        x = self.enter((tokens / MASK_ON).flatten(2).transpose(1, 2))  # (B, N, width)
         half = self.config.width // 2
         where = torch.arange(rows * columns, device=x.device)
         x = x + torch.cat([sinusoids(where % columns, self.config.width - half), sinusoids(where // columns, half)], 1)
@@ -273,7 +298,7 @@ class Transformer(Network):
             x = x + block["attention"](block["norm1"](x))  # type: ignore[index,operator]
             x = x + block["mlp"](block["norm2"](x))  # type: ignore[index,operator]
         out = self.head(self.norm(x)).float()
-        return self.frame.scatter(out.transpose(1, 2).reshape(b, -1, rows, columns))
+        return self.frame.scatter(out.transpose(1, 2).reshape(b, -1, rows, columns), guess)
 
 
 # ---- networks that also run in integers ---------------------------------------------------------------------------------------
@@ -338,12 +363,12 @@ class Exact(Network):
         self.model = Model(space, config)
         self.body = Trunk(self.model)
         self.head = nn.Parameter(torch.randn(self.frame.outputs, config.width) * 0.02)
-        self.head_bias = nn.Parameter(torch.zeros(self.frame.outputs))
+        self.head_bias = nn.Parameter(self.frame.start_bias())
         self.register_buffer("steps", self.frame.output_steps(), persistent=False)
 
     def forward(self, seen: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
         self.check(seen, known, digit)
-        tokens = self.frame.tokens(seen, known, digit)
+        tokens, guess = self.frame.tokens(seen, known, digit)
         b, _, rows, columns = tokens.shape
         if any(layer.across for layer in self.body.layers):
             tokens = tokens.flatten(2).unsqueeze(2)  # one row of all tokens
@@ -353,7 +378,7 @@ class Exact(Network):
             if self.body.quantized:
                 steps = self.get_buffer("steps")[:, None, None]
                 out = round_through(out * steps) / steps
-        return self.frame.scatter(out.view(b, -1, rows, columns))
+        return self.frame.scatter(out.view(b, -1, rows, columns), guess)
 
 
 def conditions(space: Space, known: torch.Tensor, digit: int) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -70,18 +70,22 @@ class NetworkPredictor:
 class DiscretePredictor:
     """An `ardm.generate.Answer` in exact integers: int32 parameters for `ardm.frequencies`. Thread-safe; does not depend on the batch."""
 
-    def __init__(self, weights: Weights, device: str = "cpu", carrier: Carrier | None = None) -> None:
-        self.weights, self.model = weights, weights.model
-        self.space = self.model.space
-        self.frame = Frame(self.model.network, self.space)
+    def __init__(self, weights: Weights, device: str = "cpu", carrier: Carrier | None = None, shape: tuple[int, ...] | None = None) -> None:
+        """shape: of the examples, if it is not that of training; a mixer has no other."""
+        self.across = any(layer.across for layer in weights.layers)
+        if self.across and shape not in (None, weights.model.space.shape):
+            raise ValueError(f"a mixer works on examples of shape {weights.model.space.shape} only, got {shape}.")
+        self.weights = weights
+        self.space = replace(weights.model.space, shape=shape or weights.model.space.shape)
+        self.frame = Frame(weights.model.network, self.space)
         self.tables = weights.tables()
         self.carrier = carrier or choose_carrier(weights, device)
-        self.across = any(layer.across for layer in weights.layers)
 
     @torch.inference_mode()
     def __call__(self, seen: torch.Tensor, known: torch.Tensor, digit: int, where: torch.Tensor) -> torch.Tensor:
         """Parameters of the variables `where`, int32 (B, n, P); arguments as in `ardm.networks`, where: int64 (n,)."""
-        tokens = self.frame.tokens(seen, known, digit).to(torch.int8)
+        planes, guess = self.frame.tokens(seen, known, digit)
+        tokens = planes.to(torch.int8)
         batch, _, rows, columns = tokens.shape
         cond = conditions(self.space, known, digit).numpy().astype(np.int64)
         if rows == 1 and not self.across and (cond == cond[0]).all():  # rows are independent of each other: one picture of all examples
@@ -92,4 +96,4 @@ class DiscretePredictor:
         out = torch.stack([self.carrier.read_out(features, tokens, i, 0) for i in range(tokens.shape[0])])  # (B or 1, outputs, tokens)
         if out.shape[0] != batch:
             out = out[0].unflatten(1, (batch, columns)).transpose(0, 1)
-        return self.frame.scatter(out.reshape(batch, -1, rows, columns)).flatten(1, -2)[:, where]
+        return self.frame.scatter(out.reshape(batch, -1, rows, columns), guess).flatten(1, -2)[:, where]

@@ -80,7 +80,7 @@ class Run(Generic[Net]):
         self.average = make().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average.load_state_dict(self.net.state_dict())
         self.optimizers = (optimizers or usual_optimizers)(self.net, self.recipe)
-        self.clock = clock
+        self.clock = clock  # of `seconds`
         self.step, self.seconds = 0, 0.0
 
     @property

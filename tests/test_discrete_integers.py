@@ -69,7 +69,7 @@ def test_integers_follow_the_simulation_on_every_carrier(space: Space, config: C
         assert all(torch.equal(answers[0], other) for other in answers[1:])
         with torch.no_grad():
             simulated = net(seen, known, digit).flatten(1, -2)
-        assert (simulated - answers[0] / steps).abs().mean() < 0.003  # the conditioning is rounded in the integers only
+        assert (simulated - answers[0] / steps).abs().mean() < 0.01  # a sixth of a step: the conditioning is rounded in the integers only
         one_by_one = torch.cat([DiscretePredictor(stored)(seen[i : i + 1], known[i : i + 1], digit, where) for i in range(5)])
         assert torch.equal(one_by_one, answers[0])
 
