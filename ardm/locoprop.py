@@ -131,9 +131,12 @@ class LocoProp(torch.optim.Optimizer):
             for r in active:
                 assert r.weight.grad is not None
                 assert r.bias.grad is not None
-                pulls = r.pull(local.reach) if i else (torch.zeros(()), torch.zeros(()))
-                for parameter, gradient, pull in ((r.weight, r.weight.grad, pulls[0]), (r.bias, r.bias.grad, pulls[1])):
-                    self._descend(parameter, gradient + pull if i else gradient, rate)
+                weight, bias = r.weight.grad, r.bias.grad
+                if i:  # before the first step nothing has moved
+                    pull = r.pull(local.reach)
+                    weight, bias = weight + pull[0], bias + pull[1]
+                self._descend(r.weight, weight, rate)
+                self._descend(r.bias, bias, rate)
         for r in self.regressions:
             r.forget()
 

@@ -1,9 +1,10 @@
 """LocoProp against AdamW on the mixer, at equal processor time: python -m benchmarks.locoprop FOLDER --out FILE.json.
 
-FOLDER is what `benchmarks.cifar10 prepare` makes; the images are made grey, so that the time goes to the mixer and not to the likelihood. Each optimiser first trains for --sweep minutes with every learning rate
-(and LocoProp with every reach), then with its best dials for --minutes, from the same weights and on the same batches. The schedule's clock is
-the processor time of this process (one thread), so that other processes beside it favour nobody; validation does not count. Differences to AdamW
-are means over the same held-out images under the same masks. The last line of the output is the result as JSON.
+FOLDER is what `benchmarks.cifar10 prepare` makes; the images are made grey, so that the time goes to the mixer and not to the likelihood. Each
+optimiser first trains for --sweep minutes with every learning rate (and LocoProp with every reach), then with its best dials for --minutes, from
+the same weights and on the same batches. The schedule's clock is the processor time of this process (one thread), so that other processes
+beside it favour nobody; validation does not count. Differences to AdamW are means over the same held-out images under the same masks. The last
+line of the output is the result as JSON.
 """
 
 from __future__ import annotations
