@@ -402,10 +402,10 @@ class Interrupted(Exception):
     pass
 
 
-@pytest.mark.parametrize(("name", "muon"), [("mixer", True), ("unet", False)])
-def test_training_goes_on_as_if_never_interrupted(name: str, muon: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "optimizer"), [("mixer", "muon"), ("unet", "adamw")])
+def test_training_goes_on_as_if_never_interrupted(name: str, optimizer: str, tmp_path: Path) -> None:
     """Same weights to the last bit, through the change to simulated integers, however often it stops."""
-    mine = recipe(name, steps=16, quantize_from=0.5, muon=muon, spread=0.5)
+    mine = recipe(name, steps=16, quantize_from=0.5, optimizer=optimizer, spread=0.5)
     draw = repeated(mine.space)
     valid = draw(16, torch.Generator().manual_seed(1))
     whole = fit.fit(mine, draw, valid, tmp_path / "whole", every=0)
@@ -481,7 +481,7 @@ def test_foreign_checkpoints_are_refused(trained: Path, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     (tmp_path / "log.jsonl").write_text("")
     longer = Space((16,), 4, 2, False)
-    strangers = [recipe("transformer", steps=2), recipe("lattice", steps=2), recipe(space=longer, steps=2), recipe(muon=False, steps=2)]
+    strangers = [recipe("transformer", steps=2), recipe("lattice", steps=2), recipe(space=longer, steps=2), recipe(optimizer="adamw", steps=2)]
     path.write_bytes((trained / "checkpoint.safetensors").read_bytes())
     for stranger in strangers:
         x = repeated(stranger.space)(4, torch.Generator().manual_seed(1))
