@@ -17,10 +17,13 @@ import numpy as np
 import torch
 
 from ardm.discrete import Space
-from ardm.networks import Config, Network, build, parameter_count
+from ardm.locoprop import Local, LocoProp
+from ardm.networks import CHAINS, Config, Exact, Network, build, parameter_count
 from ardm.objective import Estimate, bound, training_loss
 from ardm.orders import spread_places
-from ardm.run import CheckpointError, Run, average_losses, load_tensors, load_weights, trunk_of
+from ardm.run import CheckpointError, Run, average_losses, load_tensors, load_weights, trunk_of, usual_optimizers
+
+OPTIMIZERS = ("adamw", "muon", "locoprop")
 
 NEXT = 8  # along an order that is not random, only the next 1/8 of the variables count: the others will be asked for later
 
@@ -35,7 +38,9 @@ class Recipe:
     steps: int = 10_000
     batch: int = 64
     rate: float = 1e-3
-    muon: bool = True
+    optimizer: str = "muon"  # one of OPTIMIZERS
+    weight_decay: float = 0.0  # of adamw
+    local: Local = field(default_factory=Local)  # of locoprop
     warmup: float = 0.02
     ema: float = 0.999
     quantize_from: float = 2.0
@@ -49,12 +54,28 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.batch < 1 or self.steps < 1 or self.rate <= 0:
             raise ValueError(f"batch and steps must be at least 1 and rate above 0, got {self.batch}, {self.steps}, {self.rate}.")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
+        if self.optimizer == "locoprop" and self.network.name not in CHAINS:
+            raise ValueError(f"locoprop is for networks of matrix products and ReLU, {' and '.join(CHAINS)}; got {self.network.name}.")
 
 
 def recipe_from(about: dict[str, Any]) -> Recipe:
     """The recipe that a checkpoint's description holds."""
-    fields = about["recipe"]
-    return Recipe(**fields | {"space": Space(**fields["space"]), "network": Config(**fields["network"])})
+    fields = dict(about["recipe"])
+    if "muon" in fields:  # until 0.3.0; else was Adam, which is AdamW without decay
+        fields["optimizer"] = "muon" if fields.pop("muon") else "adamw"
+    return Recipe(**fields | {"space": Space(**fields["space"]), "network": Config(**fields["network"]), "local": Local(**fields.get("local", {}))})
+
+
+def optimizers(net: Network, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Those that the recipe names. LocoProp's come with AdamW for what is no matrix product."""
+    if recipe.optimizer != "locoprop" or not isinstance(net, Exact):
+        return usual_optimizers(net, recipe)
+    mine = LocoProp(net.body, [(net.head, net.head_bias)], recipe.rate, recipe.local)
+    taken = {id(p) for group in mine.param_groups for p in group["params"]}
+    others = [p for p in net.parameters() if id(p) not in taken]
+    return [mine, torch.optim.AdamW(others, lr=recipe.rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True)]
 
 
 def load_network(path: Path) -> tuple[Network, Recipe]:
@@ -102,8 +123,7 @@ def fit(
     device = torch.device(device)
     out.mkdir(parents=True, exist_ok=True)
     recipe.space.check(valid)
-    run: Run[Network] = Run(recipe, lambda: build(recipe.network, recipe.space), device)
-    run.clock = clock
+    run: Run[Network] = Run(recipe, lambda: build(recipe.network, recipe.space), device, optimizers, clock)
     checkpoint = out / "checkpoint.safetensors"
     best = float("inf")
     if checkpoint.exists():

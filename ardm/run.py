@@ -34,7 +34,8 @@ class Schedule(Protocol):
     minutes: float  # length of the schedule in minutes of training; 0: use steps
     steps: int
     rate: float  # peak learning rate
-    muon: bool  # Muon for the weight matrices between hidden layers, Adam for the rest; else Adam for all
+    optimizer: str  # muon: Muon for the weight matrices between hidden layers, Adam for the rest; adamw: AdamW for all
+    weight_decay: float  # of adamw
     warmup: float  # share of the schedule
     ema: float  # decay of the averaged weights
     quantize_from: float  # share of the schedule after which integer arithmetic is simulated; 1 or more: never
@@ -50,24 +51,37 @@ def trunk_of(net: nn.Module) -> Trunk | None:
     return next((m for m in net.modules() if isinstance(m, Trunk)), None)
 
 
-class Run(Generic[Net]):
-    """All that a checkpoint holds."""
+def usual_optimizers(net: nn.Module, recipe: Any) -> list[torch.optim.Optimizer]:
+    """AdamW, or Adam and Muon, for a `Schedule`. Raises ValueError for other names."""
+    if recipe.optimizer == "adamw":
+        return [torch.optim.AdamW(net.parameters(), lr=recipe.rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True)]
+    if recipe.optimizer != "muon":
+        raise ValueError(f"optimizer must be adamw or muon, got {recipe.optimizer!r}.")
+    trunk = trunk_of(net)
+    matrices = trunk.matrices() if trunk else []
+    others = [p for p in net.parameters() if all(p is not m for m in matrices)]
+    found: list[torch.optim.Optimizer] = [torch.optim.Adam(others, lr=recipe.rate, betas=(0.9, 0.99), fused=True)]
+    if matrices:
+        found.append(torch.optim.Muon(matrices, lr=recipe.rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
+    return found
 
-    def __init__(self, recipe: Any, make: Callable[[], Net], device: torch.device) -> None:
+
+class Run(Generic[Net]):
+    """All that a checkpoint holds. `optimizers` replaces the usual ones; `clock` gives the seconds that `Schedule.minutes` counts."""
+
+    def __init__(
+        self, recipe: Any, make: Callable[[], Net], device: torch.device,
+        optimizers: Callable[[Net, Any], list[torch.optim.Optimizer]] | None = None, clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
         torch.manual_seed(recipe.seed)
         self.recipe: Schedule = recipe
         self.device = device
         self.net = make().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = make().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average.load_state_dict(self.net.state_dict())
-        trunk = trunk_of(self.net)
-        matrices = trunk.matrices() if trunk and recipe.muon else []
-        others = [p for p in self.net.parameters() if all(p is not m for m in matrices)]
-        self.optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(others, lr=recipe.rate, betas=(0.9, 0.99), fused=True)]
-        if matrices:
-            self.optimizers.append(torch.optim.Muon(matrices, lr=recipe.rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
+        self.optimizers = (optimizers or usual_optimizers)(self.net, self.recipe)
+        self.clock = clock  # of `seconds`
         self.step, self.seconds = 0, 0.0
-        self.clock: Callable[[], float] = time.monotonic  # of `seconds`
 
     @property
     def quantized(self) -> bool:

@@ -275,7 +275,7 @@ def test_bound_is_the_average_over_orders(space: Space) -> None:
     assert torch.allclose(exact, by_masks, atol=1e-5)
     found = Estimate.of(bound(network, x.repeat(300, 1), torch.Generator().manual_seed(4), 3))
     assert abs(found.mean - float(exact.mean())) < 4 * found.error
-    assert 0 < found.error < 0.05
+    assert 0 < found.error < 0.1
 
 
 @pytest.mark.parametrize("space", SPACES, ids=IDS)
@@ -286,7 +286,7 @@ def test_absorbing_diffusion_has_the_same_bound(space: Space) -> None:
     exact = float(average_over_orders(network, x).mean())
     found = Estimate.of(diffusion_bound(network, x.repeat(3000, 1), torch.Generator().manual_seed(6), 3))
     assert abs(found.mean - exact) < 4 * found.error
-    assert 0 < found.error < 0.05
+    assert 0 < found.error < 0.1
 
 
 def test_training_loss_estimates_the_bound() -> None:
@@ -402,10 +402,10 @@ class Interrupted(Exception):
     pass
 
 
-@pytest.mark.parametrize(("name", "muon"), [("mixer", True), ("unet", False)])
-def test_training_goes_on_as_if_never_interrupted(name: str, muon: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "optimizer"), [("mixer", "muon"), ("unet", "adamw")])
+def test_training_goes_on_as_if_never_interrupted(name: str, optimizer: str, tmp_path: Path) -> None:
     """Same weights to the last bit, through the change to simulated integers, however often it stops."""
-    mine = recipe(name, steps=16, quantize_from=0.5, muon=muon, spread=0.5)
+    mine = recipe(name, steps=16, quantize_from=0.5, optimizer=optimizer, spread=0.5)
     draw = repeated(mine.space)
     valid = draw(16, torch.Generator().manual_seed(1))
     whole = fit.fit(mine, draw, valid, tmp_path / "whole", every=0)
@@ -481,7 +481,7 @@ def test_foreign_checkpoints_are_refused(trained: Path, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     (tmp_path / "log.jsonl").write_text("")
     longer = Space((16,), 4, 2, False)
-    strangers = [recipe("transformer", steps=2), recipe("lattice", steps=2), recipe(space=longer, steps=2), recipe(muon=False, steps=2)]
+    strangers = [recipe("transformer", steps=2), recipe("lattice", steps=2), recipe(space=longer, steps=2), recipe(optimizer="adamw", steps=2)]
     path.write_bytes((trained / "checkpoint.safetensors").read_bytes())
     for stranger in strangers:
         x = repeated(stranger.space)(4, torch.Generator().manual_seed(1))
