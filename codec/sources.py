@@ -105,6 +105,11 @@ def sniff(data: bytes) -> Format | None:
     return None if not match else Format.PPM if match[1] == b"6" else Format.PGM
 
 
+def is_image(data: bytes) -> bool:
+    """Is it an image, of a known format or not, or nothing? All else is bytes like any others, which `codec.text` takes."""
+    return not data or sniff(data) is not None or data.startswith(tuple(UNSUPPORTED))
+
+
 def look(data: bytes, max_pixels: int) -> Look:
     """What a file is. Raises InputError for no image, LimitError for one of too many pixels, TruncatedError or CorruptError for a damaged header."""
     form = sniff(data)
