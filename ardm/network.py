@@ -27,6 +27,7 @@ INPUT_EXPONENT = 5  # an input integer u stands for u * 2**-5
 WEIGHT_MAX = 63  # two u8 x s8 products fit a saturating 16-bit lane: 2 * 255 * 63 < 2**15
 ACTIVATION_MAX = 255
 MEAN_UNIT = 8.0  # the head's means and linear part are in units of 8 intensity levels
+SPARE = 2  # bits that weights may still grow by while integers are simulated
 SKIP_EXPONENT = 10  # the linear skip's weights are multiples of 2**-10 (levels per level)
 
 
@@ -209,8 +210,16 @@ class Trunk(nn.Module):
         common = torch.stack([c.peak for c in stream]).amax()
         for conv in stream:
             conv.peak.copy_(common)
-        for conv in self.convs():
-            conv.exponent.copy_(torch.round(torch.log2(ACTIVATION_MAX / conv.peak.clamp_min(2.0**-10))))
+        # A layer that hardly ever fires has a peak near 0; finer steps than those of its sums are of no use, and cannot be requantised to.
+        exponents = [float(torch.round(torch.log2(ACTIVATION_MAX / c.peak.clamp_min(2.0**-10)))) for c in self.convs()]
+        finest = [float(weight_exponent(c.weight).min()) - SPARE for c in self.convs()]  # beyond the exponent of the layer's input
+        for _ in exponents:  # the stream is each layer's input and result in turn: until nothing changes
+            for i, more in enumerate(finest):
+                exponents[i] = min(exponents[i], (exponents[i - 1] if i else INPUT_EXPONENT) + more)
+            least = min(e for e, c in zip(exponents, self.convs(), strict=True) if c in stream)
+            exponents = [least if c in stream else e for e, c in zip(exponents, self.convs(), strict=True)]
+        for conv, exponent in zip(self.convs(), exponents, strict=True):
+            conv.exponent.fill_(exponent)
 
 
 class LatticeNet(Trunk):

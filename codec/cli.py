@@ -48,7 +48,7 @@ class Options:
     progress: bool
     limits: Limits
     verify: bool = True
-    budget: int = DEFAULT_BUDGET
+    budget: int | None = None  # network calls; None: the default of images, or of text
     seed: int | None = None
     adaptive: bool = True
     order: str = "auto"
@@ -124,15 +124,17 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def compress_command(
     budget: int | None, best: bool, order: str, model: str, quick: bool, no_adaptive: bool, exact: bool, pixels: bool, no_verify: bool, **given: Any
 ) -> None:
-    """Compress images without loss: photo.png -> photo.ardm, photo.ppm -> photo.ppm.ardm. The source is kept.
+    """Compress images, text and any other files without loss: photo.png -> photo.ardm, book.txt -> book.txt.ardm. The source is kept.
 
     PBM, PGM, PPM, PAM, BMP, QOI, .npy and uncompressed TIFF come back byte for byte; PNG with all its chunks; other TIFF, GIF and lossless WebP as PNG.
+
+    What is no image comes back byte for byte; English text is what the model for text knows.
 
     '-' reads standard input and writes standard output. Presets for the budget: PRESETS.
     """
     if best and (order != "auto" or no_adaptive):
         raise click.UsageError("--best tries both orders itself; leave out --order and --no-adaptive.")
-    budget = budget or PRESETS[9] * best or DEFAULT_BUDGET
+    budget = budget or PRESETS[9] * best or None
     order, seed = _parse_order("best" if best else order)
     if exact and pixels:
         raise click.UsageError("--exact keeps more than pixels; leave out --pixels.")
@@ -152,7 +154,7 @@ compress_command.help = (compress_command.help or "").replace("PRESETS", PRESET_
     "--recover", is_flag=True, help="Decode what is undamaged; write the image, and NAME.damage.png, white where it is lost. Exit code 4 if anything is."
 )
 def decompress_command(decompress: bool, recover: bool, **given: Any) -> None:
-    """Restore images: photo.ardm -> photo.png, photo.ppm.ardm -> photo.ppm, bit for bit. The source is kept.
+    """Restore files: photo.ardm -> photo.png, book.txt.ardm -> book.txt, bit for bit. The source is kept.
 
     '-' reads standard input and writes standard output.
     """
@@ -207,11 +209,14 @@ def _compress_one(name: str, options: Options) -> dict[str, Any]:
     source = files.read_input(name)
     from codec import archive, sources
 
+    if not sources.is_image(source):
+        return _compress_text(name, source, target, options)
     head = sources.look(source, options.limits.max_pixels).head
     bar = _Progress(head.samples * head.kind.size * (1 + options.verify), name, options)
     with bar:
         packed = archive.pack(
-            source, exactly=options.exact, pixels=options.pixels, limits=options.limits, budget=options.budget, order=options.order, model=options.model,
+            source, exactly=options.exact, pixels=options.pixels, limits=options.limits, budget=options.budget or DEFAULT_BUDGET, order=options.order,
+            model=options.model,
             quick=options.quick, seed=options.seed, adaptive=options.adaptive, device=options.device, threads=options.threads,
             verify=options.verify, progress=bar.update,
         )  # fmt: skip
@@ -224,6 +229,20 @@ def _compress_one(name: str, options: Options) -> dict[str, Any]:
         _say(f"{name}: was stored whole, because {packed.why}, which this release cannot take apart; it will come back byte for byte.")
     return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(packed.data),
             "bits_per_subpixel": round(8 * len(packed.data) / head.samples, 4), "restores": packed.way, "why": packed.why}  # fmt: skip
+
+
+def _compress_text(name: str, source: bytes, target: Path | None, options: Options) -> dict[str, Any]:
+    if options.seed is not None:
+        raise InputError("is no image; a random order is for images only.")
+    from codec import text
+
+    order = {"raster": "plain", "lattice": "rows"}.get(options.order, "auto")
+    bar = _Progress(len(source) * (1 + options.verify), name, options)
+    with bar:
+        packed = text.pack(source, budget=options.budget, order=order, device=options.device, verify=options.verify, limits=options.limits, progress=bar.update)
+    _deliver(target, packed, name, options, source)
+    return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(packed),
+            "bits_per_byte": round(8 * len(packed) / len(source), 4), "restores": "exact"}  # fmt: skip
 
 
 def _decompress_one(name: str, options: Options) -> dict[str, Any]:
@@ -263,6 +282,9 @@ def _test_one(name: str, options: Options) -> dict[str, Any]:
     source = files.read_input(name)
     from codec import archive
 
+    if _is_text(source):
+        _decoding(archive.unpack, name, source, options)
+        return {"file": name, "ok": True, "bytes_in": len(source), "bytes": _header(source, options).size}
     _decoding(archive.test, name, source, options)
     return {"file": name, "ok": True, "bytes_in": len(source), "subpixels": _header(source, options).samples}
 
@@ -272,20 +294,40 @@ def _list_one(name: str, options: Options) -> dict[str, Any]:
     from codec.image import info
 
     source = files.read_input(name)
+    if _is_text(source):
+        from codec import text
+
+        return {"file": name, **text.info(source), "restores": "exact"}
     return {"file": name, **info(source), "restores": archive.way_of(container.read(source, NO_LIMITS)[0])}
 
 
 def _header(source: bytes, options: Options, salvage: bool = False) -> Any:
     if not source:
         raise NotArdmError("the file is empty; expected an .ardm file.")
-    from codec import container
+    from codec import container, text
 
+    if text.is_text(source):
+        if salvage:
+            raise CorruptError("nothing can be recovered: a text is one piece, not tiles.")
+        return text.read(source, options.limits)[0]
     return container.read(source, options.limits, salvage)[0]
+
+
+def _is_text(source: bytes) -> bool:
+    from codec import text
+
+    return text.is_text(source)
 
 
 def _decoding(work: Callable[..., Any], name: str, source: bytes, options: Options, salvage: bool = False) -> Any:
     """`work` on an .ardm file, with a bar. salvage: it may be damaged."""
     header = _header(source, options, salvage)
+    if _is_text(source):
+        from codec import text
+
+        bar = _Progress(header.size, name, options)
+        with bar:
+            return text.unpack(source, limits=options.limits, device=options.device, progress=bar.update)
     bar = _Progress(header.samples * header.kind.size, name, options)
     with bar:
         return work(source, limits=options.limits, device=options.device, threads=options.threads, progress=bar.update)
@@ -300,6 +342,8 @@ def _source_and_target(name: str, options: Options, salvage: bool = False) -> tu
 
     def restored(path: Path) -> Path:
         _header(source, options, salvage)
+        if _is_text(source):
+            return path.with_suffix("")
         from codec import archive
 
         form = archive.format_of(source, options.limits, salvage)
@@ -403,6 +447,9 @@ def _report(result: dict[str, Any], options: Options, work: Callable[..., Any]) 
     to_stream = result.get("output") == files.STREAM
     if options.as_json:
         _print(json.dumps(result), err=to_stream)
+    elif work is _list_one and "letters" in result:
+        how = f"{result['letters']} letters, order {result['order']}, {result['network_calls']} network calls, weights {result['weights']}"
+        _print(f"{result['file']}: {result['size']} bytes, {result['bytes']} compressed, method {result['method']}; {how}; restores {result['restores']}")
     elif work is _list_one:
         kind = f"{result['channels']} x {result['bits_per_channel']} bit" + ", palette" * result["indexed"]
         ways = ", ".join(f"{result[way + '_planes']} {way}" for way in ("lattice", "raster", "stored") if result[way + "_planes"])

@@ -19,6 +19,7 @@ from codec.walk import MAX_CALLS, Learning, Schedule
 MAGIC = b"\x89ARDM\r\n\x1a"
 VERSION = 1
 HEAD, INDEX = 0x01, 0x02
+TEXT = 0x03  # instead of HEAD: `codec.text` knows the rest
 OPTIONAL = 0x80  # types from here on are ancillary
 PNG_CHUNKS = 0x81  # ancillary chunks of the PNG that the image came from
 PNG_FORM = 0x82  # whether it was interlaced, and how to make the very same file again
@@ -158,6 +159,8 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
         if damage and not (salvage and kind & OPTIONAL):
             raise CorruptError(damage)
         if header is None:
+            if kind == TEXT:
+                raise UnsupportedError("the file holds text, not an image; `ardm-decompress`, or `codec.text.unpack`, gives it back.")
             if kind != HEAD:
                 raise CorruptError(f"the first chunk has type {kind:#04x}, expected the header {HEAD:#04x}.")
             header = _parse_head(payload, limits.max_pixels)

@@ -81,7 +81,7 @@ class Look:
 
 def sniff(data: bytes) -> Format | None:
     """The format of a file, of which only the header need be there; None for what is no image that is known here."""
-    if data[:8] == png.SIGNATURE or (b"PNG" in data[:4] and b"IHDR" in data[:24]):  # the second: damaged by a transfer as text
+    if data[:8] == png.SIGNATURE or b"IHDR" in data[:24]:  # the second: with a damaged signature
         return Format.PNG
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return Format.TIFF
@@ -103,6 +103,11 @@ def sniff(data: bytes) -> Format | None:
         return Format.PBM
     match = frames.GRAPHMAP.match(data)
     return None if not match else Format.PPM if match[1] == b"6" else Format.PGM
+
+
+def is_image(data: bytes) -> bool:
+    """Is it an image, of a known format or not, or nothing? All else is bytes like any others, which `codec.text` takes."""
+    return not data or sniff(data) is not None or data.startswith(tuple(UNSUPPORTED))
 
 
 def look(data: bytes, max_pixels: int) -> Look:
