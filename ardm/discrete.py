@@ -120,9 +120,9 @@ def reference(space: Space, seen: torch.Tensor, known: torch.Tensor, digit: int)
 
     Smoothing in several passes: a variable is guessed by the mean of its channel, near variables weighing more, plus what the other channels,
     where known, differ from theirs at the same place; such guesses stand in for unknown variables in the next pass. Then half of the errors
-    of known neighbours is added, and the result is kept within the variable's own interval. From the second stage on, parents count a little too.
-    Means of logistics are relative to it: a network learns a correction instead of copying its input. Only sums and quotients of
-    integers, so that it is the same everywhere.
+    of known neighbours is added. From the second stage on, parents count a little too; a guess may lie outside a variable's own interval, and then says
+    to which side of it the variable leans. Of a known variable it is the middle. Means of logistics are relative to it: a network learns a
+    correction instead of copying its input. Only sums and quotients of integers, so that it is the same everywhere.
     """
     grid = (seen.shape[0], *space.grid)
     x, mask = seen.view(grid), known.view(grid)
@@ -145,7 +145,8 @@ def reference(space: Space, seen: torch.Tensor, known: torch.Tensor, digit: int)
     error = (value - guess).masked_fill(~mask, 0)
     sums = _near(torch.stack([error, mask.long()]), SHARP)
     guess = guess + _quotient(sums[0], 2 * sums[1] + 2 * SHARP[0][2])
-    return _quotient(torch.minimum(torch.maximum(guess, low), high), torch.full_like(guess, FINE)).view(seen.shape) + middle
+    guess = torch.where(mask, value, guess.clamp(-FINE * middle, FINE * middle))
+    return _quotient(guess, torch.full_like(guess, FINE)).view(seen.shape) + middle
 
 
 def _quotient(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,7 @@ import torch
 
 from ardm.budget import even
 from ardm.discrete import coarse, digit_log_prob
-from ardm.generate import Answer, Policy, walk
+from ardm.generate import Policy, answers, walk
 from ardm.networks import Network
 
 BITS = 1 / math.log(2)
@@ -139,15 +139,6 @@ def exact_bits(network: Network, x: torch.Tensor, order: torch.Tensor, policy: P
 
     walk(space, answers(network), order, policy or even(space.size, space.stages, space.size * space.stages), score, x)
     return total * BITS / space.size
-
-
-def answers(network: Network) -> Answer:
-    """A network as the walk asks it."""
-
-    def answer(seen: torch.Tensor, known: torch.Tensor, digit: int, where: torch.Tensor) -> torch.Tensor:
-        return network(seen, known, digit).flatten(1, -2)[:, where]
-
-    return answer
 
 
 @torch.no_grad()

@@ -190,7 +190,7 @@ def parse(data: bytes) -> Weights:
         raise
     except Exception as error:
         raise WeightsError(f"not an ardm weights file ({type(error).__name__}: {error}).") from error
-    return Weights(hashlib.sha256(data).hexdigest()[: 2 * ID_BYTES], config, exponents, tensors, provenance)
+    return Weights(_id_of(data), config, exponents, tensors, provenance)
 
 
 @lru_cache(maxsize=4)
@@ -200,7 +200,12 @@ def load(weights_id: str = DEFAULT_ID) -> Weights:
     if path is None:
         known = sorted(p.stem.rpartition("-")[2] for p in FOLDER.glob("*.safetensors"))
         raise WeightsError(f"weights {weights_id} are not part of this release, which has {', '.join(known) or 'none'}.")
-    weights = parse(path.read_bytes())
-    if weights.id != weights_id:
-        raise WeightsError(f"{path.name} is damaged: its content has id {weights.id}. Install ardm again.")
-    return weights
+    data = path.read_bytes()
+    found = _id_of(data)
+    if found != weights_id:  # before anything in it is looked at
+        raise WeightsError(f"{path.name} is damaged: its content has id {found}. Install ardm again.")
+    return parse(data)
+
+
+def _id_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[: 2 * ID_BYTES]

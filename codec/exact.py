@@ -139,6 +139,10 @@ def _unpack_sizes(data: bytes, at: int, most: int) -> tuple[tuple[int, ...], int
     while position < len(listed):
         one, position = read_varint(listed, position)
         found.append(one)
+        if len(found) > MAX_PIECES:
+            break
+    if len(found) > MAX_PIECES or sum(found) > most:
+        raise CorruptError("the recipe of the original PNG file is damaged.")
     return tuple(found), at
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import secrets
 import shutil
 import signal
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from codec.errors import InputError, OutputError
+from codec.errors import InputError, OutputError, VerifyError
 
 STREAM = "-"
 _temporary: set[str] = set()  # files to remove when a signal ends the process
@@ -54,12 +55,15 @@ def check_output(target: Path, source: str, force: bool) -> None:
 
 
 def write_output(target: Path, data: bytes, source: str, force: bool) -> None:
-    """Write atomically: a temporary file beside the target, fsync, rename, fsync of the folder. Mode and time come from the source."""
+    """Write atomically: a temporary file beside the target, fsync, rename, fsync of the folder. Mode and time come from the source.
+
+    Raises OutputError. A folder that cannot be told to sync, because it cannot be read or its file system does not know how, is no error; one that fails is.
+    """
+    temporary = str(target.parent / f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-        _temporary.add(temporary)
+        _temporary.add(temporary)  # before it is there, so that no signal comes in between
         try:
-            with os.fdopen(handle, "wb") as file:
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600), "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -80,14 +84,42 @@ def write_output(target: Path, data: bytes, source: str, force: bool) -> None:
             raise
         finally:
             _temporary.discard(temporary)
-        with contextlib.suppress(OSError):  # some file systems cannot
-            folder = os.open(target.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        _sync_folder(target.parent)
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error.strerror}.") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last. Raises OSError if the disk fails."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # it may be written but not read, or this system opens no folders
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES):
+            raise
+    finally:
+        os.close(handle)
+
+
+def remove_source(name: str, content: bytes, target: Path, data: bytes) -> None:
+    """Remove a source whose result is written and on disk, after a last look at both. content: of the source when it was read; data: what was written.
+
+    Raises VerifyError or OutputError, and then the source is still there, unless it was gone before.
+    """
+    kept = f"was written to {target}, but the source cannot be removed"
+    try:
+        if read_input(str(target)) != data:
+            raise VerifyError(f"{target} reads back otherwise than it was written; the source is kept.")
+        if read_input(name) != content:
+            raise OutputError(f"{kept}: it has changed meanwhile.")
+        os.unlink(name)
+    except InputError as error:
+        raise OutputError(f"{kept}: one of them {error}") from error
+    except OSError as error:
+        raise OutputError(f"{kept}: {error.strerror}.") from error
 
 
 def _rename_new(temporary: str, target: Path) -> None:
@@ -114,6 +146,17 @@ def write_stream(data: bytes) -> None:
 def drop_stdout() -> None:
     """Nobody reads standard output any more; without this Python would report it again while shutting down."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def open_missing_streams() -> None:
+    """Standard streams that were closed lead nowhere from now on, rather than into whatever file is opened next."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which gets the lowest free number
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 @contextlib.contextmanager

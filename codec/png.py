@@ -25,12 +25,13 @@ PALETTE = 3
 PIECE = 1 << 20  # bytes of compressed image data in each chunk that `write` makes
 # (first row, first column, row step, column step) of the passes of an interlaced image
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
-NAMED_SUFFIXES = {b"\xff\xd8\xff": "a JPEG", b"GIF8": "a GIF", b"RIFF": "a WebP or other RIFF", b"II*\0": "a TIFF", b"MM\0*": "a TIFF",
-                  b"\x89ARDM": "an .ardm", b"BM": "a BMP", b"\0\0\0\x0cJXL": "a JPEG XL", b"\xff\x0a": "a JPEG XL", b"qoif": "a QOI"}  # fmt: skip
+
+
+Chunk = tuple[bytes, int, int]  # type, start, end
 
 
 class IndivisibleError(UnsupportedError):
-    """A PNG that seems sound, but has something in it that only the whole file can keep. The message says what: "it has ..."."""
+    """An image file that seems sound, but has something in it that only the whole file can keep. The message says what: "it has ..."."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,7 @@ def read_head(data: bytes, max_pixels: int) -> Head:
     if data[:8] != SIGNATURE:
         if b"IHDR" in data[:24]:
             raise CorruptError("the PNG's signature is damaged, perhaps by a transfer as text.")
-        found = next((f"; it looks like {name} file" for head, name in NAMED_SUFFIXES.items() if data.startswith(head)), "")
-        raise InputError(f"not a PNG image{found}. Only PNG is supported so far.")
+        raise InputError("not a PNG image.")
     kind, at, end = next(_walk_chunks(data, 8), (b"", 0, 0))
     if kind != b"IHDR" or end - at != 25:
         raise CorruptError("the PNG does not begin with a header chunk (IHDR) of 13 bytes.")
@@ -108,6 +108,24 @@ def read_head(data: bytes, max_pixels: int) -> Head:
     if width * height > max_pixels:
         raise LimitError(f"the image has {width} x {height} pixels, the limit is {max_pixels}; raise it with --max-pixels (max_pixels=).")
     return Head(width, height, channels, samples, bool(interlace))
+
+
+def _check_kept(head: Head, before: list[Chunk], after: list[Chunk]) -> None:
+    """What the chunks around the image data must be for the image to be read as it is. Raises as `dissect` does."""
+    palettes = [end - at - 12 for kind, at, end in before if kind == b"PLTE"]
+    if head.kind.indexed and (len(palettes) != 1 or palettes[0] % 3 or not 3 <= palettes[0] <= 768):
+        raise CorruptError("the PNG needs one palette (PLTE) of 1 to 256 colours before its image data.")
+    kinds = [kind for kind, _, _ in [*before, *after]]
+    if b"acTL" in kinds:
+        raise IndivisibleError("it is animated")
+    unknown = [kind for kind in kinds if not kind[0] & 32 and kind != b"PLTE"]
+    if unknown:
+        raise IndivisibleError(f"it has an unknown critical chunk, {unknown[0].decode('latin1')}")
+
+
+def check_chunks(png: Png) -> None:
+    """Raise what `dissect` would of a file with these kept chunks."""
+    _check_kept(png.head, list(_walk_chunks(png.before, 0)), list(_walk_chunks(png.after, 0)))
 
 
 def read(data: bytes, max_pixels: int) -> Png:
@@ -125,14 +143,7 @@ def dissect(data: bytes, max_pixels: int) -> tuple[Png, Coding]:
     chunks = _chunks(data)
     kinds = [c[0] for c in chunks]
     first, last = kinds.index(b"IDAT"), len(kinds) - 1 - kinds[::-1].index(b"IDAT")
-    palettes = [end - at - 12 for kind, at, end in chunks[:first] if kind == b"PLTE"]
-    if head.kind.indexed and (len(palettes) != 1 or palettes[0] % 3 or not 3 <= palettes[0] <= 768):
-        raise CorruptError("the PNG needs one palette (PLTE) of 1 to 256 colours before its image data.")
-    if b"acTL" in kinds:
-        raise IndivisibleError("it is animated")
-    unknown = [k for k in kinds if not k[0] & 32 and k not in (b"IHDR", b"PLTE", b"IDAT", b"IEND")]
-    if unknown:
-        raise IndivisibleError(f"it has an unknown critical chunk, {unknown[0].decode('latin1')}")
+    _check_kept(head, chunks[1:first], chunks[last + 1 : -1])
     if chunks[-1][2] != len(data):
         raise IndivisibleError(f"it has {len(data) - chunks[-1][2]} bytes after its end marker")
     kept = [b"".join(data[a:b] for _, a, b in part) for part in (chunks[1:first], chunks[last + 1 : -1])]
@@ -175,7 +186,7 @@ def _lines(png: Png) -> Iterator[np.ndarray]:
     head = png.head
     for rows, columns, y, x, dy, dx in head.passes():
         lines = np.zeros((rows, head.line(columns)), dtype=np.uint8)
-        lines[:, 1:] = _to_bytes(png.pixels[y::dy, x::dx], head)
+        lines[:, 1:] = to_bytes(png.pixels[y::dy, x::dx], head)
         yield lines
 
 
@@ -190,6 +201,13 @@ def assemble(png: Png, pieces: Iterable[bytes]) -> bytes:
 
 def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+
+
+def metadata_chunks(icc: bytes, exif: bytes, xmp: bytes) -> bytes:
+    """Chunks for a colour profile, Exif (without "Exif\\0\\0") and XMP, in their order; none for what is empty."""
+    found = chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc, 9)) if icc else b""
+    found += chunk(b"eXIf", exif) if exif else b""
+    return found + (chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp) if xmp else b"")
 
 
 def has_palette(png: Png) -> bool:
@@ -222,7 +240,7 @@ def unpack_chunks(block: bytes) -> tuple[bytes, bytes]:
     return before, after
 
 
-def _walk_chunks(data: bytes, at: int) -> Iterator[tuple[bytes, int, int]]:
+def _walk_chunks(data: bytes, at: int) -> Iterator[Chunk]:
     """(type, start, end) of chunk after chunk, CRCs checked, to the end of `data`."""
     while at < len(data):
         if at + 12 > len(data):
@@ -239,7 +257,7 @@ def _walk_chunks(data: bytes, at: int) -> Iterator[tuple[bytes, int, int]]:
         at = end
 
 
-def _chunks(data: bytes) -> list[tuple[bytes, int, int]]:
+def _chunks(data: bytes) -> list[Chunk]:
     """All chunks of a file, up to and with IEND. Chunks in impossible places are errors."""
     out = []
     for found in _walk_chunks(data, 8):
@@ -290,12 +308,12 @@ def _unpack(raw: bytearray, head: Head) -> tuple[np.ndarray, bytes]:
             raise CorruptError(f"the PNG's image data is damaged: a row has filter {lines[:, 0].max()}, expected 0 to 4.")
         used.append(lines[:, 0].tobytes())
         filters.undo(lines, head.step)
-        pixels[y::dy, x::dx] = _from_bytes(lines[:, 1:], columns, head)
+        pixels[y::dy, x::dx] = from_bytes(lines[:, 1:], columns, head)
         at += lines.size
     return pixels, b"".join(used)
 
 
-def _from_bytes(rows: np.ndarray, columns: int, head: Head) -> np.ndarray:
+def from_bytes(rows: np.ndarray, columns: int, head: Head) -> np.ndarray:
     """uint8 (h, bytes of a row) -> samples (h, columns) or (h, columns, channels): 16 bits high byte first, several small ones in a byte from the top."""
     shape = (len(rows), columns) if head.channels == 1 else (len(rows), columns, head.channels)
     if head.kind.depth == 16:
@@ -306,8 +324,8 @@ def _from_bytes(rows: np.ndarray, columns: int, head: Head) -> np.ndarray:
     return split.reshape(len(rows), -1)[:, :columns]
 
 
-def _to_bytes(samples: np.ndarray, head: Head) -> np.ndarray:
-    """Inverse of `_from_bytes`; bits that are left over at the end of a row are 0."""
+def to_bytes(samples: np.ndarray, head: Head) -> np.ndarray:
+    """Inverse of `from_bytes`; bits that are left over at the end of a row are 0."""
     height, depth = len(samples), head.kind.depth
     if depth == 16:
         return np.ascontiguousarray(samples, dtype=">u2").view(np.uint8).reshape(height, -1)

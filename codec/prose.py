@@ -25,7 +25,7 @@ from codec.mixing import seal
 
 CONTEXTS = 10
 END = 97  # a letter, which no gap contains
-RATE = 0.02  # of the mixer's weights
+RATE = 0.01  # of the mixer's weights
 NONE, FIRST, ALL, EACH = 0, 1, 2, 3  # a word's capitals
 WIDE = 16 * 256  # rows of the mixer for bytes of gaps
 LETTERS = WIDE + 5  # first of the rows for letters
@@ -33,7 +33,6 @@ MARGIN = 32  # places before and after a text; longer words are cut there
 UNKNOWN = 31
 SURE = 1 / 4096  # counters are never surer than this
 MOST = 250  # a counter that has seen so many decisions learns no slower
-TRUST = np.array([0.0] + [min(1.0, 0.4 + 0.1 * n) for n in range(1, MOST + 1)])  # of a counter that has seen so many decisions
 
 
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
@@ -56,7 +55,7 @@ def _decide(node: Any, choice: Any, bit: Any, advice: Any, keys: Any, model: Any
     for j in range(CONTEXTS):
         at[j] = np.int64((_hash(keys[j] + shift) >> np.uint64(20)) & mask)
         p = chances[j, at[j]]
-        x[j] = (_log(p) - _log(1.0 - p)) * TRUST[seen[j, at[j]]]
+        x[j] = _log(p) - _log(1.0 - p)
         total += weights[choice, j] * x[j]
     p = _squash(min(max(total, -11.9), 11.9))
     bit = code_bit(coder, words, 0, min(max(int(p * ONE), LEAST), ONE - LEAST), bit, decoding)
@@ -65,7 +64,7 @@ def _decide(node: Any, choice: Any, bit: Any, advice: Any, keys: Any, model: Any
         weights[choice, j] += wrong * x[j]
     for j in range(CONTEXTS):
         n = seen[j, at[j]]
-        q = chances[j, at[j]] + (bit - chances[j, at[j]]) / (n + 1.6)
+        q = chances[j, at[j]] + (bit - chances[j, at[j]]) / (n + 1.3)
         chances[j, at[j]] = min(max(q, SURE), 1.0 - SURE)
         seen[j, at[j]] = min(n + 1, MOST)
     return bit

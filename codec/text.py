@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,10 +29,10 @@ from ardm.orders import group_starts, spread_places
 from ardm.predict import DiscretePredictor
 from ardm.weights import Weights, WeightsError
 from codec import container, prose
+from codec.container import TEXT
 from codec.errors import CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError, VerifyError
 from codec.limits import NO_LIMITS, Limits, show_size
 
-TEXT = 0x03  # type of the chunk that a text file begins with, where an image has HEAD
 VERSION = 1
 CELL = 64
 TILE = 1 << 16  # letters that the network sees at once; bounds the memory of a call
@@ -269,6 +270,15 @@ def read(data: bytes, limits: Limits | None = None) -> tuple[TextHeader, int]:
     if header.calls > limits.max_calls:
         raise LimitError(f"the text needs {header.calls} network calls, the limit is {limits.max_calls}; raise it with --max-calls (max_calls=).")
     return header, at
+
+
+def info(data: bytes) -> dict[str, Any]:
+    """What a file holds, from its header alone. Raises as `read` does."""
+    header, _ = read(data, NO_LIMITS)
+    return {
+        "size": header.size, "bytes": len(data), "method": ("raw", "lzma", "model")[header.method], "order": header.order.name.lower(),
+        "letters": header.letters, "words": header.words, "network_calls": header.calls, "weights": header.weights_id, "hash": header.digest.hex(),
+    }  # fmt: skip
 
 
 def breaks_are_wrong(header: TextHeader) -> bool:

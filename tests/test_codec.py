@@ -20,9 +20,8 @@ from codec.coding import Decoder, Encoder, Plain
 from codec.mixing import Mixing
 from codec.samples import Kind, fold, planes, unfold
 from codec.walk import Learning, Schedule, walk
+from tests import samples
 from tests.conftest import FakePredictor
-
-GOLDEN = Path(__file__).parent / "golden"
 
 
 def make_image(kind: str, height: int, width: int, channels: int, seed: int, photo: np.ndarray) -> np.ndarray:
@@ -450,7 +449,7 @@ def test_info_tells_without_decoding(small: tuple[np.ndarray, bytes]) -> None:
 # ---- golden files: written by earlier releases, never regenerated
 
 
-@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.ardm")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", samples.golden(), ids=lambda p: p.stem)
 def test_golden_file_decodes(path: Path) -> None:
     expected = png.read(path.with_suffix(".png").read_bytes(), 10**6).pixels
     pixels = decompress(path.read_bytes())
@@ -459,10 +458,11 @@ def test_golden_file_decodes(path: Path) -> None:
 
 
 def test_golden_files_are_there() -> None:
-    names = {p.stem for p in GOLDEN.glob("*.ardm")}
+    names = {p.stem for p in samples.golden()}
     assert names >= {
         "photo-rgb", "photo-rgba", "photo-grey", "photo-grey-alpha", "noise", "graphics", "random-order", "tiles", "one-pixel", "budget-1",
         "not-adaptive", "mixing-rgb", "mixing-rgba", "mixing-grey", "mixing-tiles", "mixing-budget-1", "mixing-large", "raster-rgb",
         "raster-grey-alpha", "raster-graphics", "samples-grey-16", "samples-rgba-16", "samples-folded-16", "samples-grey-2", "samples-palette-4",
+        "deep-grey-16", "deep-rgba-16", "source-ppm-16", "source-tiff", "source-qoi",
         "png-content-interlaced-palette", "png-exact-interlaced-palette", "png-exact-rgb-16", "png-whole",
     }  # fmt: skip

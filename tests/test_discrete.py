@@ -275,7 +275,7 @@ def test_bound_is_the_average_over_orders(space: Space) -> None:
     assert torch.allclose(exact, by_masks, atol=1e-5)
     found = Estimate.of(bound(network, x.repeat(300, 1), torch.Generator().manual_seed(4), 3))
     assert abs(found.mean - float(exact.mean())) < 4 * found.error
-    assert 0 < found.error < 0.05
+    assert 0 < found.error < 0.1
 
 
 @pytest.mark.parametrize("space", SPACES, ids=IDS)
@@ -286,7 +286,7 @@ def test_absorbing_diffusion_has_the_same_bound(space: Space) -> None:
     exact = float(average_over_orders(network, x).mean())
     found = Estimate.of(diffusion_bound(network, x.repeat(3000, 1), torch.Generator().manual_seed(6), 3))
     assert abs(found.mean - exact) < 4 * found.error
-    assert 0 < found.error < 0.05
+    assert 0 < found.error < 0.1
 
 
 def test_training_loss_estimates_the_bound() -> None:

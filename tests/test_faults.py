@@ -1,19 +1,28 @@
-"""What may go wrong around the commands: kills while writing, full disks, closed pipes, little memory, hostile names; and no sockets, no pickles."""
+"""What may go wrong around the commands: kills, signals, full disks, folders and files that fail, little memory, hostile names; no sockets, no pickles."""
 
 from __future__ import annotations
 
 import ast
+import ctypes
+import errno
 import os
 import resource
+import shutil
 import signal
+import stat
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import click
 import numpy as np
 import pytest
 
-from codec import png
+from ardm import weights as weights_module
+from codec import archive, cli, files, png
+from codec import image as image_module
 from tests import pngs
 from tests.test_cli import COMPRESS, DECOMPRESS, only_files, run
 
@@ -27,24 +36,16 @@ def source(photo: np.ndarray, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("moment", range(12))
-@pytest.mark.parametrize("force", [True, False])
-def test_kill_9_leaves_the_old_file_or_the_new_one(tmp_path: Path, moment: int, force: bool) -> None:
-    """SIGKILL at every step of writing: before and after each call that changes the disk, and in the middle of the data."""
-    target, source = tmp_path / "out", tmp_path / "in"
-    source.write_bytes(b"source")
-    if force:
-        target.write_bytes(b"old")
-    script = """
+WRITER = """
 import os, signal, sys
 from pathlib import Path
 from codec import files
-left = int(sys.argv[3])
+left, number = int(sys.argv[3]), int(sys.argv[5])
 def step():
     global left
     left -= 1
-    if left < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+    if left == -1:
+        os.kill(os.getpid(), number)
 def around(name):
     call = getattr(os, name)
     def wrapped(*a, **k):
@@ -53,7 +54,7 @@ def around(name):
         step()
         return result
     setattr(os, name, wrapped)
-for name in ("fsync", "link", "replace", "unlink"):
+for name in ("open", "fsync", "link", "replace"):
     around(name)
 opened = os.fdopen
 class Half:
@@ -65,18 +66,206 @@ class Half:
     def flush(self): self.file.flush()
     def fileno(self): return self.file.fileno()
 os.fdopen = lambda *a: Half(opened(*a))
-files.write_output(Path(sys.argv[1]), b"new" * 1000, sys.argv[2], sys.argv[4] == "True")
+with files.signals_clean_up():
+    try:
+        files.write_output(Path(sys.argv[1]), b"new" * 1000, sys.argv[2], sys.argv[4] == "True")
+    except KeyboardInterrupt:
+        sys.exit(130)
 """
-    done = subprocess.run([sys.executable, "-c", script, str(target), str(source), str(moment), str(force)], capture_output=True, check=False)
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+
+
+def write_with_a_signal(folder: Path, moment: int, force: bool, number: int, ignored: bool = False) -> int:
+    """Write a file in a process that sends itself a signal at a moment: before or after a call that changes the disk, or in the middle of the data.
+
+    The source, and the old output or the new one, must be there afterwards. Returns the process's exit status.
+    """
+    target, source = folder / "out", folder / "in"
+    source.write_bytes(b"source")
+    if force:
+        target.write_bytes(b"old")
+    arguments = [str(target), str(source), str(moment), str(force), str(int(number))]
+    meanwhile = lambda: signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL) if number != signal.SIGKILL else None  # noqa: E731
+    done = subprocess.run([sys.executable, "-c", WRITER, *arguments], capture_output=True, check=False, preexec_fn=meanwhile)
     assert source.read_bytes() == b"source"
     found = target.read_bytes() if target.exists() else None
-    assert found in ((b"old" if force else None), b"new" * 1000)
-    if moment == 0:
-        assert done.returncode == -signal.SIGKILL
+    assert found in ((b"old" if force else None), b"new" * 1000), done.stderr
     if done.returncode == 0:
         assert found == b"new" * 1000
-        only_files(tmp_path, "in", "out")
+        only_files(folder, "in", "out")
+    if moment == 0 and not ignored:
+        assert done.returncode
+    return done.returncode
+
+
+@pytest.mark.parametrize("moment", range(14))
+@pytest.mark.parametrize("force", [True, False])
+def test_kill_9_leaves_the_old_file_or_the_new_one(tmp_path: Path, moment: int, force: bool) -> None:
+    assert write_with_a_signal(tmp_path, moment, force, signal.SIGKILL) in (0, -signal.SIGKILL)
+
+
+@pytest.mark.parametrize("moment", range(14))
+@pytest.mark.parametrize("force", [True, False])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_while_writing_leaves_the_old_file_or_the_new_one_and_nothing_else(tmp_path: Path, moment: int, force: bool, number: signal.Signals) -> None:
+    assert write_with_a_signal(tmp_path, moment, force, number) in (0, 128 + number)
+    only_files(tmp_path, "in", *(["out"] if (tmp_path / "out").exists() else []))
+
+
+def test_nohup_stays_in_force(tmp_path: Path) -> None:
+    assert write_with_a_signal(tmp_path, 3, True, signal.SIGHUP, ignored=True) == 0
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_64_writers_of_one_file(tmp_path: Path, force: bool) -> None:
+    """Without -f exactly one succeeds and the others say so; with it, all do. What is there is whole."""
+    script = """
+import sys
+from pathlib import Path
+from codec import OutputError, files
+sys.stdin.read()  # until all have started
+try:
+    files.write_output(Path(sys.argv[1]), sys.argv[2].encode() * 100_000, "-", sys.argv[3] == "True")
+except OutputError as error:
+    sys.exit(1 if "exists already" in str(error) else 3)
+"""
+    read, write = os.pipe()
+    running = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "out"), chr(33 + i), str(force)], stdin=read) for i in range(64)]
+    os.close(read)
+    os.close(write)
+    codes = sorted(process.wait() for process in running)
+    assert codes == [0] * (64 if force else 1) + [1] * (0 if force else 63)
+    only_files(tmp_path, "out")
+    content = (tmp_path / "out").read_bytes()
+    assert len(content) == 100_000
+    assert len(set(content)) == 1
+
+
+def without_override() -> None:
+    """Root may write anywhere; take that right from the program that is about to start."""
+    if os.geteuid() == 0:
+        libc, bounding_set_drop = ctypes.CDLL(None), 24
+        for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+            assert libc.prctl(bounding_set_drop, capability, 0, 0, 0) == 0
+
+
+def test_a_read_only_folder_is_one_sentence(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "photo.png").write_bytes(source.read_bytes())
+    folder.chmod(0o555)
+    try:
+        done = subprocess.run([*COMPRESS, "--rm", str(folder / "photo.png")], capture_output=True, check=False, preexec_fn=without_override)
+    finally:
+        folder.chmod(0o755)
+    assert done.returncode == 1
+    assert done.stderr.endswith(b"photo.ardm cannot be written: Permission denied.\n")
+    assert done.stderr.count(b"\n") == 1
+    only_files(folder, "photo.png")
+
+
+def test_a_source_that_cannot_be_read_is_one_sentence(source: Path, tmp_path: Path) -> None:
+    source.chmod(0)
+    done = subprocess.run([*COMPRESS, str(source)], capture_output=True, check=False, preexec_fn=without_override)
+    assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
+    assert b"permission denied" in done.stderr
+    only_files(tmp_path, "photo.png")
+
+
+def test_an_input_that_vanishes_before_it_is_read(source: Path, tmp_path: Path) -> None:
+    """Listed, then removed by somebody else: one sentence, and the others are still done."""
+    gone = tmp_path / "gone.png"
+    gone.write_bytes(source.read_bytes())
+    names = [str(gone), str(source)]
+    gone.unlink()
+    assert b"gone.png: does not exist." in run(COMPRESS, *names, code=1).stderr
+    only_files(tmp_path, "photo.png", "photo.ardm")
+
+
+def command(what: click.Command, *arguments: object) -> int:
+    """A command in this process, so that it can be interfered with. Returns its exit code."""
+    try:
+        return what.main(list(map(str, arguments)), prog_name="ardm", standalone_mode=False) or 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+
+
+def interfere(monkeypatch: pytest.MonkeyPatch, name: str, deed: Callable[[], object]) -> None:
+    """Do something after a step of `codec.archive`."""
+    step = getattr(archive, name)
+
+    def after(*given: Any, **more: Any) -> Any:
+        result = step(*given, **more)
+        deed()
+        return result
+
+    monkeypatch.setattr(archive, name, after)
+
+
+@pytest.mark.parametrize("way", ["compress", "decompress"])
+@pytest.mark.parametrize("fault", ["none", "vanished", "changed", "target"])
+def test_rm_takes_a_last_look(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], way: str, fault: str
+) -> None:  # fmt: skip
+    """--rm removes nothing that was changed meanwhile, or whose result does not read back as written; a source that has vanished is no traceback."""
+    what, step, target = cli.compress_command, "pack", tmp_path / "photo.ardm"
+    if way == "decompress":
+        assert command(cli.compress_command, "--rm", source) == 0
+        what, step, source, target = cli.decompress_command, "unpack", target, source
+    if fault == "vanished":
+        interfere(monkeypatch, step, source.unlink)
+    elif fault == "changed":
+        interfere(monkeypatch, step, lambda: source.write_bytes(b"something newer"))
+    elif fault == "target":
+        written = files.write_output
+        monkeypatch.setattr(files, "write_output", lambda target, data, *more: written(target, data[:-1] + b"?", *more))
+    code = command(what, "--rm", source)
+    says = capfd.readouterr().err
+    assert code == (0 if fault == "none" else 1)
+    assert source.exists() == (fault in ("changed", "target"))
+    assert target.exists()
+    assert {"none": "", "vanished": "does not exist", "changed": "it has changed meanwhile", "target": "reads back otherwise"}[fault] in says
+    if fault == "changed":
+        assert source.read_bytes() == b"something newer"
+
+
+@pytest.mark.parametrize("way", ["compress", "decompress"])
+def test_rm_removes_nothing_that_was_not_verified(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], way: str
+) -> None:  # fmt: skip
+    """An encoder that errs, of .ardm or of PNG, is found out before anything is written."""
+    what, target = cli.compress_command, tmp_path / "photo.ardm"
+    if way == "decompress":
+        assert command(cli.compress_command, "--rm", source) == 0
+        what, source, target = cli.decompress_command, target, source
+        scanlines = png.scanlines
+        monkeypatch.setattr(png, "scanlines", lambda image, kinds: scanlines(png.Png(image.pixels ^ 1, *list(vars(image).values())[1:]), kinds))
+    else:
+        encode = image_module.encode_plane
+        monkeypatch.setattr(image_module, "encode_plane", lambda plane, *more: encode(plane ^ 1, *more))
+    assert command(what, "--rm", source) == 1
+    assert "nothing was kept" in capfd.readouterr().err
+    only_files(tmp_path, source.name)
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.EIO, 1), (errno.ENOSPC, 1), (errno.EINVAL, 0), (errno.ENOTSUP, 0)])
+def test_a_folder_that_fails_to_sync_keeps_the_source(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int) -> None:
+    """File systems that cannot sync folders are none the worse; a disk that fails to is an error, and then --rm removes nothing."""
+    sync = os.fsync
+
+    def fail(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(number, os.strerror(number))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    assert command(cli.compress_command, "--rm", source) == code
+    assert source.exists() == bool(code)
+
+
+def test_long_names_can_be_written(source: Path, tmp_path: Path) -> None:
+    name = "n" * 250
+    assert command(cli.compress_command, "-o", tmp_path / name, source) == 0
+    only_files(tmp_path, "photo.png", name)
 
 
 def test_a_full_disk_leaves_nothing_and_keeps_the_source(source: Path, tmp_path: Path) -> None:
@@ -109,6 +298,24 @@ def test_a_closed_pipe_is_no_traceback(source: Path, tmp_path: Path, option: str
     assert done.returncode == 1, done.stderr
     assert b"Traceback" not in done.stderr
     assert b"Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize("option", ["-l", "-t", "-c", "--json"])
+def test_a_full_standard_output_is_one_sentence(source: Path, tmp_path: Path, option: str) -> None:
+    command(cli.compress_command, source)
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*DECOMPRESS, "-f", option, str(tmp_path / "photo.ardm")], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1
+    assert b"standard output cannot be written: No space left on device." in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_closed_standard_streams_do_not_end_up_in_files(source: Path, tmp_path: Path) -> None:
+    """Without 0, 1 and 2, the next file that is opened gets one of these numbers, and whatever is said would go into it."""
+    done = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *COMPRESS, "-v", str(source), str(tmp_path / "none.png")], check=False)
+    assert done.returncode == 1
+    run(DECOMPRESS, "-t", tmp_path / "photo.ardm")
+    only_files(tmp_path, "photo.png", "photo.ardm")
 
 
 def test_names_do_nothing_to_a_terminal(source: Path, tmp_path: Path) -> None:
@@ -151,6 +358,48 @@ def test_little_address_space_is_no_traceback(source: Path, tmp_path: Path) -> N
     assert done.returncode in (0, 1), done.stderr
     assert b"Traceback" not in done.stderr
     only_files(tmp_path, "photo.png", "large.png", *(["large.ardm"] if done.returncode == 0 else []))
+
+
+@pytest.fixture
+def tampered(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the default weights that the package takes for its own, to tamper with."""
+    folder = tmp_path_factory.mktemp("weights")
+    name = f"photo-{weights_module.DEFAULT_ID}.safetensors"
+    shutil.copyfile(weights_module.FOLDER / name, folder / name)
+    monkeypatch.setattr(weights_module, "FOLDER", folder)
+    weights_module.load.cache_clear()
+    yield folder / name
+    weights_module.load.cache_clear()
+
+
+def test_no_changed_byte_of_the_weights_is_accepted(tampered: Path) -> None:
+    """At the beginning and all over, each before anything in the file is looked at; and nothing missing or added."""
+    good = tampered.read_bytes()
+    weights_module.load()
+    damaged = [good[:at] + bytes([good[at] ^ 1 << at % 8]) + good[at + 1 :] for at in (*range(40), *range(40, len(good), len(good) // 100), len(good) - 1)]
+    for data in (*damaged, b"", good[:8], good[:-1], good + b"\0"):
+        tampered.write_bytes(data)
+        weights_module.load.cache_clear()
+        with pytest.raises(weights_module.WeightsError, match=r"is damaged: its content has id [0-9a-f]{16}\. Install ardm again\."):
+            weights_module.load()
+
+
+def test_the_commands_refuse_tampered_weights(source: Path, tmp_path: Path, tampered: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert command(cli.compress_command, "--order", "lattice", source) == 0
+    good = tampered.read_bytes()
+    other = next(path for path in (ROOT / "ardm" / "data").glob("photo-*.safetensors") if path.name != tampered.name).read_bytes()
+    for data in (good[:5000] + b"?" + good[5001:], other):
+        tampered.write_bytes(data)
+        for what, name in ((cli.compress_command, source), (cli.decompress_command, tmp_path / "photo.ardm")):
+            weights_module.load.cache_clear()
+            assert command(what, "-f", name) == 5
+            says = capfd.readouterr().err
+            assert "is damaged: its content has id" in says
+            assert says.count("\n") == 1
+    tampered.unlink()
+    weights_module.load.cache_clear()
+    assert command(cli.decompress_command, "-f", tmp_path / "photo.ardm") == 5
+    assert "are not part of this release" in capfd.readouterr().err
 
 
 def test_no_socket_is_opened() -> None:

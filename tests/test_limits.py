@@ -21,10 +21,10 @@ from codec.limits import NO_LIMITS, parse_size
 from codec.mixing import RASTERS
 from codec.samples import Kind
 from codec.walk import Learning, Schedule
-from tests import pngs
+from tests import pngs, samples
 from tests.test_cli import COMPRESS, DECOMPRESS, run
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.ardm"))
+GOLDEN = samples.golden()
 
 
 def claim(height: int, width: int, method: int, length: int, tile: int = 2048, channels: int = 3, learning: Learning = Learning.MIXING) -> bytes:

@@ -188,6 +188,17 @@ def test_an_empty_piece_of_image_data_is_no_harm() -> None:
     assert coding.sizes == (0, len(DATA[1]), 0)
 
 
+@pytest.mark.parametrize("kind", [b"IDAT", b"tEXt", b"iCCP", b"eXIf", b"PLTE", b"juNK", b"IEND"])
+@pytest.mark.parametrize("length", [2**31 - 1, 2**31, 2**32 - 1, 0x7FFFFF00])
+def test_chunks_that_claim_to_be_huge(kind: bytes, length: int) -> None:
+    """As in libpng's collection of files that crashed it."""
+    claim = struct.pack(">I", length) + kind + b"abc"
+    with pytest.raises(CorruptError):
+        png.read(build([HEAD]) + claim, 100)
+    with pytest.raises(CorruptError):
+        png.read(build([HEAD]) + claim + build([DATA, END])[8:], 100)
+
+
 def test_a_changed_checksum_is_noticed() -> None:
     data = bytearray(build([HEAD, DATA, END]))
     data[-20] ^= 1

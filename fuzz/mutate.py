@@ -1,0 +1,348 @@
+"""Mutations of .ardm and PNG files that keep the outer layers sound, so that the inner ones are reached. Knows structure, not the fuzzer.
+
+Blind changes die at the first checksum. Here a file is taken apart (leniently: it may be damaged already), one or more parts are changed, and lengths,
+checksums and, mostly, hashes are made right again. `blind` is the fuzzer's own mutation of a piece of bytes.
+"""
+
+from __future__ import annotations
+
+import lzma
+import random
+import re
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from codec import archive, container, png, stored
+from codec.container import FIXED, HEAD, INDEX, MAGIC, PNG_CHUNKS, PNG_FORM
+from codec.errors import ArdmError
+from codec.exact import BEGINNING, LISTED
+from fuzz.targets import LIMITS, stub
+from tests import pngs
+
+Blind = Callable[[bytes], bytes]
+INTERESTING = (0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 127, 128, 255, 256, 1023, 2048, 65535, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
+
+
+def blind_of(rng: random.Random) -> Blind:
+    """A simple stand-in for a fuzzer's own mutation: bytes set, removed, inserted or repeated."""
+
+    def blind(data: bytes) -> bytes:
+        out = bytearray(data)
+        for _ in range(rng.randint(1, 4)):
+            at = rng.randint(0, len(out))
+            end = min(len(out), at + rng.choice((1, 1, 2, 8, 40)))
+            way = rng.randrange(4)
+            if way == 0:
+                out[at:end] = rng.randbytes(end - at)
+            elif way == 1:
+                del out[at:end]
+            elif way == 2:
+                out[at:at] = rng.randbytes(rng.choice((1, 2, 8)))
+            else:
+                out[at:at] = out[at:end]
+        return bytes(out)
+
+    return blind
+
+
+# ---- .ardm ------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Parts:
+    """An .ardm file taken apart."""
+
+    head: bytearray
+    metadata: list[tuple[int, bytes]]
+    planes: list[tuple[int, bytes]]  # (method, payload)
+
+
+def take_apart(data: bytes) -> Parts | None:
+    """Without regard to checksums. None if there is nothing to hold on to."""
+    if not data.startswith(MAGIC):
+        return None
+    at, head, metadata = len(MAGIC), bytearray(), []
+    try:
+        while True:
+            kind = data[at]
+            length, at = container.read_varint(data, at + 1)
+            payload, at = data[at : at + length], at + length + 4
+            if kind == INDEX:
+                break
+            if kind == HEAD and not head:
+                head = bytearray(payload)
+            else:
+                metadata.append((kind, payload))
+        planes, position = [], 0
+        while position + 6 <= len(payload):
+            method = payload[position]
+            length, position = container.read_varint(payload, position + 1)
+            planes.append((method, data[at : at + length]))
+            position, at = position + 4, at + length
+    except (IndexError, ArdmError):
+        return None
+    return Parts(head, metadata, planes)
+
+
+def put_together(parts: Parts) -> bytes:
+    """Inverse of `take_apart`, with right lengths and checksums."""
+    index = b"".join(bytes([method]) + container.varint(len(payload)) + struct.pack("<I", zlib.crc32(payload)) for method, payload in parts.planes)
+    chunks = [(HEAD, bytes(parts.head)), *parts.metadata, (INDEX, index)]
+    return b"".join([MAGIC, *(container.chunk(*c) for c in chunks), *(payload for _, payload in parts.planes)])
+
+
+def ardm(data: bytes, rng: random.Random, blind: Blind) -> bytes:
+    """Another .ardm file, or something like one."""
+    parts = take_apart(data)
+    if parts is None or rng.random() < 0.05:
+        return blind(data)
+    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+        rng.choice((_head, _head, _metadata, _metadata, _form, _method, _payload, _payload, _payload, _planes))(parts, rng, blind)
+    out = put_together(parts)
+    return _right_hashes(out, parts, rng) if rng.random() < 0.8 else out
+
+
+def _right_hashes(out: bytes, parts: Parts, rng: random.Random) -> bytes:
+    """Put the hashes that a decoder says it computed where the others are; twice, since that of a recipe is only looked at after that of the pixels."""
+    for _ in range(2):
+        try:
+            archive.unpack(out, limits=LIMITS, predictor=stub())
+        except ArdmError as error:
+            found = re.search(r"hash of the (decoded pixels|PNG file).*Computed: ([0-9a-f]{32})", str(error))
+            if found and found[1] == "decoded pixels":
+                parts.head[-16:] = bytes.fromhex(found[2])
+            elif found:
+                parts.metadata = [(k, p[:-16] + bytes.fromhex(found[2]) if k == PNG_FORM else p) for k, p in parts.metadata]
+            elif "kept whole" in str(error) and parts.planes:
+                parts.head[-16:] = container.digest(parts.planes[0][1])
+            else:
+                break
+            out = put_together(parts)
+        except Exception:
+            break  # for the target to find
+        else:
+            break
+    return out
+
+
+def _head(parts: Parts, rng: random.Random, blind: Blind) -> None:
+    head = parts.head
+    if len(head) < struct.calcsize(FIXED) + 9 or rng.random() < 0.1:
+        parts.head = bytearray(blind(bytes(head)))
+        return
+    fields = list(struct.unpack_from(FIXED, head))
+    which = rng.randrange(1, len(fields) + 2)
+    if which == len(fields):  # stages
+        stages = [rng.choice((1, 3, 5, 0x3FFF, 0x2AAA)) for _ in range(rng.randrange(5))]
+        head[26:-16] = bytes([len(stages)]) + struct.pack(f"<{len(stages)}H", *stages)
+    elif which > len(fields):
+        head[18:26] = bytes.fromhex(rng.choice(("1be54aa1d96915ba", "3ad08a468741d66d")))
+    else:
+        if which == 1:
+            fields[1] = rng.choice((fields[1] ^ 1 << rng.randrange(8), fields[1] & 0xF3 | 4, fields[1] & 0xF3))  # any flag, or another way of learning
+        elif which == 5:
+            fields[5] = rng.choice((1, 2, 4, 8, 16))
+        else:
+            fields[which] = rng.choice((fields[which] + 1, fields[which] - 1, rng.choice(INTERESTING[:18]), rng.choice(INTERESTING)))
+        most = (1, 1, 4, 4, 1, 1, 2, 2)
+        struct.pack_into(FIXED, head, 0, *(value % 256**size for value, size in zip(fields, most, strict=True)))
+
+
+def _metadata(parts: Parts, rng: random.Random, blind: Blind) -> None:
+    if not parts.metadata or rng.random() < 0.2:
+        parts.metadata.insert(rng.randint(0, len(parts.metadata)), (rng.choice((PNG_CHUNKS, PNG_FORM, 0x83, 0xFF, 5)), blind(b"\0" * rng.randrange(8))))
+        return
+    at = rng.randrange(len(parts.metadata))
+    kind, payload = parts.metadata[at]
+    if rng.random() < 0.1:
+        parts.metadata[at : at + 1] = rng.choice(([], [parts.metadata[at]] * 2))
+    elif kind == PNG_CHUNKS and rng.random() < 0.8:
+        raw = _inflated(payload)
+        if len(raw) > 4:
+            cut = int.from_bytes(raw[:4], "little")
+            before, after = (_png_chunks(part, rng, blind) for part in (raw[4 : 4 + cut], raw[4 + cut :]))
+            raw = struct.pack("<I", max(0, len(before) + rng.choice((0, 0, 0, 1, -1)))) + before + after
+        parts.metadata[at] = kind, zlib.compress(raw)
+    else:
+        parts.metadata[at] = kind, blind(payload)
+
+
+def _form(parts: Parts, rng: random.Random, blind: Blind) -> None:
+    """A recipe of one's own."""
+    level = rng.randint(0, 9)
+    form = bytes([rng.choice((2, 3))]) + struct.pack(BEGINNING, b"\x78\x9c", level, rng.randint(1, 9), rng.randint(0, 4), rng.randint(9, 15))
+    form += bytes([way := rng.randint(0, 6)])
+    if way == LISTED:
+        height = struct.unpack_from("<I", parts.head, 6)[0] if len(parts.head) >= 10 else 1
+        form += _listed(bytes(rng.randrange(5) for _ in range(min(height, 4096))), rng)
+    form += _sizes(rng) + (_sizes(rng) if not level else b"") + bytes(16)
+    parts.metadata = [m for m in parts.metadata if m[0] != PNG_FORM] + [(PNG_FORM, form if rng.random() < 0.8 else blind(form))]
+
+
+def _listed(data: bytes, rng: random.Random) -> bytes:
+    packed = zlib.compress(data)
+    return container.varint(len(packed) + rng.choice((0, 0, 0, 0, 1, 5))) + packed
+
+
+def _sizes(rng: random.Random) -> bytes:
+    if rng.random() < 0.5:
+        return container.varint(rng.choice((1, 5, 100, 2**20))) + container.varint(rng.choice((*INTERESTING[:20], 300, 1000)))
+    return b"\0" + _listed(b"".join(container.varint(rng.choice(INTERESTING[:22])) for _ in range(rng.randrange(9))), rng)
+
+
+def _method(parts: Parts, rng: random.Random, blind: Blind) -> None:
+    if parts.planes:
+        at = rng.randrange(len(parts.planes))
+        parts.planes[at] = rng.randint(0, 6), parts.planes[at][1]
+
+
+def _payload(parts: Parts, rng: random.Random, blind: Blind) -> None:
+    if not parts.planes:
+        return
+    at = rng.randrange(len(parts.planes))
+    method, payload = parts.planes[at]
+    if method == container.METHOD_FILE and rng.random() < 0.8:
+        payload = png_file(payload, rng, blind)
+    elif method == stored.FILTERED and payload and rng.random() < 0.7:
+        try:
+            raw = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=stored._FILTERS).decompress(payload[1:], max_length=2**16)
+        except lzma.LZMAError:
+            raw = payload
+        raw = blind(raw) if rng.random() < 0.5 else bytes(v ^ (rng.random() < 0.1) for v in raw)
+        payload = bytes([rng.randint(0, 8)]) + lzma.compress(raw, lzma.FORMAT_RAW, filters=stored._FILTERS)
+    elif rng.random() < 0.5:  # the same length, which is what most checks want first
+        changed = bytearray(payload)
+        for _ in range(rng.choice((1, 1, 4, 20)) if changed else 0):
+            changed[rng.randrange(len(changed))] = rng.choice((0, 255, rng.randrange(256)))
+        payload = bytes(changed)
+    else:
+        payload = blind(payload)
+    parts.planes[at] = method, payload
+
+
+def _planes(parts: Parts, rng: random.Random, blind: Blind) -> None:
+    if parts.planes:
+        at = rng.randrange(len(parts.planes))
+        parts.planes[at : at + 1] = rng.choice(([], [parts.planes[at]] * 2, [(0, b"")], [(1, blind(b"\0abc"))]))
+
+
+# ---- PNG --------------------------------------------------------------------------------------------------------------------
+
+TYPES = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"tEXt", b"acTL", b"fdAT", b"iCCP", b"prVt", b"CRIT", b"tIME")
+
+
+def png_file(data: bytes, rng: random.Random, blind: Blind) -> bytes:
+    """Another PNG file, or something like one."""
+    if not data.startswith(png.SIGNATURE) or rng.random() < 0.05:
+        return blind(data)
+    chunks = _split(data, 8)
+    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+        way = rng.randrange(6)
+        if way == 0:
+            chunks = _new_header(chunks, rng)
+        elif way == 1:
+            chunks = _new_image_data(chunks, rng, blind)
+        elif way == 2 and chunks:
+            chunks = _right_image_data(chunks, rng)
+        else:
+            chunks = _chunk_list(chunks, rng, blind)
+    if rng.random() < 0.4:
+        chunks = _right_image_data(chunks, rng)
+    return pngs.build(chunks) + rng.choice((b"", b"", b"", b"", b"tail"))
+
+
+def _split(data: bytes, at: int) -> list[tuple[bytes, bytes]]:
+    """(type, data) of every chunk that there is room for."""
+    out = []
+    while at + 12 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        out.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + length]))
+        at += 12 + length
+    return out
+
+
+def _png_chunks(data: bytes, rng: random.Random, blind: Blind) -> bytes:
+    """Whole chunks without a signature, changed."""
+    return pngs.build(_chunk_list(_split(data, 0), rng, blind))[8:]
+
+
+def _chunk_list(chunks: list[tuple[bytes, bytes]], rng: random.Random, blind: Blind) -> list[tuple[bytes, bytes]]:
+    out = list(chunks)
+    at = rng.randint(0, len(out))
+    way = rng.randrange(6)
+    if way == 0 or at == len(out):
+        out.insert(at, (rng.choice(TYPES), blind(b"\0" * rng.randrange(9))))
+    elif way == 1:
+        del out[at]
+    elif way == 2:
+        out.insert(rng.randint(0, len(out)), out[at])
+    elif way == 3:
+        other = rng.randrange(len(out))
+        out[at], out[other] = out[other], out[at]
+    elif way == 4:
+        out[at] = rng.choice(TYPES), out[at][1]
+    else:
+        out[at] = out[at][0], blind(out[at][1])
+    return [(kind[:4].ljust(4, b"a"), data) for kind, data in out]
+
+
+def _new_header(chunks: list[tuple[bytes, bytes]], rng: random.Random) -> list[tuple[bytes, bytes]]:
+    colour, depth = rng.choice([(c, d) for c, depths in pngs.DEPTHS.items() for d in depths])
+    sizes = [rng.choice((1, 2, 3, 5, 8, 9, 17, 32, *INTERESTING[:3])) for _ in range(2)]
+    if rng.random() < 0.05:
+        sizes[0] = rng.choice(INTERESTING)
+    header = struct.pack(">IIBBBBB", *sizes, depth, colour, 0, 0, rng.randrange(2))
+    if rng.random() < 0.1:
+        header = header[:8] + rng.randbytes(5)
+    return [(b"IHDR", header), *chunks[1:]]
+
+
+def _image_data(chunks: list[tuple[bytes, bytes]], stream: bytes, rng: random.Random) -> list[tuple[bytes, bytes]]:
+    """The chunks with another stream for image data, in pieces."""
+    first = next((i for i, (kind, _) in enumerate(chunks) if kind == b"IDAT"), max(0, len(chunks) - 1))
+    size = rng.choice((1, 7, 100, 1 << 20))
+    pieces = [(b"IDAT", stream[at : at + size]) for at in range(0, len(stream), size)]
+    return [*chunks[:first], *pieces, *(c for c in chunks[first:] if c[0] != b"IDAT")]
+
+
+def _inflated(stream: bytes) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(stream, 2**16)
+    except zlib.error:
+        return b""
+
+
+def _deflated(raw: bytes, rng: random.Random) -> bytes:
+    packer = zlib.compressobj(rng.randint(0, 9), zlib.DEFLATED, rng.randint(9, 15), rng.randint(1, 9), rng.randint(0, 4))
+    return packer.compress(raw) + (packer.flush(zlib.Z_FULL_FLUSH) if rng.random() < 0.1 else b"") + packer.flush()
+
+
+def _new_image_data(chunks: list[tuple[bytes, bytes]], rng: random.Random, blind: Blind) -> list[tuple[bytes, bytes]]:
+    stream = b"".join(data for kind, data in chunks if kind == b"IDAT")
+    if rng.random() < 0.3:
+        return _image_data(chunks, blind(stream), rng)
+    return _image_data(chunks, _deflated(blind(_inflated(stream)), rng), rng)
+
+
+def _right_image_data(chunks: list[tuple[bytes, bytes]], rng: random.Random) -> list[tuple[bytes, bytes]]:
+    """Image data of the size that the header says, with filters that exist."""
+    try:
+        head = png.read_head(pngs.build(chunks[:1]), LIMITS.max_pixels)
+    except ArdmError:
+        return chunks
+    stream = b"".join(data for kind, data in chunks if kind == b"IDAT")
+    old, raw, at = _inflated(stream), bytearray(), 0
+    for rows, columns, *_ in head.passes():
+        for _ in range(rows):
+            line = head.line(columns)
+            row = old[at : at + line].ljust(line, b"\0")
+            raw += bytes([row[0] % 5]) + row[1:]
+            at += line
+    out = _image_data(chunks, _deflated(bytes(raw), rng), rng)
+    if head.kind.indexed and not any(kind == b"PLTE" for kind, _ in out):
+        out.insert(1, (b"PLTE", rng.randbytes(3 * rng.randint(1, 256))))
+    if out[-1] != (b"IEND", b""):
+        out.append((b"IEND", b""))
+    return out
