@@ -24,6 +24,10 @@ import torch
 
 LIKELIHOODS = ("categorical", "direct", "logistics")
 NEVER = -1e9  # logit of what cannot be; finite, so that gradients are
+MEAN_UNIT = 16  # a mean of 1 is a sixteenth of the way from the middle of the range to its end
+FINE = 16  # references are computed in steps of a 32nd of a value
+WIDE = ((0, 1, 4096), (1, 0, 4096), (1, 1, 4096), (2, 2, 1024), (4, 4, 64), (8, 8, 8), (16, 16, 1))  # smoothing kernels, see `_near`
+SHARP = ((0, 1, 2**17), (1, 0, 2**17), (1, 1, 2**14), (2, 2, 2**10), (4, 4, 64), (8, 8, 8), (16, 16, 1))
 UNIFORM = 2.0**-16  # share of every interval's mass that does not come from the mixture of logistics
 
 
@@ -89,11 +93,84 @@ class Space:
         if x.is_floating_point() or (x.numel() and (int(x.min()) < 0 or int(x.max()) >= self.classes)):
             raise ValueError(f"values must be integers 0..{self.classes - 1}, got {x.dtype} from {x.min()} to {x.max()}.")
 
+    @property
+    def parameter_steps(self) -> list[int]:
+        """In how many parts exact networks divide the unit of each parameter."""
+        logits, means = 16, 2048 // MEAN_UNIT
+        if self.likelihood == "logistics":
+            return [logits] * self.mixture + [means] * self.mixture + [logits] * self.mixture
+        return [logits] * self.parameters
+
 
 def coarse(space: Space, x: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
     """What is known of every variable in stage `digit`: the child where known, else the parent. x: int64, known: bool, same shape."""
     unit = space.radix**digit
     return torch.where(known, x // unit * unit, x // (unit * space.radix) * (unit * space.radix))
+
+
+def middles(space: Space, seen: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
+    """Twice the middle of the interval that `coarse` leaves a variable, 0 .. 2 * classes - 2. int64, same shape."""
+    unit = space.radix**digit
+    wide = torch.where(known, unit, unit * space.radix)
+    return seen + (seen + wide).clamp(max=space.classes) - 1
+
+
+def reference(space: Space, seen: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
+    """A first guess of every variable from the others, like `middles` twice a value: int64 (B, *shape), 0 .. 2 * classes - 2.
+
+    Smoothing in several passes: a variable is guessed by the mean of its channel, near variables weighing more, plus what the other channels,
+    where known, differ from theirs at the same place; such guesses stand in for unknown variables in the next pass. Then half of the errors
+    of known neighbours is added. From the second stage on, parents count a little too; a guess may lie outside a variable's own interval, and then says
+    to which side of it the variable leans. Of a known variable it is the middle. Means of logistics are relative to it: a network learns a
+    correction instead of copying its input. Only sums and quotients of integers, so that it is the same everywhere.
+    """
+    grid = (seen.shape[0], *space.grid)
+    x, mask = seen.view(grid), known.view(grid)
+    unit, middle = space.radix**digit, space.classes - 1
+    wide = torch.where(mask, unit, unit * space.radix)
+    low, high = FINE * (2 * x - middle), FINE * (2 * (x + wide).clamp(max=space.classes) - 2 - middle)
+    value = (low + high) // 2
+    others = mask.sum(1, keepdim=True) - mask.long()  # channels known at the same place
+    divisor = others.clamp(min=1)
+    weight = 4 * mask.long() + (digit < space.stages - 1) * (~mask).long()
+    filled = torch.where(mask | (others > 0), 4, weight)
+    guess = x
+    for count, kernel in enumerate((WIDE, WIDE, SHARP, SHARP)):
+        now = filled if count else weight
+        sums = _near(torch.stack([value * now, now]), kernel)
+        guess = _quotient(sums[0], sums[1] + 1)  # without anything known, the middle
+        differ = (value - guess).masked_fill(~mask, 0)
+        guess = guess + _quotient(differ.sum(1, keepdim=True) - differ, divisor)
+        value = torch.where(mask, value, torch.minimum(torch.maximum(guess, low), high))
+    error = (value - guess).masked_fill(~mask, 0)
+    sums = _near(torch.stack([error, mask.long()]), SHARP)
+    guess = guess + _quotient(sums[0], 2 * sums[1] + 2 * SHARP[0][2])
+    guess = torch.where(mask, value, guess.clamp(-FINE * middle, FINE * middle))
+    return _quotient(guess, torch.full_like(guess, FINE)).view(seen.shape) + middle
+
+
+def _quotient(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """a / b to the nearest integer, halves up."""
+    return (2 * a + b).div(2 * b, rounding_mode="floor")
+
+
+def _near(x: torch.Tensor, kernel: tuple[tuple[int, int, int], ...]) -> torch.Tensor:
+    """Weighted sums over the neighbours of every place, without itself: int64 (..., H, W) -> the same. kernel: (rows, columns, weight), of
+    rectangles that reach so far to each side; their weights add up."""
+    total = -sum(weight for _, _, weight in kernel) * x
+    reach = max(max(rows, columns) for rows, columns, _ in kernel)
+    table = torch.nn.functional.pad(x, (1, 0, 1, 0)).cumsum(-1).cumsum(-2)  # sums over rectangles by four look-ups
+    for dim in (-2, -1):  # beyond the edges as at the edges, so that look-ups are slices
+        n = x.shape[dim]
+        table = table.index_select(dim, torch.arange(-reach, n + 1 + reach, device=x.device).clamp(0, n))
+    height, width = x.shape[-2:]
+    for rows, columns, weight in kernel:
+        top, bottom = (table.narrow(-2, at, height) for at in (reach - rows, reach + rows + 1))
+        left, right = reach - columns, reach + columns + 1
+        part = bottom.narrow(-1, right, width) - bottom.narrow(-1, left, width)
+        part.sub_(top.narrow(-1, right, width)).add_(top.narrow(-1, left, width))
+        total.add_(part, alpha=weight)
+    return total
 
 
 def digit_log_probs(space: Space, params: torch.Tensor, parent: torch.Tensor, digit: int) -> torch.Tensor:
@@ -122,6 +199,8 @@ def digit_log_prob(space: Space, params: torch.Tensor, x: torch.Tensor, digit: i
     if space.likelihood == "logistics":  # two intervals instead of b
         low = torch.stack([x // unit * unit, x // (unit * b) * (unit * b)])
         high = (low + torch.tensor([unit, unit * b], device=x.device).view(2, *[1] * x.dim())).clamp(max=space.classes)
+        if unit * b >= space.classes:
+            return torch.log(_interval(space, params, low[0].unsqueeze(-1), high[0].unsqueeze(-1)).squeeze(-1))
         child, whole = _interval(space, params, low.movedim(0, -1), high.movedim(0, -1)).unbind(-1)
         return torch.log(child) - torch.log(whole)
     log_probs = digit_log_probs(space, params, x // (unit * b) * (unit * b), digit)
@@ -132,15 +211,12 @@ def _interval(space: Space, params: torch.Tensor, low: torch.Tensor, high: torch
     """Mass of the values low .. high - 1 under the mixture (PixelCNN++, Salimans et al. 2017, eq. 2). params (..., P), low, high (..., n) -> (..., n)."""
     logit, mean, scale = params.float().unflatten(-1, (3, -1)).unbind(-2)  # (..., M)
     half = space.classes / 2
-    center = (half + half * mean).unsqueeze(-2)
+    center = (half + half / MEAN_UNIT * mean).unsqueeze(-2)
     inverse = torch.exp2(-scale.clamp(-8, 2)).unsqueeze(-2) * 16 / space.classes
-    upper = (high.unsqueeze(-1) - 0.5 - center) * inverse  # (..., n, M)
-    lower = (low.unsqueeze(-1) - 0.5 - center) * inverse
-    flip = torch.where(upper + lower > 0, -1.0, 1.0)  # work in the lower tail, where differences of sigmoids keep their digits
-    below, above = torch.sigmoid(flip * lower), torch.sigmoid(flip * upper)
-    mass = (above - below).abs()
-    mass = torch.where((low <= 0).unsqueeze(-1), torch.sigmoid(upper), mass)
-    mass = torch.where((high >= space.classes).unsqueeze(-1), torch.sigmoid(-lower), mass)
-    mass = torch.where(((low <= 0) & (high >= space.classes)).unsqueeze(-1), 1.0, mass)
+    far = 1e6 * space.classes  # the first and the last value have the tails
+    upper = ((high - 0.5).masked_fill(high >= space.classes, far).unsqueeze(-1) - center) * inverse  # (..., n, M)
+    lower = ((low - 0.5).masked_fill(low <= 0, -far).unsqueeze(-1) - center) * inverse
+    # sigmoid(upper) - sigmoid(lower), without a difference of nearly equal numbers
+    mass = -torch.sigmoid(upper) * torch.sigmoid(-lower) * torch.expm1(lower - upper)
     mixed = (torch.softmax(logit, -1).unsqueeze(-2) * mass).sum(-1)
     return (1 - UNIFORM) * mixed + UNIFORM * (high - low).clamp(min=0) / space.classes + 1e-30

@@ -13,13 +13,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ardm.discrete import Space
-from ardm.networks import Config, Network, build, parameter_count
+from ardm.locoprop import Local, LocoProp
+from ardm.networks import CHAINS, Config, Exact, Network, build, parameter_count
 from ardm.objective import Estimate, bound, training_loss
 from ardm.orders import spread_places
-from ardm.run import CheckpointError, Run, average_losses, load_tensors, load_weights, trunk_of
+from ardm.run import CheckpointError, Run, average_losses, load_tensors, load_weights, trunk_of, usual_optimizers
+
+OPTIMIZERS = ("adamw", "muon", "locoprop")
+
+NEXT = 8  # along an order that is not random, only the next 1/8 of the variables count: the others will be asked for later
 
 
 @dataclass(frozen=True)
@@ -32,24 +38,44 @@ class Recipe:
     steps: int = 10_000
     batch: int = 64
     rate: float = 1e-3
-    muon: bool = True
+    optimizer: str = "muon"  # one of OPTIMIZERS
+    weight_decay: float = 0.0  # of adamw
+    local: Local = field(default_factory=Local)  # of locoprop
     warmup: float = 0.02
     ema: float = 0.999
     quantize_from: float = 2.0
     exact_from: float = 2.0
     cross_entropy: float = 0.001  # weight of the unweighted term
-    spread: float = 0.0  # share of batches coded along `orders.spread_places`, shifted at random, instead of random orders
+    spread: float = 0.0  # share of batches masked along `orders.spread_places` of cells, instead of random orders
+    rows: float = 0.0  # share masked from left to right in all cells side by side
+    cell: int = 64  # variables in a cell; where cells begin is random
     seed: int = 1
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.steps < 1 or self.rate <= 0:
             raise ValueError(f"batch and steps must be at least 1 and rate above 0, got {self.batch}, {self.steps}, {self.rate}.")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
+        if self.optimizer == "locoprop" and self.network.name not in CHAINS:
+            raise ValueError(f"locoprop is for networks of matrix products and ReLU, {' and '.join(CHAINS)}; got {self.network.name}.")
 
 
 def recipe_from(about: dict[str, Any]) -> Recipe:
     """The recipe that a checkpoint's description holds."""
-    fields = about["recipe"]
-    return Recipe(**fields | {"space": Space(**fields["space"]), "network": Config(**fields["network"])})
+    fields = dict(about["recipe"])
+    if "muon" in fields:  # until 0.3.0; else was Adam, which is AdamW without decay
+        fields["optimizer"] = "muon" if fields.pop("muon") else "adamw"
+    return Recipe(**fields | {"space": Space(**fields["space"]), "network": Config(**fields["network"]), "local": Local(**fields.get("local", {}))})
+
+
+def optimizers(net: Network, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Those that the recipe names. LocoProp's come with AdamW for what is no matrix product."""
+    if recipe.optimizer != "locoprop" or not isinstance(net, Exact):
+        return usual_optimizers(net, recipe)
+    mine = LocoProp(net.body, [(net.head, net.head_bias)], recipe.rate, recipe.local)
+    taken = {id(p) for group in mine.param_groups for p in group["params"]}
+    others = [p for p in net.parameters() if id(p) not in taken]
+    return [mine, torch.optim.AdamW(others, lr=recipe.rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True)]
 
 
 def load_network(path: Path) -> tuple[Network, Recipe]:
@@ -58,23 +84,27 @@ def load_network(path: Path) -> tuple[Network, Recipe]:
     try:
         recipe = recipe_from(about)
         net = build(recipe.network, recipe.space)
+        quantized = bool(about["quantized"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} does not describe a network that this release knows: {error}.") from error
     load_weights(net, tensors, "average.", path)
     trunk = trunk_of(net)
     if trunk:
-        trunk.quantized = about["quantized"]
+        trunk.quantized = quantized
     return net.eval(), recipe
 
 
 def draw_order(recipe: Recipe, batch: int, generator: torch.Generator) -> torch.Tensor | None:
     """Places (batch, *shape) to train along, or None for uniformly random ones."""
-    if float(torch.rand((), generator=generator, device=generator.device)) >= recipe.spread:
+    kind = float(torch.rand((), generator=generator, device=generator.device))
+    if kind >= recipe.spread + recipe.rows:
         return None
-    places = torch.from_numpy(spread_places(recipe.space.size)).to(generator.device)
-    shift = torch.randint(0, recipe.space.size, (batch, 1), generator=generator, device=generator.device)
-    index = (torch.arange(recipe.space.size, device=generator.device) + shift) % recipe.space.size
-    return places[index].view(batch, *recipe.space.shape)
+    size = recipe.space.size
+    places = spread_places(recipe.cell) if kind < recipe.spread else np.arange(recipe.cell)
+    shift = torch.randint(0, recipe.cell, (batch, 1), generator=generator, device=generator.device)
+    at = torch.arange(size, device=generator.device) + shift
+    rank = torch.from_numpy(places).to(generator.device)[at % recipe.cell] * size + at  # the same place in all cells, then the next one
+    return rank.argsort(1).argsort(1).view(batch, *recipe.space.shape)
 
 
 Step = Callable[[Run[Network], torch.Tensor, torch.Generator], torch.Tensor]  # (run, examples, generator) -> loss, detached
@@ -82,26 +112,28 @@ Step = Callable[[Run[Network], torch.Tensor, torch.Generator], torch.Tensor]  # 
 
 def fit(
     recipe: Recipe, draw: Callable[[int, torch.Generator], torch.Tensor], valid: torch.Tensor, out: Path,
-    device: torch.device | str = "cpu", limit: float = 1e9, every: float = 2.0, step: Step | None = None,
+    device: torch.device | str = "cpu", limit: float = 1e9, every: float = 2.0, step: Step | None = None, clock: Callable[[], float] = time.monotonic,
 ) -> Run[Network]:  # fmt: skip
     """Train until the schedule ends or `limit` minutes have passed in this process, going on from out/checkpoint.safetensors if there is one.
 
     draw(batch, generator) gives int64 examples (batch, *shape); valid: examples for validation, int64. `step` replaces the usual optimiser step. Prints
-    and logs the bound on `valid` every so many minutes.
+    and logs the bound on `valid` every so many minutes. clock: what the schedule's minutes are measured by (`time.thread_time` counts this thread's work
+    alone, for comparisons on a busy machine); limit and every are of the wall clock.
     """
     device = torch.device(device)
     out.mkdir(parents=True, exist_ok=True)
     recipe.space.check(valid)
-    run: Run[Network] = Run(recipe, lambda: build(recipe.network, recipe.space), device)
+    run: Run[Network] = Run(recipe, lambda: build(recipe.network, recipe.space), device, optimizers, clock)
     checkpoint = out / "checkpoint.safetensors"
     best = float("inf")
     if checkpoint.exists():
         run.restore(checkpoint)
-        best = min((json.loads(line)["valid"] for line in (out / "log.jsonl").read_text().splitlines()), default=best)
+        lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+        best = min((line["valid"] for line in lines if line["quantized"] == run.quantized), default=best)
     else:
         (out / "log.jsonl").write_text("")
         print(f"{recipe.network.name}: {parameter_count(run.net):,} parameters", flush=True)
-    generator = torch.Generator(device).manual_seed(recipe.seed * 1_000_003 + run.step * 31)
+    generator = torch.Generator(device)
     begun = last = time.monotonic()
     losses: list[torch.Tensor] = []
 
@@ -125,9 +157,11 @@ def fit(
 
     def objective(net: Network) -> torch.Tensor:
         x = draw(recipe.batch, generator)
-        return training_loss(net, x, generator, recipe.cross_entropy, draw_order(recipe, recipe.batch, generator))[0]
+        order = draw_order(recipe, recipe.batch, generator)
+        return training_loss(net, x, generator, recipe.cross_entropy, order, recipe.space.size // NEXT if order is not None else None)[0]
 
     while run.progress < 1 and time.monotonic() - begun < 60 * limit:
+        generator.manual_seed(recipe.seed * 1_000_003 + run.step)  # of every step, so that an interruption changes nothing
         if run.quantizing_is_due:
             report()
             run.save(out / "float.safetensors")

@@ -1,7 +1,7 @@
 """The walk over the variables of discrete data: stage by stage, call by call. The same for scoring, sampling, filling in and coding.
 
 A *visitor* is asked for the digits of the variables of each call: one that scores reads them from the truth, one that samples draws them,
-an encoder writes and a decoder reads them (`codec.discrete`). Knows spaces and networks; no files, no bytes.
+an encoder writes and a decoder reads them (`codec.discrete`). `sample` is the one that draws. Knows spaces and networks; no files, no bytes.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 
-from ardm.discrete import Space, coarse
+from ardm.budget import even
+from ardm.discrete import Space, coarse, digit_log_probs
+from ardm.networks import Network
 
 Policy = Sequence[Sequence[int]]  # per stage, first stage first: left ends of the calls; [0, 2, 4, 5] says places 0 and 1 share a call
 # (seen, known, digit, where) -> parameters (B, n, P) of the variables `where`, int64 (n,); seen and known as `ardm.networks` takes them
@@ -60,3 +63,79 @@ def walk(
             values[:, now] = parent + unit * visit(params, parent, digit, now)
             known[now] = True
     return values.view(-1, *space.shape)
+
+
+def answers(network: Network) -> Answer:
+    """A network as the walk asks it."""
+
+    def answer(seen: torch.Tensor, known: torch.Tensor, digit: int, where: torch.Tensor) -> torch.Tensor:
+        return network(seen, known, digit).flatten(1, -2)[:, where]
+
+    return answer
+
+
+@torch.no_grad()
+def sample(
+    network: Network, count: int, budget: int, *, seed: int = 0, temperature: float = 1.0, order: torch.Tensor | None = None, policy: Policy | None = None,
+    values: torch.Tensor | None = None, known: torch.Tensor | None = None, batch: int = 64,
+) -> torch.Tensor:  # fmt: skip
+    """Draw examples, or what is unknown of them, call after call (ancestral sampling; Hoogeboom et al. 2021, algorithm 1 and section 4.1).
+
+    budget: network calls for each example, over all stages; variables of one call are drawn independently of each other. They are shared evenly, unless
+    there is a policy, such as `ardm.budget.plan` makes, which must have as many. order: int64 (*shape), places 0..D-1; None: a random one that the seed
+    decides, the same for all. temperature: of every digit's distribution; 0 takes the likeliest. values, int64 (*shape), are kept wherever `known`, bool
+    (*shape), and not read elsewhere; they come before all others in the order, and the evenly shared calls are spent on what is left (fewer than the
+    budget, if so little is). batch: examples in a call; what an example becomes depends on the seed and its index, not on count, and on batch only as
+    far as the network's rounding does.
+
+    Returns int64 (count, *shape), on the network's device. Raises ValueError for an argument that does not fit the network's space.
+    """
+    space, device = network.space, next(network.parameters()).device
+    if count < 1 or batch < 1:
+        raise ValueError(f"count and batch must be at least 1, got {count} and {batch}.")
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be 0 to 2**63 - 1, got {seed}.")
+    if not 0 <= temperature < float("inf"):
+        raise ValueError(f"temperature must be a number of at least 0, got {temperature}.")
+    if (values is None) != (known is None):
+        raise ValueError("values and known go together: what is known, and where.")
+    if order is None:
+        order = torch.from_numpy(np.random.default_rng(seed).permutation(space.size)).view(space.shape)
+    if values is None or known is None:
+        values, known = torch.zeros(space.shape, dtype=torch.int64), torch.zeros(space.shape, dtype=torch.bool)
+    if known.dtype != torch.bool or tuple(known.shape) != space.shape:
+        raise ValueError(f"the mask must be bool and of shape {space.shape} like the data, got {known.dtype} {tuple(known.shape)}.")
+    if tuple(values.shape) != space.shape:
+        raise ValueError(f"known values must have the shape of the data, {space.shape}, got {tuple(values.shape)}.")
+    space.check(values.masked_fill(~known, 0)[None])
+    calls = even(space.size, space.stages, budget)  # which also judges the budget
+    left = space.size - int(known.sum())
+    if policy is not None:
+        if sum(map(len, policy)) != budget:
+            raise ValueError(f"the policy has {sum(map(len, policy))} calls, but the budget is {budget}.")
+        calls = [list(starts) for starts in policy]
+    elif 0 < left < space.size:
+        order = (order - space.size * known.long()).flatten().argsort().argsort().view(space.shape)  # what is known comes first
+        free = even(left, space.stages, min(budget, left * space.stages))
+        calls = [[0, *(space.size - left + start for start in starts[1:])] for starts in free]
+    out = []
+    for first in range(0, count, batch):
+        size = min(batch, count - first)
+        sources = [torch.Generator().manual_seed(_mixed(seed, first + i)) for i in range(size)]
+
+        def draw(params: torch.Tensor, parent: torch.Tensor, digit: int, where: torch.Tensor, sources: list[torch.Generator] = sources) -> torch.Tensor:
+            log_probs = digit_log_probs(space, params, parent, digit).double()
+            if temperature == 0:
+                return log_probs.argmax(-1)
+            # The largest of log p - log e, e exponential, is a draw from p, and never what has probability 0 (Gumbel-max).
+            noise = torch.stack([torch.empty(log_probs.shape[1:], dtype=torch.float64).exponential_(generator=g) for g in sources])
+            return ((log_probs - log_probs.amax(-1, keepdim=True)) / temperature - noise.log().to(device)).argmax(-1)
+
+        x = values.to(device).expand(size, *space.shape)
+        out.append(walk(space, answers(network), order.to(device), calls, draw, x, known.to(device)))
+    return torch.cat(out)
+
+
+def _mixed(seed: int, index: int) -> int:
+    """A seed for one example; neighbouring ones have nothing in common."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]) >> 1

@@ -23,14 +23,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ardm.discrete import Space
+from ardm.discrete import MEAN_UNIT, Space, middles, reference
 from ardm.network import Conv, Layer, Trunk, fake_quantize_weight, round_through
 from ardm.stages import COND_ONE, MASK_ON
 
 NAMES = ("unet", "transformer", "mixer", "lattice")
 ONE = 32  # of a one-hot plane
 SHARES = 16  # steps in which an exact network is told how much is known
-LOGIT_STEPS = 16  # an exact network's outputs are multiples of 1/16
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,63 @@ class Config:
 
 def build(config: Config, space: Space) -> Network:
     """The network of a configuration for a space. Raises ValueError if they do not fit."""
-    return {"unet": UNet, "transformer": Transformer, "mixer": Mixer, "lattice": Lattice}[config.name](config, space)
+    return {"unet": UNet, "transformer": Transformer}.get(config.name, Exact)(config, space)
+
+
+class Frame:
+    """How a network's tokens lie over the variables of a space. Raises ValueError if they do not fit."""
+
+    def __init__(self, config: Config, space: Space) -> None:
+        channels, height, width = space.grid
+        rows = 1 if height == 1 else config.patch
+        if height % rows or width % config.patch:
+            raise ValueError(f"patch {config.patch} must divide the height and width of the data, got {space.shape}.")
+        self.space = space
+        self.patch = (rows, config.patch)
+        self.kernel = (1 if height == 1 else config.kernel, 1 if width == 1 else config.kernel)
+        self.inputs = channels * planes_per_variable(space) * rows * config.patch  # numbers in a token
+        self.outputs = channels * space.parameters * rows * config.patch
+        self.count = height // rows * (width // config.patch)  # tokens
+
+    def tokens(self, seen: torch.Tensor, known: torch.Tensor, digit: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(tokens, integers -128..127, float32 (B, inputs, rows, columns); the reference of ordered values, int64 (B, *shape), for `scatter`)."""
+        guess = reference(self.space, seen, known, digit) if self.space.ordered else None
+        x = planes(self.space, seen, known, digit, guess)
+        rows, columns = self.patch
+        b, c, h, w = x.shape
+        x = x.view(b, c, h // rows, rows, w // columns, columns).permute(0, 1, 3, 5, 2, 4).reshape(b, -1, h // rows, w // columns)
+        return x, guess
+
+    def scatter(self, out: torch.Tensor, guess: torch.Tensor | None) -> torch.Tensor:
+        """(B, outputs, rows, columns), one vector per token -> (B, *shape, P); means of logistics get the reference added.
+
+        out: float32 in the parameters' units, or integers in steps of them (`Space.parameter_steps`).
+        """
+        channels, height, width = self.space.grid
+        rows, columns = self.patch
+        x = out.view(out.shape[0], channels, self.space.parameters, rows, columns, height // rows, width // columns)
+        x = x.permute(0, 1, 5, 3, 6, 4, 2).reshape(out.shape[0], *self.space.shape, self.space.parameters)
+        if self.space.likelihood == "logistics":
+            assert guess is not None
+            k, classes = self.space.mixture, self.space.classes
+            steps = self.space.parameter_steps[k]
+            base = ((guess - (classes - 1)) * (steps * MEAN_UNIT)).div(classes, rounding_mode="floor")
+            base = base / steps if out.is_floating_point() else base.to(out.dtype)
+            x = torch.cat([x[..., :k], x[..., k : 2 * k] + base.unsqueeze(-1), x[..., 2 * k :]], -1)
+        return x
+
+    def start_bias(self) -> torch.Tensor:
+        """Bias of a head before training: for logistics, components of different means and scales. float32 (outputs,)."""
+        k, places = self.space.mixture, self.patch[0] * self.patch[1]
+        first = torch.zeros(self.space.parameters)
+        if self.space.likelihood == "logistics":
+            first = torch.cat([torch.zeros(k), torch.linspace(-0.5, 0.5, k), torch.linspace(-4.0, -1.0, k)])
+        return first.view(1, -1, 1).expand(self.space.grid[0], -1, places).flatten()
+
+    def output_steps(self) -> torch.Tensor:
+        """In how many parts an exact network divides the unit of each output: float32 (outputs,)."""
+        per_variable = torch.tensor(self.space.parameter_steps).repeat_interleave(self.patch[0] * self.patch[1])
+        return per_variable.repeat(self.space.grid[0]).float()
 
 
 class Network(nn.Module):
@@ -72,16 +127,7 @@ class Network(nn.Module):
 
     def __init__(self, config: Config, space: Space) -> None:
         super().__init__()
-        channels, height, width = space.grid
-        rows = 1 if height == 1 else config.patch
-        if height % rows or width % config.patch:
-            raise ValueError(f"patch {config.patch} must divide the height and width of the data, got {space.shape}.")
-        self.config, self.space = config, space
-        self.patch = (rows, config.patch)
-        self.kernel = (1 if height == 1 else config.kernel, 1 if width == 1 else config.kernel)
-        self.planes = planes_per_variable(space)
-        self.inputs = channels * self.planes * rows * config.patch  # numbers in a token
-        self.outputs = channels * space.parameters * rows * config.patch
+        self.config, self.space, self.frame = config, space, Frame(config, space)
 
     def check(self, seen: torch.Tensor, known: torch.Tensor, digit: int) -> None:
         """Raise ValueError if the arguments are not those of the space."""
@@ -91,38 +137,25 @@ class Network(nn.Module):
         if not 0 <= digit < self.space.stages:
             raise ValueError(f"stage must be 0..{self.space.stages - 1}, got {digit}.")
 
-    def tokens(self, seen: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
-        """Integers -128..127, float32 (B, inputs, rows, columns)."""
-        x = planes(self.space, seen, known, digit)
-        rows, columns = self.patch
-        b, c, h, w = x.shape
-        return x.view(b, c, h // rows, rows, w // columns, columns).permute(0, 1, 3, 5, 2, 4).reshape(b, -1, h // rows, w // columns)
-
-    def scatter(self, out: torch.Tensor) -> torch.Tensor:
-        """(B, outputs, rows, columns), one vector per token -> (B, *shape, P)."""
-        channels, height, width = self.space.grid
-        rows, columns = self.patch
-        x = out.view(out.shape[0], channels, self.space.parameters, rows, columns, height // rows, width // columns)
-        return x.permute(0, 1, 5, 3, 6, 4, 2).reshape(out.shape[0], *self.space.shape, self.space.parameters)
-
 
 def planes_per_variable(space: Space) -> int:
-    return 2 if space.ordered else space.classes + 1 + (space.stages > 1)
+    return 3 if space.ordered else space.classes + 1 + (space.stages > 1)
 
 
-def planes(space: Space, seen: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
+def planes(space: Space, seen: torch.Tensor, known: torch.Tensor, digit: int, guess: torch.Tensor | None) -> torch.Tensor:
     """What every network sees: integers -128..127, float32 (B, C * planes, H, W).
 
-    Ordered values: the middle of the interval that is known, scaled to -128..127 (0 where nothing is known), and MASK_ON where known.
+    Ordered values: the middle of the interval that is known, scaled to -128..127 (0 where nothing is known), MASK_ON where known, and
+    the reference `guess`, scaled likewise.
     Names: a one-hot vector, with one more place, the absorbing state, for what is unknown in the first stage; with more stages also MASK_ON.
     """
     grid = (seen.shape[0], *space.grid)
     x, mask = seen.view(grid), known.view(grid)
     if space.ordered:
-        unit = space.radix**digit
-        wide = torch.where(mask, unit, unit * space.radix).clamp(max=space.classes)
-        middle = ((2 * x + wide).clamp(max=2 * space.classes - 1) - space.classes) * 128 // space.classes
-        parts = [middle, mask * MASK_ON]
+        assert guess is not None
+        two = torch.stack([middles(space, x, mask, digit), guess.view(grid)])
+        middle, other = (two + 1 - space.classes).mul(128).div(space.classes, rounding_mode="floor").clamp(-128, 127)
+        parts = [middle, mask * MASK_ON, other]
     else:
         absorbed = ~mask & (digit == space.stages - 1)
         index = torch.where(absorbed, space.classes, x)
@@ -206,17 +239,19 @@ class UNet(Network):
         if w % config.heads:
             raise ValueError(f"width must be a multiple of heads, got {w} and {config.heads}.")
         self.time = Time(w, space.stages)
-        self.enter = nn.Conv2d(self.inputs, w, self.kernel, padding=(self.kernel[0] // 2, self.kernel[1] // 2))
-        self.down = nn.ModuleList(ResBlock(w, w, self.kernel) for _ in range(config.blocks))
-        self.middle, self.middle_norm, self.attention = ResBlock(w, w, self.kernel), nn.GroupNorm(math.gcd(w, 32), w), Attention(w, config.heads)
-        self.up = nn.ModuleList(ResBlock(2 * w, w, self.kernel) for _ in range(config.blocks))
-        self.norm, self.head = nn.GroupNorm(math.gcd(w, 32), w), nn.Conv2d(w, self.outputs, 1)
+        self.enter = nn.Conv2d(self.frame.inputs, w, self.frame.kernel, padding=(self.frame.kernel[0] // 2, self.frame.kernel[1] // 2))
+        self.down = nn.ModuleList(ResBlock(w, w, self.frame.kernel) for _ in range(config.blocks))
+        self.middle, self.middle_norm, self.attention = ResBlock(w, w, self.frame.kernel), nn.GroupNorm(math.gcd(w, 32), w), Attention(w, config.heads)
+        self.up = nn.ModuleList(ResBlock(2 * w, w, self.frame.kernel) for _ in range(config.blocks))
+        self.norm, self.head = nn.GroupNorm(math.gcd(w, 32), w), nn.Conv2d(w, self.frame.outputs, 1)
         nn.init.normal_(self.head.weight, std=0.01)
+        self.head.bias = nn.Parameter(self.frame.start_bias())
 
     def forward(self, seen: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
         self.check(seen, known, digit)
         time = self.time(known, digit)
-        x = self.enter(self.tokens(seen, known, digit) / MASK_ON)
+        tokens, guess = self.frame.tokens(seen, known, digit)
+        x = self.enter(tokens / MASK_ON)
         kept = []
         for block in self.down:
             x = block(x, time)
@@ -225,7 +260,7 @@ class UNet(Network):
         x = x + self.attention(self.middle_norm(x).flatten(2).transpose(1, 2)).transpose(1, 2).view_as(x)
         for block in self.up:
             x = block(torch.cat([x, kept.pop()], 1), time)
-        return self.scatter(self.head(F.silu(self.norm(x))).float())
+        return self.frame.scatter(self.head(F.silu(self.norm(x))).float(), guess)
 
 
 # ---- transformer ------------------------------------------------------------------------------------------------------------
@@ -238,7 +273,7 @@ class Transformer(Network):
         super().__init__(config, space)
         w = config.width
         self.time = Time(w, space.stages)
-        self.enter = nn.Linear(self.inputs, w)
+        self.enter = nn.Linear(self.frame.inputs, w)
         self.blocks = nn.ModuleList(
             nn.ModuleDict({
                 "norm1": nn.LayerNorm(w), "attention": Attention(w, config.heads), "norm2": nn.LayerNorm(w),
@@ -246,14 +281,15 @@ class Transformer(Network):
             })
             for _ in range(config.blocks)
         )  # fmt: skip
-        self.norm, self.head = nn.LayerNorm(w), nn.Linear(w, self.outputs)
+        self.norm, self.head = nn.LayerNorm(w), nn.Linear(w, self.frame.outputs)
         nn.init.normal_(self.head.weight, std=0.01)
+        self.head.bias = nn.Parameter(self.frame.start_bias())
 
     def forward(self, seen: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
         self.check(seen, known, digit)
-        x = self.tokens(seen, known, digit) / MASK_ON
-        b, _, rows, columns = x.shape
-        x = self.enter(x.flatten(2).transpose(1, 2))  # (B, N, width)
+        tokens, guess = self.frame.tokens(seen, known, digit)
+        b, _, rows, columns = tokens.shape
+        x = self.enter((tokens / MASK_ON).flatten(2).transpose(1, 2))  # (B, N, width)
         half = self.config.width // 2
         where = torch.arange(rows * columns, device=x.device)
         x = x + torch.cat([sinusoids(where % columns, self.config.width - half), sinusoids(where // columns, half)], 1)
@@ -262,40 +298,77 @@ class Transformer(Network):
             x = x + block["attention"](block["norm1"](x))  # type: ignore[index,operator]
             x = x + block["mlp"](block["norm2"](x))  # type: ignore[index,operator]
         out = self.head(self.norm(x)).float()
-        return self.scatter(out.transpose(1, 2).reshape(b, -1, rows, columns))
+        return self.frame.scatter(out.transpose(1, 2).reshape(b, -1, rows, columns), guess)
 
 
 # ---- networks that also run in integers ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Chain:
-    """A `TrunkConfig`."""
+def lattice_chain(c: Config, frame: Frame) -> list[Layer]:
+    """The photo codec's convolutions over patches, for any mask."""
+    found = [Layer("enter", frame.inputs, c.width, frame.kernel, conditioned=True)]
+    for i in range(c.blocks):
+        found.append(Layer(f"spatial.{i}", c.width, c.width, frame.kernel, dilation=c.dilations[i % len(c.dilations)], conditioned=True))
+        found.append(Layer(f"project.{i}", c.width, c.width, residual=True))
+    return found
 
-    width: int
-    cond_width: int
-    cond_size: int
-    chain: tuple[Layer, ...]
+
+def mixer_chain(c: Config, frame: Frame) -> list[Layer]:
+    """MLP-Mixer: perceptrons over positions and over channels in turn."""
+    n = frame.count
+    found = [Layer("enter", frame.inputs, c.width, conditioned=True)]
+    for i in range(c.blocks):
+        found.append(Layer(f"gather.{i}", n, n, across=True))
+        found.append(Layer(f"spread.{i}", n, n, residual=True, across=True))
+        found.append(Layer(f"widen.{i}", c.width, c.expand * c.width))
+        found.append(Layer(f"project.{i}", c.expand * c.width, c.width, residual=True))
+    return found
+
+
+CHAINS = {"lattice": lattice_chain, "mixer": mixer_chain}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A space and an exact network for it: what its weights file says of itself. A `TrunkConfig`. Raises ValueError for other networks."""
+
+    space: Space
+    network: Config
+
+    def __post_init__(self) -> None:
+        if self.network.name not in CHAINS:
+            raise ValueError(f"only {' and '.join(CHAINS)} run in exact integers, got {self.network.name}.")
+
+    @property
+    def width(self) -> int:
+        return self.network.width
+
+    @property
+    def cond_width(self) -> int:
+        return self.network.cond_width
+
+    @property
+    def cond_size(self) -> int:
+        return SHARES + self.space.stages
 
     def layers(self) -> list[Layer]:
-        return list(self.chain)
+        return CHAINS[self.network.name](self.network, Frame(self.network, self.space))
 
 
 class Exact(Network):
-    """A chain of layers and a linear head; `quantized` simulates its integer arithmetic."""
+    """A chain of layers and a linear head; a quantized trunk simulates its integer arithmetic."""
 
     def __init__(self, config: Config, space: Space) -> None:
         super().__init__(config, space)
-        self.body = Trunk(Chain(config.width, config.cond_width, SHARES + space.stages, tuple(self.chain())))
-        self.head = nn.Parameter(torch.randn(self.outputs, config.width) * 0.02)
-        self.head_bias = nn.Parameter(torch.zeros(self.outputs))
-
-    def chain(self) -> list[Layer]:
-        raise NotImplementedError
+        self.model = Model(space, config)
+        self.body = Trunk(self.model)
+        self.head = nn.Parameter(torch.randn(self.frame.outputs, config.width) * 0.02)
+        self.head_bias = nn.Parameter(self.frame.start_bias())
+        self.register_buffer("steps", self.frame.output_steps(), persistent=False)
 
     def forward(self, seen: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
         self.check(seen, known, digit)
-        tokens = self.tokens(seen, known, digit)
+        tokens, guess = self.frame.tokens(seen, known, digit)
         b, _, rows, columns = tokens.shape
         if any(layer.across for layer in self.body.layers):
             tokens = tokens.flatten(2).unsqueeze(2)  # one row of all tokens
@@ -303,8 +376,9 @@ class Exact(Network):
         with torch.autocast(x.device.type, enabled=False):
             out = F.conv2d(x, (fake_quantize_weight(self.head) if self.body.quantized else self.head)[:, :, None, None], self.head_bias)
             if self.body.quantized:
-                out = round_through(out * LOGIT_STEPS) / LOGIT_STEPS
-        return self.scatter(out.view(b, -1, rows, columns))
+                steps = self.get_buffer("steps")[:, None, None]
+                out = round_through(out * steps) / steps
+        return self.frame.scatter(out.view(b, -1, rows, columns), guess)
 
 
 def conditions(space: Space, known: torch.Tensor, digit: int) -> torch.Tensor:
@@ -315,34 +389,6 @@ def conditions(space: Space, known: torch.Tensor, digit: int) -> torch.Tensor:
     stage = torch.zeros(known.shape[0], space.stages, device=known.device)
     stage[:, digit] = COND_ONE
     return torch.cat([steps, stage], 1)
-
-
-class Lattice(Exact):
-    """The photo codec's convolutions over patches, for any mask."""
-
-    def chain(self) -> list[Layer]:
-        c = self.config
-        found = [Layer("enter", self.inputs, c.width, self.kernel, conditioned=True)]
-        for i in range(c.blocks):
-            found.append(Layer(f"spatial.{i}", c.width, c.width, self.kernel, dilation=c.dilations[i % len(c.dilations)], conditioned=True))
-            found.append(Layer(f"project.{i}", c.width, c.width, residual=True))
-        return found
-
-
-class Mixer(Exact):
-    """MLP-Mixer: perceptrons over positions and over channels in turn."""
-
-    def chain(self) -> list[Layer]:
-        c = self.config
-        _, height, width = self.space.grid
-        n = height // self.patch[0] * (width // self.patch[1])
-        found = [Layer("enter", self.inputs, c.width, conditioned=True)]
-        for i in range(c.blocks):
-            found.append(Layer(f"gather.{i}", n, n, across=True))
-            found.append(Layer(f"spread.{i}", n, n, residual=True, across=True))
-            found.append(Layer(f"widen.{i}", c.width, c.expand * c.width))
-            found.append(Layer(f"project.{i}", c.expand * c.width, c.width, residual=True))
-        return found
 
 
 def parameter_count(network: nn.Module) -> int:
@@ -374,5 +420,5 @@ def multiply_accumulates(network: Network) -> int:
     for handle in handles:
         handle.remove()
     if isinstance(network, Exact):
-        total += network.head.numel() * network.space.size // (network.outputs // network.space.parameters)
+        total += network.head.numel() * network.space.size // (network.frame.outputs // network.space.parameters)
     return total

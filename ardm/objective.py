@@ -22,7 +22,7 @@ import torch
 
 from ardm.budget import even
 from ardm.discrete import coarse, digit_log_prob
-from ardm.generate import Answer, Policy, walk
+from ardm.generate import Policy, answers, walk
 from ardm.networks import Network
 
 BITS = 1 / math.log(2)
@@ -48,22 +48,30 @@ class Estimate:
 def ranks(shape: tuple[int, ...], batch: int, generator: torch.Generator) -> torch.Tensor:
     """Random orders: int64 (batch, *shape), the place 0..D-1 of every variable."""
     keys = torch.rand(batch, math.prod(shape), generator=generator, device=generator.device)
-    return keys.argsort(1).argsort(1).view(batch, *shape)
+    places = torch.arange(keys.shape[1], device=keys.device).expand_as(keys)
+    return torch.empty_like(places).scatter_(1, keys.argsort(1), places).view(batch, *shape)
 
 
 def information(network: Network, x: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
     """Cost in nats of every unknown digit, 0 where known: float32 (B, *shape). One network call."""
     params = network(coarse(network.space, x, known, digit), known, digit)
-    return -digit_log_prob(network.space, params, x, digit).masked_fill(known, 0.0)
+    unknown = ~known
+    return torch.zeros(x.shape, device=x.device).masked_scatter(unknown, -digit_log_prob(network.space, params[unknown], x[unknown], digit))
 
 
 def training_loss(
-    network: Network, x: torch.Tensor, generator: torch.Generator, cross_entropy: float = 0.0, order: torch.Tensor | None = None
+    network: Network,
+    x: torch.Tensor,
+    generator: torch.Generator,
+    cross_entropy: float = 0.0,
+    order: torch.Tensor | None = None,
+    horizon: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(loss to minimise, bound), both in bits per variable, scalars.
 
     x: int64 (B, *shape). One call per stage; t is uniform, stratified over the batch. The loss adds `cross_entropy` times the unweighted mean
-    cost of the unknown variables (appendix B). order: places (B, *shape) to use instead of uniformly random ones.
+    cost of the unknown variables (appendix B). order: places (B, *shape) to use instead of uniformly random ones; horizon: count only so many of
+    the variables that come next in it.
     """
     b, d = x.shape[0], network.space.size
     where = ranks(network.space.shape, b, generator) if order is None else order
@@ -73,9 +81,14 @@ def training_loss(
         spread = torch.randperm(b, generator=generator, device=x.device) + torch.rand(b, generator=generator, device=x.device)
         t = (spread * d / b).long().clamp(max=d - 1)  # variables known
         known = where < t.view(-1, *[1] * (x.dim() - 1))
-        cost = information(network, x, known, digit).flatten(1).sum(1)
-        total = total + (cost / (d - t)).mean()
-        plain = plain + cost.sum() / (~known).sum()
+        left = d - t
+        cost = information(network, x, known, digit)
+        if horizon is not None:
+            cost = cost.masked_fill(where >= (t + horizon).view(-1, *[1] * (x.dim() - 1)), 0.0)
+            left = left.clamp(max=horizon)
+        cost = cost.flatten(1).sum(1)
+        total = total + (cost / left).mean()
+        plain = plain + cost.sum() / left.sum()
     return (total + cross_entropy * plain) * BITS, total * BITS
 
 
@@ -99,7 +112,7 @@ def _sampled(network: Network, x: torch.Tensor, generator: torch.Generator, pass
             at = (torch.randperm(b, generator=generator, device=x.device) + torch.rand(b, generator=generator, device=x.device)) / b
             at = (n + at) / passes if passes > 1 else at
             if binomial:
-                u = at.clamp_min(0.5 / d).view(-1, *[1] * (x.dim() - 1))
+                u = at.clamp_min(1e-3 / d).view(-1, *[1] * (x.dim() - 1))
                 known = torch.rand(x.shape, generator=generator, device=x.device) >= u
                 weight = 1 / (d * u.flatten())
             else:
@@ -126,15 +139,6 @@ def exact_bits(network: Network, x: torch.Tensor, order: torch.Tensor, policy: P
 
     walk(space, answers(network), order, policy or even(space.size, space.stages, space.size * space.stages), score, x)
     return total * BITS / space.size
-
-
-def answers(network: Network) -> Answer:
-    """A network as the walk asks it."""
-
-    def answer(seen: torch.Tensor, known: torch.Tensor, digit: int, where: torch.Tensor) -> torch.Tensor:
-        return network(seen, known, digit).flatten(1, -2)[:, where]
-
-    return answer
 
 
 @torch.no_grad()

@@ -115,6 +115,11 @@ def group_breaks(sizes: list[int]) -> int:
     return breaks
 
 
+def group_starts(breaks: int, count: int) -> list[int]:
+    """First places of the calls that `breaks` describes, of `count` places. Bit j: a new call starts after place j."""
+    return [0, *(j + 1 for j in range(count - 1) if breaks >> j & 1)]
+
+
 class RandomGroups(Sequence[Group]):
     """Calls of a stage in a seeded random order, cut into `calls` parts of equal size up to one pixel; fewer where pixels are fewer."""
 

@@ -34,7 +34,8 @@ class Schedule(Protocol):
     minutes: float  # length of the schedule in minutes of training; 0: use steps
     steps: int
     rate: float  # peak learning rate
-    muon: bool  # Muon for the weight matrices between hidden layers, Adam for the rest; else Adam for all
+    optimizer: str  # muon: Muon for the weight matrices between hidden layers, Adam for the rest; adamw: AdamW for all
+    weight_decay: float  # of adamw
     warmup: float  # share of the schedule
     ema: float  # decay of the averaged weights
     quantize_from: float  # share of the schedule after which integer arithmetic is simulated; 1 or more: never
@@ -50,22 +51,36 @@ def trunk_of(net: nn.Module) -> Trunk | None:
     return next((m for m in net.modules() if isinstance(m, Trunk)), None)
 
 
-class Run(Generic[Net]):
-    """All that a checkpoint holds."""
+def usual_optimizers(net: nn.Module, recipe: Any) -> list[torch.optim.Optimizer]:
+    """AdamW, or Adam and Muon, for a `Schedule`. Raises ValueError for other names."""
+    if recipe.optimizer == "adamw":
+        return [torch.optim.AdamW(net.parameters(), lr=recipe.rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True)]
+    if recipe.optimizer != "muon":
+        raise ValueError(f"optimizer must be adamw or muon, got {recipe.optimizer!r}.")
+    trunk = trunk_of(net)
+    matrices = trunk.matrices() if trunk else []
+    others = [p for p in net.parameters() if all(p is not m for m in matrices)]
+    found: list[torch.optim.Optimizer] = [torch.optim.Adam(others, lr=recipe.rate, betas=(0.9, 0.99), fused=True)]
+    if matrices:
+        found.append(torch.optim.Muon(matrices, lr=recipe.rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
+    return found
 
-    def __init__(self, recipe: Any, make: Callable[[], Net], device: torch.device) -> None:
+
+class Run(Generic[Net]):
+    """All that a checkpoint holds. `optimizers` replaces the usual ones; `clock` gives the seconds that `Schedule.minutes` counts."""
+
+    def __init__(
+        self, recipe: Any, make: Callable[[], Net], device: torch.device,
+        optimizers: Callable[[Net, Any], list[torch.optim.Optimizer]] | None = None, clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
         torch.manual_seed(recipe.seed)
         self.recipe: Schedule = recipe
         self.device = device
         self.net = make().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = make().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average.load_state_dict(self.net.state_dict())
-        trunk = trunk_of(self.net)
-        matrices = trunk.matrices() if trunk and recipe.muon else []
-        others = [p for p in self.net.parameters() if all(p is not m for m in matrices)]
-        self.optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(others, lr=recipe.rate, betas=(0.9, 0.99), fused=True)]
-        if matrices:
-            self.optimizers.append(torch.optim.Muon(matrices, lr=recipe.rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
+        self.optimizers = (optimizers or usual_optimizers)(self.net, self.recipe)
+        self.clock = clock  # of `seconds`
         self.step, self.seconds = 0, 0.0
 
     @property
@@ -102,7 +117,7 @@ class Run(Generic[Net]):
 
     def update(self, objective: Callable[[], torch.Tensor]) -> torch.Tensor:
         """One step on a loss, timed. Returns the loss, detached."""
-        tick = time.monotonic()
+        tick = self.clock()
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
             for group in optimizer.param_groups:
@@ -119,7 +134,7 @@ class Run(Generic[Net]):
             torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - decay)
         if self.step % 20 == 0 and self.device.type == "cuda":
             torch.cuda.synchronize()  # keep the clock honest
-        self.seconds += time.monotonic() - tick
+        self.seconds += self.clock() - tick
         return loss.detach()
 
     def save(self, path: Path) -> None:
@@ -140,18 +155,31 @@ class Run(Generic[Net]):
         tensors, about = load_tensors(path)
         load_weights(self.net, tensors, "net.", path)
         load_weights(self.average, tensors, "average.", path)
-        for n, optimizer in enumerate(self.optimizers):
-            state: dict[int, dict[str, torch.Tensor]] = {}
-            for key, value in tensors.items():
-                if key.startswith(f"optimizer.{n}."):
-                    _, _, i, name = key.split(".", 3)
-                    state.setdefault(int(i), {})[name] = value
+        try:
+            self.step, self.seconds, quantized = int(about["step"]), float(about["seconds"]), bool(about["quantized"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{path} is not an ardm checkpoint: step, seconds and quantized were expected in its description ({error}).") from error
+        states: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in self.optimizers]
+        for key, value in tensors.items():
+            if key.startswith("optimizer."):
+                try:
+                    _, n, i, name = key.split(".", 3)
+                    parameter = [p for group in self.optimizers[int(n)].param_groups for p in group["params"]][int(i)]
+                except (IndexError, ValueError) as error:
+                    raise CheckpointError(f"{path} is of another optimiser: it has {key}, which is not expected.") from error
+                if value.dim() and value.shape != parameter.shape:
+                    raise CheckpointError(f"{path} is of another optimiser: {key} has shape {tuple(value.shape)}, expected was {tuple(parameter.shape)}.")
+                if value.dim():  # in memory as the parameter: fused optimisers walk through both by address
+                    value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+                states[int(n)].setdefault(int(i), {})[name] = value
+        for optimizer, state in zip(self.optimizers, states, strict=True):
+            if self.step and not state:
+                raise CheckpointError(f"{path} is of another optimiser: it has no state for {type(optimizer).__name__}.")
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-        self.step, self.seconds = about["step"], about["seconds"]
         for net in (self.net, self.average):
             trunk = trunk_of(net)
             if trunk:
-                trunk.quantized = about["quantized"]
+                trunk.quantized = quantized
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> None:

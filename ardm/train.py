@@ -44,7 +44,8 @@ class Recipe:
     per_slice: int = 16  # crops per slice; a batch has 16 slices
     crop: int = 128  # side of a level-0 crop
     rate: float = 2e-3  # peak learning rate
-    muon: bool = True  # Muon for the weight matrices between hidden layers, Adam for the rest; else Adam for all
+    optimizer: str = "muon"  # Muon for the weight matrices between hidden layers, Adam for the rest; adamw: AdamW for all
+    weight_decay: float = 0.0  # of adamw
     warmup: float = 0.02  # share of the schedule
     ema: float = 0.9995  # decay of the averaged weights
     quantize_from: float = 0.6  # share of the schedule after which integer arithmetic is simulated

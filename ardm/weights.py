@@ -25,13 +25,17 @@ import torch
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
-from ardm import likelihood
-from ardm.network import INPUT_EXPONENT, MEAN_UNIT, SKIP_EXPONENT, WEIGHT_MAX, Conv, LatticeNet, NetworkConfig, weight_exponent
+from ardm import frequencies, likelihood
+from ardm.discrete import Space
+from ardm.network import INPUT_EXPONENT, MEAN_UNIT, SKIP_EXPONENT, WEIGHT_MAX, LatticeNet, Layer, NetworkConfig, Trunk, weight_exponent
+from ardm.networks import Config, Exact, Model
 
 FOLDER = Path(__file__).parent / "data"  # every released set of weights, one file per id: files written with any of them stay readable
 MODELS = {"base": "1be54aa1d96915ba", "small": "3ad08a468741d66d"}  # name -> id of what new files are written with
 DEFAULT_ID = MODELS["base"]
+TEXT_ID = "0000000000000000"  # of the model for text
 ID_BYTES = 8
+PHOTO, DISCRETE = "ardm photo weights 1", "ardm discrete weights 1"  # formats
 EXACT = 2**24  # float32 holds every integer up to here
 COND_WEIGHT_BITS, COND_HIDDEN_BITS, COND_OUT_BITS = 12, 8, 14
 
@@ -42,34 +46,65 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class Weights:
-    """One set of integer weights, shared by threads and never written to. `tensors` are NumPy arrays; names as in `layer_names`."""
+    """One set of integer weights, shared by threads and never written to. `tensors` are NumPy arrays; names as in `layers`."""
 
     id: str  # first ID_BYTES of the SHA-256 of the file, in hex
-    config: NetworkConfig
+    config: NetworkConfig | Model  # of the photo network, or of one for discrete data
     exponents: Mapping[str, int]  # activation exponent of every layer's output
     tensors: Mapping[str, np.ndarray]
     provenance: Mapping[str, Any]
 
+    @property
+    def layers(self) -> list[Layer]:
+        return self.config.layers()
+
+    @property
+    def photo(self) -> NetworkConfig:
+        """The photo network's configuration. Raises WeightsError if the weights are of something else."""
+        if not isinstance(self.config, NetworkConfig):
+            raise WeightsError(f"weights {self.id} are of a model for discrete data, expected was one for photos.")
+        return self.config
+
+    @property
+    def model(self) -> Model:
+        """The model of discrete data. Raises WeightsError if the weights are of something else."""
+        if not isinstance(self.config, Model):
+            raise WeightsError(f"weights {self.id} are of a model for photos, expected was one for discrete data.")
+        return self.config
+
     def tables(self) -> dict[str, torch.Tensor]:
-        return {name: torch.from_numpy(self.tensors["table." + name]) for name in ("sigmoid", "weight", "inverse", "deviation", "log2")}
+        return {name.removeprefix("table."): torch.from_numpy(values) for name, values in self.tensors.items() if name.startswith("table.")}
 
 
-def layer_names(config: NetworkConfig) -> list[str]:
-    """All convolutions, in the order in which a forward pass meets them."""
-    names = ["enter"]
-    for i in range(config.blocks):
-        names += [f"spatial.{i}", *([f"widen.{i}"] if config.expand > 1 else []), f"project.{i}"]
-    return names
-
-
-def to_integers(net: LatticeNet) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+def to_integers(net: LatticeNet | Exact) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """Integer tensors and activation exponents of a network trained with simulated quantisation. Raises WeightsError if a bound fails."""
-    config = net.config
+    if isinstance(net, LatticeNet):
+        tensors, exponents, last = trunk_to_integers(net)
+        k, steps = net.config.mixture, likelihood
+        grid = torch.tensor([steps.LOGIT_STEPS] * k + [steps.MEAN_STEPS * MEAN_UNIT] * (3 * k) + [steps.SCALE_STEPS] * (3 * k) + [steps.SLOPE_STEPS] * (3 * k))
+        tensors |= head_to_integers(net.head, net.head_bias, grid, last)
+        tensors["skip.weight"] = (net.skip.detach() * 2.0**SKIP_EXPONENT).round().clamp(-1023, 1023).to(torch.int16).numpy()
+        tables = likelihood.make_tables()
+        config: NetworkConfig | Model = net.config
+    else:
+        tensors, exponents, last = trunk_to_integers(net.body)
+        tensors |= head_to_integers(net.head[None], net.head_bias[None], net.get_buffer("steps"), last)
+        tables = frequencies.make_tables(net.space)
+        config = net.model
+    for table, values in tables.items():
+        tensors["table." + table] = values.numpy()
+    check_bounds(config, tensors)
+    return tensors, exponents
+
+
+def trunk_to_integers(net: Trunk) -> tuple[dict[str, np.ndarray], dict[str, int], int]:
+    """Of the chain of layers; also the exponent of its result."""
     tensors: dict[str, np.ndarray] = {}
     exponents: dict[str, int] = {}
     current = INPUT_EXPONENT
-    for name in layer_names(config):
-        layer: Conv = net.get_submodule(name)  # type: ignore[assignment]
+    shifts = net.cond_out.weight.detach().unflatten(0, (len(net.conditioned), -1))
+    for layer in (net.conv(spec.name) for spec in net.layers):
+        name = layer.layer.name
         ew = weight_exponent(layer.weight)
         weight = (layer.weight.detach() * torch.exp2(ew)[:, None]).clamp(-WEIGHT_MAX, WEIGHT_MAX).round()
         out = int(layer.exponent)
@@ -78,33 +113,34 @@ def to_integers(net: LatticeNet) -> tuple[dict[str, np.ndarray], dict[str, int]]
         tensors[name + ".bias"] = (layer.bias.detach() * torch.exp2(accumulator)).round().to(torch.int32).numpy()
         tensors[name + ".shift"] = (accumulator - out).to(torch.int8).numpy()
         exponents[name] = out
-        if name == "enter" or name.startswith("spatial"):  # layers that the conditioning shifts
-            part = net.cond_out.weight.detach().unflatten(0, (-1, config.width))[0 if name == "enter" else int(name.split(".")[1]) + 1]
+        if layer.layer.conditioned:
+            part = shifts[net.conditioned.index(name)]
             tensors[name + ".cond"] = (part * 2.0**COND_OUT_BITS).round().to(torch.int32).numpy()
             tensors[name + ".cond_shift"] = (COND_HIDDEN_BITS + COND_OUT_BITS - accumulator).to(torch.int8).numpy()
         current = out
     tensors["cond_in.weight"] = (net.cond_in.weight.detach() * 2.0**COND_WEIGHT_BITS).round().to(torch.int32).numpy()
     tensors["cond_in.bias"] = (net.cond_in.bias.detach() * 2.0 ** (COND_WEIGHT_BITS + 4)).round().to(torch.int32).numpy()
-    k, steps = config.mixture, likelihood
-    grid = torch.tensor([steps.LOGIT_STEPS] * k + [steps.MEAN_STEPS * MEAN_UNIT] * (3 * k) + [steps.SCALE_STEPS] * (3 * k) + [steps.SLOPE_STEPS] * (3 * k))
-    ew = weight_exponent(net.head.flatten(0, 1)).view(net.head.shape[:2])
-    weight = (net.head.detach() * torch.exp2(ew)[..., None]).clamp(-WEIGHT_MAX, WEIGHT_MAX).round()
-    tensors["head.weight"] = weight.to(torch.int8).numpy()
-    tensors["head.bias"] = (net.head_bias.detach() * torch.exp2(current + ew)).round().to(torch.int32).numpy()
-    tensors["head.shift"] = (current + ew - torch.log2(grid)).to(torch.int8).numpy()
-    tensors["skip.weight"] = (net.skip.detach() * 2.0**SKIP_EXPONENT).round().clamp(-1023, 1023).to(torch.int16).numpy()
-    for table, values in likelihood.make_tables().items():
-        tensors["table." + table] = values.numpy()
-    check_bounds(config, tensors)
-    return tensors, exponents
+    return tensors, exponents, current
 
 
-def check_bounds(config: NetworkConfig, tensors: Mapping[str, np.ndarray]) -> None:
+def head_to_integers(head: torch.Tensor, bias: torch.Tensor, grid: torch.Tensor, exponent: int) -> dict[str, np.ndarray]:
+    """Of the last linear map. head: (places, outputs, width), bias (places, outputs), grid: steps of each output's unit, (outputs,)."""
+    ew = weight_exponent(head.flatten(0, 1)).view(head.shape[:2])
+    weight = (head.detach() * torch.exp2(ew)[..., None]).clamp(-WEIGHT_MAX, WEIGHT_MAX).round()
+    return {
+        "head.weight": weight.to(torch.int8).numpy(),
+        "head.bias": (bias.detach() * torch.exp2(exponent + ew)).round().to(torch.int32).numpy(),
+        "head.shift": (exponent + ew - torch.log2(grid)).to(torch.int8).numpy(),
+    }
+
+
+def check_bounds(config: NetworkConfig | Model, tensors: Mapping[str, np.ndarray]) -> None:
     """Prove that no sum of any layer can leave the range in which float32, int32 and paired 16-bit arithmetic are exact."""
-    if config.mixture > likelihood.MIXTURE_MAX:
-        raise WeightsError(f"at most {likelihood.MIXTURE_MAX} mixture components keep the entropy coder exact, got {config.mixture}.")
+    mixture = config.mixture if isinstance(config, NetworkConfig) else config.space.mixture
+    if mixture > likelihood.MIXTURE_MAX:
+        raise WeightsError(f"at most {likelihood.MIXTURE_MAX} mixture components keep the entropy coder exact, got {mixture}.")
     cond_max = conditioning_bound(tensors)
-    for name in [*layer_names(config), "head"]:
+    for name in [*(layer.name for layer in config.layers()), "head"]:
         weight = tensors[name + ".weight"].astype(np.int64)
         if np.abs(weight).max() > WEIGHT_MAX:
             raise WeightsError(f"{name}: weights must lie in -{WEIGHT_MAX}..{WEIGHT_MAX}, found {np.abs(weight).max()}.")
@@ -118,7 +154,7 @@ def check_bounds(config: NetworkConfig, tensors: Mapping[str, np.ndarray]) -> No
             bound = bound + (255 << shift)  # the residual, in units of the sum
         if bound.max() >= EXACT:
             raise WeightsError(f"{name}: a sum may reach {bound.max()}, the limit is {EXACT}.")
-    if np.abs(tensors["skip.weight"].astype(np.int64)).sum(-1).max() * 128 >= EXACT:
+    if "skip.weight" in tensors and np.abs(tensors["skip.weight"].astype(np.int64)).sum(-1).max() * 128 >= EXACT:
         raise WeightsError("skip: a sum may leave the exact range of float32.")
 
 
@@ -128,9 +164,9 @@ def conditioning_bound(tensors: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.maximum(positive, 0) >> (COND_WEIGHT_BITS + 4 - COND_HIDDEN_BITS)
 
 
-def serialize(config: NetworkConfig, tensors: Mapping[str, np.ndarray], exponents: Mapping[str, int], provenance: Mapping[str, Any]) -> bytes:
-    metadata = {"format": "ardm photo weights 1", "network": json.dumps(asdict(config)), "exponents": json.dumps(dict(exponents)),
-                "provenance": json.dumps(dict(provenance))}  # fmt: skip
+def serialize(config: NetworkConfig | Model, tensors: Mapping[str, np.ndarray], exponents: Mapping[str, int], provenance: Mapping[str, Any]) -> bytes:
+    metadata = {"format": PHOTO if isinstance(config, NetworkConfig) else DISCRETE, "network": json.dumps(asdict(config)),
+                "exponents": json.dumps(dict(exponents)), "provenance": json.dumps(dict(provenance))}  # fmt: skip
     return save_safetensors({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata)
 
 
@@ -140,7 +176,14 @@ def parse(data: bytes) -> Weights:
         size = int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8 : 8 + size])["__metadata__"]
         tensors = load_safetensors(data)
-        config = NetworkConfig(**json.loads(metadata["network"]))
+        fields = json.loads(metadata["network"])
+        config: NetworkConfig | Model
+        if metadata["format"] == DISCRETE:
+            config = Model(Space(**fields["space"]), Config(**fields["network"]))
+        elif metadata["format"] == PHOTO:
+            config = NetworkConfig(**fields)
+        else:
+            raise WeightsError(f"the weights have format {metadata['format']!r}, expected was {PHOTO!r} or {DISCRETE!r}.")
         exponents, provenance = json.loads(metadata["exponents"]), json.loads(metadata["provenance"])
         check_bounds(config, tensors)
     except WeightsError:
@@ -153,9 +196,9 @@ def parse(data: bytes) -> Weights:
 @lru_cache(maxsize=4)
 def load(weights_id: str = DEFAULT_ID) -> Weights:
     """Weights of the package by id. Raises WeightsError if the package does not have them."""
-    path = FOLDER / f"photo-{weights_id}.safetensors"
-    if not path.exists():
-        known = sorted(p.stem.removeprefix("photo-") for p in FOLDER.glob("photo-*.safetensors"))
+    path = next(FOLDER.glob(f"*-{weights_id}.safetensors"), None)
+    if path is None:
+        known = sorted(p.stem.rpartition("-")[2] for p in FOLDER.glob("*.safetensors"))
         raise WeightsError(f"weights {weights_id} are not part of this release, which has {', '.join(known) or 'none'}.")
     data = path.read_bytes()
     found = _id_of(data)

@@ -1,4 +1,4 @@
-"""Lossless image compression with an autoregressive diffusion model: `compress`, `decompress`, `info`, `recover`, and the errors they raise.
+"""Lossless image compression with an autoregressive diffusion model: `compress`, `decompress`, `info`, `recover`, `complete`, and the errors they raise.
 
 Names are imported on first use, so that `import codec` and the commands' --help do not wait for torch.
 """
@@ -23,11 +23,12 @@ from codec.version import __version__
 
 if TYPE_CHECKING:
     from codec.image import compress, decompress, info
+    from codec.invent import complete
     from codec.salvage import recover
 
 __all__ = [
     "ArdmError", "CorruptError", "InputError", "LimitError", "Limits", "NotArdmError", "OutputError", "TruncatedError", "UnsupportedError",
-    "VerifyError", "__version__", "compress", "decompress", "info", "recover",
+    "VerifyError", "__version__", "complete", "compress", "decompress", "info", "recover",
 ]  # fmt: skip
 
 
@@ -40,4 +41,8 @@ def __getattr__(name: str) -> Any:
         from codec.salvage import recover
 
         return recover
+    if name == "complete":
+        from codec.invent import complete
+
+        return complete
     raise AttributeError(f"module 'codec' has no attribute {name!r}")

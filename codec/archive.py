@@ -1,34 +1,39 @@
-"""A PNG file to an .ardm file and back. Knows what of a PNG goes where in the container, and nothing of names, streams or messages.
+"""An image file to an .ardm file and back. Knows what of it goes where in the container, and nothing of names, streams or messages.
 
-A file comes back in one of three ways (`Way`): the same pixels, kind and chunks; made again byte for byte by a recipe; or kept whole.
+A file comes back in one of three ways (`Way`): as a PNG with the same pixels, kind and chunks; made again byte for byte; or kept whole. `codec.sources` says
+which formats can be made again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import torch
 
-from codec import container, cost, exact, png
-from codec.container import PNG_CHUNKS, PNG_FORM, Header
-from codec.errors import ArdmError, CorruptError, UnsupportedError, VerifyError
+from codec import container, cost, exact, frames, png, sources
+from codec.container import PNG_CHUNKS, PNG_FORM, SOURCE_FRAME, Header
+from codec.errors import ArdmError, CorruptError, InputError, UnsupportedError, VerifyError
+from codec.frames import Frame
 from codec.image import TILE, compress, decompress
+from codec.invent import Completion
+from codec.invent import complete as complete_pixels
 from codec.limits import NO_LIMITS, Limits, limits_of
 from codec.png import Png
 from codec.presets import DEFAULT_BUDGET
 from codec.salvage import Report, recover
 from codec.samples import Kind
+from codec.sources import Content, Format
 
 INTERLACED, RECIPE = 1, 2  # flag bits of the form; all others are reserved
 
 
 class Way(StrEnum):
-    """How a PNG comes back."""
+    """How a file comes back."""
 
-    CONTENT = "content"  # pixels, colour type, depth, interlacing, all chunks; compressed anew
+    CONTENT = "content"  # as a PNG: pixels, colour type, depth, interlacing, all chunks; compressed anew
     EXACT = "exact"  # the same bytes, made from the content
     WHOLE = "whole file"  # the same bytes, kept as they were
 
@@ -39,41 +44,62 @@ class Packed:
 
     data: bytes
     way: Way
-    why: str = ""  # why the PNG could not be taken apart, or how it will be made again
+    why: str = ""  # why the file could not be taken apart, or how it will be made again
     indivisible: bool = False  # it was kept whole because this release cannot take it apart
+    converted: bool = False  # it was no PNG, but comes back as one
 
 
-def pack(source: bytes, *, exactly: bool, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> Packed:
-    """Compress a PNG file. exactly: it must come back byte for byte. max_pixels, limits: as of `decompress`. options: of `compress`.
+def pack(
+    source: bytes, *, exactly: bool, pixels: bool = False, max_pixels: int | None = None, limits: Limits | None = None, **options: Any
+) -> Packed:  # fmt: skip
+    """Compress an image file. exactly: it must come back byte for byte. pixels: these are enough, even of a file made by lossy compression.
+    max_pixels, limits: as of `decompress`. options: of `compress`.
 
-    Raises as `png.dissect` and `compress` do, and LimitError.
+    Raises as `sources.look`, `Look.load` and `compress` do, InputError for a lossy file, UnsupportedError for one that holds more than a picture (animation,
+    pages, colours that a PNG has not) unless `exactly`, and LimitError.
 
-    What cannot be taken apart, cannot be made again (`exactly`), or would become larger than the file itself, is kept whole.
+    A PNG that cannot be taken apart, what cannot be made again (`exactly`), or would become larger than the file itself, is kept whole.
     """
     limits = limits_of(limits, max_pixels)
-    head = png.read_head(source, limits.max_pixels)
+    found = sources.look(source, limits.max_pixels)
+    head, label = found.head, found.format.label
+    if found.why and not exactly:
+        raise UnsupportedError(f"the {label} cannot be taken apart, because {found.why}; --exact keeps the file as it is.")
+    if found.lossy and not (pixels or exactly):
+        raise InputError(
+            f"is a {label} file made by lossy compression, and already smaller than its pixels would be without loss; "
+            "--pixels compresses these all the same, --exact keeps the file as it is."
+        )
     calls = 0 if options.get("order") == "raster" else options.get("budget", DEFAULT_BUDGET)
     threads = options.get("threads") or torch.get_num_threads()
     cost.check(cost.of_encoding(head.height, head.width, head.channels, head.kind, len(source), options.get("tile", TILE), calls, threads), limits)
     whole = container.write_whole(source, head.width, head.height, head.channels, head.kind)
+    recipe = None
     try:
-        image, coding = png.dissect(source, limits.max_pixels)
+        if found.format == Format.PNG:
+            image, coding = png.dissect(source, limits.max_pixels)
+            content = Content(image)
+            recipe = exact.find(source, image, coding) if exactly else None
+        else:
+            content = found.load()
     except png.IndivisibleError as error:
         return Packed(whole, Way.WHOLE, str(error), indivisible=True)
-    recipe = exact.find(source, image, coding) if exactly else None
-    if exactly and recipe is None:
-        return Packed(whole, Way.WHOLE, "no zlib settings make the same bytes again")
-    metadata = _metadata(image, recipe)
-    data = compress(image.pixels, kind=image.kind, metadata=metadata, **options)
+    if exactly and not recipe and not content.frame:
+        why = "no zlib settings make the same bytes again" if found.format == Format.PNG else f"a {label} cannot be made again of its pixels"
+        return Packed(whole, Way.WHOLE, why)
+    image = content.image
+    data = compress(image.pixels, kind=image.kind, metadata=_metadata(content, recipe), **options)
     if options.get("verify"):
-        _check(data, image, recipe)
-    if len(whole) < len(data):
+        _check(data, content, recipe)
+    if len(whole) < len(data) and not found.lossy:
         return Packed(whole, Way.WHOLE, "which is smaller")
-    return Packed(data, Way.EXACT, str(recipe)) if recipe else Packed(data, Way.CONTENT)
+    if content.frame:
+        return Packed(data, Way.EXACT, f"{label} of the same samples")
+    return Packed(data, Way.EXACT, str(recipe)) if recipe else Packed(data, Way.CONTENT, converted=found.format != Format.PNG)
 
 
 def unpack(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> bytes:
-    """Inverse of `pack`: the PNG file. options: of `decompress`. Raises as `decompress` and `exact.make` do.
+    """Inverse of `pack`: the file, or a PNG. options: of `decompress`. Raises as `decompress`, `exact.make` and `frames.make` do.
 
     Unless it was kept whole, the PNG has been read again and compared with the content, so that what is returned can take the place of the .ardm file.
     """
@@ -81,10 +107,7 @@ def unpack(data: bytes, *, max_pixels: int | None = None, limits: Limits | None 
     header, at = _open(data, limits, options)
     if header.whole:
         return container.read_whole(data, header, at)
-    image, recipe = _decode(data, header, limits, options)
-    made = exact.make(image, recipe) if recipe else png.write(image)
-    _check_made(made, image)
-    return made
+    return _make(header, decompress(data, limits=limits, **options))
 
 
 def test(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> None:  # noqa: PT028
@@ -94,52 +117,101 @@ def test(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = 
     if header.whole:
         container.read_whole(data, header, at)
         return
-    image, recipe = _decode(data, header, limits, options)
-    if recipe:
-        _check_made(exact.make(image, recipe), image)
+    pixels = decompress(data, limits=limits, **options)
+    if way_of(header) == Way.EXACT:
+        _make(header, pixels)
+    else:
+        _image(header, pixels)
 
 
 def rescue(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> tuple[bytes, bytes, Report]:
-    """What can be had of a damaged file: (the PNG, a PNG of its size, grey, 1 bit, white where it is lost, report). Arguments and errors as of `recover`.
+    """What can be had of a damaged file: (the file, a PNG of its size, grey, 1 bit, white where it is lost, report). Arguments and errors as of `recover`.
 
-    The PNG is made of the content anew, even if there is a recipe for the file as it was.
+    A PNG is made of the content anew, even if there is a recipe for the file as it was.
     """
     limits = limits_of(limits, max_pixels)
     header, _ = _open(data, limits, options, salvage=True)
     pixels, mask, report = recover(data, limits=limits, **options)
+    frame = _frame(header)
+    image = frames.make(pixels, header.kind, frame, checked=False) if frame else png.write(_image(header, pixels))
+    return image, _mask(mask), report
+
+
+def complete(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> tuple[bytes, bytes, Completion]:
+    """A file that was cut off, with the rest drawn: (the PNG, with a comment if anything in it is invented; a PNG of its size, grey, 1 bit, white where
+    it is; what was done). Arguments and errors as of `codec.invent.complete`.
+    """
+    limits = limits_of(limits, max_pixels)
+    header, _ = _open(data, limits, options, salvage=True)
+    pixels, mask, report = complete_pixels(data, limits=limits, **options)
     image = _image(header, pixels)
-    return png.write(image), png.write(Png(mask.astype(np.uint8), Kind(1), False, b"", b"")), report
+    if report.invented:
+        image = replace(image, before=image.before + comment(f"ardm: {report}"))
+    return png.write(image), _mask(mask), report
+
+
+def comment(text: str) -> bytes:
+    """The PNG chunk that says something to whoever looks."""
+    return png.chunk(b"tEXt", b"Comment\0" + text.encode("latin1"))
+
+
+def _mask(mask: np.ndarray) -> bytes:
+    """A PNG of bool (H, W): grey, 1 bit, white where true."""
+    return png.write(Png(mask.astype(np.uint8), Kind(1), False, b"", b""))
 
 
 def way_of(header: Header) -> Way:
-    """How the PNG in a file will come back."""
+    """How the file in an .ardm file will come back."""
     if header.whole:
         return Way.WHOLE
-    return Way.EXACT if _form(header)[0] & RECIPE else Way.CONTENT
+    return Way.EXACT if _form(header)[0] & RECIPE or _only(header, SOURCE_FRAME) else Way.CONTENT
 
 
-def _metadata(image: Png, recipe: exact.Recipe | None) -> tuple[tuple[int, bytes], ...]:
+def format_of(data: bytes, limits: Limits, salvage: bool = False) -> Format | None:
+    """What `unpack` (or `rescue`) will make; None if it is kept whole and no image that is known here. Raises as `container.read` does."""
+    header, at = container.read(data, limits, salvage)
+    if header.whole:
+        return sources.sniff(data[at : at + header.entries[0].length])
+    frame = _frame(header)
+    return sources.sniff(frame.head) if frame else Format.PNG
+
+
+def _metadata(content: Content, recipe: exact.Recipe | None) -> tuple[tuple[int, bytes], ...]:
+    image = content.image
+    if content.frame:
+        return ((SOURCE_FRAME, frames.pack(content.frame)),)
     block = png.pack_chunks(image)
     form = bytes([(INTERLACED if image.interlaced else 0) | (RECIPE if recipe else 0)]) + (exact.pack(recipe) if recipe else b"")
     return ((PNG_CHUNKS, block),) * bool(block) + ((PNG_FORM, form),) * (form != b"\0")
 
 
 def _open(data: bytes, limits: Limits, options: dict[str, Any], salvage: bool = False) -> tuple[Header, int]:
-    """What `container.read` says of a file that a PNG is to be made of, once its cost is known to be within the limits."""
+    """What `container.read` says of a file that another is to be made of, once its cost is known to be within the limits."""
     header, at = container.read(data, limits, salvage)
     cost.check(cost.of(header, len(data), options.get("threads") or torch.get_num_threads(), png=True), limits)
     return header, at
 
 
-def _decode(data: bytes, header: Header, limits: Limits, options: dict[str, Any]) -> tuple[Png, exact.Recipe | None]:
-    return _assemble(header, decompress(data, limits=limits, **options))
-
-
-def _assemble(header: Header, pixels: np.ndarray) -> tuple[Png, exact.Recipe | None]:
-    """What `_metadata` was made of. pixels: as `decompress` returns them."""
+def _make(header: Header, pixels: np.ndarray) -> bytes:
+    """What `_metadata` was made of, as a file. pixels: as `decompress` returns them."""
+    frame = _frame(header)
+    if frame:
+        return frames.make(pixels, header.kind, frame)
     image = _image(header, pixels)
+    recipe = _recipe(header, image)
+    made = exact.make(image, recipe) if recipe else png.write(image)
+    _check_made(made, image)
+    return made
+
+
+def _frame(header: Header) -> Frame | None:
+    block = _only(header, SOURCE_FRAME)
+    return frames.unpack(block) if block else None
+
+
+def _recipe(header: Header, image: Png) -> exact.Recipe | None:
     form = _form(header)
-    return image, exact.unpack(form[1:], image) if form[0] & RECIPE else None
+    return exact.unpack(form[1:], image) if form[0] & RECIPE else None
 
 
 def _image(header: Header, pixels: np.ndarray) -> Png:
@@ -186,8 +258,13 @@ def _check_made(made: bytes, image: Png) -> None:
         raise VerifyError("the PNG made of the content holds another image; nothing was kept. Please report this file.")
 
 
-def _check(data: bytes, image: Png, recipe: exact.Recipe | None) -> None:
+def _check(data: bytes, content: Content, recipe: exact.Recipe | None) -> None:
     """That everything but the pixels, which `compress` has verified, can be had from the file."""
-    found, again = _assemble(container.read(data, NO_LIMITS)[0], image.pixels)
-    if (found.kind, found.interlaced, found.before, found.after, again) != (image.kind, image.interlaced, image.before, image.after, recipe):
-        raise VerifyError("the compressed file does not hold what else is in the PNG as it was; please report this image.")
+    header, image = container.read(data, NO_LIMITS)[0], content.image
+    same = header.kind == image.kind and _frame(header) == content.frame
+    if same and not content.frame:
+        found = _image(header, image.pixels)
+        facts = [(i.interlaced, i.before, i.after) for i in (found, image)]
+        same = facts[0] == facts[1] and _recipe(header, found) == recipe
+    if not same:
+        raise VerifyError("the compressed file does not hold what else is in the source as it was; please report this image.")

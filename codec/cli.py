@@ -1,4 +1,4 @@
-"""The commands ardm-compress and ardm-decompress: options, names, messages, exit codes. Knows files and PNG; torch is loaded only when needed.
+"""The commands ardm-compress and ardm-decompress: options, names, messages, exit codes. Knows files and images; torch is loaded only when needed.
 
 Exit codes: 0 all well; 1 a file failed (cannot be read, exists, refused); 2 wrong usage; 4 damaged data; 5 not supported by this
 release; 130 / 143 ended by a signal. With several files the largest code that occurred is returned, and the others are still done.
@@ -48,13 +48,14 @@ class Options:
     progress: bool
     limits: Limits
     verify: bool = True
-    budget: int = DEFAULT_BUDGET
+    budget: int | None = None  # network calls; None: the default of images, or of text
     seed: int | None = None
     adaptive: bool = True
     order: str = "auto"
     model: str = "base"
     quick: bool = False
     exact: bool = False  # the file itself must come back
+    pixels: bool = False  # these are enough
     written: set[str] = field(default_factory=set)  # outputs of this run, which not even -f may overwrite
 
 
@@ -117,20 +118,29 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--quick", is_flag=True, help=f"Learn from the image by simpler rules: a fifth quicker, half a per cent larger; so do presets -1 to -{QUICK_PRESETS[-1]}."
 )
 @click.option("--no-adaptive", is_flag=True, help="Do not learn from the image while coding it: the network alone, larger files.")
-@click.option("--exact", is_flag=True, help="Restore the PNG file byte for byte, not only its pixels and chunks; costs a few bytes, or all of them.")
+@click.option("--exact", is_flag=True, help="Restore the file byte for byte, not only pixels and metadata; costs a few bytes, or all of them.")
+@click.option("--pixels", is_flag=True, help="The pixels are enough: accept JPEG and other lossy files, too, which come back as PNG.")
 @click.option("--no-verify", is_flag=True, help="Do not decode the result to compare it with the source.")
 def compress_command(
-    budget: int | None, best: bool, order: str, model: str, quick: bool, no_adaptive: bool, exact: bool, no_verify: bool, **given: Any
+    budget: int | None, best: bool, order: str, model: str, quick: bool, no_adaptive: bool, exact: bool, pixels: bool, no_verify: bool, **given: Any
 ) -> None:
-    """Compress PNG images without loss: photo.png -> photo.ardm. The source is kept.
+    """Compress images, text and any other files without loss: photo.png -> photo.ardm, book.txt -> book.txt.ardm. The source is kept.
+
+    PBM, PGM, PPM, PAM, BMP, QOI, .npy and uncompressed TIFF come back byte for byte; PNG with all its chunks; other TIFF, GIF and lossless WebP as PNG.
+
+    What is no image comes back byte for byte; English text is what the model for text knows.
 
     '-' reads standard input and writes standard output. Presets for the budget: PRESETS.
     """
     if best and (order != "auto" or no_adaptive):
         raise click.UsageError("--best tries both orders itself; leave out --order and --no-adaptive.")
-    budget = budget or PRESETS[9] * best or DEFAULT_BUDGET
+    budget = budget or PRESETS[9] * best or None
     order, seed = _parse_order("best" if best else order)
-    options = _options(given, verify=not no_verify, budget=budget, order=order, seed=seed, adaptive=not no_adaptive, model=model, quick=quick, exact=exact)
+    if exact and pixels:
+        raise click.UsageError("--exact keeps more than pixels; leave out --pixels.")
+    options = _options(
+        given, verify=not no_verify, budget=budget, order=order, seed=seed, adaptive=not no_adaptive, model=model, quick=quick, exact=exact, pixels=pixels
+    )
     _run(given["names"], options, _list_one if options.listing else _test_one if options.test else _compress_one)
 
 
@@ -144,7 +154,7 @@ compress_command.help = (compress_command.help or "").replace("PRESETS", PRESET_
     "--recover", is_flag=True, help="Decode what is undamaged; write the image, and NAME.damage.png, white where it is lost. Exit code 4 if anything is."
 )
 def decompress_command(decompress: bool, recover: bool, **given: Any) -> None:
-    """Restore images: photo.ardm -> photo.png, pixel for pixel. The source is kept.
+    """Restore files: photo.ardm -> photo.png, book.txt.ardm -> book.txt, bit for bit. The source is kept.
 
     '-' reads standard input and writes standard output.
     """
@@ -197,28 +207,46 @@ def _compress_one(name: str, options: Options) -> dict[str, Any]:
     if name != files.STREAM and Path(name).suffix.lower() == SUFFIX and not options.force:
         raise InputError("is compressed already (.ardm); use -f to try anyway.")
     source = files.read_input(name)
-    from codec import png
+    from codec import archive, sources
 
-    head = png.read_head(source, options.limits.max_pixels)
-    from codec import archive
-
+    if not sources.is_image(source):
+        return _compress_text(name, source, target, options)
+    head = sources.look(source, options.limits.max_pixels).head
     bar = _Progress(head.samples * head.kind.size * (1 + options.verify), name, options)
     with bar:
         packed = archive.pack(
-            source, exactly=options.exact, limits=options.limits, budget=options.budget, order=options.order, model=options.model,
+            source, exactly=options.exact, pixels=options.pixels, limits=options.limits, budget=options.budget or DEFAULT_BUDGET, order=options.order,
+            model=options.model,
             quick=options.quick, seed=options.seed, adaptive=options.adaptive, device=options.device, threads=options.threads,
             verify=options.verify, progress=bar.update,
         )  # fmt: skip
+    if packed.converted and options.remove and not options.pixels:
+        raise InputError("would come back as a PNG; --rm needs --pixels, to say that the pixels are enough, or --exact, to keep the file itself.")
     _deliver(target, packed.data, name, options, source)
+    if packed.converted and not options.quiet:
+        _say(f"{name}: will come back as a PNG with its pixels, colour profile, Exif and XMP; --exact keeps the file itself.")
     if packed.indivisible and not options.quiet:
         _say(f"{name}: was stored whole, because {packed.why}, which this release cannot take apart; it will come back byte for byte.")
     return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(packed.data),
             "bits_per_subpixel": round(8 * len(packed.data) / head.samples, 4), "restores": packed.way, "why": packed.why}  # fmt: skip
 
 
+def _compress_text(name: str, source: bytes, target: Path | None, options: Options) -> dict[str, Any]:
+    if options.seed is not None:
+        raise InputError("is no image; a random order is for images only.")
+    from codec import text
+
+    order = {"raster": "plain", "lattice": "rows"}.get(options.order, "auto")
+    bar = _Progress(len(source) * (1 + options.verify), name, options)
+    with bar:
+        packed = text.pack(source, budget=options.budget, order=order, device=options.device, verify=options.verify, limits=options.limits, progress=bar.update)
+    _deliver(target, packed, name, options, source)
+    return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(packed),
+            "bits_per_byte": round(8 * len(packed) / len(source), 4), "restores": "exact"}  # fmt: skip
+
+
 def _decompress_one(name: str, options: Options) -> dict[str, Any]:
-    target = _target(name, options, _restored_name)
-    source = files.read_input(name)
+    source, target = _source_and_target(name, options)
     from codec import archive
 
     data = _decoding(archive.unpack, name, source, options)
@@ -227,12 +255,12 @@ def _decompress_one(name: str, options: Options) -> dict[str, Any]:
 
 
 def _recover_one(name: str, options: Options) -> dict[str, Any]:
-    target = _target(name, options, _restored_name)
-    if target is None:
+    if name == files.STREAM and not options.output:
         raise OutputError("--recover writes two files; say with -o where the image shall go.")
+    source, target = _source_and_target(name, options, salvage=True)
+    assert target is not None
     damage = target.with_name(target.stem + DAMAGE)
     files.check_output(damage, name, options.force)
-    source = files.read_input(name)
     from codec import archive
 
     image, mask, report = _decoding(archive.rescue, name, source, options, salvage=True)
@@ -254,6 +282,9 @@ def _test_one(name: str, options: Options) -> dict[str, Any]:
     source = files.read_input(name)
     from codec import archive
 
+    if _is_text(source):
+        _decoding(archive.unpack, name, source, options)
+        return {"file": name, "ok": True, "bytes_in": len(source), "bytes": _header(source, options).size}
     _decoding(archive.test, name, source, options)
     return {"file": name, "ok": True, "bytes_in": len(source), "subpixels": _header(source, options).samples}
 
@@ -263,36 +294,76 @@ def _list_one(name: str, options: Options) -> dict[str, Any]:
     from codec.image import info
 
     source = files.read_input(name)
+    if _is_text(source):
+        from codec import text
+
+        return {"file": name, **text.info(source), "restores": "exact"}
     return {"file": name, **info(source), "restores": archive.way_of(container.read(source, NO_LIMITS)[0])}
 
 
 def _header(source: bytes, options: Options, salvage: bool = False) -> Any:
     if not source:
         raise NotArdmError("the file is empty; expected an .ardm file.")
-    from codec import container
+    from codec import container, text
 
+    if text.is_text(source):
+        if salvage:
+            raise CorruptError("nothing can be recovered: a text is one piece, not tiles.")
+        return text.read(source, options.limits)[0]
     return container.read(source, options.limits, salvage)[0]
+
+
+def _is_text(source: bytes) -> bool:
+    from codec import text
+
+    return text.is_text(source)
 
 
 def _decoding(work: Callable[..., Any], name: str, source: bytes, options: Options, salvage: bool = False) -> Any:
     """`work` on an .ardm file, with a bar. salvage: it may be damaged."""
     header = _header(source, options, salvage)
+    if _is_text(source):
+        from codec import text
+
+        bar = _Progress(header.size, name, options)
+        with bar:
+            return text.unpack(source, limits=options.limits, device=options.device, progress=bar.update)
     bar = _Progress(header.samples * header.kind.size, name, options)
     with bar:
         return work(source, limits=options.limits, device=options.device, threads=options.threads, progress=bar.update)
 
 
-def _restored_name(path: Path) -> Path:
-    if path.suffix.lower() != SUFFIX:
+def _source_and_target(name: str, options: Options, salvage: bool = False) -> tuple[bytes, Path | None]:
+    """An .ardm file, and where what is in it goes, which is named by what it is: photo.ppm.ardm -> photo.ppm, or photo.ppm.png."""
+    named = _to_stream(name, options) or options.output
+    if not named and Path(name).suffix.lower() != SUFFIX:
         raise InputError(f"the name does not end in {SUFFIX}; say with -o where to write the image.")
-    return path.with_suffix(".png")
+    source = files.read_input(name)
+
+    def restored(path: Path) -> Path:
+        _header(source, options, salvage)
+        if _is_text(source):
+            return path.with_suffix("")
+        from codec import archive
+
+        form = archive.format_of(source, options.limits, salvage)
+        known = form is None or path.with_suffix("").suffix.lower().lstrip(".") in form.endings
+        return path.with_suffix("" if known else f".{form}")
+
+    return source, _target(name, options, restored)
+
+
+def _to_stream(name: str, options: Options) -> bool:
+    """Whether the result goes to standard output."""
+    found = options.stdout or options.output == files.STREAM or (name == files.STREAM and not options.output)
+    if found and sys.stdout.isatty() and not options.force:
+        raise OutputError("binary data is not written to a terminal; use -o, redirect, or -f.")
+    return found
 
 
 def _target(name: str, options: Options, rename: Callable[[Path], Path]) -> Path | None:
     """Where the result goes; None is standard output. Checked before any work is done."""
-    if options.stdout or options.output == files.STREAM or (name == files.STREAM and not options.output):
-        if sys.stdout.isatty() and not options.force:
-            raise OutputError("binary data is not written to a terminal; use -o, redirect, or -f.")
+    if _to_stream(name, options):
         return None
     target = Path(options.output) if options.output else rename(Path(name))
     if options.output_dir:
@@ -376,6 +447,9 @@ def _report(result: dict[str, Any], options: Options, work: Callable[..., Any]) 
     to_stream = result.get("output") == files.STREAM
     if options.as_json:
         _print(json.dumps(result), err=to_stream)
+    elif work is _list_one and "letters" in result:
+        how = f"{result['letters']} letters, order {result['order']}, {result['network_calls']} network calls, weights {result['weights']}"
+        _print(f"{result['file']}: {result['size']} bytes, {result['bytes']} compressed, method {result['method']}; {how}; restores {result['restores']}")
     elif work is _list_one:
         kind = f"{result['channels']} x {result['bits_per_channel']} bit" + ", palette" * result["indexed"]
         ways = ", ".join(f"{result[way + '_planes']} {way}" for way in ("lattice", "raster", "stored") if result[way + "_planes"])

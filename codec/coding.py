@@ -21,6 +21,7 @@ from ardm.adapt import Adapter, Phase, run_sizes
 from ardm.likelihood import CODING_ORDER, IntegerMixture
 from ardm.orders import PATCH
 from codec.errors import CorruptError
+from codec.rest import Rest
 
 SPAN = 2**24 - 4
 # With perfect=False, float32 weights w = frequency - 1 that add up to 2**24 - 4 pass through constriction unchanged.
@@ -67,6 +68,20 @@ class Decoder:
 
     def exhausted(self) -> bool:
         return self._queue.maybe_exhausted()
+
+
+class Drawer:
+    """A Coder that draws symbols by their frequencies, where what an encoder wrote is missing."""
+
+    decodes = True
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+
+    def code(self, weights: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
+        quantile = self._rest.words(0, len(weights)) >> 8  # below 2**24, as the frequencies' sum is
+        ends = np.cumsum(weights.astype(np.int64) + 1, axis=1)
+        return (quantile[:, None] >= ends).sum(1).astype(np.int32)
 
 
 class Plain:

@@ -19,18 +19,22 @@ from codec.walk import MAX_CALLS, Learning, Schedule
 MAGIC = b"\x89ARDM\r\n\x1a"
 VERSION = 1
 HEAD, INDEX = 0x01, 0x02
+TEXT = 0x03  # instead of HEAD: `codec.text` knows the rest
 OPTIONAL = 0x80  # types from here on are ancillary
 PNG_CHUNKS = 0x81  # ancillary chunks of the PNG that the image came from
 PNG_FORM = 0x82  # whether it was interlaced, and how to make the very same file again
+SOURCE_FRAME = 0x83  # what a file of bare samples has beside them (`codec.frames`)
 MAX_METADATA = 1000  # chunks; far more than anything writes
 MAX_TILE = 2048  # largest side of a tile; bounds the memory that a decoder needs
 RANDOM_ORDER, CHANNEL_AXIS, ADAPTIVE, MIXING, INDEXED, WHOLE, FOLDED = 1, 2, 4, 8, 16, 32, 64  # flag bits; all others are reserved
 LEARNING = {0: Learning.NONE, ADAPTIVE: Learning.RUNS, MIXING: Learning.MIXING}
 FIXED = "<BBIIBBHH"
 METHOD_MODEL, METHOD_RASTER = 2, 3  # 0 and 1 are `codec.stored`'s
-METHOD_FILE = 4  # not a plane, but the PNG file itself; if and only if WHOLE is set
+METHOD_FILE = 4  # not a plane, but the image file itself; if and only if WHOLE is set
 METHOD_QUICK = 5  # METHOD_MODEL with quick mixing
 LATTICE_METHODS = METHOD_MODEL, METHOD_QUICK
+METHOD_DEEP = 6  # low bytes of samples of 16 bits, given the high ones, in raster order
+RASTER_METHODS = METHOD_RASTER, METHOD_DEEP
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Header:
     entries: tuple[Entry, ...] = ()  # tiles row-major; of each the planes as `codec.samples.planes` orders them
     metadata: tuple[tuple[int, bytes], ...] = field(default=())
     kind: Kind = field(default_factory=Kind)
-    whole: bool = False  # the PNG file itself is the only payload
+    whole: bool = False  # the image file itself is the only payload
     metadata_lost: int = 0  # chunks that were damaged and left out, if `read` was asked to go on
     folded: bool = False  # tiles are of `codec.samples.fold` of the pixels; 16 bits only
 
@@ -151,10 +155,12 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
     metadata: list[tuple[int, bytes]] = []
     lost = 0
     while True:
-        kind, payload, damage, at = _read_chunk(data, at)
+        kind, payload, damage, at = read_chunk(data, at)
         if damage and not (salvage and kind & OPTIONAL):
             raise CorruptError(damage)
         if header is None:
+            if kind == TEXT:
+                raise UnsupportedError("the file holds text, not an image; `ardm-decompress`, or `codec.text.unpack`, gives it back.")
             if kind != HEAD:
                 raise CorruptError(f"the first chunk has type {kind:#04x}, expected the header {HEAD:#04x}.")
             header = _parse_head(payload, limits.max_pixels)
@@ -175,7 +181,7 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
         raise CorruptError(f"the tile index has {len(payload)} bytes, too few for {count} entries.")
     if count > limits.max_tiles:
         raise LimitError(f"the image has {count} planes of tiles, the limit is {limits.max_tiles}; raise it with max_tiles=.")
-    for _ in range(count):
+    for i in range(count):
         if position >= len(payload):
             raise CorruptError("the tile index has too few entries.")
         method = payload[position]
@@ -184,12 +190,14 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
             raise CorruptError("the tile index has too few entries.")
         (crc,) = struct.unpack_from("<I", payload, position)
         position += 4
-        if method > METHOD_QUICK:
+        if method > METHOD_DEEP:
             raise UnsupportedError(f"a tile is coded with method {method}, which this release does not know; a newer ardm may read it.")
         if (method == METHOD_FILE) != header.whole:
             raise CorruptError(f"a tile is coded with method {method}, which does not fit a file {'kept whole' if header.whole else 'of tiles'}.")
         if method == METHOD_QUICK and header.schedule.learning != Learning.MIXING:
             raise CorruptError("a tile is coded with quick mixing in a file without mixing.")
+        if method == METHOD_DEEP and (header.kind.size == 1 or i % 2 == 0 or header.folded or header.schedule.learning != Learning.MIXING):
+            raise CorruptError("a tile is coded as the low bytes of samples, which it is not.")
         entries.append(Entry(method, length, crc))
     if position != len(payload):
         raise CorruptError("the tile index has too many bytes.")
@@ -201,19 +209,19 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
     return Header(**{**header.__dict__, "entries": tuple(entries), "metadata": tuple(metadata), "metadata_lost": lost}), at
 
 
-def write_whole(png: bytes, width: int, height: int, channels: int, kind: Kind) -> bytes:
-    """Assemble a file that keeps a PNG file as it is."""
-    entry = Entry(METHOD_FILE, len(png), zlib.crc32(png))
-    header = Header(width, height, channels, (4, 4), bytes(8).hex(), Schedule((), None, Learning.NONE), True, digest(png), (entry,), (), kind, whole=True)
-    return write(header, [png])
+def write_whole(source: bytes, width: int, height: int, channels: int, kind: Kind) -> bytes:
+    """Assemble a file that keeps an image file as it is."""
+    entry = Entry(METHOD_FILE, len(source), zlib.crc32(source))
+    header = Header(width, height, channels, (4, 4), bytes(8).hex(), Schedule((), None, Learning.NONE), True, digest(source), (entry,), (), kind, whole=True)
+    return write(header, [source])
 
 
 def read_whole(data: bytes, header: Header, at: int) -> bytes:
     """Inverse of `write_whole`, given what `read` returned. Raises CorruptError."""
-    png = data[at : at + header.entries[0].length]
-    if zlib.crc32(png) != header.entries[0].crc or digest(png) != header.digest:
-        raise CorruptError("checksum of the PNG file kept whole does not match.")
-    return png
+    source = data[at : at + header.entries[0].length]
+    if zlib.crc32(source) != header.entries[0].crc or digest(source) != header.digest:
+        raise CorruptError("checksum of the file kept whole does not match.")
+    return source
 
 
 def digest(data: bytes | memoryview) -> bytes:
@@ -221,7 +229,7 @@ def digest(data: bytes | memoryview) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
-def _read_chunk(data: bytes, at: int) -> tuple[int, bytes, str, int]:
+def read_chunk(data: bytes, at: int) -> tuple[int, bytes, str, int]:
     """(type, payload, what is wrong with its checksum or nothing, position after the chunk)."""
     start = at
     if at >= len(data):

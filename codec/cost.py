@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from ardm.likelihood import WEIGHT_TOP
 from ardm.stages import level_shapes
 from codec import kernel
-from codec.container import LATTICE_METHODS, METHOD_RASTER, Entry, Header
+from codec.container import LATTICE_METHODS, METHOD_RASTER, RASTER_METHODS, Entry, Header
 from codec.errors import CorruptError, LimitError
 from codec.limits import Limits, show_size
 from codec.mixing import counter_count
@@ -108,8 +108,8 @@ def check_payloads(header: Header) -> None:
 def least_bytes(method: int, height: int, width: int, channels: int, schedule: Schedule) -> int:
     """Bytes below which no encoder's payload for a plane of a tile can be. method: one of the container's, for tiles. channels: 1 or 3."""
     pixels = height * width
-    if method == METHOD_RASTER:
-        return 1 + _mixed_bytes(pixels, channels)
+    if method in RASTER_METHODS:
+        return (method == METHOD_RASTER) + _mixed_bytes(pixels, channels)
     if method not in LATTICE_METHODS:
         return pixels * channels if method == RAW else 1 + -(-pixels * channels // LZMA_MOST)
     level = schedule.root_level(height, width)

@@ -1,7 +1,8 @@
-"""`compress` and `decompress`: arrays to bytes and back. Knows tiles, planes and budgets; PNG files are next door (`codec.archive`)."""
+"""`compress` and `decompress`: arrays to bytes and back. Knows tiles, planes and budgets; image files are next door (`codec.archive`)."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import zlib
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from threading import Event, Lock
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,13 +22,14 @@ from ardm.predict import NetworkPredictor
 from ardm.stages import level_shapes
 from ardm.weights import Weights, WeightsError
 from codec import container, cost, stored
-from codec.coding import Decoder, Encoder, Plain
-from codec.container import LATTICE_METHODS, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER, Entry, Header, read_varint, varint
+from codec.coding import Decoder, Drawer, Encoder, Plain
+from codec.container import LATTICE_METHODS, METHOD_DEEP, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER, RASTER_METHODS, Entry, Header, read_varint, varint
 from codec.errors import ArdmError, CorruptError, TruncatedError, UnsupportedError, VerifyError
 from codec.limits import NO_LIMITS, Limits, limits_of
 from codec.mixing import RASTER_FULL, RASTER_GRAPHICS, RASTER_QUICK, RASTERS, Mixing
 from codec.parallel import in_parallel
 from codec.presets import DEFAULT_BUDGET, ORDERS
+from codec.rest import Rest
 from codec.samples import Kind, as_samples, fold, in_range, unfold, widened
 from codec.samples import planes as split
 from codec.walk import MAX_CALLS, Learning, Predictor, Schedule, walk
@@ -36,6 +39,7 @@ ROOT_BITS = (8.0, 5.5, 6.5, 7.5, 8.0)  # rough bits per subpixel of coding level
 GRAPHICS = 0.3  # planes that zlib shrinks below this share are coded as graphics
 PROBE, PROBES = 64, (0.2, 0.8)  # side, and places on the diagonal, of the squares on which the encoder compares lattice and raster order
 Progress = Callable[[int], None]  # told the subpixels done since the last call
+Note = TypeVar("Note")
 
 
 def compress(
@@ -78,9 +82,10 @@ def compress(
     stop = Event()
     told = _teller(progress, stop)
     planes = [plane for top, left, h, w in header.tiles for plane in split(array[top : top + h, left : left + w])]
-    coded = in_parallel(
-        lambda plane, spare: encode_plane(plane, predictor, schedule, order, quick and adaptive and seed is None, batch, spare, told, kind.few), planes, stop
-    )
+    deep = kind.size == 2 and not header.folded
+    jobs = [(plane, planes[i - 1] if deep and i % 2 else None) for i, plane in enumerate(planes)]
+    quick = quick and adaptive and seed is None
+    coded = in_parallel(lambda job, spare: encode_plane(job[0], predictor, schedule, order, quick, batch, spare, told, kind.few, job[1]), jobs, stop)
     entries = tuple(Entry(method, len(payload), zlib.crc32(payload)) for method, payload in coded)
     data = container.write(Header(**{**header.__dict__, "entries": entries}), [payload for _, payload in coded])
     if verify:
@@ -108,12 +113,15 @@ def decompress(
     limits = limits_of(limits, max_pixels)
     header, at = open_file(data, limits, threads)
     if header.whole:
-        from codec import png
+        from codec import png, sources
 
         try:
-            return png.read(container.read_whole(data, header, at), limits.max_pixels).pixels
+            look = sources.look(container.read_whole(data, header, at), limits.max_pixels)
+            if look.lossy:  # whose pixels depend on who decodes it
+                raise UnsupportedError(f"the file keeps a {look.format.label} whole, which was made by lossy compression; ardm-decompress restores it.")
+            return look.load().image.pixels
         except png.IndivisibleError as error:
-            raise UnsupportedError(f"the file keeps a PNG whole, because {error}; ardm-decompress restores it.") from error
+            raise UnsupportedError(f"the file keeps another whole, because {error}; ardm-decompress restores it.") from error
     out, _ = decode_tiles(data, header, at, device, threads, predictor, progress)
     found = pixel_digest(out)
     if found != header.digest:
@@ -135,7 +143,7 @@ def info(data: bytes) -> dict[str, object]:
         "weights": header.weights_id, "pixel_hash": header.digest.hex(), "bytes": len(data),
         "header_bytes": at, "bits_per_subpixel": 8 * len(data) / (header.width * header.height * header.channels),
         "planes": 0 if header.whole else len(methods),
-        "lattice_planes": sum(method in LATTICE_METHODS for method in methods), "raster_planes": methods.count(METHOD_RASTER),
+        "lattice_planes": sum(method in LATTICE_METHODS for method in methods), "raster_planes": sum(method in RASTER_METHODS for method in methods),
         "stored_planes": sum(method < METHOD_MODEL for method in methods), "whole_file": header.whole,
     }  # fmt: skip
 
@@ -149,11 +157,13 @@ def open_file(data: bytes, limits: Limits, threads: int, salvage: bool = False) 
 
 
 def decode_tiles(
-    data: bytes, header: Header, at: int, device: str, threads: int, predictor: Predictor | None, progress: Progress | None, salvage: bool = False
-) -> tuple[np.ndarray, list[str]]:  # fmt: skip
-    """(samples (H, W, C) of the kind's dtype; of every plane, in the order of the index, why it is lost, or nothing).
+    data: bytes, header: Header, at: int, device: str, threads: int, predictor: Predictor | None, progress: Progress | None,
+    mend: Callable[[PlaneJob, Predictor | None, int, ArdmError], Note] | None = None,
+) -> tuple[np.ndarray, list[Note | None]]:  # fmt: skip
+    """(samples (H, W, C) of the kind's dtype; of every plane, in the order of the index, what `mend` returned, or None).
 
-    header, at: from `open_file`, of a file that is not kept whole. salvage: go on if a plane is damaged, rather than raise its error.
+    header, at: from `open_file`, of a file that is not kept whole. mend(job, predictor, threads, error): called for every damaged plane, rather than raise its
+    error.
     """
     _set_threads(threads)
     if predictor is None and any(entry.method in LATTICE_METHODS for entry in header.entries):
@@ -162,16 +172,26 @@ def decode_tiles(
     stop = Event()
     told = _teller(progress, stop)
 
-    def work(job: PlaneJob, spare: int) -> str:
+    def work(job: PlaneJob, spare: int) -> Note | None:
         try:
             job.decode(data, predictor, header.schedule, spare, told)
         except ArdmError as error:
-            if not salvage or stop.is_set():
+            if mend is None or stop.is_set():
                 raise
-            return str(error)
-        return ""
+            return mend(job, predictor, spare, error)
+        return None
 
-    why = in_parallel(work, _plane_jobs(header, out, at), stop)
+    jobs = _plane_jobs(header, out, at)
+    why: list[Note | None] = [None] * len(jobs)
+    for deep in (False, True):  # low bytes need the high ones, which come before them
+        chosen = [i for i, job in enumerate(jobs) if (job.high is not None) == deep]
+        for i in [i for i in chosen if deep and why[i - 1] is not None]:
+            assert mend is not None  # else an error would have been raised
+            lost = CorruptError(f"tile at row {jobs[i].top}, column {jobs[i].left}: the high bytes of its samples are lost.")
+            why[i] = mend(jobs[i], predictor, 1, lost)
+            chosen.remove(i)
+        for i, said in zip(chosen, in_parallel(work, [jobs[i] for i in chosen], stop), strict=True):
+            why[i] = said
     return (unfold(out) if header.folded else out), why
 
 
@@ -187,11 +207,13 @@ def as_given(out: np.ndarray, header: Header) -> np.ndarray:
 class PlaneJob:
     """A plane of a tile that is to be decoded."""
 
+    index: int  # of all planes
     target: np.ndarray  # uint8 (h, w, 1 or 3), a view of the image
     top: int
     left: int
     entry: Entry
     at: int  # where its payload begins
+    high: np.ndarray | None = None  # of low bytes coded by METHOD_DEEP, the high ones, which must be decoded before
 
     def decode(self, data: bytes, predictor: Predictor | None, schedule: Schedule, threads: int, progress: Progress | None) -> None:
         """Check the payload and decode it into the target. data: the file. Raises a subclass of ArdmError that says which tile it was."""
@@ -203,19 +225,20 @@ class PlaneJob:
         if found != self.entry.crc:
             raise CorruptError(f"checksum of the {where} does not match. Stored: {self.entry.crc:08x}. Computed: {found:08x}.")
         try:
-            self.target[:] = decode_plane(self.entry.method, payload, self.target.shape, predictor, schedule, threads, progress)
+            self.target[:] = decode_plane(self.entry.method, payload, self.target.shape, predictor, schedule, threads, progress, self.high)
         except ArdmError as error:
             raise type(error)(f"{where}: {error}") from error
 
 
 def _plane_jobs(header: Header, out: np.ndarray, at: int) -> list[PlaneJob]:
     """What is to be decoded into `out`, of the image's shape and dtype, given where the first payload begins; in the order of the index."""
-    jobs = []
+    jobs: list[PlaneJob] = []
     entries = iter(header.entries)
     for top, left, h, w in header.tiles:
-        for plane in split(out[top : top + h, left : left + w]):
+        planes = split(out[top : top + h, left : left + w])
+        for i, plane in enumerate(planes):
             entry = next(entries)
-            jobs.append(PlaneJob(plane, top, left, entry, at))
+            jobs.append(PlaneJob(len(jobs), plane, top, left, entry, at, planes[i - 1] if entry.method == METHOD_DEEP else None))
             at += entry.length
     return jobs
 
@@ -225,9 +248,10 @@ def _plane_jobs(header: Header, out: np.ndarray, at: int) -> list[PlaneJob]:
 
 def encode_plane(
     plane: np.ndarray, predictor: Predictor, schedule: Schedule, order: str, quick: bool, batch: int, threads: int, progress: Progress | None,
-    few: bool = False,
+    few: bool = False, high: np.ndarray | None = None,
 ) -> tuple[int, bytes]:  # fmt: skip
     """plane: uint8 (h, w, 1 or 3). quick: only with Learning.MIXING. threads: how many may code at once. few: as in `codec.samples.Kind`.
+    high: of a plane of low bytes, the high ones, which the decoder will have.
 
     Returns (method, payload), the smallest of what `order` allows and stored.
     """
@@ -237,13 +261,17 @@ def encode_plane(
     else:
         lattice, raster = _choose_orders(plane, rough, predictor, schedule, order, batch, threads)
     tried = []
+    if high is not None and order != "lattice" and schedule.learning == Learning.MIXING and (lattice or raster):
+        tried.append((METHOD_DEEP, encode_deep(plane, high)))
+        if order == "auto":  # low bytes look like noise to the network; their colours may have something in common
+            lattice, raster = False, plane.shape[2] == 3
     if lattice:
         told = None if raster else progress
         tried.append((METHOD_QUICK if quick else METHOD_MODEL, encode_lattice(plane, predictor, schedule, batch, threads, told, quick)))
     if raster:
         kind = RASTER_GRAPHICS if few or rough < GRAPHICS * plane.size else RASTER_QUICK if quick else RASTER_FULL
         tried.append((METHOD_RASTER, encode_raster(plane, kind, threads)))
-    if progress and (raster or not tried):
+    if progress and (raster or not lattice):
         progress(plane.size)
     method, payload = min(tried, key=lambda t: len(t[1]), default=(stored.RAW, plane.tobytes()))
     if not tried or few or rough * 0.7 < len(payload) or len(payload) >= plane.size:
@@ -316,52 +344,128 @@ def encode_raster(plane: np.ndarray, kind: int, threads: int = 1) -> bytes:
     return bytes([kind]) + model.finish()
 
 
+def encode_deep(low: np.ndarray, high: np.ndarray) -> bytes:
+    """Payload of METHOD_DEEP: a stream for each channel, the lengths of all but the last before them. low, high: uint8 (h, w, 1 or 3)."""
+    streams = []
+    for channel in range(low.shape[2]):
+        model, known = _deep(high[..., channel])
+        truth = known.clone()
+        truth[0] = torch.from_numpy(np.ascontiguousarray(low[..., channel])).to(torch.int16)
+        model.start_stage(known, truth)
+        model.code_raster(RASTER_FULL)
+        streams.append(model.finish())
+    return b"".join([*(varint(len(stream) // 4) for stream in streams[:-1]), *streams])
+
+
 def decode_plane(
-    method: int, payload: bytes, shape: tuple[int, ...], predictor: Predictor | None, schedule: Schedule, threads: int, progress: Progress | None
+    method: int, payload: bytes, shape: tuple[int, ...], predictor: Predictor | None, schedule: Schedule, threads: int, progress: Progress | None,
+    high: np.ndarray | None = None, rest: Rest | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """Inverse of `encode_plane`: uint8 of `shape`, (h, w, 1 or 3). predictor: needed for METHOD_MODEL."""
+    """Inverse of `encode_plane`: uint8 of `shape`, (h, w, 1 or 3). predictor: needed for METHOD_MODEL, high: for METHOD_DEEP. rest: to go on where the
+    payload ends too early; notes what was invented in `rest.drawn`."""
     height, width, channels = shape
     if method in LATTICE_METHODS:
         if predictor is None:
             raise CorruptError("a tile coded by the model has no model.")
-        image = decode_lattice(payload, height, width, channels, predictor, schedule, threads, progress, method == METHOD_QUICK)
+        image = decode_lattice(payload, height, width, channels, predictor, schedule, threads, progress, method == METHOD_QUICK, rest)
         return image[:channels].permute(1, 2, 0).to(torch.uint8).numpy()
-    plane = decode_raster(payload, height, width, channels, threads) if method == METHOD_RASTER else stored.decode(method, payload, (height, width, channels))
+    if method == METHOD_DEEP:
+        assert high is not None  # `container.read` lets it stand for low bytes only
+        plane = decode_deep(payload, high)
+    elif method == METHOD_RASTER:
+        plane = decode_raster(payload, height, width, channels, threads, rest)
+    else:
+        plane = _decode_stored(method, payload, (height, width, channels), rest)
     if progress:
         progress(height * width * channels)
     return plane
 
 
 def decode_lattice(
-    payload: bytes, height: int, width: int, channels: int, predictor: Predictor, schedule: Schedule, threads: int, progress: Progress | None, quick: bool
+    payload: bytes, height: int, width: int, channels: int, predictor: Predictor, schedule: Schedule, threads: int, progress: Progress | None, quick: bool,
+    rest: Rest | None = None,
 ) -> torch.Tensor:  # fmt: skip
-    """Inverse of `encode_lattice`: int16 (3, h, w)."""
+    """Inverse of `encode_lattice`: int16 (3, h, w). rest: as in `decode_plane`."""
     level = schedule.root_level(height, width)
-    if not payload or not level:
+    if (not payload and rest is None) or not level:
         raise CorruptError("a tile coded by the model has no network calls or no data.")
-    length, at = read_varint(payload, 1)
-    if at + length > len(payload):
-        raise TruncatedError("its data is cut short.")
-    root = torch.from_numpy(stored.decode(payload[0], payload[at : at + length], (*level_shapes(height, width)[level], channels)).astype(np.int16))
-    words = payload[at + length :]
+    plane, words = _open_root(payload, (*level_shapes(height, width)[level], channels), rest)
+    root = torch.from_numpy(plane.astype(np.int16))
     with torch.inference_mode():
         if schedule.learning == Learning.MIXING:
-            model: Mixing | Plain = Mixing(channels, height * width, predictor.tables, words, threads, quick)
+            model: Mixing | Plain = Mixing(channels, height * width, predictor.tables, words, threads, quick, rest=rest)
         else:
-            if len(words) % 4:
+            if len(words) % 4 and rest is None:
                 raise TruncatedError("its data is cut short.")
-            model = Plain(Decoder(words), predictor.tables, channels, schedule.learning == Learning.RUNS)
+            model = Plain(Drawer(rest) if rest else Decoder(words), predictor.tables, channels, schedule.learning == Learning.RUNS)
+            if rest:
+                rest.start_pixels(height, width, PATCH**level)
         return walk(model, predictor, schedule, root.permute(2, 0, 1).expand(3, -1, -1), (height, width), channels, None, 1, threads, progress)
 
 
-def decode_raster(payload: bytes, height: int, width: int, channels: int, threads: int = 1) -> np.ndarray:
-    """Inverse of `encode_raster`: uint8 (h, w, channels)."""
+def _open_root(payload: bytes, shape: tuple[int, int, int], rest: Rest | None) -> tuple[np.ndarray, bytes]:
+    """The root of a plane coded by the model, uint8 of `shape`, and the words that follow it."""
+    length, at = 0, len(payload)
+    try:
+        length, at = read_varint(payload, 1)
+        if at + length > len(payload):
+            raise TruncatedError("its data is cut short.")
+    except TruncatedError:
+        if rest is None:
+            raise
+        root, sure = stored.decode_part(payload[0], payload[at:], shape, rest.fill) if payload else (rest.root(shape), 0)
+        rest.start_stage(*shape[:2])
+        rest.mark_pixels(sure)
+        return root, b""
+    root = stored.decode(payload[0], payload[at : at + length], shape)
+    if rest:
+        rest.start_stage(*shape[:2])
+    return root, payload[at + length :]
+
+
+def decode_raster(payload: bytes, height: int, width: int, channels: int, threads: int = 1, rest: Rest | None = None) -> np.ndarray:
+    """Inverse of `encode_raster`: uint8 (h, w, channels). rest: as in `decode_plane`."""
+    if not payload and rest:
+        payload = bytes([RASTER_FULL])
     if not payload or payload[0] not in RASTERS:
         raise CorruptError("a tile in raster order does not say which kind.")
-    model = Mixing(channels, height * width, data=payload[1:], threads=threads, quick=payload[0] == RASTER_QUICK)
+    model = Mixing(channels, height * width, data=payload[1:], threads=threads, quick=payload[0] == RASTER_QUICK, rest=rest)
     image = model.start_stage(torch.zeros((3, height, width), dtype=torch.int16), None)
     model.code_raster(payload[0])
     return image[:channels].permute(1, 2, 0).to(torch.uint8).numpy()
+
+
+def decode_deep(payload: bytes, high: np.ndarray) -> np.ndarray:
+    """Inverse of `encode_deep`: uint8 of the shape of high, (h, w, 1 or 3)."""
+    at, ends = 0, [0]
+    for _ in range(high.shape[2] - 1):
+        length, at = read_varint(payload, at)
+        ends.append(ends[-1] + 4 * length)
+    if at + ends[-1] > len(payload):
+        raise TruncatedError("its data is cut short.")
+    out = np.empty(high.shape, dtype=np.uint8)
+    for channel, (start, end) in enumerate(itertools.pairwise([*ends, len(payload) - at])):
+        model, known = _deep(high[..., channel], payload[at + start : at + end])
+        image = model.start_stage(known, None)
+        model.code_raster(RASTER_FULL)
+        out[..., channel] = image[0].to(torch.uint8).numpy()
+    return out
+
+
+def _deep(high: np.ndarray, data: bytes | None = None) -> tuple[Mixing, torch.Tensor]:
+    """(coder of the low bytes of a channel, what is known of it: int16 (3, h, w), the high bytes as G). high: uint8 (h, w)."""
+    known = torch.zeros((3, *high.shape), dtype=torch.int16)
+    known[1] = torch.from_numpy(np.ascontiguousarray(high)).to(torch.int16)
+    return Mixing(1, high.size, data=data, deep=True), known
+
+
+def _decode_stored(method: int, payload: bytes, shape: tuple[int, int, int], rest: Rest | None) -> np.ndarray:
+    if rest is None:
+        return stored.decode(method, payload, shape)
+    plane, sure = stored.decode_part(method, payload, shape, rest.fill)
+    rest.start_stage(*shape[:2])
+    rest.mark_pixels(sure)
+    return plane
 
 
 # ---- helpers ----------------------------------------------------------------------------------------------------------------

@@ -134,6 +134,10 @@ def code_bit(coder: Any, words: Any, s: Any, chance: Any, bit: Any, decoding: An
     scale = coder[s, 0] >> np.uint64(24)
     cut = scale * np.uint64(ONE - chance)
     if decoding:
+        if coder[s, 1] >= scale << np.uint64(24):  # the remainder of that division, to which no encoder points; random words do: they are drawn again
+            mixed = (coder[s, 1] ^ coder[s, 2]) * np.uint64(0x9E3779B97F4A7C15)
+            mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+            coder[s, 1] = (mixed ^ (mixed >> np.uint64(32))) % (scale << np.uint64(24))
         bit = 1 if coder[s, 1] >= cut else 0
     span = scale * np.uint64(chance) if bit else cut
     if decoding:
@@ -192,8 +196,8 @@ def solve(a: Any, b: Any, n: int, x: Any, work: Any) -> None:
 @njit(cache=True, error_model="numpy", nogil=True)
 def code_rows(
     first_row: int, last_row: int, first_step: int, last_step: int, params: Any, components: int, weight_of: Any, deviation_of: Any, place: Any,
-    shape: Any, kind: int, planes: Any, own: Any, cross: int, beside: Any, near: Any, mean_of: Any, learned: Any, fitted: Any, quick: bool, decoding: bool,
-    truth: Any, coder: Any, words: Any,
+    shape: Any, kind: int, planes: Any, own: Any, cross: int, beside: Any, near: Any, mean_of: Any, learned: Any, fitted: Any, quick: bool, deep: bool,
+    decoding: bool, truth: Any, coder: Any, words: Any,
 ) -> None:  # fmt: skip
     """Code rows first_row .. last_row - 1 of a phase, the channels first_step .. last_step - 1 (in coding order) of each pixel.
 
@@ -204,7 +208,8 @@ def code_rows(
     int16 (.., .., 3, EXPERTS). own: int64 (n, 2), offsets of known neighbours, nearest first, the first `cross` of them are looked at in the other
     channels too; beside: int64 (m, 2), at which the earlier channels are looked at instead. near: int64 (m, 2), offsets at which errors are known.
     mean_of: int64 (experts - 1, 5), an expert as quarters of its first four neighbours, and whether G corrects it. learned, fitted: `codec.mixing`,
-    of the plane and of the phase. quick: one mixer, no tables, and more decisions taken as certain. truth: int16 (3, h, w) when encoding. coder:
+    of the plane and of the phase. quick: one mixer, no tables, and more decisions taken as certain. deep: R is the low byte of a sample and G, which is
+    known, the high one; only with `beside`, and for R. truth: int16 (3, h, w) when encoding. coder:
     uint64 (3, 4), per channel: range; a decoder's point or an encoder's lower end; next and last word. words: uint32 (3, n) or, when decoding, (1,
     n): a range coder's output or input, the same as constriction's.
     """
@@ -268,6 +273,10 @@ def code_rows(
                     continue
                 for o in range(n_own):
                     around[c, np.uint64(o)] = pixel_flat[np.uint64(c * plane + here + own_at[np.uint64(o)])]
+            if deep:  # neighbours by their distance from the high byte of this pixel, as 16 bits say it
+                for o in range(n_own):
+                    apart = int(pixel_flat[np.uint64(plane + here + own_at[np.uint64(o)])]) - int(pixel_flat[np.uint64(plane + here)])
+                    around[0, np.uint64(o)] += 256 * min(max(apart, -4), 4)
             for s in range(first_step, last_step):
                 c = CODING_ORDER[s]
                 center_at = c * plane + here
@@ -299,6 +308,8 @@ def code_rows(
                     deviation /= total
                 else:
                     mean = (int(pixel_flat[center_at - stride]) + int(pixel_flat[center_at - 1])) * 0.5
+                    if deep:
+                        mean = (around[0, 0] + around[0, 1]) * 0.5
                 # ---- features and correction
                 lane = seen[s, 0] & (BATCH - 1)
                 f0 = np.uint64((s * features.shape[1] + lane) * size_f)
@@ -351,7 +362,7 @@ def code_rows(
                     for o in range(4):
                         here_sum += mean_of[j, o] * around[c, o]
                         green_sum += mean_of[j, o] * around[1, o]
-                    if s and mean_of[j, 4]:
+                    if s and mean_of[j, 4] and not deep:
                         here_sum += 4.0 * green - green_sum
                     mean_at[j + 1] = here_sum * 0.25
                 for j in range(experts):

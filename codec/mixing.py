@@ -21,6 +21,7 @@ from codec import kernel
 from codec.container import read_varint, varint
 from codec.errors import TruncatedError, UnsupportedError
 from codec.kernel import APM_CELLS, BATCH, CONTEXTS, COUNTERS, EXPERTS, INPUTS, PAD, SEEN, SPREADS
+from codec.rest import Rest
 
 COUNTER_BITS = 22  # log2 of the most counters in a table
 # Experts as quarters of the four nearest known pixels, and whether the error of the same expert on G is added.
@@ -108,24 +109,27 @@ class Mixing:
     channels: 3, or 1 for grey (three equal channels of which G is coded). pixels: how many the plane has. tables: of the likelihood,
     `ardm.likelihood.make_tables`; not needed for raster order. data: what an encoder wrote, or None to encode. threads: how many may be used.
     quick: one mixer instead of two, and no tables; a file says which it was written with.
-    check: run `check_kernel` first. Raises TruncatedError if data is too short to be what an encoder wrote.
+    deep: code the low bytes of one channel of 16 bits, as R, given the high ones, as G, in raster order.
+    check: run `check_kernel` first. rest: what to go on with, and where to note it, if the end of `data` is missing. Raises TruncatedError if data is too
+    short to be what an encoder wrote.
     """
 
     def __init__(
         self, channels: int, pixels: int, tables: dict[str, torch.Tensor] | None = None, data: bytes | None = None, threads: int = 1, quick: bool = False,
-        check: bool = True,
+        check: bool = True, deep: bool = False, rest: Rest | None = None,
     ) -> None:  # fmt: skip
         if check:
             check_kernel()
-        self.channels = channels
+        self.channels = 2 if deep else channels
+        self.steps = range(1, 2) if deep else range(channels)  # that are coded, of G, R, B
         self.pool = ThreadPoolExecutor(3) if channels == 3 and threads > 1 else None
         self.weight_of = tables["weight"].numpy() / WEIGHT_TOP if tables else np.ones(1)
         self.deviation_of = tables["deviation"].numpy() / MEAN_STEPS if tables else np.ones(1)
         self.state = np.zeros((3, LINE), dtype=np.uint64)
         self.state[:, 0] = 2**64 - 1
-        self.quick, self.decoding = quick, data is not None
+        self.quick, self.deep, self.decoding, self.rest = quick, deep, data is not None, rest
         # A decision costs 17 bits at most. What an encoder does not write to stays untouched, and costs no memory.
-        self.words = np.empty((3, 5 * pixels + 2), dtype=np.uint32) if data is None else self._open(data)
+        self.words = np.empty((3, 5 * pixels + 2), dtype=np.uint32) if data is None else self._open(data, pixels)
         cells = kernel.SQUASH[np.round((np.arange(APM_CELLS) / 1.5 - 12).clip(-12, 12) * 32).astype(int) + 400]
         counters = counter_count(pixels)
         self.learned = (
@@ -134,21 +138,33 @@ class Mixing:
             np.zeros((3, COUNTERS, counters), dtype=np.uint32),
         )  # fmt: skip
 
-    def _open(self, data: bytes) -> np.ndarray:
+    def _open(self, data: bytes, pixels: int) -> np.ndarray:
         """Find the streams of the channels, one after the other, and start a range decoder on each."""
         at, lengths = 0, []
-        for _ in range(self.channels - 1):
-            length, at = read_varint(data, at)
-            lengths.append(length)
-        total = (len(data) - at) // 4
-        if (len(data) - at) % 4 or sum(lengths) > total:
+        missing = self.rest.missing if self.rest else 0
+        try:
+            for _ in self.steps[1:]:
+                length, at = read_varint(data, at)
+                lengths.append(length)
+        except TruncatedError:
+            if self.rest is None:
+                raise
+        if self.rest and at == len(data):  # nothing is there of any stream, however long it was
+            lengths, missing = [1] * (self.channels - 1), 4 * self.channels
+        total = (len(data) + missing - at) // 4
+        if (len(data) + missing - at) % 4 or sum(lengths) > total:
             raise TruncatedError("its data is cut short.")
-        words = np.frombuffer(data, dtype="<u4", offset=at).astype(np.uint32)
-        start = 0
-        for s, length in enumerate([*lengths, total - sum(lengths)]):
-            head = [int(w) for w in words[start : start + min(2, length)]] + [0, 0]
-            self.state[s, :4] = (2**64 - 1, head[0] << 32 | head[1], start + 2, start + length)
-            start += length
+        words = np.frombuffer(data, dtype="<u4", offset=at, count=(len(data) - at) // 4).astype(np.uint32)
+        lengths.append(total - sum(lengths))
+        ends = np.cumsum(lengths).tolist()
+        places = [(end - length, end) for end, length in zip(ends, lengths, strict=True)]
+        if self.rest:
+            words, places = self.rest.lay_out(words, lengths, pixels)
+        for s, (start, end) in zip(self.steps, places, strict=True):
+            if self.rest:
+                self.rest.supply(words, s, start, 1)
+            head = [int(w) for w in words[start : min(start + 2, end)]] + [0, 0]
+            self.state[s, :4] = (2**64 - 1, head[0] << 32 | head[1], start + 2, end)
         return words[None]
 
     def start_stage(self, pixels: torch.Tensor, truth: torch.Tensor | None) -> torch.Tensor:
@@ -161,6 +177,8 @@ class Mixing:
         padded = np.ascontiguousarray(np.pad(pixels.numpy(), ((0, 0), (PAD, PAD), (PAD, PAD)), mode="edge"))
         shape = padded.shape[1:]
         self.shape = (height, width)
+        if self.rest:
+            self.rest.start_stage(height, width)
         self.planes = (padded, np.zeros((*shape, 3), dtype=np.int16), np.zeros((*shape, 3, EXPERTS), dtype=np.int16))
         self.truth = np.zeros((3, 1, 1), dtype=np.int16) if truth is None else np.ascontiguousarray(truth.numpy())
         return torch.from_numpy(padded)[:, PAD : PAD + height, PAD : PAD + width]
@@ -199,21 +217,30 @@ class Mixing:
             np.zeros((rows * cols, components)), np.zeros((3, rows * cols), dtype=np.int64),
         )  # fmt: skip
         follow = self.pool is not None and (planar or components > 0) and rows * cols >= 2 * STRIP
-        strip = max(1, (STRIP if follow else 8 * STRIP) // max(1, cols))
+        strip = 1 if self.rest else max(1, (STRIP if follow else 8 * STRIP) // max(1, cols))
+        sure = [rows] * self.channels  # rows of each channel that were coded before a word was invented
 
         def code(first_row: int, last_row: int, first_step: int, last_step: int) -> None:
+            for s in range(first_step, last_step) if self.rest else ():
+                self.rest.supply(self.words[0], s, int(self.state[s, 2]), (last_row - first_row) * cols)  # type: ignore[union-attr]
             with np.errstate(over="ignore"):  # hashes wrap around; only uncompiled code notices
                 kernel.code_rows(
                     first_row, last_row, first_step, last_step, params, components, self.weight_of, self.deviation_of, place, self.shape, kind,
-                    self.planes, own, cross, beside, near, mean_of, self.learned, fitted, self.quick, self.decoding, self.truth, self.state, self.words,
+                    self.planes, own, cross, beside, near, mean_of, self.learned, fitted, self.quick, self.deep, self.decoding,
+                    self.truth, self.state, self.words,
                 )  # fmt: skip
+            for s in range(first_step, last_step) if self.rest else ():
+                if self.rest.is_drawn(s, int(self.state[s, 2])):  # type: ignore[union-attr]
+                    sure[s] = min(sure[s], first_row)
 
         if follow:
             self._follow(code, rows, strip, ahead=-(-BELOW // strip) if planar else 0)
         else:
-            for steps in [(s, s + 1) for s in range(self.channels)] if planar else [(0, self.channels)]:
+            for steps in [(s, s + 1) for s in self.steps] if planar else [(0, self.channels)]:
                 for start in range(0, rows, strip):  # in between, signals are noticed
                     code(start, min(start + strip, rows), *steps)
+        if self.rest:  # later channels have seen earlier ones, the next phase all of them
+            self.rest.mark(place, min(sure))
         if self.channels == 1:
             y, x = (slice(PAD + p, PAD + n, place[2]) for n, p in zip(self.shape, place[:2], strict=True))
             self.planes[0][::2, y, x] = self.planes[0][1, y, x]
@@ -250,28 +277,31 @@ class Mixing:
 
     def finish(self) -> bytes:
         """An encoder's streams, with the lengths of all but the last before them, in words."""
-        streams = [self._seal(s) for s in range(self.channels)]
+        streams = [seal(self.state[s], self.words[s]) for s in self.steps]
         return b"".join([*(varint(len(stream) // 4) for stream in streams[:-1]), *streams])
-
-    def _seal(self, s: int) -> bytes:
-        """A channel's words, with the one or two that tell the last decisions apart: as constriction seals its range coder."""
-        whole, low, count = (int(n) for n in self.state[s, :3])
-        words = self.words[s]
-        if whole != 2**64 - 1:
-            point, at = low + 2**32 - 1, count
-            carry = point >> 64
-            while carry:
-                at -= 1
-                words[at] = (int(words[at]) + 1) % 2**32
-                carry = words[at] == 0
-            last = point >> 32 & 0xFFFFFFFF
-            words[count] = last
-            count += 1
-            if (low + whole) >> 32 & 0xFFFFFFFF == last:
-                words[count] = 0
-                count += 1
-        return words[:count].astype("<u4").tobytes()
 
     def exhausted(self) -> bool:
         """Has the decoder read all words?"""
-        return all(int(state[2]) >= int(state[3]) for state in self.state[: self.channels])
+        return all(int(state[2]) >= int(state[3]) for state in self.state[self.steps.start : self.steps.stop])
+
+
+def seal(state: np.ndarray, words: np.ndarray) -> bytes:
+    """What an encoder wrote, with the one or two words that tell the last decisions apart: as constriction seals its range coder.
+
+    state: uint64 (4,), words: uint32 (n,), one row each of `codec.kernel.code_rows`'.
+    """
+    whole, low, count = (int(n) for n in state[:3])
+    if whole != 2**64 - 1:
+        point, at = low + 2**32 - 1, count
+        carry = point >> 64
+        while carry:
+            at -= 1
+            words[at] = (int(words[at]) + 1) % 2**32
+            carry = words[at] == 0
+        last = point >> 32 & 0xFFFFFFFF
+        words[count] = last
+        count += 1
+        if (low + whole) >> 32 & 0xFFFFFFFF == last:
+            words[count] = 0
+            count += 1
+    return words[:count].astype("<u4").tobytes()

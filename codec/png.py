@@ -25,15 +25,13 @@ PALETTE = 3
 PIECE = 1 << 20  # bytes of compressed image data in each chunk that `write` makes
 # (first row, first column, row step, column step) of the passes of an interlaced image
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
-NAMED_SUFFIXES = {b"\xff\xd8\xff": "a JPEG", b"GIF8": "a GIF", b"RIFF": "a WebP or other RIFF", b"II*\0": "a TIFF", b"MM\0*": "a TIFF",
-                  b"\x89ARDM": "an .ardm", b"BM": "a BMP", b"\0\0\0\x0cJXL": "a JPEG XL", b"\xff\x0a": "a JPEG XL", b"qoif": "a QOI"}  # fmt: skip
 
 
 Chunk = tuple[bytes, int, int]  # type, start, end
 
 
 class IndivisibleError(UnsupportedError):
-    """A PNG that seems sound, but has something in it that only the whole file can keep. The message says what: "it has ..."."""
+    """An image file that seems sound, but has something in it that only the whole file can keep. The message says what: "it has ..."."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +97,7 @@ def read_head(data: bytes, max_pixels: int) -> Head:
     if data[:8] != SIGNATURE:
         if b"IHDR" in data[:24]:
             raise CorruptError("the PNG's signature is damaged, perhaps by a transfer as text.")
-        found = next((f"; it looks like {name} file" for head, name in NAMED_SUFFIXES.items() if data.startswith(head)), "")
-        raise InputError(f"not a PNG image{found}. Only PNG is supported so far.")
+        raise InputError("not a PNG image.")
     kind, at, end = next(_walk_chunks(data, 8), (b"", 0, 0))
     if kind != b"IHDR" or end - at != 25:
         raise CorruptError("the PNG does not begin with a header chunk (IHDR) of 13 bytes.")
@@ -189,7 +186,7 @@ def _lines(png: Png) -> Iterator[np.ndarray]:
     head = png.head
     for rows, columns, y, x, dy, dx in head.passes():
         lines = np.zeros((rows, head.line(columns)), dtype=np.uint8)
-        lines[:, 1:] = _to_bytes(png.pixels[y::dy, x::dx], head)
+        lines[:, 1:] = to_bytes(png.pixels[y::dy, x::dx], head)
         yield lines
 
 
@@ -204,6 +201,13 @@ def assemble(png: Png, pieces: Iterable[bytes]) -> bytes:
 
 def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+
+
+def metadata_chunks(icc: bytes, exif: bytes, xmp: bytes) -> bytes:
+    """Chunks for a colour profile, Exif (without "Exif\\0\\0") and XMP, in their order; none for what is empty."""
+    found = chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc, 9)) if icc else b""
+    found += chunk(b"eXIf", exif) if exif else b""
+    return found + (chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp) if xmp else b"")
 
 
 def has_palette(png: Png) -> bool:
@@ -304,12 +308,12 @@ def _unpack(raw: bytearray, head: Head) -> tuple[np.ndarray, bytes]:
             raise CorruptError(f"the PNG's image data is damaged: a row has filter {lines[:, 0].max()}, expected 0 to 4.")
         used.append(lines[:, 0].tobytes())
         filters.undo(lines, head.step)
-        pixels[y::dy, x::dx] = _from_bytes(lines[:, 1:], columns, head)
+        pixels[y::dy, x::dx] = from_bytes(lines[:, 1:], columns, head)
         at += lines.size
     return pixels, b"".join(used)
 
 
-def _from_bytes(rows: np.ndarray, columns: int, head: Head) -> np.ndarray:
+def from_bytes(rows: np.ndarray, columns: int, head: Head) -> np.ndarray:
     """uint8 (h, bytes of a row) -> samples (h, columns) or (h, columns, channels): 16 bits high byte first, several small ones in a byte from the top."""
     shape = (len(rows), columns) if head.channels == 1 else (len(rows), columns, head.channels)
     if head.kind.depth == 16:
@@ -320,8 +324,8 @@ def _from_bytes(rows: np.ndarray, columns: int, head: Head) -> np.ndarray:
     return split.reshape(len(rows), -1)[:, :columns]
 
 
-def _to_bytes(samples: np.ndarray, head: Head) -> np.ndarray:
-    """Inverse of `_from_bytes`; bits that are left over at the end of a row are 0."""
+def to_bytes(samples: np.ndarray, head: Head) -> np.ndarray:
+    """Inverse of `from_bytes`; bits that are left over at the end of a row are 0."""
     height, depth = len(samples), head.kind.depth
     if depth == 16:
         return np.ascontiguousarray(samples, dtype=">u2").view(np.uint8).reshape(height, -1)

@@ -1,4 +1,4 @@
-"""`recover`: what can be had of a damaged image, and which of its pixels are lost. Knows tiles; PNG files are made in `codec.archive`.
+"""`recover`: what can be had of a damaged image, and which of its pixels are lost. Knows tiles; image files are made in `codec.archive`.
 
 Tiles are coded apart, each with its checksum, so that damage to one leaves the others as they were. What is undamaged here is vouched for by the tiles' CRC-32
 alone, since the hash of the whole image can only be checked if nothing is lost.
@@ -51,15 +51,15 @@ def recover(
 
     Arguments as of `codec.decompress`. Returns (pixels as `decompress` would, with a neutral value where they are lost: the middle of the range, indices 0,
     alpha opaque; mask, bool (H, W), True where anything of a pixel is lost or cannot be vouched for; report). Raises as `decompress` does if the header or the
-    tile index is damaged, and CorruptError if nothing at all can be recovered or the file is a PNG kept whole.
+    tile index is damaged, and CorruptError if nothing at all can be recovered or the file keeps another whole.
     """
     limits = limits_of(limits, max_pixels)
     header, at = open_file(data, limits, threads, salvage=True)
     if header.whole:
-        raise CorruptError("nothing can be recovered: the file keeps a PNG whole, in one piece rather than in tiles.")
+        raise CorruptError("nothing can be recovered: the file keeps another whole, in one piece rather than in tiles.")
     if len(data) < at + header.entries[0].length:
         raise CorruptError("nothing can be recovered: the file ends before its first tile does.")
-    out, why = decode_tiles(data, header, at, device, threads, predictor, progress, salvage=True)
+    out, why = decode_tiles(data, header, at, device, threads, predictor, progress, lambda job, predictor, threads, error: str(error))
     if all(why):
         raise CorruptError(f"nothing can be recovered: no tile is undamaged; {why[0]}")
     mask, lost = _mark(header, out, why)
@@ -72,8 +72,8 @@ def recover(
     return pixels, mask, report
 
 
-def _mark(header: Header, out: np.ndarray, why: list[str]) -> tuple[np.ndarray, list[tuple[int, int, int, int, str]]]:
-    """Give lost pixels of `out` their neutral value. why: of every plane, why it is lost, or nothing. Returns (mask, lost tiles)."""
+def _mark(header: Header, out: np.ndarray, why: list[str | None]) -> tuple[np.ndarray, list[tuple[int, int, int, int, str]]]:
+    """Give lost pixels of `out` their neutral value. why: of every plane, why it is lost, or None. Returns (mask, lost tiles)."""
     mask = np.zeros(out.shape[:2], dtype=bool)
     colour, size = plane_channels(header.channels, header.kind)[0], header.kind.size
     neutral, opaque = 0 if header.kind.indexed else 1 << header.kind.depth - 1, (1 << header.kind.depth) - 1

@@ -82,6 +82,27 @@ def decode(method: int, payload: bytes, shape: tuple[int, int, int]) -> np.ndarr
     return pixels if method == RAW else filter_inverse(pixels, payload[0])
 
 
+def decode_part(method: int, payload: bytes, shape: tuple[int, int, int], fill: int) -> tuple[np.ndarray, int]:
+    """What can be had of a payload of which the end is missing: (uint8 of `shape`, how many of its pixels, row by row, are sure).
+
+    fill: the other pixels, where they cannot be told by the filter from those that are sure. Raises CorruptError as `decode` does.
+    """
+    filtered = method == FILTERED and len(payload) > 0
+    if filtered:
+        if payload[0] > 7 or (payload[0] & 1 and shape[2] < 3):
+            raise CorruptError(f"a stored tile has filter {payload[0]}, which does not fit its {shape[2]} channels.")
+        try:
+            data = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_FILTERS).decompress(payload[1:], max_length=int(np.prod(shape)))
+        except lzma.LZMAError as error:
+            raise CorruptError(f"a stored tile cannot be unpacked ({error}).") from error
+    else:
+        data = payload if method == RAW else b""
+    sure = min(len(data) // shape[2], shape[0] * shape[1])
+    values = np.full(shape, 0 if filtered and payload[0] else fill, dtype=np.uint8)
+    values.reshape(-1)[: sure * shape[2]] = np.frombuffer(data, dtype=np.uint8)[: sure * shape[2]]
+    return filter_inverse(values, payload[0]) if filtered else values, sure
+
+
 def _entropy(x: np.ndarray) -> float:
     count = np.bincount(x.ravel(), minlength=256)
     p = count[count > 0] / x.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from codec import archive, compress, png
+from codec import archive, compress, png, qoi, sources
 from codec.samples import Kind
 from tests import pngs
 
@@ -17,10 +18,11 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
-    """name -> (pixels, options of `compress`). "mixing-*" and "raster-*" are of 0.2.0, "quick-*" and "best" of 0.3.0, the rest of 0.1.0."""
+    """name -> (pixels, options of `compress`). "mixing-*" and "raster-*" are of 0.2.0, "quick-*" and "best" of 0.3.0, "deep-*" later, the rest of 0.1.0."""
     photo = np.asarray(Image.open(Path(__file__).parent.parent / "benchmarks" / "photo.png"))
     crop = photo[190:253, 330:401]
     alpha = np.clip(np.add.outer(np.arange(63) * 4, np.arange(71) % 9), 0, 255).astype(np.uint8)[..., None]
+    sums = photo[190:254, 330:402].reshape(32, 2, 36, 2, 3).sum(axis=(1, 3), dtype=np.uint16)  # ten bits
     rng = np.random.default_rng(1)
     checks = (np.add.outer(np.arange(60) // 10, np.arange(80) // 10) % 2)[..., None] * np.array([250, 90, 10])
     return {
@@ -53,6 +55,8 @@ def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
         "samples-rgba-16": (np.concatenate([crop, alpha], 2) * np.uint16(257), {"order": "raster"}),
         "samples-folded-16": (crop * np.uint16(257), {}),
         "samples-grey-2": (crop[..., 1] // 64, {"kind": Kind(2)}),
+        "deep-grey-16": (crop[..., 1] * np.uint16(200) + crop[..., 0], {}),
+        "deep-rgba-16": (np.concatenate([sums, sums[..., :1]], 2), {"order": "raster"}),
         "samples-palette-4": (crop[..., 1] // 16, {"kind": Kind(4, indexed=True)}),
     }
 
@@ -78,6 +82,18 @@ def png_files() -> dict[str, tuple[bytes, bool]]:
     }
 
 
+def source_files() -> dict[str, tuple[str, bytes]]:
+    """name -> (ending, file that is its bare samples)."""
+    deep = pngs.pixels_of(2, 16, 40, 50)
+    entries = {256: 50, 257: 40, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 40, 279: 2000}
+    grey = b"II*\0" + struct.pack("<I", 2008) + pngs.pixels_of(0, 8, 40, 50).tobytes() + struct.pack("<H", len(entries))
+    return {
+        "source-ppm-16": ("ppm", b"P6 # golden\n50 40\n65535\n" + deep.astype(">u2").tobytes()),
+        "source-tiff": ("tif", grey + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries.items()) + bytes(4)),
+        "source-qoi": ("qoi", b"qoif" + struct.pack(">II", 50, 40) + b"\3\0" + qoi.encode(pngs.pixels_of(2, 8, 40, 50))),
+    }
+
+
 def main() -> None:
     GOLDEN.mkdir(exist_ok=True)
     for name, (pixels, options) in images().items():
@@ -86,6 +102,13 @@ def main() -> None:
             path.write_bytes(compress(pixels, verify=True, **options))
             depth = options["kind"].depth if "kind" in options else 8 * pixels.itemsize
             path.with_suffix(".png").write_bytes(png.write(png.Png(pixels, Kind(depth), False, b"", b"")))
+            print("wrote", path)
+    for name, (ending, source) in source_files().items():
+        path = GOLDEN / f"{name}.ardm"
+        if not path.exists():
+            path.write_bytes(archive.pack(source, exactly=False, max_pixels=10**6, verify=True).data)
+            path.with_suffix(f".{ending}").write_bytes(source)
+            path.with_suffix(".png").write_bytes(png.write(sources.read(source, 10**6).image))
             print("wrote", path)
     for name, (source, exactly) in png_files().items():
         path = GOLDEN / f"{name}.ardm"

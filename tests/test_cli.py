@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -139,9 +140,11 @@ def test_bad_input_gives_one_sentence_and_the_documented_code(source: Path, tmp_
 
     length = unknown[9]
     unknown = unknown[: 10 + length] + zlib.crc32(unknown[8 : 10 + length]).to_bytes(4, "little") + unknown[14 + length :]
+    jpeg = io.BytesIO()
+    Image.new("RGB", (9, 9)).save(jpeg, "JPEG")
     cases: list[tuple[list[str], str, bytes, int, str]] = [
-        (COMPRESS, "text.png", b"just text", 1, "not a PNG image"),
-        (COMPRESS, "jpeg.png", b"\xff\xd8\xff\xe0", 1, "a JPEG file"),
+        (COMPRESS, "text.png", b"just text", 1, "not an image"),
+        (COMPRESS, "jpeg.png", jpeg.getvalue(), 1, "a JPEG file"),
         (COMPRESS, "cut.png", png[: len(png) // 2], 4, "cut short"),
         (COMPRESS, "text-mode.png", png.replace(b"\r\n", b"\n"), 4, "signature is damaged"),
         (COMPRESS, "empty.png", b"", 1, "empty"),

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from ardm.orders import LATTICE_ORDER
-from codec import CorruptError, UnsupportedError, compress, container, decompress, kernel, mixing
-from codec.image import decode_lattice, decode_raster, encode_lattice, encode_raster, load_predictor, plan
+from codec import ArdmError, CorruptError, UnsupportedError, compress, container, decompress, kernel, mixing
+from codec.image import decode_deep, decode_lattice, decode_raster, encode_deep, encode_lattice, encode_raster, load_predictor, plan
 from codec.mixing import Mixing, lattice_geometry, raster_geometry
 
 
@@ -69,6 +69,7 @@ for order in ("lattice", "raster"):
     data = compress(crop, order=order, budget=12, quick=quick)
     assert np.array_equal(decompress(data), crop)
     print(hashlib.sha256(data).hexdigest())
+print(hashlib.sha256(compress(crop[..., 0] * np.uint16(7))).hexdigest())
 """
 
 
@@ -83,7 +84,7 @@ def test_bytes_do_not_depend_on_the_compiler(environment: dict[str, str], photo:
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [
         hashlib.sha256(compress(crop, order=order, budget=12, quick=quick)).hexdigest() for order in ("lattice", "raster") for quick in (False, True)
-    ]
+    ] + [hashlib.sha256(compress(crop[..., 0] * np.uint16(7))).hexdigest()]
 
 
 def test_bytes_do_not_depend_on_threads(photo: np.ndarray) -> None:
@@ -151,6 +152,46 @@ def test_raster_streams_survive_any_content() -> None:
     assert header.entries[0].method in (0, 3)
     with pytest.raises(CorruptError):
         decompress(data[:at] + bytes(len(data) - at))
+
+
+def bytes_of(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(high, low) bytes, uint8 (h, w, c), of samples of 16 bits."""
+    return (samples >> 8).astype(np.uint8), (samples & 255).astype(np.uint8)
+
+
+def test_low_bytes_are_better_known_with_the_high_ones(photo: np.ndarray) -> None:
+    light = (photo.astype(float) / 255) ** 2.2 * 65535  # linear, and the mean of four pixels each: true 16 bits
+    samples = ((light[::2, ::2] + light[1::2, ::2] + light[::2, 1::2] + light[1::2, 1::2]) / 4).astype(np.uint16)[100:180, 100:200, :1]
+    high, low = bytes_of(samples)
+    payload = encode_deep(low, high)
+    assert len(payload) < 0.95 * len(encode_raster(low, mixing.RASTER_FULL))
+    assert np.array_equal(decode_deep(payload, high), low)
+    header = container.read(compress(samples))[0]
+    assert [entry.method for entry in header.entries][1] == container.METHOD_DEEP
+
+
+def test_low_bytes_of_any_content() -> None:
+    rng = np.random.default_rng(3)
+    for shape in ((1, 1, 1), (1, 9, 3), (9, 1, 1), (20, 21, 3)):
+        for samples in (np.zeros(shape, np.uint16), rng.integers(0, 2, shape).astype(np.uint16) * 65535, rng.integers(0, 65536, shape).astype(np.uint16)):
+            high, low = bytes_of(samples)
+            payload = encode_deep(low, high)
+            assert np.array_equal(decode_deep(payload, high), low)
+            for length in range(0, len(payload), 1 + len(payload) // 20):
+                try:
+                    decode_deep(payload[:length], high)
+                except ArdmError:
+                    continue
+
+
+@pytest.mark.parametrize(("depth", "folded", "index"), [(8, False, 1), (16, True, 1), (16, False, 0)])
+def test_low_bytes_stand_where_they_belong(depth: int, folded: bool, index: int) -> None:
+    data = compress(np.zeros((8, 8, 2), np.uint16 if depth == 16 else np.uint8))
+    header, at = container.read(data)
+    entries = [container.Entry(container.METHOD_DEEP if i == index else e.method, e.length, e.crc) for i, e in enumerate(header.entries)]
+    forged = container.write(container.Header(**{**header.__dict__, "entries": tuple(entries), "folded": folded}), [data[at:]])
+    with pytest.raises(CorruptError, match="low bytes of samples, which it is not"):
+        decompress(forged)
 
 
 @pytest.mark.parametrize("likely", [False, True])

@@ -79,6 +79,18 @@ def test_every_truncation_gives_the_tiles_before_it(tiled: tuple[np.ndarray, byt
             assert np.array_equal(pixels[~mask], image[~mask])
 
 
+def test_low_bytes_are_lost_with_the_high_ones(photo: np.ndarray) -> None:
+    deep = photo[200:240, 300:320] * np.uint16(200) + photo[200:240, 300:320, :1]
+    data = compress(deep, tile=20)
+    header = container.read(data)[0]
+    assert header.entries[1].method == container.METHOD_DEEP
+    pixels, mask, report = recover(flip(data, spans(data)[0][0]))
+    assert mask[:20].all()
+    assert not mask[20:].any()
+    assert np.array_equal(pixels[20:], deep[20:])
+    assert len(report.lost) == 1
+
+
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("kind", [Kind(8), Kind(16), Kind(2), Kind(4, indexed=True)])
 def test_neutral_values_of_every_kind(photo: np.ndarray, channels: int, kind: Kind) -> None:

@@ -1,0 +1,216 @@
+"""Text: trains the character model, turns it into the integer weights that ship, and measures it beside general compressors.
+
+    python -m benchmarks.books train DATA RUN --minutes 100          resumable; the recipe below
+    python -m benchmarks.books export DATA RUN/average.safetensors   integer weights into ardm/data, with what every place of a cell costs
+    python -m benchmarks.books blocks DATA MODEL                     bits per character in blocks of 256, by budget, beside others in the same blocks
+    python -m benchmarks.books files FILE...                         whole files on disk, beside others
+
+DATA holds books27.{train,valid,test}.txt.xz: characters a-z and space, split by book. Commands print one line of JSON last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import bz2
+import json
+import lzma
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ardm import weights as weights_module
+from ardm.budget import even, plan
+from ardm.discrete import Space
+from ardm.fit import Recipe, fit, load_network
+from ardm.frequencies import digit_frequencies
+from ardm.generate import Policy
+from ardm.networks import Config, Exact
+from ardm.objective import Estimate, bound, diffusion_bound, exact_bits, loss_table
+from ardm.orders import spread_places
+from ardm.predict import DiscretePredictor
+from ardm.weights import Weights
+from benchmarks.photos import provenance
+from codec.text import CELL, Order, places
+
+BLOCK = 256
+SPACE = Space((BLOCK,), 27, ordered=False)
+NETWORK = Config("lattice", width=192, blocks=6, kernel=5, dilations=(1, 2, 4, 8, 4, 2))
+
+
+def recipe(minutes: float) -> Recipe:
+    """Of the weights that ship."""
+    return Recipe(
+        SPACE, NETWORK, minutes=minutes, batch=32, rate=2e-3, ema=0.9993, quantize_from=0.8, exact_from=0.92, cross_entropy=1e-4, spread=0.3, rows=0.35
+    )
+
+
+def load(folder: Path, part: str) -> torch.Tensor:
+    """uint8 (N,): 0 for space, 1..26 for a..z. Raises SystemExit if the file is missing or is something else."""
+    path = folder / f"books27.{part}.txt.xz"
+    if not path.exists():
+        raise SystemExit(f"{path} does not exist; DATA must be the folder of books27.train.txt.xz, books27.valid.txt.xz and books27.test.txt.xz.")
+    text = np.frombuffer(lzma.decompress(path.read_bytes()), dtype=np.uint8)
+    codes = np.where(text == 32, 0, text - 96).astype(np.uint8)
+    if codes.max() > 26:
+        raise SystemExit(f"{path} must hold a-z and space only, found byte {text[codes > 26][0]}.")
+    return torch.from_numpy(codes)
+
+
+def blocks_of(text: torch.Tensor, count: int) -> torch.Tensor:
+    """int64 (count, BLOCK), spread evenly over a text."""
+    every = text[: len(text) // BLOCK * BLOCK].view(-1, BLOCK)
+    return every[torch.linspace(0, len(every) - 1, count).long()].long()
+
+
+def train(arguments: argparse.Namespace) -> dict[str, Any]:
+    torch.set_num_threads(arguments.threads)
+    text = load(arguments.data, "train")
+
+    def draw(batch: int, generator: torch.Generator) -> torch.Tensor:
+        at = torch.randint(0, len(text) - BLOCK, (batch, 1), generator=generator)
+        return text[at + torch.arange(BLOCK)].long()
+
+    run = fit(recipe(arguments.minutes), draw, blocks_of(load(arguments.data, "valid"), 512), arguments.run, every=5.0)
+    return {"steps": run.step, "minutes": round(run.seconds / 60, 1)}
+
+
+@torch.inference_mode()
+def measure_places(weights: Weights, text: torch.Tensor) -> np.ndarray:
+    """What every place of a cell costs in every call: int32 (2, CELL, CELL), thousandths of a bit; entry [order, k, j], j >= k, is place j in a
+    call that knows the places before k of all cells, the rest is 0. text: uint8 (N,)."""
+    predictor = DiscretePredictor(weights, shape=(len(text),))
+    total = np.zeros((2, CELL, CELL))
+    x = text.long()[None]
+    for order in (Order.ROWS, Order.SPREAD):
+        place = torch.from_numpy(places(len(text), order))
+        for k in range(CELL):
+            known = (place < k)[None]
+            where = (place >= k).nonzero().flatten()
+            params = predictor(x.masked_fill(~known, 0), known, 0, where)[0]
+            frequency = digit_frequencies(predictor.space, params, torch.zeros(len(where), dtype=torch.int64), 0, predictor.tables)
+            cost = -torch.log2((frequency.gather(1, x[0, where, None])[:, 0].double() + 1) / 2**24)
+            total[order, k] = np.bincount(place[where].numpy(), cost.numpy(), CELL) / np.maximum(1, np.bincount(place[where].numpy(), minlength=CELL))
+    return np.round(1000 * total).astype(np.int32)
+
+
+def export(arguments: argparse.Namespace) -> dict[str, Any]:
+    net, made_by = load_network(arguments.model)
+    if not isinstance(net, Exact) or not net.body.quantized:
+        raise SystemExit(f"{arguments.model} has no integer arithmetic yet; train until it says quantized.")
+    tensors, exponents = weights_module.to_integers(net)
+    about = {"recipe": json.loads(json.dumps(made_by, default=vars)), "note": arguments.note}
+    draft = weights_module.parse(weights_module.serialize(net.model, tensors, exponents, about))
+    tensors["bits"] = measure_places(draft, load(arguments.data, "valid")[1_000_000 : 1_000_000 + arguments.characters])
+    data = weights_module.serialize(net.model, tensors, exponents, about)
+    weights = weights_module.parse(data)
+    path = weights_module.FOLDER / f"text-{weights.id}.safetensors"
+    path.write_bytes(data)
+    table = tensors["bits"] / 1000
+    return {"path": path.name, "bytes": len(data), **{o.name.lower(): round(float(np.diagonal(table[o]).mean()), 4) for o in (Order.ROWS, Order.SPREAD)}}
+
+
+def ppmd(data: bytes) -> bytes:
+    import pyppmd
+
+    return pyppmd.compress(data, max_order=10, mem_size=256 << 20)
+
+
+def others() -> dict[str, Callable[[bytes], bytes]]:
+    import imagecodecs
+
+    return {
+        "zstd -19": lambda d: imagecodecs.zstd_encode(d, level=19),
+        "xz -9e": lambda d: lzma.compress(d, preset=9 | lzma.PRESET_EXTREME),
+        "bzip2 -9": lambda d: bz2.compress(d, 9),
+        "brotli 11": lambda d: imagecodecs.brotli_encode(d, level=11),
+        "ppmd -o10": ppmd,
+    }
+
+
+def blocks(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Bits per character of the float network (with simulated integers, if it has them) in blocks of the test text."""
+    torch.set_num_threads(arguments.threads)
+    net, _ = load_network(arguments.model)
+    valid, test = blocks_of(load(arguments.data, "valid"), 64), blocks_of(load(arguments.data, "test"), arguments.count)
+    generator = torch.Generator().manual_seed(0)
+    rows: dict[str, Any] = {}
+    many = blocks_of(load(arguments.data, "test"), 4 * arguments.count)
+    for name, value in (("bound", bound(net, many, generator, 4)), ("continuous-time diffusion bound", diffusion_bound(net, many, generator, 4))):
+        rows[name] = vars(Estimate.of(value))
+        print(name, rows[name], flush=True)
+    orders = {
+        "random": torch.randperm(BLOCK, generator=generator),
+        "spread": torch.from_numpy(spread_places(BLOCK)),
+    }
+    for name, order in orders.items():
+        table = loss_table(net, [valid], generator, order=order)
+        policies: dict[str, Policy] = {str(BLOCK): even(BLOCK, 1, BLOCK)}
+        for budget in (64, 20, 5):
+            policies[str(budget)] = plan(table.tolist(), budget)
+            policies[f"{budget} even"] = even(BLOCK, 1, budget)
+        for calls, policy in policies.items():
+            begun = time.monotonic()
+            rows[f"{name} {calls}"] = vars(Estimate.of(exact_bits(net, test, order, policy))) | {"seconds": round(time.monotonic() - begun, 1)}
+            print(name, calls, rows[f"{name} {calls}"], flush=True)
+    letters = np.array([32, *range(97, 123)], dtype=np.uint8)
+    pieces = [letters[block.numpy()].tobytes() for block in test]
+    whole = letters[load(arguments.data, "test").numpy()].tobytes()
+    for name, compress in others().items():
+        rows[name] = {"blocks": round(8 * sum(len(compress(p)) for p in pieces) / test.numel(), 4), "whole": round(8 * len(compress(whole)) / len(whole), 4)}
+        print(name, rows[name], flush=True)
+    return {"model": arguments.model.name, "blocks": arguments.count, "rows": rows}
+
+
+def files(arguments: argparse.Namespace) -> dict[str, Any]:
+    from codec import text
+
+    rows = []
+    for path in arguments.files:
+        data = path.read_bytes()
+        row: dict[str, Any] = {"file": path.name, "bytes": len(data)}
+        for name, compress in others().items():
+            row[name] = len(compress(data))
+        for name, options in {"ardm": {}, "ardm plain": {"order": "plain"}, **{f"ardm {b}": {"budget": b} for b in arguments.budgets}}.items():
+            begun = time.monotonic()
+            packed = text.pack(data, verify=False, **options)
+            middle = time.monotonic()
+            if text.unpack(packed) != data:
+                raise SystemExit(f"{path}: {name} does not give the file back.")
+            row[name] = len(packed)
+            row[name + " s"] = round(middle - begun, 2), round(time.monotonic() - middle, 2)
+        rows.append(row)
+        print(row, flush=True)
+    return {"rows": rows}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="write the results here, too")
+    parser.add_argument("--threads", type=int, default=2)
+    commands = parser.add_subparsers(required=True)
+    for name, work in (("train", train), ("export", export), ("blocks", blocks), ("files", files)):
+        command = commands.add_parser(name)
+        command.set_defaults(work=work)
+        if name == "files":
+            command.add_argument("files", type=Path, nargs="+")
+            command.add_argument("--budgets", type=int, nargs="*", default=[])
+            continue
+        command.add_argument("data", type=Path)
+        command.add_argument("run" if name == "train" else "model", type=Path)
+    commands.choices["train"].add_argument("--minutes", type=float, default=100)
+    commands.choices["export"].add_argument("--characters", type=int, default=16384)
+    commands.choices["export"].add_argument("--note", default="")
+    commands.choices["blocks"].add_argument("--count", type=int, default=256)
+    arguments = parser.parse_args()
+    result = {**provenance(), **arguments.work(arguments)}
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1))
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

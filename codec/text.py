@@ -1,0 +1,368 @@
+"""Text files, and any other bytes: what `ardm-compress book.txt` writes. Knows letters, networks and the container's chunks; no images, no names of files.
+
+    magic 8 | chunk TEXT | payload | end of file             method 0: the bytes; 1: an LZMA stream; 2: letters by the model, then the rest
+
+The model's letters are a-z and space. A file is taken apart into its words, small, with one space between them, and what is left (`codec.prose`); any
+bytes can be, but only what is mostly words gains by it. Letters are coded tile after tile; in a tile they lie in cells of 64, and a call codes
+the same places of all cells: from left to right (ROWS) or far apart from each other first (SPREAD). Without calls (PLAIN) letters are coded from
+left to right by what was learned from the file itself.
+"""
+
+from __future__ import annotations
+
+import lzma
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import torch
+
+from ardm import weights as weights_module
+from ardm.budget import merge_phases
+from ardm.frequencies import digit_frequencies
+from ardm.generate import walk
+from ardm.orders import group_starts, spread_places
+from ardm.predict import DiscretePredictor
+from ardm.weights import Weights, WeightsError
+from codec import container, prose
+from codec.container import TEXT
+from codec.errors import CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError, VerifyError
+from codec.limits import NO_LIMITS, Limits, show_size
+
+VERSION = 1
+CELL = 64
+TILE = 1 << 16  # letters that the network sees at once; bounds the memory of a call
+RAW, PACKED, MODEL = 0, 1, 2
+BUDGET = 16  # default
+_FILTERS = ({"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 26},)
+MEMORY = 400_000_000  # bytes that a tile takes at most, and what is loaded
+
+Progress = Callable[[int], None]
+
+
+class Order(IntEnum):
+    """In which order letters are coded."""
+
+    ROWS = 0
+    SPREAD = 1
+    PLAIN = 2
+
+
+@dataclass(frozen=True)
+class TextHeader:
+    """All that is known of a text file before it is decoded."""
+
+    size: int  # bytes of the file
+    digest: bytes  # BLAKE2b-128 of the file
+    method: int
+    length: int  # bytes of the payload
+    crc: int  # of the payload
+    order: Order = Order.PLAIN
+    weights_id: str = bytes(8).hex()  # zeros: none
+    breaks: int = 0  # bit j: a new call starts after place j of the cells
+    letters: int = 0  # of all words
+    words: int = 0
+
+    @property
+    def calls(self) -> int:
+        """Network calls in all."""
+        tiles = -(-self.stream // TILE)
+        return 0 if self.order == Order.PLAIN else tiles * (self.breaks.bit_count() + 1)
+
+    @property
+    def stream(self) -> int:
+        """Letters and the spaces between words."""
+        return max(0, self.letters + self.words - 1)
+
+
+def is_text(data: bytes) -> bool:
+    """Is it an .ardm file that holds no image but bytes?"""
+    at = len(container.MAGIC)
+    return data[:at] == container.MAGIC and data[at : at + 1] == bytes([TEXT])
+
+
+# ---- words and what is between them -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Prose:
+    """A file taken apart; arguments of `codec.prose.code_marks`."""
+
+    letters: np.ndarray
+    starts: np.ndarray
+    capital: np.ndarray
+    gaps: np.ndarray
+    ends: np.ndarray
+
+    @property
+    def stream(self) -> np.ndarray:
+        """uint8: the words, small, with one space (0) between them."""
+        out = np.zeros(max(0, self.letters.size + self.starts.size - 2), dtype=np.uint8)
+        out[np.arange(self.letters.size) + np.repeat(np.arange(self.starts.size - 1), np.diff(self.starts))] = self.letters
+        return out
+
+    def join(self) -> bytes:
+        """The file."""
+        out = np.empty(self.letters.size + self.gaps.size, dtype=np.uint8)
+        words = np.repeat(np.arange(self.starts.size - 1), np.diff(self.starts))
+        out[np.arange(self.letters.size) + self.ends[words]] = self.letters + np.where(self.capital, 64, 96).astype(np.uint8)
+        gaps = np.repeat(np.arange(self.ends.size), np.diff(self.ends, prepend=0))
+        out[np.arange(self.gaps.size) + self.starts[gaps]] = self.gaps
+        return out.tobytes()
+
+
+def take_apart(data: bytes) -> Prose:
+    """Inverse of `Prose.join`."""
+    x = np.frombuffer(data, dtype=np.uint8)
+    small = x | 32
+    letter = (small >= 97) & (small <= 122)
+    first = np.flatnonzero(letter & ~np.concatenate([[False], letter[:-1]]))
+    starts = np.append((np.cumsum(letter) - letter)[first], letter.sum()).astype(np.int64)
+    ends = np.append(np.cumsum(~letter)[first], (~letter).sum()).astype(np.int64)
+    return Prose((small[letter] - 96).astype(np.uint8), starts, (x[letter] < 97).astype(np.uint8), x[~letter].copy(), ends)
+
+
+def words_of(stream: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(letters, starts) of a stream. Raises CorruptError if a word is empty."""
+    space = stream == 0
+    starts = np.concatenate([[0], np.flatnonzero(space) + 1 - np.arange(1, space.sum() + 1), [stream.size - space.sum()]]).astype(np.int64)
+    if stream.size and (np.diff(starts) <= 0).any():
+        raise CorruptError("the letters of a text do not make words.")
+    return stream[~space], starts if stream.size else np.zeros(1, dtype=np.int64)
+
+
+# ---- letters ----------------------------------------------------------------------------------------------------------------
+
+
+def places(count: int, order: Order) -> np.ndarray:
+    """In which place of its cell each of `count` letters is coded."""
+    at = np.arange(count) % CELL
+    return spread_places(CELL)[at] if order == Order.SPREAD else at
+
+
+def plan(weights: Weights, order: Order, budget: int) -> int:
+    """The best `breaks` for a number of calls, 1..64, by what the places cost (`bits` of the weights)."""
+    _, groups = merge_phases(weights.tensors["bits"][int(order)].astype(np.float64))
+    ends = np.cumsum(groups[min(budget, CELL)])[:-1]
+    return sum(1 << int(end - 1) for end in ends)
+
+
+def code_stream(
+    coder: prose.Coder, stream: np.ndarray | None, size: int, order: Order, breaks: int, weights: Weights | None, device: str, progress: Progress | None
+) -> np.ndarray:
+    """Code letters and spaces, tile by tile. stream: uint8 (size,), or None when decoding. Returns it."""
+    out = np.zeros(size, dtype=np.uint8)
+    for top in range(0, size, TILE):
+        count = min(TILE, size - top)
+        tile = prose.open_tile(count)
+        truth = stream[top : top + count] if stream is not None else np.zeros(1, dtype=np.uint8)
+        if order == Order.PLAIN or weights is None:
+            coder.letters(tile, np.arange(count), np.zeros((count, 27), dtype=np.float32), truth)
+        else:
+            _code_tile(coder, DiscretePredictor(weights, device, shape=(count,)), tile, places(count, order), group_starts(breaks, CELL), truth)
+        out[top : top + count] = prose.close_tile(tile)
+        if progress:
+            progress(count)
+    return out
+
+
+def _code_tile(coder: prose.Coder, predictor: DiscretePredictor, tile: np.ndarray, place: np.ndarray, starts: list[int], truth: np.ndarray) -> None:
+    """The letters of one tile, call by call."""
+    space, tables = predictor.space, predictor.tables
+    rank = np.empty(place.size, dtype=np.int64)
+    rank[np.argsort(place, kind="stable")] = np.arange(place.size)
+    before = [int((place < start).sum()) for start in starts]
+    policy = [[b for b, following in zip(before, [*before[1:], place.size], strict=True) if b < following]]  # a short tile lacks late places
+
+    def visit(params: torch.Tensor, parent: torch.Tensor, digit: int, where: torch.Tensor) -> torch.Tensor:
+        ascending = where.argsort()
+        at = where[ascending].numpy()
+        coder.letters(tile, at, digit_frequencies(space, params[0, ascending], parent[0], digit, tables).numpy(), truth)
+        return torch.from_numpy(tile[where.numpy() + prose.MARGIN].astype(np.int64))[None]
+
+    walk(space, predictor, torch.from_numpy(rank), policy, visit, torch.zeros(1, place.size, dtype=torch.int64))
+
+
+# ---- files ------------------------------------------------------------------------------------------------------------------
+
+
+def pack(
+    data: bytes, *, budget: int | None = None, order: str = "auto", device: str = "cpu", verify: bool = True, limits: Limits | None = None,
+    progress: Progress | None = None,
+) -> bytes:  # fmt: skip
+    """Compress any bytes; best for English prose. Never longer than the bytes themselves plus 60.
+
+    budget: network calls for every 65,536 letters, 1..64 (default 16); order: "rows", "spread", "plain" (no network) or "auto".
+    Raises ValueError for wrong options, LimitError, and VerifyError if what was written does not decode to the same bytes.
+    """
+    limits = limits or Limits()
+    if budget is not None and budget < 1:
+        raise ValueError(f"budget must be at least 1 network call, got {budget}.")
+    if order not in ("auto", *(o.name.lower() for o in Order)):
+        raise ValueError(f"order must be auto, rows, spread or plain for text, got {order!r}.")
+    _check_size(len(data), limits)
+    packed = lzma.compress(data, lzma.FORMAT_RAW, filters=_FILTERS)
+    best = min([(len(data), RAW, data), (len(packed), PACKED, packed)], key=lambda x: x[0])
+    header = _header(data, best[1], best[2])
+    parts = take_apart(data)
+    if parts.letters.size * 2 > len(data) or order != "auto":
+        modelled = _model(data, parts, budget or BUDGET, order, device, best[0], progress)
+        if modelled and len(modelled[1]) < best[0]:
+            header, best = modelled[0], (len(modelled[1]), MODEL, modelled[1])
+    out = _write(header, best[2])
+    if verify and unpack(out, device=device, limits=NO_LIMITS, progress=progress) != data:
+        raise VerifyError("what was written does not decode to the same bytes; nothing was kept. This is a bug in ardm, please report it.")
+    return out
+
+
+def unpack(data: bytes, *, device: str = "cpu", limits: Limits | None = None, progress: Progress | None = None) -> bytes:
+    """Inverse of `pack`. Raises NotArdmError, TruncatedError, CorruptError, UnsupportedError or LimitError."""
+    header, at = read(data, limits)
+    payload = data[at:]
+    if zlib.crc32(payload) != header.crc:
+        raise CorruptError(f"checksum of the text does not match. Stored: {header.crc:08x}. Computed: {zlib.crc32(payload):08x}.")
+    out = payload if header.method == RAW else _unpack_lzma(payload, header.size) if header.method == PACKED else _unmodel(payload, header, device, progress)
+    if len(out) != header.size or container.digest(out) != header.digest:
+        raise CorruptError(f"hash of the text does not match. Stored: {header.digest.hex()}. Computed: {container.digest(out).hex()}.")
+    return out
+
+
+def read(data: bytes, limits: Limits | None = None) -> tuple[TextHeader, int]:
+    """Parse everything before the payload: (header, position of the payload). Raises as `unpack` does."""
+    limits = limits or Limits()
+    if not is_text(data):
+        raise NotArdmError("not an .ardm file of text: it does not begin with the ardm signature and a text chunk.")
+    _, chunk, damage, at = container.read_chunk(data, len(container.MAGIC))
+    if damage:
+        raise CorruptError(damage)
+    if chunk[:1] != bytes([VERSION]):
+        raise UnsupportedError(f"the text has version {chunk[0] if chunk else 'none'}, this release knows {VERSION}; a newer ardm may read it.")
+    try:
+        size, p = container.read_varint(chunk, 1)
+        digest, method, p = chunk[p : p + 16], chunk[p + 16], p + 17
+        length, p = container.read_varint(chunk, p)
+        (crc,) = struct.unpack_from("<I", chunk, p)
+        header, p = TextHeader(size, digest, method, length, crc), p + 4
+        if method == MODEL:
+            order, weights_id, (breaks,), p = chunk[p], chunk[p + 1 : p + 9].hex(), struct.unpack_from("<Q", chunk, p + 9), p + 17
+            letters, p = container.read_varint(chunk, p)
+            words, p = container.read_varint(chunk, p)
+            if order > max(Order):
+                raise UnsupportedError(f"the text is coded in order {order}, which this release does not know; a newer ardm may read it.")
+            header = replace(header, order=Order(order), weights_id=weights_id, breaks=breaks, letters=letters, words=words)
+    except (IndexError, struct.error, TruncatedError):
+        raise CorruptError("the header of the text has too few bytes.") from None
+    if method > MODEL:
+        raise UnsupportedError(f"the text is coded with method {method}, which this release does not know; a newer ardm may read it.")
+    if p != len(chunk):
+        raise CorruptError("the header of the text has too many bytes.")
+    if header.letters > size or header.words > header.letters or (header.letters > 0) != (header.words > 0) or breaks_are_wrong(header):
+        raise CorruptError("the header of the text contradicts itself.")
+    if len(data) < at + length:
+        raise TruncatedError(f"the file has {len(data)} bytes, its header promises {at + length}; the end is missing.")
+    if len(data) > at + length:
+        raise CorruptError(f"the file has {len(data)} bytes, its header promises {at + length}; there are foreign bytes at the end.")
+    _check_size(size, limits)
+    if header.calls > limits.max_calls:
+        raise LimitError(f"the text needs {header.calls} network calls, the limit is {limits.max_calls}; raise it with --max-calls (max_calls=).")
+    return header, at
+
+
+def info(data: bytes) -> dict[str, Any]:
+    """What a file holds, from its header alone. Raises as `read` does."""
+    header, _ = read(data, NO_LIMITS)
+    return {
+        "size": header.size, "bytes": len(data), "method": ("raw", "lzma", "model")[header.method], "order": header.order.name.lower(),
+        "letters": header.letters, "words": header.words, "network_calls": header.calls, "weights": header.weights_id, "hash": header.digest.hex(),
+    }  # fmt: skip
+
+
+def breaks_are_wrong(header: TextHeader) -> bool:
+    """Are there calls after the last place of a cell, or without a network?"""
+    return header.breaks >> (CELL - 1) != 0 or (header.order == Order.PLAIN and (header.breaks != 0 or int(header.weights_id, 16) != 0))
+
+
+def _check_size(size: int, limits: Limits) -> None:
+    if size > limits.max_pixels:
+        raise LimitError(f"the text has {size} bytes, the limit is {limits.max_pixels}; raise it with --max-pixels (max_pixels=).")
+    needed = MEMORY + 24 * size
+    if limits.max_memory is not None and needed > limits.max_memory:
+        raise LimitError(
+            f"the text needs about {show_size(needed)} of memory, the limit is {show_size(limits.max_memory)}; raise it with --memory (max_memory=)."
+        )
+
+
+def _header(data: bytes, method: int, payload: bytes) -> TextHeader:
+    return TextHeader(len(data), container.digest(data), method, len(payload), zlib.crc32(payload))
+
+
+def _write(header: TextHeader, payload: bytes) -> bytes:
+    chunk = bytes([VERSION]) + container.varint(header.size) + header.digest + bytes([header.method])
+    chunk += container.varint(header.length) + struct.pack("<I", header.crc)
+    if header.method == MODEL:
+        chunk += bytes([header.order]) + bytes.fromhex(header.weights_id) + struct.pack("<Q", header.breaks)
+        chunk += container.varint(header.letters) + container.varint(header.words)
+    return container.MAGIC + container.chunk(TEXT, chunk) + payload
+
+
+def _unpack_lzma(payload: bytes, size: int) -> bytes:
+    try:
+        decompressor = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_FILTERS)
+        out = decompressor.decompress(payload, max_length=size + 1)
+        if not decompressor.eof:  # the end marker may need one more look
+            out += decompressor.decompress(b"", max_length=1)
+    except lzma.LZMAError as error:
+        raise CorruptError(f"the text cannot be unpacked ({error}).") from error
+    if not decompressor.eof or decompressor.unused_data:
+        raise CorruptError("the packed text does not end where it should.")
+    return out
+
+
+def load_weights(weights_id: str) -> Weights:
+    """Raises UnsupportedError if this release does not have them, or they are of photos."""
+    try:
+        weights = weights_module.load(weights_id)
+        if weights.model.space.classes != 27:
+            raise WeightsError(f"weights {weights_id} are not of text.")
+    except WeightsError as error:
+        raise UnsupportedError(str(error)) from error
+    return weights
+
+
+def _model(data: bytes, parts: Prose, budget: int, order: str, device: str, most: int, progress: Progress | None) -> tuple[TextHeader, bytes] | None:
+    """Header and payload of method MODEL; None if it is clear that the payload will not be shorter than `most`."""
+    stream = parts.stream
+    marks = prose.encode(parts.letters, parts.starts, parts.capital, parts.gaps, parts.ends)
+    if len(marks) >= most:
+        return None
+    chosen = Order[order.upper()] if order != "auto" else Order.ROWS
+    weights = None if chosen == Order.PLAIN else load_weights(weights_module.TEXT_ID)
+    breaks = plan(weights, chosen, budget) if weights else 0
+    coder = prose.Coder(stream.size)
+    code_stream(coder, stream, stream.size, chosen, breaks, weights, device, progress)
+    letters = coder.finish()
+    payload = container.varint(len(letters)) + letters + marks
+    header = _header(data, MODEL, payload)
+    used = weights.id if weights else bytes(8).hex()
+    return replace(header, order=chosen, weights_id=used, breaks=breaks, letters=parts.letters.size, words=parts.starts.size - 1), payload
+
+
+def _unmodel(payload: bytes, header: TextHeader, device: str, progress: Progress | None) -> bytes:
+    try:
+        length, at = container.read_varint(payload, 0)
+    except TruncatedError as error:
+        raise CorruptError(str(error)) from None
+    weights = None if header.order == Order.PLAIN else load_weights(header.weights_id)
+    coder = prose.Coder(header.stream, payload[at : at + length])
+    stream = code_stream(coder, None, header.stream, header.order, header.breaks, weights, device, progress)
+    if not coder.exhausted():
+        raise CorruptError("the letters of the text do not end where they should.")
+    letters, starts = words_of(stream)
+    if letters.size != header.letters or starts.size - 1 != header.words:
+        raise CorruptError("the letters of the text are not as many as its header says.")
+    capital, gaps, ends = prose.decode(payload[at + length :], letters, starts, header.size - header.letters)
+    return Prose(letters, starts, capital, gaps, ends).join()
