@@ -30,7 +30,7 @@ class Local:
 
     matching: bool = False  # LocoProp-M instead of LocoProp-S
     iterations: int = 5  # local steps; their rate falls in a straight line to a quarter
-    reach: float = 0.1  # length of the step to the target, in units of one position's share of the loss times the number of positions
+    reach: float = 30.0  # length of the step to the target, in units of one position's share of the loss times the number of positions
     momentum: float = 0.9  # of local steps, kept from one batch to the next, as the authors do
     decay: float = 0.9  # of the mean of squared gradients
 

@@ -34,7 +34,7 @@ from ardm.orders import spread_places
 from ardm.predict import DiscretePredictor
 from ardm.weights import Weights
 from benchmarks.photos import provenance
-from codec.text import CELL, Order, places
+from codec.text import CELL
 
 BLOCK = 256
 SPACE = Space((BLOCK,), 27, ordered=False)
@@ -80,20 +80,19 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
 
 @torch.inference_mode()
 def measure_places(weights: Weights, text: torch.Tensor) -> np.ndarray:
-    """What every place of a cell costs in every call: int32 (2, CELL, CELL), thousandths of a bit; entry [order, k, j], j >= k, is place j in a
-    call that knows the places before k of all cells, the rest is 0. text: uint8 (N,)."""
+    """What every place of a cell costs in every call: int32 (CELL, CELL), thousandths of a bit; entry [k, j], j >= k, is place j in a call that
+    knows the places before k of all cells, the rest is 0. text: uint8 (N,)."""
     predictor = DiscretePredictor(weights, shape=(len(text),))
-    total = np.zeros((2, CELL, CELL))
+    total = np.zeros((CELL, CELL))
     x = text.long()[None]
-    for order in (Order.ROWS, Order.SPREAD):
-        place = torch.from_numpy(places(len(text), order))
-        for k in range(CELL):
-            known = (place < k)[None]
-            where = (place >= k).nonzero().flatten()
-            params = predictor(x.masked_fill(~known, 0), known, 0, where)[0]
-            frequency = digit_frequencies(predictor.space, params, torch.zeros(len(where), dtype=torch.int64), 0, predictor.tables)
-            cost = -torch.log2((frequency.gather(1, x[0, where, None])[:, 0].double() + 1) / 2**24)
-            total[order, k] = np.bincount(place[where].numpy(), cost.numpy(), CELL) / np.maximum(1, np.bincount(place[where].numpy(), minlength=CELL))
+    place = torch.arange(len(text)) % CELL
+    for k in range(CELL):
+        known = (place < k)[None]
+        where = (place >= k).nonzero().flatten()
+        params = predictor(x.masked_fill(~known, 0), known, 0, where)[0]
+        frequency = digit_frequencies(predictor.space, params, torch.zeros(len(where), dtype=torch.int64), 0, predictor.tables)
+        cost = -torch.log2((frequency.gather(1, x[0, where, None])[:, 0].double() + 1) / 2**24)
+        total[k] = np.bincount(place[where].numpy(), cost.numpy(), CELL) / np.maximum(1, np.bincount(place[where].numpy(), minlength=CELL))
     return np.round(1000 * total).astype(np.int32)
 
 
@@ -109,8 +108,7 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
     weights = weights_module.parse(data)
     path = weights_module.FOLDER / f"text-{weights.id}.safetensors"
     path.write_bytes(data)
-    table = tensors["bits"] / 1000
-    return {"path": path.name, "bytes": len(data), **{o.name.lower(): round(float(np.diagonal(table[o]).mean()), 4) for o in (Order.ROWS, Order.SPREAD)}}
+    return {"path": path.name, "bytes": len(data), "bits_per_letter": round(float(np.diagonal(tensors["bits"]).mean()) / 1000, 4)}
 
 
 def ppmd(data: bytes) -> bytes:

@@ -481,7 +481,8 @@ def compress(data: Path, checkpoint: Path, out: Path, calls: str, images: int, t
         for i, image in enumerate(x):
             (folder / f"{i:05}.c10").write_bytes(codec.encode(image, budget))
         encode_seconds = time.thread_time() - start
-        command = [sys.executable, "-m", "benchmarks.cifar10", "restore", model.resolve(), folder.resolve(), folder.resolve() / "restored.npy"]
+        paths = [str(path.resolve()) for path in (model, folder, folder / "restored.npy")]
+        command = [sys.executable, "-m", "benchmarks.cifar10", "restore", *paths]
         report = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
         restored = torch.from_numpy(np.load(folder / "restored.npy")).long()
         expected = exact_bits(net, x, codec.order, codec.weights.provenance["policies"][str(budget)])

@@ -3,8 +3,8 @@
 FOLDER is what `benchmarks.cifar10 prepare` makes; the images are made grey, so that the time goes to the mixer and not to the likelihood. Each
 optimiser first trains for --sweep minutes with every learning rate (and LocoProp with every reach), then with its best dials for --minutes, from
 the same weights and on the same batches. The schedule's clock is the processor time of this process (one thread), so that other processes
-beside it favour nobody; validation does not count. Differences to AdamW are means over the same held-out images under the same masks. The last
-line of the output is the result as JSON.
+beside it favour nobody; validation does not count. Differences are to the first family, means over the same held-out images under the same
+masks. The last line of the output is the result as JSON.
 """
 
 from __future__ import annotations
@@ -33,11 +33,14 @@ BASE = Recipe(
     Space((32, 32), 256, likelihood="logistics", mixture=3), Config("mixer", width=64, blocks=2, expand=2, patch=4),
     batch=32, ema=0.99, exact_from=0.0, warmup=0.05,
 )  # fmt: skip
-FAMILIES: dict[str, list[dict[str, Any]]] = {
-    "adamw": [{"optimizer": "adamw", "weight_decay": 0.01}],
-    "locoprop-s": [{"optimizer": "locoprop", "local": Local(reach=reach)} for reach in REACHES],
-    "locoprop-m": [{"optimizer": "locoprop", "local": Local(matching=True, reach=reach)} for reach in REACHES],
-}
+FAMILIES = ("adamw", "locoprop-s", "locoprop-m")
+
+
+def variants(family: str, reaches: list[float]) -> list[dict[str, Any]]:
+    """What else the recipes of a family say."""
+    if family == "adamw":
+        return [{"optimizer": "adamw", "weight_decay": 0.01}]
+    return [{"optimizer": "locoprop", "local": Local(matching=family == "locoprop-m", reach=reach)} for reach in reaches]
 
 
 def grey(images: torch.Tensor) -> torch.Tensor:
@@ -73,8 +76,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sweep", type=float, default=0.75, help="minutes of processor time per trial")
-    parser.add_argument("--minutes", type=float, default=4.0, help="minutes of processor time per final run")
+    parser.add_argument("--minutes", type=float, default=4.0, help="minutes of processor time per final run; 0: none")
     parser.add_argument("--validate", type=int, default=256, help="images held out of the training set, for the sweep and the final runs")
+    parser.add_argument("--families", nargs="+", choices=FAMILIES, default=FAMILIES)
+    parser.add_argument("--rates", nargs="+", type=float, default=RATES)
+    parser.add_argument("--reaches", nargs="+", type=float, default=REACHES, help="of LocoProp; a very large one is RMSProp that repeats its step")
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -84,20 +91,21 @@ def main() -> None:
     about = {"parameters": parameter_count(network), "multiply_accumulates": multiply_accumulates(network), **provenance()}
     report: dict[str, Any] = {"about": about, "recipe": str(BASE), "sweep": [], "final": []}
     print(f"mixer: {about['parameters']:,} parameters, {about['multiply_accumulates']:,} multiply-accumulates per image", flush=True)
-    for family, variants in FAMILIES.items():
+    for family in arguments.families:
         tried = []
-        for variant in variants:
-            for rate in RATES:
-                recipe = replace(BASE, rate=rate, minutes=arguments.sweep, **variant)
+        for variant in variants(family, arguments.reaches):
+            for rate in arguments.rates:
+                recipe = replace(BASE, rate=rate, minutes=arguments.sweep, seed=arguments.seed, **variant)
                 tried.append((recipe, train(recipe, data, valid, 1)))
                 report["sweep"].append({"family": family, **tried[-1][1]})
                 del report["sweep"][-1]["images"]
                 print(json.dumps(report["sweep"][-1]), flush=True)
-        best = min(tried, key=lambda pair: bits(pair[1]))[0]
-        report["final"].append({"family": family, **train(replace(best, minutes=arguments.minutes), data, valid, 8)})
-        values, first = (torch.tensor(report["final"][n]["images"]) for n in (-1, 0))
-        report["final"][-1]["difference"] = str(Estimate.of(values - first))
-        print(json.dumps(report["final"][-1]), flush=True)
+        if arguments.minutes:
+            best = min(tried, key=lambda pair: bits(pair[1]))[0]
+            report["final"].append({"family": family, **train(replace(best, minutes=arguments.minutes), data, valid, 8)})
+            values, first = (torch.tensor(report["final"][n]["images"]) for n in (-1, 0))
+            report["final"][-1]["difference"] = str(Estimate.of(values - first))
+            print(json.dumps(report["final"][-1]), flush=True)
         arguments.out.write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report))
 

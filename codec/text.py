@@ -4,8 +4,7 @@
 
 The model's letters are a-z and space. A file is taken apart into its words, small, with one space between them, and what is left (`codec.prose`); any
 bytes can be, but only what is mostly words gains by it. Letters are coded tile after tile; in a tile they lie in cells of 64, and a call codes
-the same places of all cells: from left to right (ROWS) or far apart from each other first (SPREAD). Without calls (PLAIN) letters are coded from
-left to right by what was learned from the file itself.
+the same places of all cells, from left to right (ROWS). Without calls (PLAIN) letters are coded by what was learned from the file itself.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from ardm import weights as weights_module
 from ardm.budget import merge_phases
 from ardm.frequencies import digit_frequencies
 from ardm.generate import walk
-from ardm.orders import group_starts, spread_places
+from ardm.orders import group_starts
 from ardm.predict import DiscretePredictor
 from ardm.weights import Weights, WeightsError
 from codec import container, prose
@@ -37,7 +36,7 @@ VERSION = 1
 CELL = 64
 TILE = 1 << 16  # letters that the network sees at once; bounds the memory of a call
 RAW, PACKED, MODEL = 0, 1, 2
-BUDGET = 16  # default
+BUDGET = CELL  # default
 _FILTERS = ({"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 26},)
 MEMORY = 400_000_000  # bytes that a tile takes at most, and what is loaded
 
@@ -47,9 +46,8 @@ Progress = Callable[[int], None]
 class Order(IntEnum):
     """In which order letters are coded."""
 
-    ROWS = 0
-    SPREAD = 1
-    PLAIN = 2
+    ROWS = 0  # the same place of all cells, then the next place
+    PLAIN = 1  # from left to right, without the network
 
 
 @dataclass(frozen=True)
@@ -138,32 +136,26 @@ def words_of(stream: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 # ---- letters ----------------------------------------------------------------------------------------------------------------
 
 
-def places(count: int, order: Order) -> np.ndarray:
-    """In which place of its cell each of `count` letters is coded."""
-    at = np.arange(count) % CELL
-    return spread_places(CELL)[at] if order == Order.SPREAD else at
-
-
-def plan(weights: Weights, order: Order, budget: int) -> int:
-    """The best `breaks` for a number of calls, 1..64, by what the places cost (`bits` of the weights)."""
-    _, groups = merge_phases(weights.tensors["bits"][int(order)].astype(np.float64))
+def plan(weights: Weights, budget: int) -> int:
+    """The best `breaks` for a number of calls, 1..64, by what the places of a cell cost (`bits` of the weights)."""
+    _, groups = merge_phases(weights.tensors["bits"].astype(np.float64))
     ends = np.cumsum(groups[min(budget, CELL)])[:-1]
     return sum(1 << int(end - 1) for end in ends)
 
 
 def code_stream(
-    coder: prose.Coder, stream: np.ndarray | None, size: int, order: Order, breaks: int, weights: Weights | None, device: str, progress: Progress | None
+    coder: prose.Coder, stream: np.ndarray | None, size: int, breaks: int, weights: Weights | None, device: str, progress: Progress | None
 ) -> np.ndarray:
-    """Code letters and spaces, tile by tile. stream: uint8 (size,), or None when decoding. Returns it."""
+    """Code letters and spaces, tile by tile. stream: uint8 (size,), or None when decoding; weights: None in order PLAIN. Returns the stream."""
     out = np.zeros(size, dtype=np.uint8)
     for top in range(0, size, TILE):
         count = min(TILE, size - top)
         tile = prose.open_tile(count)
         truth = stream[top : top + count] if stream is not None else np.zeros(1, dtype=np.uint8)
-        if order == Order.PLAIN or weights is None:
+        if weights is None:
             coder.letters(tile, np.arange(count), np.zeros((count, 27), dtype=np.float32), truth)
         else:
-            _code_tile(coder, DiscretePredictor(weights, device, shape=(count,)), tile, places(count, order), group_starts(breaks, CELL), truth)
+            _code_tile(coder, DiscretePredictor(weights, device, shape=(count,)), tile, np.arange(count) % CELL, group_starts(breaks, CELL), truth)
         out[top : top + count] = prose.close_tile(tile)
         if progress:
             progress(count)
@@ -196,23 +188,25 @@ def pack(
 ) -> bytes:  # fmt: skip
     """Compress any bytes; best for English prose. Never longer than the bytes themselves plus 60.
 
-    budget: network calls for every 65,536 letters, 1..64 (default 16); order: "rows", "spread", "plain" (no network) or "auto".
+    budget: network calls for every 65,536 letters, 1..64 (default 64); order: "rows", "plain" (no network) or "auto", the smaller.
     Raises ValueError for wrong options, LimitError, and VerifyError if what was written does not decode to the same bytes.
     """
     limits = limits or Limits()
     if budget is not None and budget < 1:
         raise ValueError(f"budget must be at least 1 network call, got {budget}.")
     if order not in ("auto", *(o.name.lower() for o in Order)):
-        raise ValueError(f"order must be auto, rows, spread or plain for text, got {order!r}.")
+        raise ValueError(f"order must be auto, rows or plain for text, got {order!r}.")
     _check_size(len(data), limits)
     packed = lzma.compress(data, lzma.FORMAT_RAW, filters=_FILTERS)
     best = min([(len(data), RAW, data), (len(packed), PACKED, packed)], key=lambda x: x[0])
     header = _header(data, best[1], best[2])
     parts = take_apart(data)
     if parts.letters.size * 2 > len(data) or order != "auto":
-        modelled = _model(data, parts, budget or BUDGET, order, device, best[0], progress)
-        if modelled and len(modelled[1]) < best[0]:
-            header, best = modelled[0], (len(modelled[1]), MODEL, modelled[1])
+        marks = prose.encode(parts.letters, parts.starts, parts.capital, parts.gaps, parts.ends)
+        for chosen in Order if order == "auto" else [Order[order.upper()]]:
+            found, payload = _model(data, parts, marks, chosen, budget or BUDGET, device, progress)
+            if len(payload) < best[0]:
+                header, best = found, (len(payload), MODEL, payload)
     out = _write(header, best[2])
     if verify and unpack(out, device=device, limits=NO_LIMITS, progress=progress) != data:
         raise VerifyError("what was written does not decode to the same bytes; nothing was kept. This is a bug in ardm, please report it.")
@@ -333,22 +327,18 @@ def load_weights(weights_id: str) -> Weights:
     return weights
 
 
-def _model(data: bytes, parts: Prose, budget: int, order: str, device: str, most: int, progress: Progress | None) -> tuple[TextHeader, bytes] | None:
-    """Header and payload of method MODEL; None if it is clear that the payload will not be shorter than `most`."""
+def _model(data: bytes, parts: Prose, marks: bytes, order: Order, budget: int, device: str, progress: Progress | None) -> tuple[TextHeader, bytes]:
+    """Header and payload of method MODEL. marks: of `prose.encode`."""
+    weights = None if order == Order.PLAIN else load_weights(weights_module.TEXT_ID)
+    breaks = plan(weights, budget) if weights else 0
     stream = parts.stream
-    marks = prose.encode(parts.letters, parts.starts, parts.capital, parts.gaps, parts.ends)
-    if len(marks) >= most:
-        return None
-    chosen = Order[order.upper()] if order != "auto" else Order.ROWS
-    weights = None if chosen == Order.PLAIN else load_weights(weights_module.TEXT_ID)
-    breaks = plan(weights, chosen, budget) if weights else 0
     coder = prose.Coder(stream.size)
-    code_stream(coder, stream, stream.size, chosen, breaks, weights, device, progress)
+    code_stream(coder, stream, stream.size, breaks, weights, device, progress if weights else None)
     letters = coder.finish()
     payload = container.varint(len(letters)) + letters + marks
-    header = _header(data, MODEL, payload)
     used = weights.id if weights else bytes(8).hex()
-    return replace(header, order=chosen, weights_id=used, breaks=breaks, letters=parts.letters.size, words=parts.starts.size - 1), payload
+    header = replace(_header(data, MODEL, payload), order=order, weights_id=used, breaks=breaks)
+    return replace(header, letters=parts.letters.size, words=parts.starts.size - 1), payload
 
 
 def _unmodel(payload: bytes, header: TextHeader, device: str, progress: Progress | None) -> bytes:
@@ -358,7 +348,7 @@ def _unmodel(payload: bytes, header: TextHeader, device: str, progress: Progress
         raise CorruptError(str(error)) from None
     weights = None if header.order == Order.PLAIN else load_weights(header.weights_id)
     coder = prose.Coder(header.stream, payload[at : at + length])
-    stream = code_stream(coder, None, header.stream, header.order, header.breaks, weights, device, progress)
+    stream = code_stream(coder, None, header.stream, header.breaks, weights, device, progress)
     if not coder.exhausted():
         raise CorruptError("the letters of the text do not end where they should.")
     letters, starts = words_of(stream)

@@ -62,7 +62,8 @@ def main() -> None:
         out = change(data, random.Random(seed), blind)
         return out if len(out) <= most else bytes(atheris.Mutate(data, most))
 
-    options = [f"-max_total_time={round(60 * arguments.minutes)}", "-max_len=6000", "-timeout=20", "-rss_limit_mb=2500", f"-seed={arguments.seed}",
+    # A case takes milliseconds; the limit leaves room for a machine that does other things, or stops this process for a while.
+    options = [f"-max_total_time={round(60 * arguments.minutes)}", "-max_len=6000", "-timeout=120", "-rss_limit_mb=2500", f"-seed={arguments.seed}",
                f"-artifact_prefix={corpus}/", "-print_final_stats=1"]  # fmt: skip
     atheris.Setup([sys.argv[0], *options, str(corpus)], getattr(targets, arguments.target), custom_mutator=mutator)
     atheris.Fuzz()

@@ -32,7 +32,7 @@ def _photo() -> np.ndarray:
 
 def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
     """name -> (method of its first plane, pixels, options of `compress`)."""
-    crop = _photo()[190:202, 330:341]
+    crop, large = _photo()[190:202, 330:341], _photo()[190:222, 330:362]
     steps = (np.add.outer(np.arange(20) // 5, np.arange(20) // 5) % 2 * 200).astype(np.uint8)
     alpha = np.add.outer(np.arange(12), np.arange(11)).astype(np.uint8)[..., None] * 9
     return {
@@ -50,6 +50,7 @@ def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
         "indexed": (METHOD_RASTER, _photo()[190:206, 330:350, 1] // 16, {"kind": Kind(4, indexed=True), "order": "raster"}),
         "folded-16": (METHOD_RASTER, crop[..., 1] * np.uint16(257), {"order": "raster"}),
         "grey-16": (METHOD_RASTER, crop[..., 1] * np.uint16(200) + crop[..., 0], {"order": "raster"}),
+        "deep-16": (METHOD_RASTER, large[..., 1] * np.uint16(256) + large[..., 1] * np.uint16(3) % 256, {"order": "raster"}),
     }
 
 

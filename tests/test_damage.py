@@ -11,8 +11,8 @@ import random
 import numpy as np
 import pytest
 
-from codec import ArdmError, CorruptError, NotArdmError, TruncatedError, archive, compress, container, decompress, png, recover
-from codec.container import METHOD_FILE, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER
+from codec import ArdmError, CorruptError, NotArdmError, TruncatedError, archive, compress, container, decompress, png, recover, text
+from codec.container import METHOD_DEEP, METHOD_FILE, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER
 from codec.stored import FILTERED, RAW
 from tests import samples
 
@@ -30,7 +30,7 @@ def restore(data: bytes) -> object:
 def test_every_method_and_kind_is_there() -> None:
     headers = {name: container.read(data)[0] for name, data in samples.files().items()}
     assert set(headers) == set(NAMES)
-    assert {e.method for h in headers.values() for e in h.entries} >= {RAW, FILTERED, METHOD_MODEL, METHOD_RASTER, METHOD_FILE, METHOD_QUICK}
+    assert {e.method for h in headers.values() for e in h.entries} >= {RAW, FILTERED, METHOD_MODEL, METHOD_RASTER, METHOD_FILE, METHOD_QUICK, METHOD_DEEP}
     assert {h.schedule.learning for h in headers.values()} >= {0, 1, 2}
     assert any(h.kind.indexed for h in headers.values())
     assert any(h.folded for h in headers.values())
@@ -64,6 +64,22 @@ def test_foreign_bytes_at_the_end_are_noticed(name: str) -> None:
     for more in (b"\0", b"\n", samples.files()[name]):
         with pytest.raises(CorruptError, match="foreign bytes"):
             archive.unpack(samples.files()[name] + more)
+
+
+@pytest.mark.parametrize("source", [bytes(range(256)), b"a", b"\0" * 3000])
+def test_every_truncation_and_flipped_bit_of_a_file_of_bytes_is_noticed(source: bytes) -> None:
+    data = bytearray(text.pack(source))
+    assert text.unpack(bytes(data)) == source
+    for length in range(len(data)):
+        with pytest.raises(TruncatedError if length > len(container.MAGIC) else CorruptError):
+            text.unpack(bytes(data[:length]))
+    for position in range(8 * len(data)):
+        data[position // 8] ^= 1 << position % 8
+        with pytest.raises(ArdmError):
+            text.unpack(bytes(data))
+        data[position // 8] ^= 1 << position % 8
+    with pytest.raises(CorruptError):
+        text.unpack(bytes(data) + b"\n")
 
 
 def test_damaged_metadata_never_passes_for_ignorable() -> None:

@@ -174,8 +174,8 @@ def draw(batch: int, generator: torch.Generator) -> torch.Tensor:
 def test_locoprop_learns_and_resumes(matching: bool, tmp_path: Path) -> None:
     """From 2 bits down, and interrupted in the middle the same to the last bit; another optimiser's checkpoint is refused."""
     recipe = fit.Recipe(
-        SPACE, Config("mixer", width=16, blocks=1, expand=2, cond_width=8), optimizer="locoprop", local=Local(matching=matching), steps=60, rate=0.03,
-        batch=16, ema=0.9,
+        SPACE, Config("mixer", width=16, blocks=1, expand=2, cond_width=8), optimizer="locoprop", local=Local(matching=matching, reach=0.1),
+        steps=60, rate=0.03, batch=16, ema=0.9,
     )  # fmt: skip
     valid = draw(32, torch.Generator().manual_seed(1))
     whole = fit.fit(recipe, draw, valid, tmp_path / "whole")

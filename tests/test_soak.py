@@ -24,8 +24,10 @@ def test_varied_images_from_eight_threads() -> None:
     done = soak.soak(8, range(30))
     assert done["images"] == 30
     assert min(done["noise"], done["graphics"], done["photo"]) > 3
+    soak.trim()
     warm = soak.memory()
     assert soak.soak(8, range(30, 70))["images"] == 40
+    soak.trim()
     assert soak.memory() < warm + 100 * 1024
     assert threading.active_count() <= before + 6  # pools that are about to be collected
 

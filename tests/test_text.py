@@ -1,0 +1,230 @@
+"""Texts and other files that are no images: taken apart and joined, coded in every way, damaged, forged, and through the commands."""
+
+from __future__ import annotations
+
+import json
+import random
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import codec
+from ardm import predict
+from ardm.integer import FloatCarrier
+from ardm.weights import Weights
+from codec import container, prose, text
+from codec.cli import compress_command, decompress_command
+from codec.errors import ArdmError, CorruptError, LimitError, NotArdmError, UnsupportedError
+from codec.limits import Limits
+
+PROSE = (
+    b'The old man sat by the river and wept. "It was, after all, his OWN fault," she said; and McGregor, who had come in 1984, did not answer.\r\n'
+    b"In the morning there was a great deal of noise in the street, and nobody could tell what it was about.\r\n\r\n    CHAPTER II\r\n\r\n"
+    b"It is a truth which is not often acknowledged that a man who has little to say will say it at some length, and that those who listen "
+    b"will forgive him if only he is kind. So it was with the old man: he talked of the river, and of the boats upon it, until the evening came.\r\n"
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.one_of(st.binary(max_size=300), st.text(alphabet="aBzZ. \n'é1", max_size=200).map(str.encode)))
+def test_what_is_taken_apart_is_joined_again(data: bytes) -> None:
+    parts = text.take_apart(data)
+    assert parts.join() == data
+    letters, starts = text.words_of(parts.stream)
+    assert np.array_equal(letters, parts.letters)
+    assert np.array_equal(starts, parts.starts)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.one_of(st.binary(min_size=1, max_size=200), st.text(alphabet="aBzZ. \n'é1", min_size=1, max_size=200).map(str.encode)),
+    st.sampled_from(["auto", "plain"]),
+)
+def test_any_bytes_come_back_and_grow_little(data: bytes, order: str) -> None:
+    packed = text.pack(data, order=order)
+    assert text.unpack(packed) == data
+    assert len(packed) <= len(data) + 60
+
+
+def test_prose_is_smaller_by_the_model_than_by_lzma() -> None:
+    sizes = {order: len(text.pack(PROSE, order=order)) for order in ("rows", "plain", "auto")}
+    header = text.read(text.pack(PROSE))[0]
+    assert header.method == text.MODEL
+    assert header.order == text.Order.ROWS
+    assert header.calls == 64
+    assert sizes["auto"] == sizes["rows"] < sizes["plain"]
+    assert sizes["rows"] < 0.75 * len(text.lzma.compress(PROSE, text.lzma.FORMAT_RAW, filters=text._FILTERS))
+
+
+@pytest.mark.parametrize(("data", "method"), [(bytes(random.Random(1).randbytes(300)), text.RAW), (b"<td></td>" * 100, text.PACKED), (b"", text.RAW)])
+def test_what_is_no_prose_is_kept_in_other_ways(data: bytes, method: int) -> None:
+    packed = text.pack(data)
+    assert text.read(packed)[0].method == method
+    assert text.unpack(packed) == data
+
+
+@pytest.mark.parametrize("budget", [1, 3, 64, 200])
+def test_budgets(budget: int) -> None:
+    packed = text.pack(PROSE[:200], budget=budget, order="rows")
+    assert text.read(packed)[0].calls == min(budget, 64)
+    assert text.unpack(packed) == PROSE[:200]
+
+
+def test_several_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "TILE", 100)
+    packed = text.pack(PROSE, budget=2, order="rows")
+    assert text.read(packed)[0].calls == 2 * -(-text.read(packed)[0].stream // 100)
+    assert text.unpack(packed) == PROSE
+
+
+def test_bytes_do_not_depend_on_the_carrier_or_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = text.pack(PROSE, budget=4, order="rows", verify=False)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3 - min(threads, 2))
+        assert text.pack(PROSE, budget=4, order="rows", verify=False) == usual
+    finally:
+        torch.set_num_threads(threads)
+
+    def plain(weights: Weights, device: str) -> FloatCarrier:
+        return FloatCarrier(weights)
+
+    monkeypatch.setattr(predict, "choose_carrier", plain)
+    assert text.pack(PROSE, budget=4, order="rows", verify=False) == usual
+
+
+def test_letters_are_coded_at_what_the_network_says_where_nothing_is_learned() -> None:
+    """One letter after the other, each certain by the network's frequencies, costs almost nothing; each impossible by them costs a lot but is coded."""
+    letters = np.array([3, 1, 20, 0, 19] * 40, dtype=np.uint8)
+    sure = np.zeros((letters.size, 27), dtype=np.float32)
+    sure[np.arange(letters.size), letters] = 2**24 - 27
+    for frequencies, most in ((sure, 60), (np.roll(sure, 1, axis=1), 2000)):
+        coder, tile = prose.Coder(letters.size), prose.open_tile(letters.size)
+        coder.letters(tile, np.arange(letters.size), frequencies, letters)
+        data = coder.finish()
+        assert len(data) < most
+        back, tile = prose.Coder(letters.size, data), prose.open_tile(letters.size)
+        back.letters(tile, np.arange(letters.size), frequencies, np.zeros(1, dtype=np.uint8))
+        assert np.array_equal(prose.close_tile(tile), letters)
+        assert back.exhausted()
+
+
+SAMPLES = {
+    "rows": text.pack(PROSE[:150], budget=2, order="rows"), "plain": text.pack(PROSE[:150], order="plain"), "raw": text.pack(b"\x80\x81"),
+    "packed": text.pack(b"<td></td>" * 30),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_cut_and_every_flipped_bit_is_found(name: str) -> None:
+    packed = SAMPLES[name]
+    for end in range(len(packed)):
+        with pytest.raises(ArdmError):
+            text.unpack(packed[:end])
+    for bit in range(8 * len(packed)):
+        damaged = bytearray(packed)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(ArdmError):
+            text.unpack(bytes(damaged))
+    with pytest.raises(CorruptError, match="foreign bytes"):
+        text.unpack(packed + b"x")
+
+
+@pytest.mark.parametrize("name", ["plain", "packed"])
+def test_damage_with_a_right_checksum_is_found(name: str) -> None:
+    """Only the hash can see it: nothing else comes out than errors of ours."""
+    header, at = text.read(SAMPLES[name])
+    rng = random.Random(5)
+    for _ in range(60):
+        payload = bytearray(SAMPLES[name][at:])
+        for _ in range(rng.randint(1, 4)):
+            payload[rng.randrange(len(payload))] = rng.randrange(256)
+        forged = text._write(text.replace(header, crc=zlib.crc32(payload)), bytes(payload))
+        if bytes(payload) != SAMPLES[name][at:]:
+            with pytest.raises(ArdmError):
+                text.unpack(forged)
+
+
+def test_forged_headers_are_refused_before_any_work() -> None:
+    header, at = text.read(SAMPLES["rows"])
+    payload = SAMPLES["rows"][at:]
+
+    def forged(**changes: object) -> bytes:
+        return text._write(text.replace(header, **changes), payload)  # type: ignore[arg-type]
+
+    for changes in ({"letters": 10**6}, {"words": 10**6}, {"words": 0}, {"breaks": 1 << 63}, {"order": text.Order.PLAIN}):
+        with pytest.raises(CorruptError, match="contradicts itself"):
+            text.unpack(forged(**changes))
+    with pytest.raises(UnsupportedError, match="weights 1111111111111111"):
+        text.unpack(forged(weights_id="11" * 8))
+    with pytest.raises(UnsupportedError, match="of a model for photos"):
+        text.unpack(forged(weights_id=codec.image.weights_module.DEFAULT_ID))
+    with pytest.raises(UnsupportedError, match="method 9"):
+        text.unpack(text._write(text.TextHeader(3, bytes(16), 9, 0, 0), b""))
+    with pytest.raises(LimitError, match="--max-pixels"):
+        text.unpack(text._write(text.TextHeader(10**12, bytes(16), text.RAW, 0, 0), b""))
+    with pytest.raises(LimitError, match="--memory"):
+        text.unpack(SAMPLES["rows"], limits=Limits(max_memory=10**6))
+    with pytest.raises(LimitError, match="--max-calls"):
+        text.unpack(SAMPLES["rows"], limits=Limits(max_calls=1))
+    short = container.MAGIC + container.chunk(container.TEXT, bytes([text.VERSION]))
+    with pytest.raises(CorruptError, match="too few bytes"):
+        text.unpack(short)
+    with pytest.raises(UnsupportedError, match="version 7"):
+        text.unpack(container.MAGIC + container.chunk(container.TEXT, b"\x07"))
+    with pytest.raises(NotArdmError):
+        text.unpack(b"")
+
+
+def test_images_and_texts_are_told_apart() -> None:
+    with pytest.raises(UnsupportedError, match="holds text"):
+        codec.decompress(SAMPLES["rows"])
+    with pytest.raises(NotArdmError, match="text chunk"):
+        text.unpack(codec.compress(np.zeros((3, 3), dtype=np.uint8)))
+
+
+@pytest.mark.parametrize("option", [{"budget": 0}, {"order": "lattice"}])
+def test_wrong_options_are_refused(option: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        text.pack(PROSE, **option)  # type: ignore[arg-type]
+
+
+def test_commands_give_a_book_back(tmp_path: Path) -> None:
+    book = tmp_path / "book.txt"
+    book.write_bytes(PROSE)
+    done = CliRunner().invoke(compress_command, [str(book), "--json", "--budget", "4"])
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert report["output"] == str(tmp_path / "book.txt.ardm")
+    assert report["restores"] == "exact"
+    packed = tmp_path / "book.txt.ardm"
+    listed = CliRunner().invoke(compress_command, ["-l", str(packed)])
+    assert listed.exit_code == 0
+    assert f"{len(PROSE)} bytes" in listed.stdout
+    tested = CliRunner().invoke(decompress_command, ["-t", str(packed)])
+    assert (tested.exit_code, tested.stdout) == (0, f"{packed}: ok\n")
+    book.unlink()
+    assert CliRunner().invoke(decompress_command, [str(packed), "--rm"]).exit_code == 0
+    assert book.read_bytes() == PROSE
+    assert not packed.exists()
+
+
+def test_commands_refuse_what_texts_cannot_do(tmp_path: Path) -> None:
+    book, packed = tmp_path / "book.txt", tmp_path / "a.ardm"
+    book.write_bytes(PROSE)
+    packed.write_bytes(SAMPLES["plain"])
+    seeded = CliRunner().invoke(compress_command, [str(book), "--order", "random:3"])
+    assert seeded.exit_code == 1
+    assert "for images only" in seeded.stderr
+    recovered = CliRunner().invoke(decompress_command, ["--recover", str(packed)])
+    assert recovered.exit_code == 4
+    assert "one piece" in recovered.stderr
+    packed.write_bytes(SAMPLES["plain"][:-1])
+    assert CliRunner().invoke(decompress_command, [str(packed)]).exit_code == 4
+    assert not (tmp_path / "a").exists()
