@@ -14,16 +14,19 @@ as in `codec.kernel`, whose range coder, logarithms and sigmoid it uses: element
 
 from __future__ import annotations
 
+import hashlib
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numba import njit
 
-from codec.errors import CorruptError
+from codec.errors import CorruptError, UnsupportedError
 from codec.kernel import LEAST, ONE, _log, _squash, code_bit
 from codec.mixing import seal
 
 CONTEXTS = 10
+DIGEST = "084cc6b183dd1061"  # of `check_compiled`
 END = 97  # a letter, which no gap contains
 RATE = 0.01  # of the mixer's weights
 NONE, FIRST, ALL, EACH = 0, 1, 2, 3  # a word's capitals
@@ -239,7 +242,9 @@ def new_model(letters: int) -> tuple[np.ndarray, ...]:
 class Coder:
     """One end of a stream of letters; it learns from tile to tile. data: what an encoder wrote, or None to encode."""
 
-    def __init__(self, size: int, data: bytes | None = None) -> None:
+    def __init__(self, size: int, data: bytes | None = None, check: bool = True) -> None:
+        if check:
+            check_compiled()
         self.model = new_model(size)
         self.decoding = data is not None
         if data is None:
@@ -250,7 +255,8 @@ class Coder:
 
     def letters(self, tile: np.ndarray, where: np.ndarray, frequencies: np.ndarray, truth: np.ndarray) -> None:
         """Code the places `where` of a tile, as `code_letters` does."""
-        code_letters(tile, where, frequencies, truth, self.model, self.state, self.words, self.decoding)
+        with np.errstate(over="ignore"):  # hashes wrap around; only uncompiled code notices
+            code_letters(tile, where, frequencies, truth, self.model, self.state, self.words, self.decoding)
 
     def finish(self) -> bytes:
         """An encoder's words, little-endian."""
@@ -259,6 +265,28 @@ class Coder:
     def exhausted(self) -> bool:
         """Has the decoder read all words?"""
         return int(self.state[0, 2]) >= self.words.size
+
+
+@lru_cache(maxsize=1)
+def check_compiled() -> None:
+    """Code a few words and compare with what every correct machine must write. Raises UnsupportedError if this one's arithmetic is another."""
+    text = np.array([(i * i * 7 + 5 * i) % 27 if i % 6 else 0 for i in range(1, 300)], dtype=np.uint8)
+    text[(text == 0) & (np.roll(text, 1) == 0)] = 5
+    coder, tile = Coder(text.size, check=False), open_tile(text.size)
+    frequencies = (np.arange(text.size * 27).reshape(-1, 27) * 2654435761 >> 9) % 500000
+    for first in range(3):
+        where = np.arange(first, text.size, 3)
+        coder.letters(tile, where, frequencies[where].astype(np.float32), text)
+    letters, starts = text[text > 0], np.append(np.flatnonzero((text > 0) & (np.roll(text, 1) == 0)), 0)
+    starts = np.searchsorted(np.flatnonzero(text > 0), [0, *starts[:-1][starts[:-1] > 0], text.size]).astype(np.int64)
+    gaps = np.tile(np.array([32, 44, 32, 32, 46, 13, 10], dtype=np.uint8), starts.size)[: 2 * starts.size]
+    marks = _encode(letters, starts, (letters % 5 == 1).astype(np.uint8), gaps, 2 * np.arange(1, starts.size + 1))
+    found = hashlib.blake2b(coder.finish() + marks, digest_size=8).hexdigest()
+    if found != DIGEST:
+        raise UnsupportedError(
+            f"the compiled coder of texts computes differently on this machine (found {found}, expected {DIGEST}); "
+            "set NUMBA_DISABLE_JIT=1 to use the slow one, and please report this."
+        )
 
 
 def open_tile(count: int) -> np.ndarray:
@@ -281,9 +309,15 @@ def _open(data: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 def encode(letters: np.ndarray, starts: np.ndarray, capital: np.ndarray, gaps: np.ndarray, ends: np.ndarray) -> bytes:
     """A range coder's words, little-endian. Arguments as of `code_marks`."""
+    check_compiled()
+    return _encode(letters, starts, capital, gaps, ends)
+
+
+def _encode(letters: np.ndarray, starts: np.ndarray, capital: np.ndarray, gaps: np.ndarray, ends: np.ndarray) -> bytes:
     state = np.array([[2**64 - 1, 0, 0, 0]], dtype=np.uint64)
-    words = np.empty((1, 5 * (gaps.size + starts.size) + letters.size + 4), dtype=np.uint32)  # a decision costs 17 bits at most
-    code_marks(letters, starts, capital, gaps, ends, new_model(letters.size), state, words, False)
+    words = np.empty((1, 6 * (gaps.size + starts.size) + letters.size + 4), dtype=np.uint32)  # a decision costs 17 bits at most
+    with np.errstate(over="ignore"):
+        code_marks(letters, starts, capital, gaps, ends, new_model(letters.size), state, words, False)
     return seal(state[0], words[0])
 
 
@@ -291,7 +325,9 @@ def decode(data: bytes, letters: np.ndarray, starts: np.ndarray, size: int) -> t
     """Inverse of `encode`: (capital, gaps, ends). size: bytes of all gaps. Raises CorruptError."""
     state, words = _open(data)
     capital, gaps, ends = np.zeros(letters.size, dtype=np.uint8), np.zeros(size, dtype=np.uint8), np.zeros(starts.size, dtype=np.int64)
-    wrong = code_marks(letters, starts, capital, gaps, ends, new_model(letters.size), state, words, True)
+    check_compiled()
+    with np.errstate(over="ignore"):
+        wrong = code_marks(letters, starts, capital, gaps, ends, new_model(letters.size), state, words, True)
     if wrong or ends[-1] != size or int(state[0, 2]) < words.size:
         raise CorruptError("the marks of a text do not fit its words.")
     return capital, gaps, ends

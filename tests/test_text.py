@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -228,3 +231,24 @@ def test_commands_refuse_what_texts_cannot_do(tmp_path: Path) -> None:
     packed.write_bytes(SAMPLES["plain"][:-1])
     assert CliRunner().invoke(decompress_command, [str(packed)]).exit_code == 4
     assert not (tmp_path / "a").exists()
+
+
+def test_the_compiled_coder_of_texts_computes_what_python_computes() -> None:
+    """The digest holds for compiled code, or nothing above would have passed; here without the compiler, warnings being errors."""
+    script = "from codec import prose; prose.check_compiled(); print(prose.DIGEST)"
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == prose.DIGEST
+
+
+def test_letters_that_are_none_are_refused() -> None:
+    """Only a forger writes a value above 26, which the network has no place for."""
+    header, at = text.read(SAMPLES["rows"])
+    rng = random.Random(7)
+    _, start = container.read_varint(SAMPLES["rows"], at)
+    for _ in range(20):
+        payload = bytearray(SAMPLES["rows"][at:])
+        for i in range(start - at, start - at + 8):
+            payload[i] = rng.choice([0, 255, rng.randrange(256)])
+        with pytest.raises(CorruptError):
+            text.unpack(text._write(text.replace(header, crc=zlib.crc32(payload)), bytes(payload)))
