@@ -33,7 +33,7 @@ from ardm.networks import Config, Exact, Model
 FOLDER = Path(__file__).parent / "data"  # every released set of weights, one file per id: files written with any of them stay readable
 MODELS = {"base": "1be54aa1d96915ba", "small": "3ad08a468741d66d"}  # name -> id of what new files are written with
 DEFAULT_ID = MODELS["base"]
-TEXT_ID = "2969c87325178c9a"  # of the model for text
+TEXT_ID = "4de441255d1f6b8d"  # of the model for text
 ID_BYTES = 8
 PHOTO, DISCRETE = "ardm photo weights 1", "ardm discrete weights 1"  # formats
 EXACT = 2**24  # float32 holds every integer up to here

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from codec import archive, compress, png, qoi, sources
+from codec import archive, compress, png, qoi, sources, text
 from codec.samples import Kind
 from tests import pngs
 
 GOLDEN = Path(__file__).parent / "golden"
+TEXTS = Path(__file__).parent / "golden-text"
 
 
 def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
@@ -94,8 +95,24 @@ def source_files() -> dict[str, tuple[str, bytes]]:
     }
 
 
+def texts() -> dict[str, tuple[bytes, dict[str, Any]]]:
+    """name -> (bytes, options of `codec.text.pack`)."""
+    prose = (GOLDEN.parents[1] / "SECURITY.md").read_bytes()[:3000]
+    return {
+        "rows": (prose, {"order": "rows"}), "rows-5-calls": (prose[:500], {"order": "rows", "budget": 5}), "plain": (prose, {"order": "plain"}),
+        "packed": (b"0123456789" * 50, {}), "raw": (bytes(range(256)), {}),
+    }  # fmt: skip
+
+
 def main() -> None:
     GOLDEN.mkdir(exist_ok=True)
+    TEXTS.mkdir(exist_ok=True)
+    for name, (data, options) in texts().items():
+        path = TEXTS / f"{name}.ardm"
+        if not path.exists():
+            path.write_bytes(text.pack(data, **options))
+            path.with_suffix(".txt").write_bytes(data)
+            print("wrote", path)
     for name, (pixels, options) in images().items():
         path = GOLDEN / f"{name}.ardm"
         if not path.exists():

@@ -252,3 +252,15 @@ def test_letters_that_are_none_are_refused() -> None:
             payload[i] = rng.choice([0, 255, rng.randrange(256)])
         with pytest.raises(CorruptError):
             text.unpack(text._write(text.replace(header, crc=zlib.crc32(payload)), bytes(payload)))
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parent / "golden-text").glob("*.ardm")), ids=lambda p: p.stem)
+def test_golden_texts_decode(path: Path) -> None:
+    assert text.unpack(path.read_bytes()) == path.with_suffix(".txt").read_bytes()
+
+
+def test_golden_texts_are_all_there() -> None:
+    found = {path.stem: text.read(path.read_bytes())[0] for path in (Path(__file__).parent / "golden-text").glob("*.ardm")}
+    assert found.keys() == {"rows", "rows-5-calls", "plain", "packed", "raw"}
+    assert [found[name].method for name in ("rows", "plain", "packed", "raw")] == [text.MODEL, text.MODEL, text.PACKED, text.RAW]
+    assert [found[name].calls for name in ("rows", "rows-5-calls", "plain")] == [64, 5, 0]
