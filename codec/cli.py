@@ -209,7 +209,7 @@ def _compress_one(name: str, options: Options) -> dict[str, Any]:
     source = files.read_input(name)
     from codec import archive, sources
 
-    if not sources.is_image(source):
+    if not sources.is_image(source, Path(name).suffix.lstrip(".")):
         return _compress_text(name, source, target, options)
     head = sources.look(source, options.limits.max_pixels).head
     bar = _Progress(head.samples * head.kind.size * (1 + options.verify), name, options)

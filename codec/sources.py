@@ -105,9 +105,10 @@ def sniff(data: bytes) -> Format | None:
     return None if not match else Format.PPM if match[1] == b"6" else Format.PGM
 
 
-def is_image(data: bytes) -> bool:
-    """Is it an image, of a known format or not, or nothing? All else is bytes like any others, which `codec.text` takes."""
-    return not data or sniff(data) is not None or data.startswith(tuple(UNSUPPORTED))
+def is_image(data: bytes, ending: str) -> bool:
+    """Is it an image, of a known format or not, or nothing, or does its name say so ("png")? All else is bytes like any others, which `codec.text` takes."""
+    named = any(ending.lower() in form.endings for form in Format)
+    return not data or named or sniff(data) is not None or data.startswith(tuple(UNSUPPORTED))
 
 
 def look(data: bytes, max_pixels: int) -> Look:

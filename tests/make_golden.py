@@ -100,7 +100,7 @@ def texts() -> dict[str, tuple[bytes, dict[str, Any]]]:
     prose = (GOLDEN.parents[1] / "SECURITY.md").read_bytes()[:3000]
     return {
         "rows": (prose, {"order": "rows"}), "rows-5-calls": (prose[:500], {"order": "rows", "budget": 5}), "plain": (prose, {"order": "plain"}),
-        "packed": (b"0123456789" * 50, {}), "raw": (bytes(range(256)), {}),
+        "packed": (b"0123456789" * 50, {}), "packed-all-bytes": (bytes(range(256)), {}), "noise": (np.random.default_rng(0).bytes(300), {}),
     }  # fmt: skip
 
 

@@ -145,7 +145,7 @@ def image_data(data: bytes) -> bytes:
     [
         (b"", InputError, "empty"),
         (b"hello", InputError, "not a PNG"),
-        (b"\xff\xd8\xff\xe0 jpeg", InputError, "a JPEG file"),
+        (b"\xff\xd8\xff\xe0 jpeg", InputError, "not a PNG"),
         (build([HEAD, DATA, END]).replace(b"\r\n\x1a\n", b"\n\x1a\n"), CorruptError, "transfer as text"),
         (png.SIGNATURE, CorruptError, "header chunk"),
         (build([HEAD, DATA]), TruncatedError, "cut short"),

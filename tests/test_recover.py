@@ -80,14 +80,14 @@ def test_every_truncation_gives_the_tiles_before_it(tiled: tuple[np.ndarray, byt
 
 
 def test_low_bytes_are_lost_with_the_high_ones(photo: np.ndarray) -> None:
-    deep = photo[200:240, 300:320] * np.uint16(200) + photo[200:240, 300:320, :1]
-    data = compress(deep, tile=20)
+    deep = photo[200:328, 300:364, 1] * np.uint16(200) + photo[200:328, 300:364, 0]
+    data = compress(deep, tile=64)
     header = container.read(data)[0]
     assert header.entries[1].method == container.METHOD_DEEP
     pixels, mask, report = recover(flip(data, spans(data)[0][0]))
-    assert mask[:20].all()
-    assert not mask[20:].any()
-    assert np.array_equal(pixels[20:], deep[20:])
+    assert mask[:64].all()
+    assert not mask[64:].any()
+    assert np.array_equal(pixels[64:], deep[64:])
     assert len(report.lost) == 1
 
 

@@ -228,6 +228,11 @@ def test_commands_refuse_what_texts_cannot_do(tmp_path: Path) -> None:
     recovered = CliRunner().invoke(decompress_command, ["--recover", str(packed)])
     assert recovered.exit_code == 4
     assert "one piece" in recovered.stderr
+    named = tmp_path / "photo.png"
+    named.write_bytes(PROSE)
+    misnamed = CliRunner().invoke(compress_command, [str(named)])
+    assert misnamed.exit_code == 1
+    assert "not an image" in misnamed.stderr
     packed.write_bytes(SAMPLES["plain"][:-1])
     assert CliRunner().invoke(decompress_command, [str(packed)]).exit_code == 4
     assert not (tmp_path / "a").exists()
@@ -261,6 +266,6 @@ def test_golden_texts_decode(path: Path) -> None:
 
 def test_golden_texts_are_all_there() -> None:
     found = {path.stem: text.read(path.read_bytes())[0] for path in (Path(__file__).parent / "golden-text").glob("*.ardm")}
-    assert found.keys() == {"rows", "rows-5-calls", "plain", "packed", "raw"}
-    assert [found[name].method for name in ("rows", "plain", "packed", "raw")] == [text.MODEL, text.MODEL, text.PACKED, text.RAW]
+    assert found.keys() == {"rows", "rows-5-calls", "plain", "packed", "packed-all-bytes", "noise"}
+    assert [found[name].method for name in ("rows", "plain", "packed", "noise")] == [text.MODEL, text.MODEL, text.PACKED, text.RAW]
     assert [found[name].calls for name in ("rows", "rows-5-calls", "plain")] == [64, 5, 0]
