@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import torch
 
+from ardm import likelihood
 from ardm.discrete import Space
-from ardm.likelihood import CDF_HALF, CDF_ONE, CDF_STEPS, FLOOR, LOGIT_RANGE, WEIGHT_TOP, look_up
+from ardm.likelihood import CDF_HALF, CDF_ONE, FLOOR, LOGIT_STEPS, look_up
 
 TOTAL = 2**24
-LOGIT_STEPS = 16
 EXP_TOP = 2**20  # of the table of exponentials
 EXP_COUNT = 256  # 16 nats: e**-16 * 2**20 is below 1
 MEAN_STEPS = 2048  # of half the range
@@ -26,14 +26,12 @@ def make_tables(space: Space) -> dict[str, torch.Tensor]:
     f64 = torch.float64
     if space.likelihood != "logistics":
         return {"exp": torch.round(EXP_TOP * torch.exp(-torch.arange(EXP_COUNT, dtype=f64) / LOGIT_STEPS)).to(torch.int32)}
-    u = (torch.arange(2 * CDF_HALF, dtype=f64) + 0.5 - CDF_HALF) / CDF_STEPS
     scales = torch.arange(SCALE_MIN * LOGIT_STEPS, SCALE_MAX * LOGIT_STEPS + 1, dtype=f64) / LOGIT_STEPS
     # a mean's step is range / 4096; in units of a scale, 2**scale * range / 16, and steps of 1/256: 2**-scale, times 2**INVERSE_SHIFT
+    shared = likelihood.make_tables()
     return {
-        "sigmoid": torch.round(CDF_ONE * torch.sigmoid(u)).to(torch.int32),
-        "weight": torch.round(WEIGHT_TOP * torch.exp(-torch.arange(round(LOGIT_RANGE * LOGIT_STEPS) + 1, dtype=f64) / LOGIT_STEPS))
-        .clamp_min(1)
-        .to(torch.int32),
+        "sigmoid": shared["sigmoid"],
+        "weight": shared["weight"],
         "inverse": torch.round(2.0**INVERSE_SHIFT * torch.exp2(-scales)).to(torch.int32),
     }
 
