@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -107,18 +107,15 @@ def draw_order(recipe: Recipe, batch: int, generator: torch.Generator) -> torch.
     return rank.argsort(1).argsort(1).view(batch, *recipe.space.shape)
 
 
-Step = Callable[[Run[Network], torch.Tensor, torch.Generator], torch.Tensor]  # (run, examples, generator) -> loss, detached
-
-
 def fit(
     recipe: Recipe, draw: Callable[[int, torch.Generator], torch.Tensor], valid: torch.Tensor, out: Path,
-    device: torch.device | str = "cpu", limit: float = 1e9, every: float = 2.0, step: Step | None = None, clock: Callable[[], float] = time.monotonic,
+    device: torch.device | str = "cpu", limit: float = 1e9, every: float = 2.0, clock: Callable[[], float] = time.monotonic,
 ) -> Run[Network]:  # fmt: skip
     """Train until the schedule ends or `limit` minutes have passed in this process, going on from out/checkpoint.safetensors if there is one.
 
-    draw(batch, generator) gives int64 examples (batch, *shape); valid: examples for validation, int64. `step` replaces the usual optimiser step. Prints
-    and logs the bound on `valid` every so many minutes. clock: what the schedule's minutes are measured by (`time.thread_time` counts this thread's work
-    alone, for comparisons on a busy machine); limit and every are of the wall clock.
+    draw(batch, generator) gives int64 examples (batch, *shape); valid: examples for validation, int64. Prints and logs the bound on `valid` every so
+    many minutes. clock: what the schedule's minutes are measured by (`time.thread_time` counts this thread's work alone, for comparisons on a busy
+    machine); limit and every are of the wall clock.
     """
     device = torch.device(device)
     out.mkdir(parents=True, exist_ok=True)
@@ -167,10 +164,7 @@ def fit(
             run.save(out / "float.safetensors")
             run.start_quantizing(objective)
             best = float("inf")  # of the integer network
-        if step:
-            losses.append(step(run, draw(recipe.batch, generator), generator))
-        else:
-            losses.append(run.update(lambda: objective(run.net)))
+        losses.append(run.update(lambda: objective(run.net)))
         if time.monotonic() - last > every * 60:
             report()
             last = time.monotonic()
@@ -184,8 +178,3 @@ def validate(net: Network, valid: torch.Tensor, seed: int, batch: int = 64) -> t
     device = next(net.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
     return torch.cat([bound(net, part.to(device), generator, 1).cpu() for part in valid.split(batch)])
-
-
-def describe(recipe: Recipe) -> str:
-    """One line of JSON."""
-    return json.dumps(asdict(recipe))

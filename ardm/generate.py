@@ -1,7 +1,7 @@
 """The walk over the variables of discrete data: stage by stage, call by call. The same for scoring, sampling, filling in and coding.
 
 A *visitor* is asked for the digits of the variables of each call: one that scores reads them from the truth, one that samples draws them,
-an encoder writes and a decoder reads them (`codec.discrete`). `sample` is the one that draws. Knows spaces and networks; no files, no bytes.
+an encoder writes and a decoder reads them (`codec.text`). `sample` is the one that draws. Knows spaces and networks; no files, no bytes.
 """
 
 from __future__ import annotations

@@ -322,12 +322,18 @@ def carriers_for(device: str) -> list[type[Carrier]]:
     return [OneDnnCarrier, FloatCarrier] if device == "cpu" else [FloatCarrier]
 
 
-def choose_carrier(weights: Weights, device: str = "cpu") -> Carrier:
-    """The fastest carrier for a device that agrees with the reference on this machine. `device`: "cpu", "cuda" or "auto"."""
+def find_device(device: str) -> str:
+    """ "cpu" or "cuda", which "auto" takes where there is one. Raises ValueError if "cuda" is asked for in vain."""
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device 'cuda' was asked for, but this machine has no CUDA GPU that torch can use; use 'cpu' or 'auto'.")
+    return device
+
+
+def choose_carrier(weights: Weights, device: str = "cpu") -> Carrier:
+    """The fastest carrier for a device that agrees with the reference on this machine. `device`: "cpu", "cuda" or "auto"."""
+    device = find_device(device)
     with _lock:
         key = (weights.id, device)
         if key not in _chosen:

@@ -204,7 +204,7 @@ def main() -> None:
     commands.choices["export"].add_argument("--note", default="")
     commands.choices["blocks"].add_argument("--count", type=int, default=256)
     arguments = parser.parse_args()
-    result = {**provenance(), **arguments.work(arguments)}
+    result = {**provenance(), "weights": weights_module.TEXT_ID, **arguments.work(arguments)}
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1))
     print(json.dumps(result))

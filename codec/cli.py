@@ -141,7 +141,7 @@ def compress_command(
     options = _options(
         given, verify=not no_verify, budget=budget, order=order, seed=seed, adaptive=not no_adaptive, model=model, quick=quick, exact=exact, pixels=pixels
     )
-    _run(given["names"], options, _list_one if options.listing else _test_one if options.test else _compress_one)
+    _each(given["names"], options, _list_one if options.listing else _test_one if options.test else _compress_one)
 
 
 compress_command.help = (compress_command.help or "").replace("PRESETS", PRESET_HELP)
@@ -161,7 +161,7 @@ def decompress_command(decompress: bool, recover: bool, **given: Any) -> None:
     options = _options(given)
     if recover and (options.stdout or options.output == files.STREAM or options.remove or options.test or options.listing):
         raise click.UsageError("--recover writes two files and keeps the source; leave out -c, -o -, --rm, -t and -l.")
-    _run(given["names"], options, _list_one if options.listing else _test_one if options.test else _recover_one if recover else _decompress_one)
+    _each(given["names"], options, _list_one if options.listing else _test_one if options.test else _recover_one if recover else _decompress_one)
 
 
 def compress_main() -> None:
@@ -173,15 +173,15 @@ def compress_main() -> None:
         is_preset = not literal and len(argument) == 2 and argument[0] == "-" and argument[1] in "123456789"
         preset = int(argument[1]) if is_preset else 0
         arguments += [f"--budget={PRESETS[preset]}", *["--quick"] * (preset in QUICK_PRESETS)] if is_preset else [argument]
-    _main(compress_command, arguments, "ardm-compress")
+    run(compress_command, arguments, "ardm-compress")
 
 
 def decompress_main() -> None:
     """Entry point of ardm-decompress."""
-    _main(decompress_command, sys.argv[1:], "ardm-decompress")
+    run(decompress_command, sys.argv[1:], "ardm-decompress")
 
 
-def _main(command: click.Command, arguments: list[str], name: str) -> None:
+def run(command: click.Command, arguments: list[str], name: str) -> None:
     # On a busy machine OpenMP threads that spin while they wait for each other can take ten times as long; let them sleep soon.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     files.open_missing_streams()
@@ -224,9 +224,9 @@ def _compress_one(name: str, options: Options) -> dict[str, Any]:
         raise InputError("would come back as a PNG; --rm needs --pixels, to say that the pixels are enough, or --exact, to keep the file itself.")
     _deliver(target, packed.data, name, options, source)
     if packed.converted and not options.quiet:
-        _say(f"{name}: will come back as a PNG with its pixels, colour profile, Exif and XMP; --exact keeps the file itself.")
+        say(f"{name}: will come back as a PNG with its pixels, colour profile, Exif and XMP; --exact keeps the file itself.")
     if packed.indivisible and not options.quiet:
-        _say(f"{name}: was stored whole, because {packed.why}, which this release cannot take apart; it will come back byte for byte.")
+        say(f"{name}: was stored whole, because {packed.why}, which this release cannot take apart; it will come back byte for byte.")
     return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(packed.data),
             "bits_per_subpixel": round(8 * len(packed.data) / head.samples, 4), "restores": packed.way, "why": packed.why}  # fmt: skip
 
@@ -272,9 +272,9 @@ def _recover_one(name: str, options: Options) -> dict[str, Any]:
         _deliver(damage, mask, name, options)
         result |= {"damage_map": str(damage), "exit_code": CorruptError.exit_code}
         for *_, why in report.lost if options.verbose else ():
-            _say(f"{name}: {why}")
+            say(f"{name}: {why}")
     if options.quiet < 2:
-        _say(f"{name}: {report}.")
+        say(f"{name}: {report}.")
     return result
 
 
@@ -356,8 +356,8 @@ def _source_and_target(name: str, options: Options, salvage: bool = False) -> tu
 def _to_stream(name: str, options: Options) -> bool:
     """Whether the result goes to standard output."""
     found = options.stdout or options.output == files.STREAM or (name == files.STREAM and not options.output)
-    if found and sys.stdout.isatty() and not options.force:
-        raise OutputError("binary data is not written to a terminal; use -o, redirect, or -f.")
+    if found:
+        files.check_stdout(options.force)
     return found
 
 
@@ -388,7 +388,7 @@ def _deliver(target: Path | None, data: bytes, name: str, options: Options, sour
 # ---- running, reporting -----------------------------------------------------------------------------------------------------
 
 
-def _run(names: tuple[str, ...], options: Options, work: Callable[[str, Options], dict[str, Any]]) -> None:
+def _each(names: tuple[str, ...], options: Options, work: Callable[[str, Options], dict[str, Any]]) -> None:
     worst = 0
     for name in names:
         label = "standard input" if name == files.STREAM else name
@@ -416,10 +416,11 @@ def _complain(message: str, options: Options, code: int, name: str) -> None:
     if options.as_json:
         _print(json.dumps({"file": name, "error": message, "exit_code": code}), err=options.stdout)
     if options.quiet < 2:
-        _say(message)
+        say(message)
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
+    """A line on standard error, with the name of the command."""
     with contextlib.suppress(OSError):  # nobody to tell
         click.echo(_tame(f"{click.get_current_context().info_name}: {message}"), err=True)
 
@@ -432,7 +433,7 @@ def _print(text: str, err: bool = False) -> None:
         if not err:
             files.drop_stdout()
         if not isinstance(error, BrokenPipeError):
-            _say(f"{'standard error' if err else 'standard output'} cannot be written: {error.strerror}.")
+            say(f"{'standard error' if err else 'standard output'} cannot be written: {error.strerror}.")
         raise click.exceptions.Exit(1) from None
 
 

@@ -134,6 +134,12 @@ def _rename_new(temporary: str, target: Path) -> None:
         os.unlink(temporary)
 
 
+def check_stdout(force: bool) -> None:
+    """Refuse to write binary data to a terminal without `force`."""
+    if sys.stdout.isatty() and not force:
+        raise OutputError("binary data is not written to a terminal; use -o, redirect, or -f.")
+
+
 def write_stream(data: bytes) -> None:
     try:
         sys.stdout.buffer.write(data)

@@ -163,8 +163,7 @@ class Mixing:
         for s, (start, end) in zip(self.steps, places, strict=True):
             if self.rest:
                 self.rest.supply(words, s, start, 1)
-            head = [int(w) for w in words[start : min(start + 2, end)]] + [0, 0]
-            self.state[s, :4] = (2**64 - 1, head[0] << 32 | head[1], start + 2, end)
+            self.state[s, :4] = unseal(words, start, end)
         return words[None]
 
     def start_stage(self, pixels: torch.Tensor, truth: torch.Tensor | None) -> torch.Tensor:
@@ -283,6 +282,12 @@ class Mixing:
     def exhausted(self) -> bool:
         """Has the decoder read all words?"""
         return all(int(state[2]) >= int(state[3]) for state in self.state[self.steps.start : self.steps.stop])
+
+
+def unseal(words: np.ndarray, start: int, end: int) -> tuple[int, int, int, int]:
+    """The state of a decoder at the beginning of what `seal` gave, uint32 words start .. end - 1: a row of `codec.kernel.code_rows`' coder."""
+    head = [int(w) for w in words[start : min(start + 2, end)]] + [0, 0]
+    return 2**64 - 1, head[0] << 32 | head[1], start + 2, end
 
 
 def seal(state: np.ndarray, words: np.ndarray) -> bytes:

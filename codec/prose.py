@@ -23,7 +23,7 @@ from numba import njit
 
 from codec.errors import CorruptError, UnsupportedError
 from codec.kernel import LEAST, ONE, _log, _squash, code_bit
-from codec.mixing import seal
+from codec.mixing import seal, unseal
 
 CONTEXTS = 10
 DIGEST = "084cc6b183dd1061"  # of `check_compiled`
@@ -303,8 +303,7 @@ def _open(data: bytes) -> tuple[np.ndarray, np.ndarray]:
     if len(data) % 4:
         raise CorruptError("the words of a text are cut short.")
     words = np.frombuffer(data, dtype="<u4").astype(np.uint32)
-    head = [*(int(w) for w in words[:2]), 0, 0]
-    return np.array([[2**64 - 1, head[0] << 32 | head[1], 2, words.size]], dtype=np.uint64), words[None]
+    return np.array([unseal(words, 0, words.size)], dtype=np.uint64), words[None]
 
 
 def encode(letters: np.ndarray, starts: np.ndarray, capital: np.ndarray, gaps: np.ndarray, ends: np.ndarray) -> bytes:

@@ -18,7 +18,7 @@ import numpy as np
 
 import codec
 from codec import cli, files
-from codec.errors import ArdmError, CorruptError, InputError, OutputError
+from codec.errors import ArdmError, CorruptError, InputError
 from codec.limits import Limits
 from codec.presets import MAX_PIXELS
 
@@ -84,13 +84,13 @@ def command(model: Path | None, size: str | None, complete: str | None, **given:
             assert model is not None
             _sample(model, **given)
     except (ArdmError, ValueError) as error:
-        cli._say(str(error) if str(error).startswith(name) else f"{name}: {error}")
+        cli.say(str(error) if str(error).startswith(name) else f"{name}: {error}")
         raise click.exceptions.Exit(error.exit_code if isinstance(error, ArdmError) else 1) from None
 
 
 def main() -> None:
     """Entry point of ardm-sample."""
-    cli._main(command, sys.argv[1:], "ardm-sample")
+    cli.run(command, sys.argv[1:], "ardm-sample")
 
 
 # ---- from a checkpoint ------------------------------------------------------------------------------------------------------
@@ -105,6 +105,7 @@ def _sample(
     _set_threads(given["threads"])
     from ardm.fit import load_network
     from ardm.generate import sample
+    from ardm.integer import find_device
 
     network, recipe = load_network(path)
     space = recipe.space
@@ -121,7 +122,7 @@ def _sample(
     values = places = None
     if known is not None:
         values, places = _known_text(space, known) if text else _known_image(space, known, str(mask), given["max_pixels"])
-    network = network.to(_device(given["device"]))
+    network = network.to(find_device(given["device"]))
     found = sample(
         network, count or 16, budget, seed=given["seed"], temperature=1.0 if temperature is None else temperature,
         order=_order(space, order or "random"), values=values, known=places,
@@ -252,7 +253,7 @@ def _complete(name: str, seed: int, output: str | None, force: bool, quiet: bool
     if report.invented:
         files.write_output(mask_target, mask, name, force)
     if not quiet:
-        cli._say(f"{name}: {report}" + f"; they are white in {mask_target}." * bool(report.invented) + "." * (not report.invented))
+        cli.say(f"{name}: {report}" + f"; they are white in {mask_target}." * bool(report.invented) + "." * (not report.invented))
     if report.invented:
         raise click.exceptions.Exit(CorruptError.exit_code)
 
@@ -266,21 +267,12 @@ def _set_threads(threads: int) -> None:
     torch.set_num_threads(threads or os.cpu_count() or 1)
 
 
-def _device(name: str) -> str:
-    import torch
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device 'cuda' was asked for, but this machine has no CUDA GPU that torch can use; use 'cpu' or 'auto'.")
-    return "cuda" if name == "auto" and torch.cuda.is_available() else name.replace("auto", "cpu")
-
-
 def _target(output: str | None, source: Path | None, force: bool) -> Path | None:
     """Where the result goes; None is standard output. Checked before any work is done."""
     if output is None:
         raise click.UsageError("say with -o where to write the image.")
     if output == files.STREAM:
-        if sys.stdout.isatty() and not force:
-            raise OutputError("binary data is not written to a terminal; use -o, redirect, or -f.")
+        files.check_stdout(force)
         return None
     files.check_output(Path(output), str(source or files.STREAM), force)
     return Path(output)
