@@ -45,6 +45,8 @@ class Encoder:
 
     def code(self, weights: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
         assert symbols is not None
+        if len(symbols) != len(weights):
+            raise ValueError(f"there must be as many symbols as rows of weights, {len(weights)}, got {len(symbols)}.")
         self._make_room(len(weights))
         if (done := _code(self._state, self._words, weights, symbols, False)) < len(weights):
             raise ValueError(f"symbols must be 0..{weights.shape[1] - 1}, got {symbols[done]}.")
