@@ -28,6 +28,7 @@ from codec.container import LATTICE_METHODS, METHOD_RASTER, RASTER_METHODS, Entr
 from codec.errors import CorruptError, LimitError
 from codec.limits import Limits, show_size
 from codec.mixing import counter_count
+from codec.rangecoder import ONE
 from codec.samples import Kind, plane_channels, plane_count
 from codec.stored import RAW
 from codec.walk import Learning, Schedule
@@ -38,7 +39,7 @@ OF_TILE = 700  # bookkeeping of a plane of a tile
 PER_PIXEL = 300  # of a tile's plane in work
 ENCODING = 1.5  # as many times as when decoding: both orders are tried, and output is kept
 
-BITS_OF_DECISION = -math.log2(1 - kernel.LEAST / kernel.ONE)
+BITS_OF_DECISION = -math.log2(1 - kernel.LEAST / ONE)
 # A plain digit leaves the three quarters not taken 64 parts for each of their levels, of all parts that there can be.
 _PARTS = 65536 * WEIGHT_TOP * kernel.MIXTURE + 64 * 256
 BITS_OF_PLAIN = sum(-math.log2(1 - 3 * 64 * quarter / _PARTS) for quarter in (64, 16, 4, 1))

@@ -21,6 +21,7 @@ from codec import kernel
 from codec.container import read_varint, varint
 from codec.errors import TruncatedError, UnsupportedError
 from codec.kernel import APM_CELLS, BATCH, CONTEXTS, COUNTERS, EXPERTS, INPUTS, PAD, SEEN, SPREADS
+from codec.rangecoder import FULL, exhausted, seal, unseal
 from codec.rest import Rest
 
 COUNTER_BITS = 22  # log2 of the most counters in a table
@@ -126,7 +127,7 @@ class Mixing:
         self.weight_of = tables["weight"].numpy() / WEIGHT_TOP if tables else np.ones(1)
         self.deviation_of = tables["deviation"].numpy() / MEAN_STEPS if tables else np.ones(1)
         self.state = np.zeros((3, LINE), dtype=np.uint64)
-        self.state[:, 0] = 2**64 - 1
+        self.state[:, 0] = FULL
         self.quick, self.deep, self.decoding, self.rest = quick, deep, data is not None, rest
         # A decision costs 17 bits at most. What an encoder does not write to stays untouched, and costs no memory.
         self.words = np.empty((3, 5 * pixels + 2), dtype=np.uint32) if data is None else self._open(data, pixels)
@@ -280,33 +281,5 @@ class Mixing:
         return b"".join([*(varint(len(stream) // 4) for stream in streams[:-1]), *streams])
 
     def exhausted(self) -> bool:
-        """Has the decoder read all words?"""
-        return all(int(state[2]) >= int(state[3]) for state in self.state[self.steps.start : self.steps.stop])
-
-
-def unseal(words: np.ndarray, start: int, end: int) -> tuple[int, int, int, int]:
-    """The state of a decoder at the beginning of what `seal` gave, uint32 words start .. end - 1: a row of `codec.kernel.code_rows`' coder."""
-    head = [int(w) for w in words[start : min(start + 2, end)]] + [0, 0]
-    return 2**64 - 1, head[0] << 32 | head[1], start + 2, end
-
-
-def seal(state: np.ndarray, words: np.ndarray) -> bytes:
-    """What an encoder wrote, with the one or two words that tell the last decisions apart: as constriction seals its range coder.
-
-    state: uint64 (4,), words: uint32 (n,), one row each of `codec.kernel.code_rows`'.
-    """
-    whole, low, count = (int(n) for n in state[:3])
-    if whole != 2**64 - 1:
-        point, at = low + 2**32 - 1, count
-        carry = point >> 64
-        while carry:
-            at -= 1
-            words[at] = (int(words[at]) + 1) % 2**32
-            carry = words[at] == 0
-        last = point >> 32 & 0xFFFFFFFF
-        words[count] = last
-        count += 1
-        if (low + whole) >> 32 & 0xFFFFFFFF == last:
-            words[count] = 0
-            count += 1
-    return words[:count].astype("<u4").tobytes()
+        """May the decoder have read all that was encoded?"""
+        return all(exhausted(self.state[s]) for s in self.steps)

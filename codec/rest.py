@@ -1,6 +1,6 @@
 """`Rest`: what a decoder goes on with where a plane's payload ends too early, and which pixels that decided. Knows words and masks, no models.
 
-A range decoder that is fed uniformly random words draws from its model's distribution (`codec.kernel.code_bit` draws again where no encoder points). So the
+A range decoder that is fed uniformly random words draws from its model's distribution (`codec.rangecoder.code_bit` draws again where no encoder points). So the
 words that are there are followed by random ones, and what is decoded after the decoder has read the first of those is invented.
 """
 
