@@ -26,6 +26,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ardm.likelihood import CENTER_MAX, CENTER_MIN, CODING_ORDER, MEAN_STEPS, SCALE_COUNT, SCALE_LOW, SLOPE_MAX
+from codec.compiled import compiled
 
 PAD = 4  # pixels around every plane, so that neighbours need no bounds check
 INPUTS = 8
@@ -128,7 +129,7 @@ if config.DISABLE_JIT:
         """There is nothing to ask for in Python."""
 
 
-@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+@compiled(error_model="numpy", inline="always")
 def code_bit(coder: Any, words: Any, s: Any, chance: Any, bit: Any, decoding: Any) -> Any:
     """The range coder: writes `bit`, or reads and returns one, that is 1 with probability chance / ONE. coder, words, s: as in `code_rows`."""
     scale = coder[s, 0] >> np.uint64(24)
@@ -166,7 +167,7 @@ def code_bit(coder: Any, words: Any, s: Any, chance: Any, bit: Any, decoding: An
     return bit
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled(error_model="numpy")
 def solve(a: Any, b: Any, n: int, x: Any, work: Any) -> None:
     """x of (a) x = b for the upper triangle of a symmetric positive definite a: elimination, then back-substitution, in the order written."""
     size = work.shape[1]  # a multiple of 4, more than n
@@ -193,7 +194,7 @@ def solve(a: Any, b: Any, n: int, x: Any, work: Any) -> None:
         x[k] = t / work[k, k]
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled(error_model="numpy")
 def code_rows(
     first_row: int, last_row: int, first_step: int, last_step: int, params: Any, components: int, weight_of: Any, deviation_of: Any, place: Any,
     shape: Any, kind: int, planes: Any, own: Any, cross: int, beside: Any, near: Any, mean_of: Any, learned: Any, fitted: Any, quick: bool, deep: bool,
