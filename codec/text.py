@@ -31,6 +31,7 @@ from codec import container, prose
 from codec.container import TEXT
 from codec.errors import CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError, VerifyError
 from codec.limits import NO_LIMITS, Limits, show_size
+from codec.parallel import set_threads
 
 VERSION = 1
 CELL = 64
@@ -200,6 +201,7 @@ def pack(
     if order not in ("auto", *(o.name.lower() for o in Order)):
         raise ValueError(f"order must be auto, rows or plain for text, got {order!r}.")
     _check_size(len(data), limits)
+    set_threads(0)
     packed = lzma.compress(data, lzma.FORMAT_RAW, filters=_FILTERS)
     best = min([(len(data), RAW, data), (len(packed), PACKED, packed)], key=lambda x: x[0])
     header = _header(data, best[1], best[2])
@@ -219,6 +221,7 @@ def pack(
 def unpack(data: bytes, *, device: str = "cpu", limits: Limits | None = None, progress: Progress | None = None) -> bytes:
     """Inverse of `pack`. Raises NotArdmError, TruncatedError, CorruptError, UnsupportedError or LimitError."""
     header, at = read(data, limits)
+    set_threads(0)
     payload = data[at:]
     if zlib.crc32(payload) != header.crc:
         raise CorruptError(f"checksum of the text does not match. Stored: {header.crc:08x}. Computed: {zlib.crc32(payload):08x}.")
