@@ -63,7 +63,7 @@ def pack(
     limits = limits_of(limits, max_pixels)
     found = sources.look(source, limits.max_pixels)
     head, label = found.head, found.format.label
-    if found.why and not exactly:
+    if found.why and not exactly and found.format != Format.PNG:
         raise UnsupportedError(f"the {label} cannot be taken apart, because {found.why}; --exact keeps the file as it is.")
     if found.lossy and not (pixels or exactly):
         raise InputError(
