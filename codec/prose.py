@@ -254,9 +254,11 @@ class Coder:
             self.state, self.words = _open(data)
 
     def letters(self, tile: np.ndarray, where: np.ndarray, frequencies: np.ndarray, truth: np.ndarray) -> None:
-        """Code the places `where` of a tile, as `code_letters` does."""
+        """Code the places `where` of a tile, at least one, as `code_letters` does. Raises CorruptError for values that only a forger writes."""
         with np.errstate(over="ignore"):  # hashes wrap around; only uncompiled code notices
             code_letters(tile, where, frequencies, truth, self.model, self.state, self.words, self.decoding)
+        if tile[where + MARGIN].max() > 26:
+            raise CorruptError("a letter of the text is none.")
 
     def finish(self) -> bytes:
         """An encoder's words, little-endian."""
