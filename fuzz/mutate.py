@@ -370,7 +370,7 @@ def _new_text(header: text.TextHeader, payload: bytes, rng: random.Random, blind
         held = _words(held, rng, blind)[: LIMITS.max_pixels]
         order = rng.choice(list(text.Order))
         parts = text.take_apart(held)
-        return text._model(held, parts, prose.encode(*_arguments(parts)), order, rng.choice((1, 2, 5, 64)), "cpu", None)
+        return text._model(held, parts, prose.encode(*_arguments(parts)), order, rng.choice((1, 2, 5)), "cpu", None)
 
 
 def _forged_text(header: text.TextHeader, payload: bytes, rng: random.Random, blind: Blind) -> Packed:

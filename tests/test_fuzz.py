@@ -92,18 +92,17 @@ def test_mutations_get_past_the_checksums() -> None:
         except ArdmError:
             continue
     assert read >= 10
-    made = dict.fromkeys(sources.Format, 0)
-    for seed in range(600):
+    seen = set()
+    for seed in range(300):
         rng = random.Random(seed)
         source = images.EVERY[rng.choice(sorted(images.EVERY))]
         mutated = formats.source_file(source, rng, mutate.blind_of(rng))
         try:
-            made[sources.look(mutated, targets.LIMITS.max_pixels).format] += (
-                mutated != source and sources.read(mutated, targets.LIMITS.max_pixels).image.pixels.size > 0
-            )
+            if mutated != source and sources.read(mutated, targets.LIMITS.max_pixels):
+                seen.add(sources.sniff(mutated))
         except ArdmError:
             continue
-    print(made)
+    assert seen >= set(formats.PLANS) - {sources.Format.PBM, sources.Format.PAM} | {sources.Format.TIFF, sources.Format.WEBP}  # of which there are more seeds
     given = 0
     for seed in range(60):
         rng = random.Random(seed)
@@ -114,8 +113,7 @@ def test_mutations_get_past_the_checksums() -> None:
                 given += mutated != source and bool(text.unpack(mutated, limits=targets.LIMITS))
         except ArdmError:
             continue
-    print(given)
-    assert 0
+    assert given >= 8
 
 
 def test_taking_apart_and_putting_together_are_inverse() -> None:
