@@ -242,6 +242,8 @@ def _only(header: Header, kind: int) -> bytes:
     found = [block for k, block in header.metadata if k == kind]
     if len(found) > 1:
         raise CorruptError(f"there are {len(found)} metadata chunks of type {kind:#04x}, expected one.")
+    if found == [b""]:
+        raise CorruptError(f"the metadata chunk of type {kind:#04x} is empty.")
     return found[0] if found else b""
 
 

@@ -254,11 +254,16 @@ class Coder:
             self.state, self.words = _open(data)
 
     def letters(self, tile: np.ndarray, where: np.ndarray, frequencies: np.ndarray, truth: np.ndarray) -> None:
-        """Code the places `where` of a tile, as `code_letters` does. Raises CorruptError as soon as more is read than was written."""
+        """Code the places `where` of a tile, at least one, as `code_letters` does.
+
+        Raises CorruptError for values that only a forger writes, and as soon as more is read than was written.
+        """
         with np.errstate(over="ignore"):  # hashes wrap around; only uncompiled code notices
             code_letters(tile, where, frequencies, truth, self.model, self.state, self.words, self.decoding)
         if self.decoding and int(self.state[0, 2]) > self.words.size + 1:  # as many as the seal may have left out
             raise CorruptError("the letters of a text go on where their data has ended.")
+        if tile[where + MARGIN].max() > 26:
+            raise CorruptError("a letter of the text is none.")
 
     def finish(self) -> bytes:
         """An encoder's words, little-endian."""

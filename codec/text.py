@@ -177,10 +177,7 @@ def _code_tile(coder: prose.Coder, predictor: DiscretePredictor, tile: np.ndarra
         ascending = where.argsort()
         at = where[ascending].numpy()
         coder.letters(tile, at, digit_frequencies(space, params[0, ascending], parent[0], digit, tables).numpy(), truth)
-        found = tile[where.numpy() + prose.MARGIN]
-        if found.max() > 26:
-            raise CorruptError("a letter of the text is none.")
-        return torch.from_numpy(found.astype(np.int64))[None]
+        return torch.from_numpy(tile[where.numpy() + prose.MARGIN].astype(np.int64))[None]
 
     walk(space, predictor, torch.from_numpy(rank), policy, visit, torch.zeros(1, place.size, dtype=torch.int64))
 
