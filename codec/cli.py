@@ -402,7 +402,7 @@ def _each(names: tuple[str, ...], options: Options, work: Callable[[str, Options
         except ArdmError as error:
             worst = max(worst, error.exit_code)
             _complain(f"{label}: {error}", options, error.exit_code, name)
-        except ImportError as error:  # which leaves halves of libraries behind, with which nothing more can be done
+        except (ImportError, OSError) as error:  # of a library, halves of which stay behind; what files raise is an ArdmError
             _complain(f"{label}: a library cannot be loaded ({error}): too little memory, or a damaged installation.", options, 1, name)
             raise click.exceptions.Exit(max(worst, 1)) from None
         except (MemoryError, RuntimeError) as error:

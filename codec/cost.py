@@ -4,7 +4,7 @@ Knows tiles and coders' bounds; allocates nothing, decodes nothing.
 
 **Memory** is an estimate of the whole process's peak, in bytes:
 
-    BASE + file + OF_ARRAY (OF_PNG) * image + OF_TILE * tiles + workers * (counters + PER_PIXEL * pixels of a tile)
+    BASE + file + OF_ARRAY (OF_PNG) * image + OF_CHUNKS * kept chunks + OF_TILE * tiles + workers * (counters + PER_PIXEL * pixels of a tile)
 
 where image is the size of the samples, workers as many planes as are coded at once, and counters 48 bytes for each of the mixing coder's 2**k counters of
 a channel. The constants were measured (see `tests/test_limits.py`, which measures again) and rounded up.
@@ -35,6 +35,7 @@ from codec.walk import Learning, Schedule
 
 BASE = 540 * 2**20  # Python, torch, Numba, weights, their self-tests and compiled code
 OF_ARRAY, OF_PNG = 3, 6  # copies of the samples while an array is made, or a PNG read or written
+OF_CHUNKS = 4  # copies of the kept chunks of a PNG, likewise
 OF_TILE = 700  # bookkeeping of a plane of a tile
 PER_PIXEL = 300  # of a tile's plane in work
 ENCODING = 1.5  # as many times as when decoding: both orders are tried, and output is kept
@@ -55,10 +56,12 @@ class Cost:
     memory: int  # bytes, estimated
 
 
-def of(header: Header, size: int, threads: int, png: bool = False) -> Cost:
-    """Of decoding a file. size: of the file, bytes. threads: how many will work. png: a PNG will be written, rather than an array made."""
+def of(header: Header, size: int, threads: int, png: bool = False, kept: int = 0) -> Cost:
+    """Of decoding a file. size: of the file, bytes. threads: how many will work. png: a PNG will be written, rather than an array made. kept: bytes of its
+    other chunks.
+    """
     image = header.samples * header.kind.size
-    memory = BASE + size + (OF_PNG if png or header.whole else OF_ARRAY) * image + OF_TILE * len(header.entries)
+    memory = BASE + size + (OF_PNG if png or header.whole else OF_ARRAY) * image + OF_TILE * len(header.entries) + OF_CHUNKS * kept
     if header.whole:
         return Cost(0, memory)
     in_lattice = Counter((height, width) for (_, _, height, width), _, entry in _planes(header) if entry.method in LATTICE_METHODS)

@@ -6,6 +6,7 @@ chunks byte for byte and in order. How the image data was filtered, compressed a
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -222,6 +223,16 @@ def pack_chunks(png: Png) -> bytes:
     if not png.before and not png.after:
         return b""
     return zlib.compress(struct.pack("<I", len(png.before)) + png.before + png.after, 9)
+
+
+def kept_size(block: bytes) -> int:
+    """Bytes that `unpack_chunks` would unpack, found without holding them."""
+    inflate, size = zlib.decompressobj(), 0
+    with contextlib.suppress(zlib.error):
+        while block and size <= MAX_CHUNKS:
+            size += len(inflate.decompress(block, PIECE))
+            block = inflate.unconsumed_tail
+    return size
 
 
 def unpack_chunks(block: bytes) -> tuple[bytes, bytes]:

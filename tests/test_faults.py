@@ -495,6 +495,7 @@ def test_a_damage_map_never_overwrites_an_output_of_the_same_run(source: Path, t
     [
         (RuntimeError("can't start new thread"), "not enough memory for this image."),
         (ImportError("libtorch.so: failed to map segment"), "a library cannot be loaded (libtorch.so: failed to map segment)"),
+        (OSError("Could not find/load shared object file"), "a library cannot be loaded (Could not find/load shared object file)"),
     ],
 )
 def test_little_of_other_things_is_one_sentence(
