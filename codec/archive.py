@@ -63,7 +63,7 @@ def pack(
     limits = limits_of(limits, max_pixels)
     found = sources.look(source, limits.max_pixels)
     head, label = found.head, found.format.label
-    if found.why and not exactly:
+    if found.why and not exactly and found.format != Format.PNG:
         raise UnsupportedError(f"the {label} cannot be taken apart, because {found.why}; --exact keeps the file as it is.")
     if found.lossy and not (pixels or exactly):
         raise InputError(
@@ -242,6 +242,8 @@ def _only(header: Header, kind: int) -> bytes:
     found = [block for k, block in header.metadata if k == kind]
     if len(found) > 1:
         raise CorruptError(f"there are {len(found)} metadata chunks of type {kind:#04x}, expected one.")
+    if found == [b""]:
+        raise CorruptError(f"the metadata chunk of type {kind:#04x} is empty.")
     return found[0] if found else b""
 
 

@@ -27,7 +27,7 @@ from codec.container import LATTICE_METHODS, METHOD_DEEP, METHOD_MODEL, METHOD_Q
 from codec.errors import ArdmError, CorruptError, TruncatedError, UnsupportedError, VerifyError
 from codec.limits import NO_LIMITS, Limits, limits_of
 from codec.mixing import RASTER_FULL, RASTER_GRAPHICS, RASTER_QUICK, RASTERS, Mixing
-from codec.parallel import in_parallel
+from codec.parallel import in_parallel, set_threads
 from codec.presets import DEFAULT_BUDGET, ORDERS
 from codec.rest import Rest
 from codec.samples import Kind, as_samples, fold, in_range, unfold, widened
@@ -71,7 +71,7 @@ def compress(
         raise ValueError(f"order must be one of {', '.join(ORDERS)}; best and raster need adaptive and no seed; got {order!r} with {adaptive=} and {seed=}.")
     if model not in weights_module.MODELS:
         raise ValueError(f"model must be one of {', '.join(weights_module.MODELS)}, got {model!r}.")
-    _set_threads(threads)
+    set_threads(threads)
     predictor = predictor or load_predictor(device, weights_module.MODELS[model])
     height, width, channels = array.shape
     shape = (_even_tile(height, tile), _even_tile(width, tile))
@@ -165,7 +165,7 @@ def decode_tiles(
     header, at: from `open_file`, of a file that is not kept whole. mend(job, predictor, threads, error): called for every damaged plane, rather than raise its
     error.
     """
-    _set_threads(threads)
+    set_threads(threads)
     if predictor is None and any(entry.method in LATTICE_METHODS for entry in header.entries):
         predictor = load_predictor(device, header.weights_id)
     out = np.empty((header.height, header.width, header.channels), dtype=header.kind.dtype)
@@ -536,11 +536,3 @@ def _even_tile(size: int, tile: int) -> int:
 def pixel_digest(array: np.ndarray) -> bytes:
     """The header's hash of all samples, (H, W, C), of `Kind.dtype`."""
     return container.digest(np.ascontiguousarray(array).data)
-
-
-def _set_threads(threads: int) -> None:
-    """CPU threads to use from now on; 0 leaves them as they are."""
-    if threads < 0:
-        raise ValueError(f"threads must be 0 (leave as is) or more, got {threads}.")
-    if threads:
-        torch.set_num_threads(threads)

@@ -26,6 +26,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ardm.likelihood import CENTER_MAX, CENTER_MIN, CODING_ORDER, MEAN_STEPS, SCALE_COUNT, SCALE_LOW, SLOPE_MAX
+from codec.compiled import compiled
 from codec.rangecoder import ONE, code_bit
 
 PAD = 4  # pixels around every plane, so that neighbours need no bounds check
@@ -127,7 +128,7 @@ if config.DISABLE_JIT:
         """There is nothing to ask for in Python."""
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled(error_model="numpy")
 def solve(a: Any, b: Any, n: int, x: Any, work: Any) -> None:
     """x of (a) x = b for the upper triangle of a symmetric positive definite a: elimination, then back-substitution, in the order written."""
     size = work.shape[1]  # a multiple of 4, more than n
@@ -154,7 +155,7 @@ def solve(a: Any, b: Any, n: int, x: Any, work: Any) -> None:
         x[k] = t / work[k, k]
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled(error_model="numpy")
 def code_rows(
     first_row: int, last_row: int, first_step: int, last_step: int, params: Any, components: int, weight_of: Any, deviation_of: Any, place: Any,
     shape: Any, kind: int, planes: Any, own: Any, cross: int, beside: Any, near: Any, mean_of: Any, learned: Any, fitted: Any, quick: bool, deep: bool,

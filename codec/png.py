@@ -99,6 +99,8 @@ def read_head(data: bytes, max_pixels: int) -> Head:
             raise CorruptError("the PNG's signature is damaged, perhaps by a transfer as text.")
         raise InputError("not a PNG image.")
     kind, at, end = next(_walk_chunks(data, 8), (b"", 0, 0))
+    if kind == b"CgBI":
+        raise IndivisibleError("it has Apple's changes to the format (CgBI)")
     if kind != b"IHDR" or end - at != 25:
         raise CorruptError("the PNG does not begin with a header chunk (IHDR) of 13 bytes.")
     width, height, depth, colour, compression, filtering, interlace = struct.unpack_from(">IIBBBBB", data, at + 8)

@@ -19,8 +19,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from codec.compiled import compiled
 from codec.errors import CorruptError, UnsupportedError
 from codec.kernel import LEAST, _log, _squash
 from codec.rangecoder import ONE, code_bit, exhausted, new_decoder, new_encoder, seal
@@ -38,13 +38,13 @@ SURE = 1 / 4096  # counters are never surer than this
 MOST = 250  # a counter that has seen so many decisions learns no slower
 
 
-@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+@compiled(error_model="numpy", inline="always")
 def _hash(key: Any) -> Any:
     mixed = (key ^ (key >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
     return (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0x94D049BB133111EB)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled(error_model="numpy")
 def _decide(node: Any, choice: Any, bit: Any, advice: Any, keys: Any, model: Any, coder: Any, words: Any, decoding: Any) -> Any:
     """One decision: writes `bit`, or reads and returns one.
 
@@ -73,7 +73,7 @@ def _decide(node: Any, choice: Any, bit: Any, advice: Any, keys: Any, model: Any
     return bit
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled(error_model="numpy")
 def code_letters(text: Any, where: Any, frequencies: Any, truth: Any, model: Any, coder: Any, words: Any, decoding: Any) -> None:
     """Code the letters of one call, from left to right, and write them into the text.
 
@@ -129,7 +129,7 @@ def code_letters(text: Any, where: Any, frequencies: Any, truth: Any, model: Any
         text[i] = partial & 31
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled(error_model="numpy")
 def code_marks(letters: Any, starts: Any, capital: Any, gaps: Any, ends: Any, model: Any, coder: Any, words: Any, decoding: Any) -> Any:
     """Code all gaps and capitals of a text. Returns 0, or 1 if what is read cannot have been written.
 
@@ -254,9 +254,16 @@ class Coder:
             self.state, self.words = _open(data)
 
     def letters(self, tile: np.ndarray, where: np.ndarray, frequencies: np.ndarray, truth: np.ndarray) -> None:
-        """Code the places `where` of a tile, as `code_letters` does."""
+        """Code the places `where` of a tile, at least one, as `code_letters` does.
+
+        Raises CorruptError for values that only a forger writes, and as soon as more is read than was written.
+        """
         with np.errstate(over="ignore"):  # hashes wrap around; only uncompiled code notices
             code_letters(tile, where, frequencies, truth, self.model, self.state, self.words, self.decoding)
+        if self.decoding and int(self.state[0, 2]) > self.words.size + 1:  # as many as the seal may have left out
+            raise CorruptError("the letters of a text go on where their data has ended.")
+        if tile[where + MARGIN].max() > 26:
+            raise CorruptError("a letter of the text is none.")
 
     def finish(self) -> bytes:
         """An encoder's words, little-endian."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from codec.compiled import compiled
 
 ONE = 16777216  # 2**24, certainty
 FULL = 2**64 - 1  # range of a coder that has coded nothing
@@ -18,7 +19,7 @@ LOW, HIGH = np.uint64(1 << 32), np.uint64(32)
 BITS = np.uint64(24)
 
 
-@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+@compiled(error_model="numpy", inline="always")
 def _narrow(coder: Any, words: Any, s: Any, left: Any, span: Any, decoding: Any) -> None:
     """Narrow the interval to `span` from `left` on, both relative to its lower end, and write or read the word that is decided by that, if one is."""
     if decoding:
@@ -46,7 +47,7 @@ def _narrow(coder: Any, words: Any, s: Any, left: Any, span: Any, decoding: Any)
     coder[s, 0] = span
 
 
-@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+@compiled(error_model="numpy", inline="always")
 def code_bit(coder: Any, words: Any, s: Any, chance: Any, bit: Any, decoding: Any) -> Any:
     """Write `bit`, or read and return one, that is 1 with probability chance / ONE. s: row of the coder, and of an encoder's words."""
     scale = coder[s, 0] >> BITS
@@ -61,7 +62,7 @@ def code_bit(coder: Any, words: Any, s: Any, chance: Any, bit: Any, decoding: An
     return bit
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled(error_model="numpy")
 def code_symbols(coder: Any, words: Any, weights: Any, symbols: Any, decoding: Any) -> int:
     """Write symbols, or read them into `symbols`, int32 (N,), with a coder of one row.
 

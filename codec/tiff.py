@@ -7,16 +7,18 @@ do not even need that: their samples lie bare in the file (`codec.frames`).
 
 from __future__ import annotations
 
+import ctypes
 import io
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from threading import Lock
 
 import numpy as np
-from PIL import Image, ImageFile, TiffImagePlugin
+from PIL import Image, ImageFile, TiffImagePlugin, _imaging
 
 from codec import png
 from codec.errors import CorruptError, TruncatedError
@@ -32,6 +34,7 @@ TOLD = (270, 271, 272, 282, 283, 296, 305, 306, 315, 33432, EXIF, GPS)  # tags t
 TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 7: "s"}  # of the entries that are read here: bytes, text, 16 and 32 bits
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 MAX_ENTRIES = 4096
+MAX_TILE = 4096  # pixels a side, or the image's side: what libtiff allocates for a tile follows from its claim, not from the bytes in the file
 NONE, LZW, PACKBITS, ZSTANDARD = 1, 5, 32773, 50000
 LOSSLESS = (NONE, LZW, 8, 32946, PACKBITS, 34925, ZSTANDARD)  # 8 and 32946: deflate; 34925: LZMA
 PREDICTING = (LZW, 8, 32946, 34925, ZSTANDARD)  # those to which a predictor belongs
@@ -129,6 +132,8 @@ def parse(data: bytes) -> Tiff:
     width, height = tiff.value(WIDTH), tiff.value(HEIGHT)
     if not 0 < width < 2**31 or not 0 < height < 2**31:
         raise CorruptError(f"the TIFF says {width} x {height} pixels, expected 1 to {2**31 - 1} each way.")
+    if tiff.value(TILE_WIDTH, 1) > max(width, MAX_TILE) or tiff.value(TILE_HEIGHT, 1) > max(height, MAX_TILE):
+        raise IndivisibleError(f"it has tiles of {tiff.value(TILE_WIDTH, 1)} x {tiff.value(TILE_HEIGHT, 1)} pixels")
     kind = Kind(bits[0], indexed) if compression not in LOSSY else Kind()
     return Tiff(data, order, entries, Head(width, height, channels, kind, False))
 
@@ -182,10 +187,28 @@ _settings = Lock()
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Pillow's warnings are not for the reader of our messages; and Python's way to silence them is not for several threads at once."""
+    """Pillow's warnings, and what libtiff prints, are not for the reader of our messages; and the ways to silence them are not for several threads at once."""
     with _settings, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        before = [(silence, silence(None)) for silence in _printers()]
+        try:
+            yield
+        finally:
+            for restore, printer in before:
+                restore(printer)
+
+
+@lru_cache(maxsize=1)
+def _printers() -> list[Callable[[int | None], int | None]]:
+    """libtiff's functions that set what prints its errors and its warnings, and return what did before; none where Pillow's libtiff cannot be reached so."""
+    try:
+        library = ctypes.CDLL(_imaging.__file__)  # a name is looked up in what it was linked with, too
+        found = [library.TIFFSetErrorHandler, library.TIFFSetWarningHandler]
+    except (OSError, AttributeError):
+        return []
+    for function in found:
+        function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_void_p
+    return list(found)
 
 
 def exif(tiff: Tiff) -> bytes:
@@ -249,6 +272,8 @@ def _shown(tiff: Tiff) -> bytes:
            COMPRESSION: tiff.value(COMPRESSION, NONE)}  # fmt: skip
     if TILE_WIDTH in tiff.entries:
         new[TILE_WIDTH] = tiff.value(TILE_WIDTH) * size
+    if max(new.values()) >= 2**32:
+        raise IndivisibleError("its rows are too long to be shown as rows of bytes")
     listed = []
     for tag in sorted({*new, *(kept_tag for kept_tag in kept if kept_tag in tiff.entries)}):
         if tag in new:

@@ -1,8 +1,9 @@
-"""Fuzz the decoder or the PNG reader: python -m fuzz decoder --minutes 30 (or: reader). Needs atheris (pip install '.[fuzz]').
+"""Fuzz what reads files: python -m fuzz decoder --minutes 30 (or: reader, sources, texts; `fuzz.targets`). Needs atheris (pip install '.[fuzz]').
 
-Starts from small files of every method and kind (`tests.samples`) and from every earlier finding (fuzz/findings), changes them by `fuzz.mutate`, and keeps
-what reaches new code in the folder --corpus, so that a later run goes on from there. A finding is written to that folder as crash-... (or timeout-...,
-oom-...) and ends the run with its traceback; mend it and put the file into fuzz/findings/decoder or reader, where tests/test_fuzz.py runs it ever after.
+Starts from small files of every method and kind (`tests.samples`, `tests.images`) and from every earlier finding (fuzz/findings), changes them by
+`fuzz.mutate` or `fuzz.formats`, and keeps what reaches new code in the folder --corpus, so that a later run goes on from there. A finding is written to that
+folder as crash-... (or timeout-..., oom-...) and ends the run with its traceback; mend it and put the file into fuzz/findings/TARGET, where
+tests/test_fuzz.py runs it ever after.
 
 codec's Python is instrumented; its compiled kernels are not, but run with bounds checks, so that an index outside an array is an error.
 """
@@ -14,6 +15,7 @@ import os
 import random
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ["NUMBA_BOUNDSCHECK"] = "1"
@@ -21,39 +23,35 @@ os.environ["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / "ardm-fuzz-num
 
 import atheris
 
-import codec.deflate
-import codec.filters
-import codec.kernel  # before instrumenting: Numba, which compiles these, could make nothing of instrumented code
+COMPILED = ["codec.deflate", "codec.filters", "codec.kernel", "codec.prose", "codec.qoi"]  # by Numba, which could make nothing of instrumented code
 
-with atheris.instrument_imports(include=["codec"]):
-    import codec.archive
-    import codec.salvage  # noqa: F401
-    from fuzz import mutate, targets
-
-from tests import samples
+with atheris.instrument_imports(include=["codec"], exclude=COMPILED):
+    from fuzz import formats, mutate, targets
+    from tests import images, samples
 
 FINDINGS = Path(__file__).parent / "findings"
+TARGETS: dict[str, tuple[Callable[[], dict[str, bytes]], Callable[[bytes, random.Random, mutate.Blind], bytes]]] = {  # seeds, mutator
+    "decoder": (lambda: samples.files(targets.stub()), mutate.ardm),
+    "reader": (lambda: {name: source for name, (_, source, _) in samples.png_files().items()} | samples.kinds(), mutate.png_file),
+    "sources": (lambda: images.EVERY, formats.source_file),
+    "texts": (lambda: samples.texts() | {"prose": samples.PROSE}, mutate.text_file),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("target", choices=["decoder", "reader"])
+    parser.add_argument("target", choices=sorted(TARGETS))
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--corpus", type=Path, help="folder to keep inputs in; default: one beside the system's temporary files")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     corpus = arguments.corpus or Path(tempfile.gettempdir()) / f"ardm-fuzz-{arguments.target}"
     corpus.mkdir(parents=True, exist_ok=True)
-    seeds = (
-        samples.files(targets.stub())
-        if arguments.target == "decoder"
-        else {name: source for name, (_, source, _) in samples.png_files().items()} | samples.kinds()
-    )
-    for name, data in seeds.items():
+    seeds, change = TARGETS[arguments.target]
+    for name, data in seeds().items():
         (corpus / f"seed-{name}").write_bytes(data)
     for path in sorted((FINDINGS / arguments.target).glob("*")):
         (corpus / f"finding-{path.name}").write_bytes(path.read_bytes())
-    change = mutate.ardm if arguments.target == "decoder" else mutate.png_file
 
     def mutator(data: bytes, most: int, seed: int) -> bytes:
         def blind(part: bytes) -> bytes:

@@ -12,13 +12,16 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from codec import archive, container, png, stored
-from codec.container import FIXED, HEAD, INDEX, MAGIC, PNG_CHUNKS, PNG_FORM
+import numpy as np
+
+from codec import archive, container, png, prose, stored, text
+from codec.container import FIXED, HEAD, INDEX, MAGIC, PNG_CHUNKS, PNG_FORM, SOURCE_FRAME
 from codec.errors import ArdmError
 from codec.exact import BEGINNING, LISTED
-from fuzz.targets import LIMITS, stub
+from codec.limits import NO_LIMITS
+from fuzz.targets import LIMITS, small_texts, stub
 from tests import pngs
 
 Blind = Callable[[bytes], bytes]
@@ -110,9 +113,11 @@ def _right_hashes(out: bytes, parts: Parts, rng: random.Random) -> bytes:
         try:
             archive.unpack(out, limits=LIMITS, predictor=stub())
         except ArdmError as error:
-            found = re.search(r"hash of the (decoded pixels|PNG file).*Computed: ([0-9a-f]{32})", str(error))
+            found = re.search(r"hash of the (decoded pixels|PNG file|file) .*Computed: ([0-9a-f]{32})", str(error))
             if found and found[1] == "decoded pixels":
                 parts.head[-16:] = bytes.fromhex(found[2])
+            elif found and found[1] == "file":
+                parts.metadata = [(k, p[:1] + bytes.fromhex(found[2]) + p[17:] if k == SOURCE_FRAME else p) for k, p in parts.metadata]
             elif found:
                 parts.metadata = [(k, p[:-16] + bytes.fromhex(found[2]) if k == PNG_FORM else p) for k, p in parts.metadata]
             elif "kept whole" in str(error) and parts.planes:
@@ -152,7 +157,7 @@ def _head(parts: Parts, rng: random.Random, blind: Blind) -> None:
 
 def _metadata(parts: Parts, rng: random.Random, blind: Blind) -> None:
     if not parts.metadata or rng.random() < 0.2:
-        parts.metadata.insert(rng.randint(0, len(parts.metadata)), (rng.choice((PNG_CHUNKS, PNG_FORM, 0x83, 0xFF, 5)), blind(b"\0" * rng.randrange(8))))
+        parts.metadata.insert(rng.randint(0, len(parts.metadata)), (rng.choice((PNG_CHUNKS, PNG_FORM, SOURCE_FRAME, 0xFF, 5)), blind(b"\0" * rng.randrange(8))))
         return
     at = rng.randrange(len(parts.metadata))
     kind, payload = parts.metadata[at]
@@ -165,8 +170,26 @@ def _metadata(parts: Parts, rng: random.Random, blind: Blind) -> None:
             before, after = (_png_chunks(part, rng, blind) for part in (raw[4 : 4 + cut], raw[4 + cut :]))
             raw = struct.pack("<I", max(0, len(before) + rng.choice((0, 0, 0, 1, -1)))) + before + after
         parts.metadata[at] = kind, zlib.compress(raw)
+    elif kind == SOURCE_FRAME and rng.random() < 0.8:
+        parts.metadata[at] = kind, _frame(payload, rng, blind)
     else:
         parts.metadata[at] = kind, blind(payload)
+
+
+def _frame(payload: bytes, rng: random.Random, blind: Blind) -> bytes:
+    """What a source file has beside its samples, changed."""
+    try:
+        length, at = container.read_varint(payload, 17)
+    except ArdmError:
+        return blind(payload)
+    both, layout, way = _inflated(payload[at:]), payload[0], rng.randrange(3)
+    if way == 0:
+        layout ^= 1 << rng.randrange(8)
+    elif way == 1:
+        length = rng.choice((length + 1, max(0, length - 1), len(both), rng.choice(INTERESTING)))
+    else:
+        both = blind(both)
+    return bytes([layout]) + payload[1:17] + container.varint(length) + zlib.compress(both)
 
 
 def _form(parts: Parts, rng: random.Random, blind: Blind) -> None:
@@ -226,6 +249,156 @@ def _planes(parts: Parts, rng: random.Random, blind: Blind) -> None:
     if parts.planes:
         at = rng.randrange(len(parts.planes))
         parts.planes[at : at + 1] = rng.choice(([], [parts.planes[at]] * 2, [(0, b"")], [(1, blind(b"\0abc"))]))
+
+
+# ---- .ardm files of text, and other bytes -------------------------------------------------------------------------------------
+
+FOUND = (
+    b"The ",
+    b" river",
+    b", and ",
+    b".\r\n\r\n",
+    b"McGregor",
+    b"CHAPTER II",
+    b" a",
+    b"a a",
+    b"\0",
+    b"1984",
+    b"'",
+    b"\xc3\xa9",
+    b"w" * 40,
+    b"{|}~",
+    b"\n\n\n",
+)
+
+
+def text_file(data: bytes, rng: random.Random, blind: Blind) -> bytes:
+    """Another .ardm file of text, or something like one; or, of other bytes, others."""
+    if not text.is_text(data):
+        return _words(data, rng, blind)
+    try:
+        header, at = text.read(data, NO_LIMITS)
+    except ArdmError:
+        header, at = None, 0
+    if header is None or rng.random() < 0.1:
+        return _right_chunk(blind(data))
+    payload = data[at:]
+    for _ in range(rng.choice((1, 1, 2))):
+        header, payload = rng.choice((_text_field, _text_payload, _text_payload, _new_text, _new_text, _forged_text))(header, payload, rng, blind)
+    if rng.random() < 0.95:
+        header = replace(header, length=len(payload), crc=zlib.crc32(payload))
+    out = text._write(header, payload)
+    try:
+        with small_texts():
+            text.unpack(out, limits=LIMITS)
+    except ArdmError as error:
+        found = re.search(r"hash of the text .*Computed: ([0-9a-f]{32})", str(error))
+        if found and rng.random() < 0.9:
+            out = text._write(replace(header, digest=bytes.fromhex(found[1])), payload)
+    except Exception:
+        pass  # for the target to find
+    return out
+
+
+def _right_chunk(data: bytes) -> bytes:
+    """The first chunk with its checksum."""
+    try:
+        _, payload, _, at = container.read_chunk(data, len(MAGIC))
+    except ArdmError:
+        return data
+    return data[: len(MAGIC)] + container.chunk(data[len(MAGIC)], payload) + data[at:]
+
+
+def _words(data: bytes, rng: random.Random, blind: Blind) -> bytes:
+    if rng.random() < 0.3:
+        return blind(data)
+    at = rng.randint(0, len(data))
+    end = min(len(data), at + rng.choice((0, 0, 1, 5, 40)))
+    return data[:at] + rng.choice((rng.choice(FOUND), data[at:end].upper(), data[at:end].swapcase(), data[:end])) + data[end:]
+
+
+Packed = tuple[text.TextHeader, bytes]  # with its payload
+
+
+def _text_field(header: text.TextHeader, payload: bytes, rng: random.Random, blind: Blind) -> Packed:
+    name = rng.choice(("size", "method", "order", "weights_id", "breaks", "letters", "words", "digest"))
+    if name == "method":
+        return replace(header, method=rng.randrange(4)), payload
+    if name == "order":
+        return replace(header, order=rng.choice((*text.Order, 2))), payload  # type: ignore[arg-type]
+    if name == "weights_id":
+        return replace(header, weights_id=rng.choice((bytes(8).hex(), stub().weights.id, text.weights_module.TEXT_ID, "11" * 8))), payload
+    if name == "breaks":
+        return replace(header, breaks=rng.choice((0, 1, 1 << 62, 1 << 63, rng.getrandbits(63) & rng.getrandbits(63)))), payload
+    if name == "digest":
+        return replace(header, digest=rng.randbytes(16)), payload
+    old = getattr(header, name)
+    return replace(header, **{name: rng.choice((old + 1, max(0, old - 1), rng.choice(INTERESTING)))}), payload
+
+
+def _text_payload(header: text.TextHeader, payload: bytes, rng: random.Random, blind: Blind) -> Packed:
+    if header.method == text.PACKED:
+        try:
+            raw = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=text._FILTERS).decompress(payload, max_length=2**12)
+        except lzma.LZMAError:
+            raw = payload
+        raw = blind(raw)
+        return replace(header, size=len(raw)), lzma.compress(raw, lzma.FORMAT_RAW, filters=[text._FILTERS[0] | {"dict_size": 1 << 16}])
+    if header.method != text.MODEL or rng.random() < 0.1:
+        return header, blind(payload)
+    try:
+        length, at = container.read_varint(payload, 0)
+    except ArdmError:
+        return header, blind(payload)
+    letters, marks = (bytearray(part) for part in (payload[at : at + length], payload[at + length :]))
+    part = rng.choice((letters, marks))
+    for _ in range(rng.choice((1, 1, 4))):
+        if part:
+            part[rng.randrange(len(part))] = rng.choice((0, 255, rng.randrange(256)))
+    if rng.random() < 0.1:
+        part += rng.choice((bytes(4), rng.randbytes(4), b"\0"))
+    return header, container.varint(len(letters)) + letters + marks
+
+
+def _new_text(header: text.TextHeader, payload: bytes, rng: random.Random, blind: Blind) -> Packed:
+    """Another text, soundly packed."""
+    with small_texts():
+        try:
+            held = text.unpack(text._write(header, payload), limits=LIMITS)
+        except Exception:
+            held = b"The old man sat by the river and wept."
+        held = _words(held, rng, blind)[: LIMITS.max_pixels]
+        order = rng.choice(list(text.Order))
+        parts = text.take_apart(held)
+        return text._model(held, parts, prose.encode(*_arguments(parts)), order, rng.choice((1, 2, 5)), "cpu", None)
+
+
+def _forged_text(header: text.TextHeader, payload: bytes, rng: random.Random, blind: Blind) -> Packed:
+    """Letters and marks that no file is taken apart into, coded as if one were."""
+    held = rng.choice((b"A man, a plan: PANAMA! ", b"the Old man; ", b"x ", b"iPod McAdam. ")) * rng.randint(1, 6)
+    parts = text.take_apart(held)
+    stream, capital, gaps, ends = parts.stream.copy(), parts.capital.copy(), parts.gaps.copy(), parts.ends.copy()
+    way = rng.randrange(4)
+    if way == 0:
+        stream[rng.randrange(stream.size)] = rng.choice((0, 0, 26, 27, 31))
+    elif way == 1:
+        gaps[rng.randrange(gaps.size)] = rng.choice((64, 65, 91, 97, 122, 123))
+    elif way == 2:
+        ends[rng.randrange(ends.size)] = rng.randint(0, gaps.size)
+    else:
+        capital[:] = rng.choice((0, 1))
+    coder, every = prose.Coder(stream.size), np.arange(stream.size)
+    unlikely = np.zeros((stream.size, 27), dtype=np.float32)
+    prose.code_letters(prose.open_tile(stream.size), every, unlikely, stream, coder.model, coder.state, coder.words, False)
+    letters = coder.finish()
+    marks = prose.encode(parts.letters, parts.starts, capital, gaps, np.maximum.accumulate(ends))
+    forged = replace(header, size=len(held), method=text.MODEL, order=text.Order.PLAIN, weights_id=bytes(8).hex(), breaks=0)
+    space = int((stream == 0).sum())
+    return replace(forged, letters=stream.size - space, words=space + 1), container.varint(len(letters)) + letters + marks
+
+
+def _arguments(parts: text.Prose) -> tuple[np.ndarray, ...]:
+    return parts.letters, parts.starts, parts.capital, parts.gaps, parts.ends
 
 
 # ---- PNG --------------------------------------------------------------------------------------------------------------------

@@ -5,17 +5,23 @@ Each takes bytes and returns nothing. Any exception that leaves it is a finding:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
+from unittest import mock
 
 import numpy as np
 import torch
 
+from ardm import predict
 from ardm import weights as weights_module
+from ardm.integer import Carrier
 from ardm.orders import PATCH
 from ardm.predict import Answer, Call, NetworkPredictor
-from codec import ArdmError, Limits, archive, container, decompress, exact, info, png, recover
+from codec import ArdmError, Limits, archive, container, decompress, exact, frames, info, png, recover, text
+from codec import sources as readers
+from codec.archive import Way
 
 Result = TypeVar("Result")
 LIMITS = Limits(max_pixels=1024, max_memory=2**30, max_calls=100, max_tiles=64)
@@ -62,8 +68,34 @@ def stub() -> Stub:
     return Stub()
 
 
+class TextStub(Carrier):
+    """What `Stub` is for photos, for text: sees every place and says something of each."""
+
+    def features(self, tokens: torch.Tensor, cond: np.ndarray) -> torch.Tensor:
+        return tokens.long().sum(1) + int(cond.sum())
+
+    def read_out(self, features: torch.Tensor, tokens: torch.Tensor, item: int, place: int) -> torch.Tensor:
+        return ((torch.arange(27)[:, None] * 40503 + 31 * features[item].flatten() >> 5) % 160 - 80).to(torch.int32)
+
+
+def _plan(weights: weights_module.Weights, budget: int) -> int:
+    """A call for each of the first places, the last for all others: some `codec.text.plan`, which takes longer than all the rest of a small text."""
+    return (1 << min(budget, text.CELL) - 1) - 1
+
+
+@contextmanager
+def small_texts() -> Iterator[None]:
+    """Within it, texts are coded by `TextStub`, in tiles so small that short ones have several, and LZMA need not clear 64 MiB for each."""
+    small = [text._FILTERS[0] | {"dict_size": 1 << 16}]
+    with (
+        mock.patch.object(predict, "choose_carrier", lambda weights, device: TextStub(weights)),
+        mock.patch.multiple(text, TILE=100, _FILTERS=small, plan=_plan),
+    ):
+        yield
+
+
 def decoder(data: bytes) -> None:
-    """An .ardm file: `container.read`, `info`, `decompress`, `archive.unpack`, `archive.test`, `recover` and `archive.rescue` agree about it."""
+    """An .ardm file: `container.read`, `info`, `decompress`, and what `archive` makes of it agree."""
     given: dict[str, Any] = {"limits": LIMITS, "predictor": stub()}
     opened = _try(lambda: container.read(data, LIMITS))
     restored = _try(lambda: archive.unpack(data, **given))
@@ -76,6 +108,7 @@ def decoder(data: bytes) -> None:
     if restored is None:
         _try(lambda: archive.test(data, **given))
         _try(lambda: archive.rescue(data, **given))
+        _try(lambda: archive.complete(data, **given))
         pixels = _try(lambda: decompress(data, **given))
         if pixels is not None and not header.whole:
             again, mask, report = recover(data, **given)
@@ -84,6 +117,11 @@ def decoder(data: bytes) -> None:
     _hold(info(data)["bytes"] == len(data) and archive.way_of(header), "what is restored cannot be listed")
     if header.whole:
         _hold(container.digest(restored) == header.digest, "a file kept whole has another hash")
+        return
+    frame = next((frames.unpack(block) for kind, block in header.metadata if kind == container.SOURCE_FRAME), None)
+    if frame:
+        _hold(container.digest(restored) == frame.digest, "a file made again has another hash")
+        archive.format_of(data, LIMITS)
         return
     image = png.read(restored, LIMITS.max_pixels)
     samples = np.ascontiguousarray(image.pixels, dtype=image.kind.dtype)
@@ -106,3 +144,61 @@ def reader(data: bytes) -> None:
     if recipe:
         _hold(exact.unpack(exact.pack(recipe), image) == recipe, "a recipe came back as another one")
         _hold(exact.make(image, recipe) == data, "a recipe makes another file")
+
+
+def sources(data: bytes) -> None:
+    """An image file that is no PNG: what its reader accepts comes back from an .ardm file byte for byte, or as a PNG of the same content."""
+    look = _try(lambda: readers.look(data, LIMITS.max_pixels))
+    if look is None or look.format == readers.Format.PNG:  # which `reader` is for
+        return
+    content = _try(look.load)
+    if content:
+        _hold(content.image.pixels.shape[:2] == (look.head.height, look.head.width), "a file has another size than its header says")
+    packed = _try(lambda: archive.pack(data, exactly=False, pixels=True, limits=LIMITS, order="raster", predictor=stub()))
+    _hold(packed or not content, "what can be read cannot be packed")
+    if packed:
+        _comes_back(data, packed, content)
+    if not packed or packed.way == Way.CONTENT:
+        packed = _try(lambda: archive.pack(data, exactly=True, limits=LIMITS, order="raster", predictor=stub()))
+        _hold(not packed or packed.way == Way.WHOLE, "a file comes back exactly only if that is asked for")
+        _hold(packed or not (content or look.why), "what can be read, or is sound but more than a picture, cannot be kept whole")
+        if packed:
+            _comes_back(data, packed, content)
+
+
+def _comes_back(data: bytes, packed: archive.Packed, content: readers.Content | None) -> None:
+    restored = archive.unpack(packed.data)
+    made = archive.format_of(packed.data, Limits())
+    if packed.way == Way.CONTENT:
+        _hold(content and made == readers.Format.PNG, "a PNG was made of nothing")
+        image, again = content.image, png.read(restored, LIMITS.max_pixels)
+        same = (again.kind, again.before, again.after) == (image.kind, image.before, image.after) and np.array_equal(again.pixels, image.pixels)
+        _hold(same, "a file came back as a PNG of something else")
+    else:
+        _hold(restored == data, "a file came back as another one")
+        _hold(made == readers.sniff(data), "a file comes back as one of another format")
+    if content and packed.way != Way.WHOLE:
+        _hold(np.array_equal(decompress(packed.data), content.image.pixels), "`decompress` gives other pixels than the file has")
+
+
+def texts(data: bytes) -> None:
+    """An .ardm file of text: what is restored is what its header is about. Any other bytes: they come back, and grow by 60 bytes at most."""
+    with small_texts():
+        if not text.is_text(data):
+            packed = _try(lambda: text.pack(data, budget=1 + len(data) % 7, order=("auto", "rows", "plain")[len(data) % 3], verify=False, limits=LIMITS))
+            if packed:
+                _hold(text.unpack(packed) == data, "a text came back as another one")
+                _hold(len(packed) <= len(data) + 60, "a text grew")
+            return
+        found = _try(lambda: text.read(data, LIMITS))
+        restored = _try(lambda: text.unpack(data, limits=LIMITS))
+    if found is None:
+        _hold(restored is None, "what cannot be opened was restored")
+        return
+    header = found[0]
+    _hold(text.info(data)["bytes"] == len(data), "what can be opened cannot be listed")
+    if restored is not None:
+        _hold(len(restored) == header.size and container.digest(restored) == header.digest, "a text has another size or hash than its header says")
+        parts = text.take_apart(restored)
+        words = header.method != text.MODEL or (parts.letters.size, parts.starts.size - 1) == (header.letters, header.words)
+        _hold(words, "a text has other words than its header says")

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ardm.predict import NetworkPredictor
-from codec import archive, compress, container, png
+from codec import archive, compress, container, png, text
 from codec.container import METHOD_FILE, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER
 from codec.samples import Kind
 from codec.stored import FILTERED, RAW
-from tests import pngs
+from tests import images, pngs
 
 GOLDEN = Path(__file__).parent / "golden"
 PHOTO = Path(__file__).parent.parent / "benchmarks" / "photo.png"
@@ -51,6 +51,7 @@ def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
         "folded-16": (METHOD_RASTER, crop[..., 1] * np.uint16(257), {"order": "raster"}),
         "grey-16": (METHOD_RASTER, crop[..., 1] * np.uint16(200) + crop[..., 0], {"order": "raster"}),
         "deep-16": (METHOD_RASTER, large[..., 1] * np.uint16(256) + large[..., 1] * np.uint16(3) % 256, {"order": "raster"}),
+        "deep-rgb-16": (METHOD_RASTER, large[:24, :24] * np.uint16(256) + large[:24, :24] * np.uint16(3) % 256, {"order": "raster"}),
     }
 
 
@@ -65,6 +66,24 @@ def png_files() -> dict[str, tuple[int, bytes, bool]]:
     }
 
 
+def source_files() -> dict[str, tuple[int, bytes]]:
+    """name -> (method of its first plane, file that is its bare samples): each order of rows, channels and bytes."""
+    names = ("bmp-pillow", "npy-fortran-grey", "qoi-alpha", "tiff-grey-16>")
+    return {f"source-{name}": (METHOD_RASTER, images.SAME[name][0]) for name in names}
+
+
+PROSE = b'The old man sat by the river and wept. "It was his OWN fault," said McGregor, who had come in 1984.\r\nIn the morning there was a great noise.\r\n'
+
+
+@lru_cache(maxsize=1)
+def texts() -> dict[str, bytes]:
+    """name -> .ardm file of text, of every method and order."""
+    given: dict[str, tuple[bytes, dict[str, Any]]] = {
+        "raw": (b"\x80\x81 a", {}), "packed": (b"<td></td>" * 20, {}), "plain": (PROSE, {"order": "plain"}), "rows": (PROSE, {"order": "rows", "budget": 3}),
+    }  # fmt: skip
+    return {name: text.pack(data, **options) for name, (data, options) in given.items()}
+
+
 @lru_cache(maxsize=2)
 def files(predictor: NetworkPredictor | None = None) -> dict[str, bytes]:
     """name -> .ardm file, 70 to 1900 bytes. predictor: another one than the package's. "runs" is a golden file: its way of learning is no longer written."""
@@ -72,6 +91,8 @@ def files(predictor: NetworkPredictor | None = None) -> dict[str, bytes]:
     found |= {name: (method, compress(np.ascontiguousarray(pixels), predictor=predictor, **options)) for name, (method, pixels, options) in arrays().items()}
     for name, (method, source, exactly) in png_files().items():
         found[name] = method, archive.pack(source, exactly=exactly, max_pixels=LIMIT, order="raster").data
+    for name, (method, source) in source_files().items():
+        found[name] = method, archive.pack(source, exactly=False, max_pixels=LIMIT, order="raster").data
     for name, (method, data) in found.items():
         assert container.read(data)[0].entries[0].method == method, name
     return {name: data for name, (_, data) in found.items()}

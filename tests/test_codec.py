@@ -426,3 +426,8 @@ def test_golden_files_are_there() -> None:
         "deep-grey-16", "deep-rgba-16", "source-ppm-16", "source-tiff", "source-qoi",
         "png-content-interlaced-palette", "png-exact-interlaced-palette", "png-exact-rgb-16", "png-whole",
     }  # fmt: skip
+
+
+def test_a_mask_is_not_lost_silently() -> None:
+    with pytest.raises(InputError, match="masked array, whose mask would be lost"):
+        compress(np.ma.masked_array(np.zeros((4, 4), np.uint8), mask=True))

@@ -6,7 +6,10 @@ certain, so that these sweeps need no decoding, and are done twice: for `archive
 
 from __future__ import annotations
 
+import json
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ from codec.container import METHOD_DEEP, METHOD_FILE, METHOD_MODEL, METHOD_QUICK
 from codec.stored import FILTERED, RAW
 from tests import samples
 
-NAMES = ["runs", *samples.arrays(), *samples.png_files()]
+NAMES = ["runs", *samples.arrays(), *samples.png_files(), *samples.source_files()]
 
 
 def restore(data: bytes) -> object:
@@ -226,3 +229,13 @@ def test_metadata_of_another_file_is_noticed_by_a_recipe() -> None:
     forged = container.Header(**{**header.__dict__, "metadata": ((container.PNG_CHUNKS, other), header.metadata[1])})
     with pytest.raises(CorruptError, match="hash of the PNG file made again does not match"):
         archive.unpack(container.write(forged, [data[at:]]))
+
+
+def test_a_damaged_file_takes_little_memory() -> None:
+    """`benchmarks.damage` in small, in a process of its own: cuts, flips, forgeries within the fuzzer's limits, and bombs, each restored and rescued."""
+    script = "import json; from benchmarks.damage import measure; print(json.dumps(measure(160, 1)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["MiB"]["most"] < 300
+    assert {"CorruptError", "TruncatedError", "UnsupportedError", "LimitError", "done"} <= set(found["results"])
+    assert sum(found["results"].values()) == 2 * 163

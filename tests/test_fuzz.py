@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fuzz
-from codec import ArdmError, archive, png
-from fuzz import mutate, targets
-from tests import pngs, samples
+from codec import ArdmError, archive, container, png, sources, text
+from fuzz import formats, mutate, targets
+from tests import images, pngs, samples
 
 FINDINGS = Path(fuzz.__file__).parent / "findings"
 
@@ -34,7 +34,7 @@ def test_what_a_forged_recipe_makes_is_refused_unless_it_holds_the_image() -> No
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.sampled_from(sorted(samples.arrays() | samples.png_files())), st.integers(0, 2**32 - 1))
+@given(st.sampled_from(sorted(samples.arrays() | samples.png_files() | samples.source_files())), st.integers(0, 2**32 - 1))
 def test_a_mutated_file_raises_only_our_errors(name: str, seed: int) -> None:
     rng = random.Random(seed)
     targets.decoder(mutate.ardm(samples.files(targets.stub())[name], rng, mutate.blind_of(rng)))
@@ -47,12 +47,29 @@ def test_a_mutated_png_raises_only_our_errors(name: str, seed: int) -> None:
     targets.reader(mutate.png_file(samples.kinds()[name], rng, mutate.blind_of(rng)))
 
 
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(sorted(images.EVERY)), st.integers(0, 2**32 - 1))
+def test_a_mutated_image_file_comes_back_or_raises_only_our_errors(name: str, seed: int) -> None:
+    rng = random.Random(seed)
+    targets.sources(formats.source_file(images.EVERY[name], rng, mutate.blind_of(rng)))
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(sorted(samples.texts())), st.integers(0, 2**32 - 1))
+def test_a_mutated_text_comes_back_or_raises_only_our_errors(name: str, seed: int) -> None:
+    rng = random.Random(seed)
+    targets.texts(mutate.text_file(samples.texts()[name], rng, mutate.blind_of(rng)))
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_raise_only_our_errors(data: bytes) -> None:
     targets.decoder(data)
     targets.reader(data)
     targets.reader(png.SIGNATURE + data)
+    targets.sources(data)
+    targets.texts(data)
+    targets.texts(container.MAGIC + container.chunk(container.TEXT, data))
 
 
 def test_mutations_get_past_the_checksums() -> None:
@@ -75,6 +92,28 @@ def test_mutations_get_past_the_checksums() -> None:
         except ArdmError:
             continue
     assert read >= 10
+    seen = set()
+    for seed in range(300):
+        rng = random.Random(seed)
+        source = images.EVERY[rng.choice(sorted(images.EVERY))]
+        mutated = formats.source_file(source, rng, mutate.blind_of(rng))
+        try:
+            if mutated != source and sources.read(mutated, targets.LIMITS.max_pixels):
+                seen.add(sources.sniff(mutated))
+        except ArdmError:
+            continue
+    assert seen >= set(formats.PLANS) - {sources.Format.PBM, sources.Format.PAM} | {sources.Format.TIFF, sources.Format.WEBP}  # of which there are more seeds
+    given = 0
+    for seed in range(60):
+        rng = random.Random(seed)
+        source = samples.texts()[rng.choice(sorted(samples.texts()))]
+        mutated = mutate.text_file(source, rng, mutate.blind_of(rng))
+        try:
+            with targets.small_texts():
+                given += mutated != source and bool(text.unpack(mutated, limits=targets.LIMITS))
+        except ArdmError:
+            continue
+    assert given >= 8
 
 
 def test_taking_apart_and_putting_together_are_inverse() -> None:
