@@ -170,13 +170,15 @@ def read(tiff: Tiff) -> png.Png:
     return png.Png(samples, head.kind, False, chunks + (_palette(tiff) if head.kind.indexed else b""), b"")
 
 
-def unpacked(reader: type[ImageFile.ImageFile], data: bytes) -> np.ndarray:
-    """What a reader of Pillow makes of a file, whose size was checked before. Raises CorruptError, MemoryError."""
+def unpacked(reader: type[ImageFile.ImageFile], data: bytes, width: int, height: int) -> np.ndarray:
+    """What a reader of Pillow makes of a file, whose size is known and within the limits. Raises CorruptError, MemoryError."""
     try:
         with _quietly(), reader(io.BytesIO(data)) as image:
+            if image.size != (width, height):  # before it is allocated
+                raise CorruptError(f"the file holds {image.width} x {image.height} pixels, its header says {width} x {height}.")
             image.load()
             return np.array(image)
-    except MemoryError:
+    except (MemoryError, CorruptError):
         raise
     except Exception as error:  # whatever Pillow raises for damaged files
         raise CorruptError(f"the file is damaged or cut short, or this Pillow cannot unpack it ({error or type(error).__name__}).") from error
@@ -246,8 +248,9 @@ def _palette(tiff: Tiff) -> bytes:
 def _samples(tiff: Tiff) -> np.ndarray:
     """As they are stored: uint8 or uint16 (H, W) or (H, W, C)."""
     head = tiff.head
-    rows = unpacked(TiffImagePlugin.TiffImageFile, _shown(tiff))  # uint8, or bool for one bit
-    if tiff.value(COMPRESSION, NONE) in FAX:
+    fax = tiff.value(COMPRESSION, NONE) in FAX
+    rows = unpacked(TiffImagePlugin.TiffImageFile, _shown(tiff), head.width if fax else head.line(head.width) - 1, head.height)  # uint8, or bool for one bit
+    if fax:
         return rows.astype(np.uint8)
     if head.kind.depth == 16:  # the file's bytes as they are: turned round to what `png.from_bytes` expects
         rows = np.ascontiguousarray(rows) if tiff.order == ">" else np.ascontiguousarray(rows).view("<u2").astype(">u2").view(np.uint8)

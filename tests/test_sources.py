@@ -238,6 +238,30 @@ def test_a_claim_of_many_pixels_is_refused_by_its_header(name: str) -> None:
         archive.pack(CLAIMS[name](), exactly=True, pixels=False)
 
 
+def test_of_two_images_in_a_file_the_one_that_is_read_counts() -> None:
+    """Pillow takes a WebP's first and a JPEG's last header; whichever it is, that is the one to be judged."""
+
+    def webp(name: str) -> tuple[bytes, bytes]:
+        size = int.from_bytes(EVERY[name][16:20], "little")
+        return EVERY[name][12:16], EVERY[name][20 : 20 + size]
+
+    def riff(*chunks: tuple[bytes, bytes]) -> bytes:
+        body = b"WEBP" + b"".join(kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2) for kind, data in chunks)
+        return b"RIFF" + struct.pack("<I", len(body)) + body
+
+    lossy, lossless = webp("webp-lossy"), webp("webp")
+    assert sources.look(riff(lossy, lossless), LIMIT).lossy
+    assert not sources.look(riff(lossless, lossy), LIMIT).lossy
+    large = lossy[1][:6] + struct.pack("<HH", 12000, 12000) + lossy[1][10:]
+    with pytest.raises(LimitError, match="12000 x 12000"):
+        sources.look(riff((lossy[0], large), lossless), LIMIT)
+    jpeg = EVERY["jpeg"]
+    head = jpeg.index(b"\xff\xc0")
+    again = jpeg[head : head + 5] + struct.pack(">HH", HUGE, HUGE) + jpeg[head + 9 : head + 2 + jpeg[head + 3]]
+    with pytest.raises(CorruptError, match="60000 x 60000"):
+        sources.read(jpeg[: head + 2 + jpeg[head + 3]] + again + jpeg[head + 2 + jpeg[head + 3] :], LIMIT)
+
+
 def test_pixels_that_so_few_bytes_cannot_hold_are_refused_before_they_are_allocated() -> None:
     for source in (tiff(GREY, compression=8, more=((256, 4, (HUGE,)), (257, 4, (HUGE,)))), CLAIMS["qoi"](), CLAIMS["ppm"]()):
         with pytest.raises(TruncatedError, match=r"cannot hold|promises"):
