@@ -161,6 +161,7 @@ def read(tiff: Tiff) -> png.Png:
         raise IndivisibleError("one of its channels is not plain alpha")
     if head.kind.indexed and head.channels > 1:
         raise IndivisibleError("it has a palette and alpha")
+    _check_strips(tiff)
     samples = _samples(tiff)
     if tiff.value(PHOTOMETRIC) == WHITE_IS_ZERO:
         if head.channels > 1:
@@ -243,6 +244,23 @@ def _palette(tiff: Tiff) -> bytes:
     if not ((low == high) | (low == 0)).all() or (low.any() and (low != high).any()):
         raise IndivisibleError("its palette has colours of 16 bits")
     return png.chunk(b"PLTE", high.astype(np.uint8).tobytes())
+
+
+def _check_strips(tiff: Tiff) -> None:
+    """Pillow leaves black the strips or tiles that are missing, and of bare bytes takes more than there should be. Raises CorruptError, IndivisibleError."""
+    head, tiled = tiff.head, TILE_WIDTH in tiff.entries
+    rows = tiff.value(TILE_HEIGHT) if tiled else min(tiff.value(ROWS, 2**32 - 1), head.height)
+    columns = tiff.value(TILE_WIDTH) if tiled else head.width
+    if not rows or not columns:
+        raise CorruptError(f"the TIFF says that its strips or tiles have {columns} x {rows} pixels.")
+    count = -(-head.height // rows) * -(-head.width // columns)
+    found = len(tiff.values(TILE_OFFSETS if tiled else OFFSETS))
+    if found < count:
+        raise CorruptError(f"the TIFF has {found} strips or tiles, expected {count}.")
+    line = head.line(columns) - 1
+    sizes = [line * rows] * (count - 1) + [line * (rows if tiled else head.height - (count - 1) * rows)]
+    if tiff.value(COMPRESSION, NONE) == NONE and any(n < size for n, size in zip(tiff.values(TILE_COUNTS if tiled else COUNTS), sizes, strict=False)):
+        raise IndivisibleError("it has strips or tiles of fewer bytes than their pixels need")
 
 
 def _samples(tiff: Tiff) -> np.ndarray:

@@ -218,6 +218,21 @@ def test_libtiff_prints_nothing_and_is_left_as_it_was(capfd: pytest.CaptureFixtu
     assert "ZIPDecode" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (tiff(GREY, more=((278, 4, (2,)),)), "has 3 strips or tiles, expected 6"),
+        (tiff(GREY, more=((278, 4, (0,)),)), "21 x 0 pixels"),
+        (tiff(GREY, more=((279, 4, (83, 84, 63)),)), "fewer bytes"),
+        (tiff(RGB, tile=16, more=((324, 4, (8,)), (325, 4, (768,)))), "has 1 strips or tiles, expected 2"),
+        (tiff(RGB, tile=16, more=((325, 4, (768, 767)),)), "fewer bytes"),
+    ],
+)
+def test_strips_that_do_not_hold_the_image_are_damage(source: bytes, says: str) -> None:
+    with pytest.raises((CorruptError, UnsupportedError), match=says):
+        sources.read(source, LIMIT)
+
+
 HUGE = 60000
 CLAIMS: dict[str, Callable[[], bytes]] = {
     "ppm": lambda: b"P6 60000 60000 255\n",
