@@ -11,6 +11,7 @@ import ctypes
 import io
 import struct
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,9 +36,10 @@ TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 7: "s"}  # of the entries that are read
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 MAX_ENTRIES = 4096
 MAX_TILE = 4096  # pixels a side, or the image's side: what libtiff allocates for a tile follows from its claim, not from the bytes in the file
-NONE, LZW, PACKBITS, ZSTANDARD = 1, 5, 32773, 50000
-LOSSLESS = (NONE, LZW, 8, 32946, PACKBITS, 34925, ZSTANDARD)  # 8 and 32946: deflate; 34925: LZMA
-PREDICTING = (LZW, 8, 32946, 34925, ZSTANDARD)  # those to which a predictor belongs
+NONE, LZW, PACKBITS, LZMA, ZSTANDARD = 1, 5, 32773, 34925, 50000
+DEFLATE = (8, 32946)
+LOSSLESS = (NONE, LZW, *DEFLATE, PACKBITS, LZMA, ZSTANDARD)
+PREDICTING = (LZW, *DEFLATE, LZMA, ZSTANDARD)  # those to which a predictor belongs
 FAX = (2, 3, 4)  # for one bit only
 LOSSY = {6: "JPEG", 7: "JPEG", 34712: "JPEG 2000", 34892: "JPEG", 50001: "WebP", 50002: "JPEG XL"}
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = range(4)
@@ -247,20 +249,31 @@ def _palette(tiff: Tiff) -> bytes:
 
 
 def _check_strips(tiff: Tiff) -> None:
-    """Pillow leaves black the strips or tiles that are missing, and of bare bytes takes more than there should be. Raises CorruptError, IndivisibleError."""
+    """Strips or tiles that are missing Pillow leaves black, those that are too many it puts over others, bare bytes it takes from where none should be, and
+    libtiff does not look at the checksum after the last byte that it needs. Raises CorruptError or IndivisibleError for these."""
     head, tiled = tiff.head, TILE_WIDTH in tiff.entries
     rows = tiff.value(TILE_HEIGHT) if tiled else min(tiff.value(ROWS, 2**32 - 1), head.height)
     columns = tiff.value(TILE_WIDTH) if tiled else head.width
     if not rows or not columns:
         raise CorruptError(f"the TIFF says that its strips or tiles have {columns} x {rows} pixels.")
     count = -(-head.height // rows) * -(-head.width // columns)
-    found = len(tiff.values(TILE_OFFSETS if tiled else OFFSETS))
-    if found < count:
-        raise CorruptError(f"the TIFF has {found} strips or tiles, expected {count}.")
+    offsets, lengths = (tiff.values(TILE_OFFSETS), tiff.values(TILE_COUNTS)) if tiled else (tiff.values(OFFSETS), tiff.values(COUNTS))
+    if len(offsets) != count:
+        raise IndivisibleError(f"it has {len(offsets)} strips or tiles, where its size asks for {count}")
     line = head.line(columns) - 1
     sizes = [line * rows] * (count - 1) + [line * (rows if tiled else head.height - (count - 1) * rows)]
-    if tiff.value(COMPRESSION, NONE) == NONE and any(n < size for n, size in zip(tiff.values(TILE_COUNTS if tiled else COUNTS), sizes, strict=False)):
-        raise IndivisibleError("it has strips or tiles of fewer bytes than their pixels need")
+    compression = tiff.value(COMPRESSION, NONE)
+    for offset, length, size in zip(offsets, lengths, sizes, strict=False):
+        if compression == NONE and length < size:
+            raise IndivisibleError("it has strips or tiles of fewer bytes than their pixels need")
+        if compression in DEFLATE:
+            inflate = zlib.decompressobj()
+            try:
+                found = len(inflate.decompress(tiff.data[offset : offset + length], size + 1))
+            except zlib.error as error:
+                raise CorruptError(f"a strip or tile of the TIFF is damaged ({error}).") from error
+            if found < size or (found == size and not inflate.eof):
+                raise CorruptError(f"a strip or tile of the TIFF is cut short: it ends after {found} bytes, expected {size}.")
 
 
 def _samples(tiff: Tiff) -> np.ndarray:

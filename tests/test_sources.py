@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from codec import tiff as tiff_reader
 from codec.archive import Way
 from codec.salvage import recover
 from tests import pngs
-from tests.images import AS_PNG, EVERY, GREY, GREYS, REFUSED, RGB, SAME, bmp, npy, saved, tiff
+from tests.images import AS_PNG, COLUMNS, DEEP, EVERY, GREY, GREYS, REFUSED, RGB, SAME, bmp, npy, saved, tiff
 from tests.make_golden import GOLDEN, source_files
 from tests.test_cli import COMPRESS, DECOMPRESS, only_files, run
 
@@ -209,23 +210,26 @@ def test_forged_files_raise_only_our_errors(name: str, changes: list[tuple[int, 
 
 def test_libtiff_prints_nothing_and_is_left_as_it_was(capfd: pytest.CaptureFixture[str]) -> None:
     assert tiff_reader._printers() or sys.platform != "linux"
-    damaged = tiff(RGB, compression=8).replace(b"\x78\x9c", b"\x78\x9d")
+    damaged = tiff(RGB, compression=5, more=((256, 4, (COLUMNS + 1,)),))
     with pytest.raises(CorruptError):
         sources.read(damaged, LIMIT)
     assert not capfd.readouterr().err or not tiff_reader._printers()
     with Image.open(io.BytesIO(damaged)) as image, pytest.raises(OSError, match="decoder error"):
         image.load()
-    assert "ZIPDecode" in capfd.readouterr().err
+    assert "LZWDecode" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        (tiff(GREY, more=((278, 4, (2,)),)), "has 3 strips or tiles, expected 6"),
+        (tiff(GREY, more=((278, 4, (2,)),)), "has 3 strips or tiles, where its size asks for 6"),
+        (tiff(DEEP, gap=b"gap", more=((257, 4, (1,)),)), "has 3 strips or tiles, where its size asks for 1"),
         (tiff(GREY, more=((278, 4, (0,)),)), "21 x 0 pixels"),
         (tiff(GREY, more=((279, 4, (83, 84, 63)),)), "fewer bytes"),
-        (tiff(RGB, tile=16, more=((324, 4, (8,)), (325, 4, (768,)))), "has 1 strips or tiles, expected 2"),
+        (tiff(RGB, tile=16, more=((324, 4, (8,)), (325, 4, (768,)))), "has 1 strips or tiles, where its size asks for 2"),
         (tiff(RGB, tile=16, more=((325, 4, (768, 767)),)), "fewer bytes"),
+        (tiff(GREY, compression=8, rows=99).replace(zlib.compress(GREY.tobytes()), zlib.compress(GREY.tobytes())[:-1] + b"?"), "incorrect data check"),
+        (tiff(GREY, compression=8, more=((256, 4, (22,)),)), "ends after 84 bytes, expected 88"),
     ],
 )
 def test_strips_that_do_not_hold_the_image_are_damage(source: bytes, says: str) -> None:
