@@ -207,6 +207,8 @@ def _make(header: Header, pixels: np.ndarray) -> bytes:
 
 def _frame(header: Header) -> Frame | None:
     block = _only(header, SOURCE_FRAME)
+    if block and (_only(header, PNG_CHUNKS) or _only(header, PNG_FORM)):
+        raise CorruptError("the metadata is that of a PNG and that of a file of another format at once.")
     return frames.unpack(block) if block else None
 
 

@@ -227,7 +227,7 @@ def _read_gif(data: bytes, head: Head, table: bytes, transparent: int, comments:
     from PIL import GifImagePlugin
 
     _plausible(head, data)
-    samples = tiff.unpacked(GifImagePlugin.GifImageFile, data)
+    samples = tiff.unpacked(GifImagePlugin.GifImageFile, data, head.width, head.height)
     if samples.shape != (head.height, head.width) or samples.dtype != np.uint8 or 3 * int(samples.max()) >= len(table):
         raise IndivisibleError("it has pixels that are not in its palette")
     chunks = png.chunk(b"PLTE", table) if head.kind.indexed else b""
@@ -277,13 +277,14 @@ def _webp(data: bytes, max_pixels: int) -> Look:
             raise TruncatedError("the WebP is cut short inside a chunk.")
         chunks.setdefault(data[at : at + 4], data[at + 8 : at + 8 + size])
         at += 8 + size + size % 2
-    coded, wide = chunks.get(b"VP8L", b""), chunks.get(b"VP8X", b"")
+    first = next((kind for kind in chunks if kind in (b"VP8L", b"VP8 ")), b"")  # what a reader takes; others are not looked at
+    coded, wide = chunks[first] if first == b"VP8L" else b"", chunks.get(b"VP8X", b"")
     alpha = False
     if len(coded) >= 5 and coded[0] == 0x2F:
         (bits,) = struct.unpack_from("<I", coded, 1)
         width, height, alpha = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, bool(bits >> 28 & 1)
-    elif len(chunks.get(b"VP8 ", b"")) >= 10:
-        width, height = (n & 0x3FFF for n in struct.unpack_from("<HH", chunks[b"VP8 "], 6))
+    elif first == b"VP8 " and len(chunks[first]) >= 10:
+        width, height = (n & 0x3FFF for n in struct.unpack_from("<HH", chunks[first], 6))
         alpha = b"ALPH" in chunks
     elif len(wide) >= 10 and wide[0] & 2:
         width, height = 1 + int.from_bytes(wide[4:7], "little"), 1 + int.from_bytes(wide[7:10], "little")
@@ -301,7 +302,7 @@ def _webp(data: bytes, max_pixels: int) -> Look:
 def _read_webp(data: bytes, head: Head, notes: tuple[bytes, bytes, bytes]) -> Content:
     from PIL import WebPImagePlugin
 
-    samples = tiff.unpacked(WebPImagePlugin.WebPImageFile, data)
+    samples = tiff.unpacked(WebPImagePlugin.WebPImageFile, data, head.width, head.height)
     if samples.shape[:2] != (head.height, head.width) or samples.dtype != np.uint8:
         raise CorruptError("the WebP holds another image than its header says.")
     return Content(Png(np.ascontiguousarray(samples), Kind(), False, png.metadata_chunks(*notes), b""))
@@ -345,7 +346,7 @@ def _jpeg(data: bytes, max_pixels: int) -> Look:
 def _read_jpeg(data: bytes, head: Head, notes: tuple[bytes, bytes, bytes]) -> Content:
     from PIL import JpegImagePlugin
 
-    samples = tiff.unpacked(JpegImagePlugin.JpegImageFile, data)
+    samples = tiff.unpacked(JpegImagePlugin.JpegImageFile, data, head.width, head.height)
     if samples.shape != ((head.height, head.width) if head.channels == 1 else (head.height, head.width, 3)) or samples.dtype != np.uint8:
         raise CorruptError("the JPEG holds another image than its header says.")
     return Content(Png(samples, Kind(), False, png.metadata_chunks(*notes), b""))

@@ -11,6 +11,7 @@ import ctypes
 import io
 import struct
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,9 +36,10 @@ TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 7: "s"}  # of the entries that are read
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 MAX_ENTRIES = 4096
 MAX_TILE = 4096  # pixels a side, or the image's side: what libtiff allocates for a tile follows from its claim, not from the bytes in the file
-NONE, LZW, PACKBITS, ZSTANDARD = 1, 5, 32773, 50000
-LOSSLESS = (NONE, LZW, 8, 32946, PACKBITS, 34925, ZSTANDARD)  # 8 and 32946: deflate; 34925: LZMA
-PREDICTING = (LZW, 8, 32946, 34925, ZSTANDARD)  # those to which a predictor belongs
+NONE, LZW, PACKBITS, LZMA, ZSTANDARD = 1, 5, 32773, 34925, 50000
+DEFLATE = (8, 32946)
+LOSSLESS = (NONE, LZW, *DEFLATE, PACKBITS, LZMA, ZSTANDARD)
+PREDICTING = (LZW, *DEFLATE, LZMA, ZSTANDARD)  # those to which a predictor belongs
 FAX = (2, 3, 4)  # for one bit only
 LOSSY = {6: "JPEG", 7: "JPEG", 34712: "JPEG 2000", 34892: "JPEG", 50001: "WebP", 50002: "JPEG XL"}
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = range(4)
@@ -161,6 +163,7 @@ def read(tiff: Tiff) -> png.Png:
         raise IndivisibleError("one of its channels is not plain alpha")
     if head.kind.indexed and head.channels > 1:
         raise IndivisibleError("it has a palette and alpha")
+    _check_strips(tiff)
     samples = _samples(tiff)
     if tiff.value(PHOTOMETRIC) == WHITE_IS_ZERO:
         if head.channels > 1:
@@ -170,13 +173,15 @@ def read(tiff: Tiff) -> png.Png:
     return png.Png(samples, head.kind, False, chunks + (_palette(tiff) if head.kind.indexed else b""), b"")
 
 
-def unpacked(reader: type[ImageFile.ImageFile], data: bytes) -> np.ndarray:
-    """What a reader of Pillow makes of a file, whose size was checked before. Raises CorruptError, MemoryError."""
+def unpacked(reader: type[ImageFile.ImageFile], data: bytes, width: int, height: int) -> np.ndarray:
+    """What a reader of Pillow makes of a file, whose size is known and within the limits. Raises CorruptError, MemoryError."""
     try:
         with _quietly(), reader(io.BytesIO(data)) as image:
+            if image.size != (width, height):  # before it is allocated
+                raise CorruptError(f"the file holds {image.width} x {image.height} pixels, its header says {width} x {height}.")
             image.load()
             return np.array(image)
-    except MemoryError:
+    except (MemoryError, CorruptError):
         raise
     except Exception as error:  # whatever Pillow raises for damaged files
         raise CorruptError(f"the file is damaged or cut short, or this Pillow cannot unpack it ({error or type(error).__name__}).") from error
@@ -243,11 +248,40 @@ def _palette(tiff: Tiff) -> bytes:
     return png.chunk(b"PLTE", high.astype(np.uint8).tobytes())
 
 
+def _check_strips(tiff: Tiff) -> None:
+    """Strips or tiles that are missing Pillow leaves black, those that are too many it puts over others, bare bytes it takes from where none should be, and
+    libtiff does not look at the checksum after the last byte that it needs. Raises CorruptError or IndivisibleError for these."""
+    head, tiled = tiff.head, TILE_WIDTH in tiff.entries
+    rows = tiff.value(TILE_HEIGHT) if tiled else min(tiff.value(ROWS, 2**32 - 1), head.height)
+    columns = tiff.value(TILE_WIDTH) if tiled else head.width
+    if not rows or not columns:
+        raise CorruptError(f"the TIFF says that its strips or tiles have {columns} x {rows} pixels.")
+    count = -(-head.height // rows) * -(-head.width // columns)
+    offsets, lengths = (tiff.values(TILE_OFFSETS), tiff.values(TILE_COUNTS)) if tiled else (tiff.values(OFFSETS), tiff.values(COUNTS))
+    if len(offsets) != count:
+        raise IndivisibleError(f"it has {len(offsets)} strips or tiles, where its size asks for {count}")
+    line = head.line(columns) - 1
+    sizes = [line * rows] * (count - 1) + [line * (rows if tiled else head.height - (count - 1) * rows)]
+    compression = tiff.value(COMPRESSION, NONE)
+    for offset, length, size in zip(offsets, lengths, sizes, strict=False):
+        if compression == NONE and length < size:
+            raise IndivisibleError("it has strips or tiles of fewer bytes than their pixels need")
+        if compression in DEFLATE:
+            inflate = zlib.decompressobj()
+            try:
+                found = len(inflate.decompress(tiff.data[offset : offset + length], size + 1))
+            except zlib.error as error:
+                raise CorruptError(f"a strip or tile of the TIFF is damaged ({error}).") from error
+            if found < size or (found == size and not inflate.eof):
+                raise CorruptError(f"a strip or tile of the TIFF is cut short: it ends after {found} bytes, expected {size}.")
+
+
 def _samples(tiff: Tiff) -> np.ndarray:
     """As they are stored: uint8 or uint16 (H, W) or (H, W, C)."""
     head = tiff.head
-    rows = unpacked(TiffImagePlugin.TiffImageFile, _shown(tiff))  # uint8, or bool for one bit
-    if tiff.value(COMPRESSION, NONE) in FAX:
+    fax = tiff.value(COMPRESSION, NONE) in FAX
+    rows = unpacked(TiffImagePlugin.TiffImageFile, _shown(tiff), head.width if fax else head.line(head.width) - 1, head.height)  # uint8, or bool for one bit
+    if fax:
         return rows.astype(np.uint8)
     if head.kind.depth == 16:  # the file's bytes as they are: turned round to what `png.from_bytes` expects
         rows = np.ascontiguousarray(rows) if tiff.order == ">" else np.ascontiguousarray(rows).view("<u2").astype(">u2").view(np.uint8)

@@ -329,7 +329,8 @@ def _webp(data: bytes, rng: random.Random, blind: Blind) -> bytes:
         at += 8 + size + size % 2
     if rng.random() < 0.2:
         kind = rng.choice((b"ICCP", b"EXIF", b"XMP ", b"ALPH", b"ANIM", b"VP8X", b"VP8L", b"VP8 ", b"none"))
-        chunks.insert(rng.randint(0, len(chunks)), kind + rng.choice((b"", b"Exif\0\0abc", b"\x10" + bytes(9), rng.randbytes(10))))
+        size = struct.pack("<HH", *rng.choices((1, 11, 21, 16383), k=2))
+        chunks.insert(rng.randint(0, len(chunks)), kind + rng.choice((b"", b"Exif\0\0abc", b"\x10" + bytes(9), b"\0\0\0\x9d\1\x2a" + size, rng.randbytes(10))))
 
     def change(chunk: bytes) -> bytes:
         if chunk[:4] == b"VP8L" and rng.random() < 0.3:  # another size, or alpha
@@ -351,7 +352,16 @@ def _jpeg(data: bytes, rng: random.Random, blind: Blind) -> bytes:
         segments.append(data[at : at + 2] + data[at + 4 : at + 2 + size])
         at += 2 + max(2, size)
     if rng.random() < 0.2:
-        mark, held = rng.choice(((0xE1, b"Exif\0\0II*\0"), (0xE1, b"http://ns.adobe.com/xap/1.0/\0<x/>"), (0xE2, b"ICC_PROFILE\0\1\1abc"), (0xFE, b"said")))
+        size = struct.pack(">HH", *rng.choices((1, 11, 21, 65535), k=2))
+        mark, held = rng.choice(
+            (
+                (0xC0, b"\x08" + size + b"\1\1\x11\0"),
+                (0xE1, b"Exif\0\0II*\0"),
+                (0xE1, b"http://ns.adobe.com/xap/1.0/\0<x/>"),
+                (0xE2, b"ICC_PROFILE\0\1\1abc"),
+                (0xFE, b"said"),
+            )
+        )
         segments.insert(rng.randint(0, len(segments)), bytes([255, mark]) + held)
     rest = data[at:]
     if rng.random() < 0.2:

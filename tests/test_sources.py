@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from codec import tiff as tiff_reader
 from codec.archive import Way
 from codec.salvage import recover
 from tests import pngs
-from tests.images import AS_PNG, EVERY, GREY, GREYS, REFUSED, RGB, SAME, bmp, npy, saved, tiff
+from tests.images import AS_PNG, COLUMNS, DEEP, EVERY, GREY, GREYS, REFUSED, RGB, SAME, bmp, npy, saved, tiff
 from tests.make_golden import GOLDEN, source_files
 from tests.test_cli import COMPRESS, DECOMPRESS, only_files, run
 
@@ -209,13 +210,31 @@ def test_forged_files_raise_only_our_errors(name: str, changes: list[tuple[int, 
 
 def test_libtiff_prints_nothing_and_is_left_as_it_was(capfd: pytest.CaptureFixture[str]) -> None:
     assert tiff_reader._printers() or sys.platform != "linux"
-    damaged = tiff(RGB, compression=8).replace(b"\x78\x9c", b"\x78\x9d")
+    damaged = tiff(RGB, compression=5, more=((256, 4, (COLUMNS + 1,)),))
     with pytest.raises(CorruptError):
         sources.read(damaged, LIMIT)
     assert not capfd.readouterr().err or not tiff_reader._printers()
     with Image.open(io.BytesIO(damaged)) as image, pytest.raises(OSError, match="decoder error"):
         image.load()
-    assert "ZIPDecode" in capfd.readouterr().err
+    assert "LZWDecode" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (tiff(GREY, more=((278, 4, (2,)),)), "has 3 strips or tiles, where its size asks for 6"),
+        (tiff(DEEP, gap=b"gap", more=((257, 4, (1,)),)), "has 3 strips or tiles, where its size asks for 1"),
+        (tiff(GREY, more=((278, 4, (0,)),)), "21 x 0 pixels"),
+        (tiff(GREY, more=((279, 4, (83, 84, 63)),)), "fewer bytes"),
+        (tiff(RGB, tile=16, more=((324, 4, (8,)), (325, 4, (768,)))), "has 1 strips or tiles, where its size asks for 2"),
+        (tiff(RGB, tile=16, more=((325, 4, (768, 767)),)), "fewer bytes"),
+        (tiff(GREY, compression=8, rows=99).replace(zlib.compress(GREY.tobytes()), zlib.compress(GREY.tobytes())[:-1] + b"?"), "incorrect data check"),
+        (tiff(GREY, compression=8, more=((256, 4, (22,)),)), "ends after 84 bytes, expected 88"),
+    ],
+)
+def test_strips_that_do_not_hold_the_image_are_damage(source: bytes, says: str) -> None:
+    with pytest.raises((CorruptError, UnsupportedError), match=says):
+        sources.read(source, LIMIT)
 
 
 HUGE = 60000
@@ -236,6 +255,30 @@ CLAIMS: dict[str, Callable[[], bytes]] = {
 def test_a_claim_of_many_pixels_is_refused_by_its_header(name: str) -> None:
     with pytest.raises(LimitError, match=r"60000 x 60000|16384 x 16384"):
         archive.pack(CLAIMS[name](), exactly=True, pixels=False)
+
+
+def test_of_two_images_in_a_file_the_one_that_is_read_counts() -> None:
+    """Pillow takes a WebP's first and a JPEG's last header; whichever it is, that is the one to be judged."""
+
+    def webp(name: str) -> tuple[bytes, bytes]:
+        size = int.from_bytes(EVERY[name][16:20], "little")
+        return EVERY[name][12:16], EVERY[name][20 : 20 + size]
+
+    def riff(*chunks: tuple[bytes, bytes]) -> bytes:
+        body = b"WEBP" + b"".join(kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2) for kind, data in chunks)
+        return b"RIFF" + struct.pack("<I", len(body)) + body
+
+    lossy, lossless = webp("webp-lossy"), webp("webp")
+    assert sources.look(riff(lossy, lossless), LIMIT).lossy
+    assert not sources.look(riff(lossless, lossy), LIMIT).lossy
+    large = lossy[1][:6] + struct.pack("<HH", 12000, 12000) + lossy[1][10:]
+    with pytest.raises(LimitError, match="12000 x 12000"):
+        sources.look(riff((lossy[0], large), lossless), LIMIT)
+    jpeg = EVERY["jpeg"]
+    head = jpeg.index(b"\xff\xc0")
+    again = jpeg[head : head + 5] + struct.pack(">HH", HUGE, HUGE) + jpeg[head + 9 : head + 2 + jpeg[head + 3]]
+    with pytest.raises(CorruptError, match="60000 x 60000"):
+        sources.read(jpeg[: head + 2 + jpeg[head + 3]] + again + jpeg[head + 2 + jpeg[head + 3] :], LIMIT)
 
 
 def test_pixels_that_so_few_bytes_cannot_hold_are_refused_before_they_are_allocated() -> None:
