@@ -101,7 +101,7 @@ def complete(
         except ArdmError:  # damaged before it was cut
             drawn = go_on(b"")
         if progress:
-            progress(job.target.size)
+            progress(job.target.nbytes)
         return str(error), drawn
 
     out, mended = decode_tiles(data, header, at, device, threads, predictor, progress, mend)

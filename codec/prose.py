@@ -23,7 +23,7 @@ from numba import njit
 
 from codec.errors import CorruptError, UnsupportedError
 from codec.kernel import LEAST, ONE, _log, _squash, code_bit
-from codec.mixing import seal, unseal
+from codec.streams import seal, unseal
 
 CONTEXTS = 10
 DIGEST = "084cc6b183dd1061"  # of `check_compiled`
