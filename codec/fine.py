@@ -30,19 +30,19 @@ from codec.streams import LINE, STRIP, Streams
 LEAST_DEPTH, MOST_DEPTH = 8, 16
 REPLICATED, ROUNDED, CUT, LISTED = 16, 17, 18, 19  # forms of levels; below them, by how many bits a value is shifted
 MOST_WORDS = 10  # that a sample's sixteen decisions can take, 17 bits each
-DIGEST = "e3ad8d86c630bae0"  # of what `_synthetic` writes
+DIGEST = "54d8e15154696172"  # of what `_synthetic` writes
 
 EXPERTS, INPUTS = 7, 8
 FEW = 6  # neighbours that the quick fit looks at
 RATIOS, SPREADS, SURPRISES, CELLS = 64, 48, 16, 33  # contexts: a bit's size over the deviation, the deviation, how well it did; cells of a table
 KEPT = 4  # rows of errors that are kept, a power of two
-LEARNING_RATE, APM_RATE = 0.005, 0.02
+LEARNING_RATE, LEARNING_EARLY, APM_RATE = 0.003, 0.01, 0.02
 FORGET, FORGET_SOON = 1 / 0.9995, 1 / 0.98
 FIRST_FIT, EARLY, REFIT_EARLY, REFIT, REFIT_SOON = 64, 1024, 32, 96, 8
-RIDGE = 1.0
+RIDGE, STIFF = 1.0, 1.0 + 2.0**-30  # added to the diagonal; times which it is taken, since squares of 16 bits leave few digits for 1
 WIDTH = 0.65  # width of an expert's logistic over its mean absolute error
 CERTAIN = 0.003
-SMALL = 0.06  # times the deviation: bits below are not worth mixing, unless the histogram knows of a structure
+SMALL = 0.1  # times the deviation: bits below are not worth mixing, unless the histogram knows of a structure
 COUNT_MAX = 250.0
 RARE = 0.0005  # least chance in the histogram
 
@@ -54,6 +54,12 @@ def _smooth(u: Any) -> Any:
     i = int(t)
     low = SIGMOID[np.uint64(i)]
     return low + (SIGMOID[np.uint64(i + 1)] - low) * (t - i)
+
+
+@njit(inline="always")
+def _within(x: Any, limit: Any) -> Any:
+    """x limited to +-limit; -limit where a problem without a sound solution has made it no number."""
+    return x if abs(x) <= limit else limit if x > 0.0 else -limit
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -123,8 +129,8 @@ def code_rows(
                 correction += solution[s, i] * f[i]
             for i in range(few):
                 quick_one += soon_solution[s, i] * f[chosen[s, i]]
-            mean_at[0] = mean + min(max(correction, -top), top)
-            mean_at[1] = mean + min(max(quick_one, -top), top)
+            mean_at[0] = mean + _within(correction, top)
+            mean_at[1] = mean + _within(quick_one, top)
             if s:
                 share = 1.0 / s
                 mean_at[2], mean_at[3], mean_at[4] = above_it + above_step * share, left + left_step * share, mean
@@ -165,6 +171,7 @@ def code_rows(
             spread = int(min(max(octave + 6.0, 0.0), SPREADS - 1.0))
             judgement = int(min(max(_log(judgement * share + 0.02) * 2.885 + 10.0, 0.0), SURPRISES - 1.0))
             # ---- its decisions
+            rate = LEARNING_RATE + LEARNING_EARLY / (1.0 + seen[s, 0] * (1.0 / EARLY))
             answer = 0 if decoding else truth[s, r, q]
             low = 0
             for bit_at in range(depth):
@@ -200,10 +207,10 @@ def code_rows(
                     which = judgement * RATIOS + ratio
                     refined_a = table_a[s, ratio, cell] + (table_a[s, ratio, cell + 1] - table_a[s, ratio, cell]) * fraction
                     refined_b = table_b[s, which, cell] + (table_b[s, which, cell + 1] - table_b[s, which, cell]) * fraction
-                    p = 0.5 * _squash(z) + 0.25 * (refined_a + refined_b)
+                    p = 0.7 * _squash(z) + 0.15 * (refined_a + refined_b)
                 bit = code_bit(coder, words, s, min(max(int(p * ONE), LEAST), ONE - LEAST), (answer >> (depth - 1 - bit_at)) & 1, decoding)
                 if not certain:
-                    da, db = (bit - _squash(za)) * LEARNING_RATE, (bit - _squash(zb)) * LEARNING_RATE
+                    da, db = (bit - _squash(za)) * rate, (bit - _squash(zb)) * rate
                     for j in range(INPUTS):
                         mixer_a[s, ratio, j] += da * x[j]
                         mixer_b[s, bit_at, spread, j] += db * x[j]
@@ -263,10 +270,10 @@ def _fit(matrix: Any, vector: Any, n: int, gain: Any, solution: Any, work: Any) 
             matrix[i, j] *= back
     gain[0] = 1.0
     for i in range(n):
-        matrix[i, i] += RIDGE
+        matrix[i, i] = matrix[i, i] * STIFF + RIDGE
     solve(matrix, vector, n, solution, work)
     for i in range(n):
-        matrix[i, i] -= RIDGE
+        matrix[i, i] = (matrix[i, i] - RIDGE) * (1.0 / STIFF)
 
 
 class Fine(Streams):
@@ -290,8 +297,8 @@ class Fine(Streams):
         self.truth = np.zeros((channels, 1, 1), dtype=np.int32) if values is None else np.ascontiguousarray(values[..., self.order].transpose(2, 0, 1))
         self.own, self.near = raster_geometry()
         start = np.zeros(INPUTS)
-        start[:EXPERTS] = 0.4 / (EXPERTS - 1)
-        start[0] = 0.6
+        start[:EXPERTS] = 0.1
+        start[0], start[5] = 0.2, 0.4  # the blend is the best of them while little is learned
         cells = SQUASH[(np.arange(CELLS) * 24 + 16).clip(16, 784)]
         self.learned = (
             np.tile(start, (channels, RATIOS, 1)), np.tile(start, (channels, depth, SPREADS, 1)),
@@ -317,10 +324,11 @@ class Fine(Streams):
 
         def work(first_row: int, last_row: int, step: int, _: int) -> None:
             self.supply(step, (last_row - first_row) * self.width)
-            code_rows(
-                first_row, last_row, step, self.depth, (self.height, self.width), self.pixels, self.own, BESIDE, self.near, self.learned, self.fitted,
-                self.soon, self.errors, self.decoding, self.truth, self.state, self.words,
-            )  # fmt: skip
+            with np.errstate(all="ignore"):  # carries of the range coder, fits without a solution; only uncompiled code notices
+                code_rows(
+                    first_row, last_row, step, self.depth, (self.height, self.width), self.pixels, self.own, BESIDE, self.near, self.learned, self.fitted,
+                    self.soon, self.errors, self.decoding, self.truth, self.state, self.words,
+                )  # fmt: skip
             if self.is_drawn(step):
                 sure[step] = min(sure[step], first_row)
 
