@@ -27,7 +27,7 @@ def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
     crop = photo[190:253, 330:401]
     alpha = np.clip(np.add.outer(np.arange(63) * 4, np.arange(71) % 9), 0, 255).astype(np.uint8)[..., None]
     sums = photo[190:254, 330:402].reshape(32, 2, 36, 2, 3).sum(axis=(1, 3), dtype=np.uint16)  # ten bits
-    rich = np.concatenate([sums * np.uint16(16), sums[..., :1] * np.uint16(3)], 2) + np.arange(36, dtype=np.uint16)[:, None] * np.uint16(7) % np.uint16(16)
+    rich = np.dstack([sums, sums[..., :1] // 2]) * np.uint16(16) + photo[190:222, 330:366, [0, 1, 2, 0]] % np.uint16(16)
     rng = np.random.default_rng(1)
     checks = (np.add.outer(np.arange(60) // 10, np.arange(80) // 10) % 2)[..., None] * np.array([250, 90, 10])
     return {
