@@ -184,7 +184,7 @@ def test_low_bytes_of_any_content() -> None:
 
 @pytest.mark.parametrize(("depth", "folded", "index"), [(8, False, 1), (16, True, 1), (16, False, 0)])
 def test_low_bytes_stand_where_they_belong(depth: int, folded: bool, index: int) -> None:
-    data = compress(np.zeros((8, 8, 2), np.uint16 if depth == 16 else np.uint8))
+    data = compress(np.zeros((8, 8, 2), np.uint16 if depth == 16 else np.uint8), order="lattice")
     header, at = container.read(data)
     entries = [container.Entry(container.METHOD_DEEP if i == index else e.method, e.length, e.crc) for i, e in enumerate(header.entries)]
     forged = container.write(container.Header(**{**header.__dict__, "entries": tuple(entries), "folded": folded}), [data[at:]])
