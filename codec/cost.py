@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from ardm.likelihood import WEIGHT_TOP
 from ardm.stages import level_shapes
 from codec import kernel
-from codec.container import LATTICE_METHODS, METHOD_RASTER, RASTER_METHODS, Entry, Header
+from codec.container import LATTICE_METHODS, METHOD_DEEP, METHOD_FINE, METHOD_INCLUDED, METHOD_RASTER, Entry, Header
 from codec.errors import CorruptError, LimitError
 from codec.limits import Limits, show_size
 from codec.mixing import counter_count
@@ -112,8 +112,10 @@ def check_payloads(header: Header) -> None:
 def least_bytes(method: int, height: int, width: int, channels: int, schedule: Schedule) -> int:
     """Bytes below which no encoder's payload for a plane of a tile can be. method: one of the container's, for tiles. channels: 1 or 3."""
     pixels = height * width
-    if method in RASTER_METHODS:
-        return (method == METHOD_RASTER) + _mixed_bytes(pixels, channels)
+    if method == METHOD_INCLUDED:
+        return 0
+    if method in (METHOD_RASTER, METHOD_DEEP, METHOD_FINE):
+        return {METHOD_RASTER: 1, METHOD_DEEP: 0, METHOD_FINE: 2}[method] + _mixed_bytes(pixels, channels)
     if method not in LATTICE_METHODS:
         return pixels * channels if method == RAW else 1 + -(-pixels * channels // LZMA_MOST)
     level = schedule.root_level(height, width)
@@ -126,7 +128,7 @@ def least_bytes(method: int, height: int, width: int, channels: int, schedule: S
 
 
 def _mixed_bytes(pixels: int, channels: int) -> int:
-    """Of the mixing coder: eight decisions for each subpixel, a stream for each channel, the lengths of all but the last."""
+    """Of the mixing and fine coders: eight decisions or more for each subpixel, a stream for each channel, the lengths of all but the last."""
     return channels - 1 + 4 * channels * math.ceil(MARGIN * pixels * 8 * BITS_OF_DECISION / 32)
 
 

@@ -423,7 +423,7 @@ def test_golden_files_are_there() -> None:
         "photo-rgb", "photo-rgba", "photo-grey", "photo-grey-alpha", "noise", "graphics", "random-order", "tiles", "one-pixel", "budget-1",
         "not-adaptive", "mixing-rgb", "mixing-rgba", "mixing-grey", "mixing-tiles", "mixing-budget-1", "mixing-large", "raster-rgb",
         "raster-grey-alpha", "raster-graphics", "samples-grey-16", "samples-rgba-16", "samples-folded-16", "samples-grey-2", "samples-palette-4",
-        "deep-grey-16", "deep-rgba-16", "source-ppm-16", "source-tiff", "source-qoi",
+        "deep-grey-16", "deep-rgba-16", "fine-rgb-10", "fine-rgba-14-replicated", "fine-grey-listed", "source-ppm-16", "source-tiff", "source-qoi",
         "png-content-interlaced-palette", "png-exact-interlaced-palette", "png-exact-rgb-16", "png-whole",
     }  # fmt: skip
 

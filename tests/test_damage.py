@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from codec import ArdmError, CorruptError, NotArdmError, TruncatedError, archive, compress, container, decompress, png, recover, text
-from codec.container import METHOD_DEEP, METHOD_FILE, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER
+from codec.container import METHOD_DEEP, METHOD_FILE, METHOD_FINE, METHOD_INCLUDED, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER
 from codec.stored import FILTERED, RAW
 from tests import samples
 
-NAMES = ["runs", *samples.arrays(), *samples.png_files(), *samples.source_files()]
+NAMES = ["runs", "deep-16", *samples.arrays(), *samples.png_files(), *samples.source_files()]
 
 
 def restore(data: bytes) -> object:
@@ -33,7 +33,8 @@ def restore(data: bytes) -> object:
 def test_every_method_and_kind_is_there() -> None:
     headers = {name: container.read(data)[0] for name, data in samples.files().items()}
     assert set(headers) == set(NAMES)
-    assert {e.method for h in headers.values() for e in h.entries} >= {RAW, FILTERED, METHOD_MODEL, METHOD_RASTER, METHOD_FILE, METHOD_QUICK, METHOD_DEEP}
+    modelled = {METHOD_MODEL, METHOD_RASTER, METHOD_QUICK, METHOD_DEEP, METHOD_FINE, METHOD_INCLUDED}
+    assert {e.method for h in headers.values() for e in h.entries} >= {RAW, FILTERED, METHOD_FILE} | modelled
     assert {h.schedule.learning for h in headers.values()} >= {0, 1, 2}
     assert any(h.kind.indexed for h in headers.values())
     assert any(h.folded for h in headers.values())

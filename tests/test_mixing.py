@@ -168,8 +168,6 @@ def test_low_bytes_are_better_known_with_the_high_ones(photo: np.ndarray) -> Non
     payload = encode_deep(low, high)
     assert len(payload) < 0.95 * len(encode_raster(low, mixing.RASTER_FULL))
     assert np.array_equal(decode_deep(payload, high), low)
-    header = container.read(compress(samples))[0]
-    assert [entry.method for entry in header.entries][1] == container.METHOD_DEEP
 
 
 def test_low_bytes_of_any_content() -> None:
@@ -188,7 +186,7 @@ def test_low_bytes_of_any_content() -> None:
 
 @pytest.mark.parametrize(("depth", "folded", "index"), [(8, False, 1), (16, True, 1), (16, False, 0)])
 def test_low_bytes_stand_where_they_belong(depth: int, folded: bool, index: int) -> None:
-    data = compress(np.zeros((8, 8, 2), np.uint16 if depth == 16 else np.uint8))
+    data = compress(np.zeros((8, 8, 2), np.uint16 if depth == 16 else np.uint8), order="lattice")
     header, at = container.read(data)
     entries = [container.Entry(container.METHOD_DEEP if i == index else e.method, e.length, e.crc) for i, e in enumerate(header.entries)]
     forged = container.write(container.Header(**{**header.__dict__, "entries": tuple(entries), "folded": folded}), [data[at:]])
