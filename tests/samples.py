@@ -82,8 +82,8 @@ def png_files() -> dict[str, tuple[int, bytes, bool]]:
 
 def source_files() -> dict[str, tuple[int, bytes]]:
     """name -> (method of its first plane, file that is its bare samples): each order of rows, channels and bytes."""
-    names = ("bmp-pillow", "npy-fortran-grey", "qoi-alpha", "tiff-grey-16>")
-    return {f"source-{name}": (METHOD_RASTER, images.SAME[name][0]) for name in names}
+    names = {"bmp-pillow": METHOD_RASTER, "npy-fortran-grey": METHOD_RASTER, "qoi-alpha": METHOD_RASTER, "tiff-grey-16>": METHOD_FINE}
+    return {f"source-{name}": (method, images.SAME[name][0]) for name, method in names.items()}
 
 
 PROSE = b'The old man sat by the river and wept. "It was his OWN fault," said McGregor, who had come in 1984.\r\nIn the morning there was a great noise.\r\n'
