@@ -7,7 +7,7 @@ Knows tiles and coders' bounds; allocates nothing, decodes nothing.
     BASE + file + OF_ARRAY (OF_PNG) * image + OF_CHUNKS * kept chunks + OF_TILE * tiles + workers * (counters + PER_PIXEL * pixels of a tile)
 
 where image is the size of the samples, workers as many planes as are coded at once, and counters 48 bytes for each of the mixing coder's 2**k counters of
-a channel. The constants were measured (see `tests/test_limits.py`, which measures again) and rounded up.
+a channel (none if all samples are fine). The constants were measured (see `tests/test_limits.py`, which measures again) and rounded up.
 
 **Least payloads.** No decision of the mixing coder has a probability above 1 - LEAST / ONE, "certain" ones included, and no digit of the plain coder one that
 leaves less than 64 parts a level for the other values. A range coder's words hold at least the sum of -log2 of those probabilities. So a
@@ -67,7 +67,8 @@ def of(header: Header, size: int, threads: int, png: bool = False, kept: int = 0
     in_lattice = Counter((height, width) for (_, _, height, width), _, entry in _planes(header) if entry.method in LATTICE_METHODS)
     calls = sum(count * calls_of(header.schedule, *shape) for shape, count in in_lattice.items())
     height, width = min(header.tile[0], header.height), min(header.tile[1], header.width)
-    return Cost(calls, memory + min(threads, len(header.entries)) * _work(height, width))
+    counted = any(entry.method not in (METHOD_FINE, METHOD_INCLUDED) for entry in header.entries)
+    return Cost(calls, memory + min(threads, len(header.entries)) * _work(height, width, counted))
 
 
 def of_encoding(height: int, width: int, channels: int, kind: Kind, size: int, tile: int, calls: int, threads: int) -> Cost:
@@ -140,7 +141,7 @@ def _planes(header: Header) -> Iterator[tuple[tuple[int, int, int, int], int, En
             yield tile, channels, next(entries)
 
 
-def _work(height: int, width: int) -> int:
-    """Bytes that coding a plane of a tile takes."""
+def _work(height: int, width: int, counted: bool = True) -> int:
+    """Bytes that coding a plane of a tile takes. counted: by a coder that has counters, as all but the fine one do."""
     pixels = height * width
-    return 48 * counter_count(pixels) + PER_PIXEL * pixels
+    return 48 * counter_count(pixels) * counted + PER_PIXEL * pixels

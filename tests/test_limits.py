@@ -146,10 +146,12 @@ def test_small_tiles_count_their_own_calls() -> None:
     assert [cost.calls_of(schedule, side, side) for side in (4, 5, 16, 17, 65)] == [0, 3, 3, 4, 6]
 
 
-@pytest.mark.parametrize(("order", "threads"), [("raster", 2), ("lattice", 2)])
-def test_estimated_memory_is_enough(photo: np.ndarray, tmp_path: Path, order: str, threads: int) -> None:
+@pytest.mark.parametrize(("order", "threads", "widen"), [("raster", 2, 1), ("lattice", 2, 1), ("auto", 2, 19)])
+def test_estimated_memory_is_enough(photo: np.ndarray, tmp_path: Path, order: str, threads: int, widen: int) -> None:
     """The peak of a process that decodes two tiles at once, against the estimate."""
     image = np.concatenate([photo, photo[::-1]], 1)
+    if widen > 1:
+        image = (image * np.uint16(widen) + image[::-1] % widen).astype(np.uint16)
     data = compress(image, order=order, tile=768)
     path = tmp_path / "x.ardm"
     path.write_bytes(data)
@@ -159,7 +161,7 @@ def test_estimated_memory_is_enough(photo: np.ndarray, tmp_path: Path, order: st
     )
     peak = int(subprocess.run([sys.executable, "-c", script, str(path), str(threads)], capture_output=True, check=True).stdout)
     estimate = cost.of(container.read(data)[0], len(data), threads).memory
-    assert 0.5 * estimate < peak < estimate
+    assert 0.4 * estimate < peak < estimate
 
 
 def test_sizes() -> None:
