@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,10 @@ import numpy as np
 
 from ardm.predict import NetworkPredictor
 from codec import archive, compress, container, png, text
-from codec.container import METHOD_FILE, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER
-from codec.samples import Kind
+from codec.container import METHOD_DEEP, METHOD_FILE, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER, Entry
+from codec.image import encode_deep, encode_raster
+from codec.mixing import RASTER_FULL
+from codec.samples import Kind, planes
 from codec.stored import FILTERED, RAW
 from tests import images, pngs
 
@@ -51,7 +55,6 @@ def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
         "folded-16": (METHOD_RASTER, crop[..., 1] * np.uint16(257), {"order": "raster"}),
         "grey-16": (METHOD_RASTER, crop[..., 1] * np.uint16(200) + crop[..., 0], {"order": "raster"}),
         "deep-16": (METHOD_RASTER, large[..., 1] * np.uint16(256) + large[..., 1] * np.uint16(3) % 256, {"order": "raster"}),
-        "deep-rgb-16": (METHOD_RASTER, large[:24, :24] * np.uint16(256) + large[:24, :24] * np.uint16(3) % 256, {"order": "raster"}),
     }
 
 
@@ -84,10 +87,21 @@ def texts() -> dict[str, bytes]:
     return {name: text.pack(data, **options) for name, (data, options) in given.items()}
 
 
+def _deep() -> bytes:
+    """Colour of 16 bits with METHOD_DEEP, also where it does not pay: a stream for each channel."""
+    pixels = _photo()[190:196, 330:336] * np.uint16(257) ^ np.uint16(85)
+    header = container.read(compress(pixels, order="raster"))[0]
+    high, low = planes(pixels)
+    payloads = [encode_raster(high, RASTER_FULL), encode_deep(low, high)]
+    methods = METHOD_RASTER, METHOD_DEEP
+    entries = tuple(Entry(method, len(payload), zlib.crc32(payload)) for method, payload in zip(methods, payloads, strict=True))
+    return container.write(replace(header, folded=False, entries=entries), payloads)
+
+
 @lru_cache(maxsize=2)
 def files(predictor: NetworkPredictor | None = None) -> dict[str, bytes]:
     """name -> .ardm file, 70 to 1900 bytes. predictor: another one than the package's. "runs" is a golden file: its way of learning is no longer written."""
-    found = {"runs": (METHOD_MODEL, (GOLDEN / "photo-grey.ardm").read_bytes())}
+    found = {"runs": (METHOD_MODEL, (GOLDEN / "photo-grey.ardm").read_bytes()), "deep-rgb-16": (METHOD_RASTER, _deep())}
     found |= {name: (method, compress(np.ascontiguousarray(pixels), predictor=predictor, **options)) for name, (method, pixels, options) in arrays().items()}
     for name, (method, source, exactly) in png_files().items():
         found[name] = method, archive.pack(source, exactly=exactly, max_pixels=LIMIT, order="raster").data

@@ -16,7 +16,7 @@ from codec.container import METHOD_DEEP, METHOD_FILE, METHOD_MODEL, METHOD_QUICK
 from codec.stored import FILTERED, RAW
 from tests import samples
 
-NAMES = ["runs", *samples.arrays(), *samples.png_files(), *samples.source_files()]
+NAMES = ["runs", "deep-rgb-16", *samples.arrays(), *samples.png_files(), *samples.source_files()]
 
 
 def restore(data: bytes) -> object:
