@@ -188,7 +188,8 @@ def _gif(data: bytes, max_pixels: int) -> Look:
     if not width or not height:
         raise CorruptError(f"the GIF says {width} x {height} pixels.")
     table, at = _gif_table(data, 13, packed)
-    transparent, comments, pictures, picture = -1, b"", 0, (0, 0, 0, 0)
+    transparent, pictures, picture = -1, 0, (0, 0, 0, 0)
+    comments: list[bytes] = []
     while True:
         mark = data[at : at + 1]
         if mark == b";":
@@ -198,7 +199,7 @@ def _gif(data: bytes, max_pixels: int) -> Look:
             label = data[at + 1]
             if label == 0xF9 and len(block) >= 4 and not pictures:
                 transparent = block[3] if block[0] & 1 else -1
-            comments += block if label == 0xFE else b""
+            comments += [block] * (label == 0xFE)
             at = end
         elif mark == b",":
             if at + 10 > len(data):
@@ -220,7 +221,7 @@ def _gif(data: bytes, max_pixels: int) -> Look:
         return _cannot(Format.GIF, head, "its picture does not fill its screen")
     if not table:
         return _cannot(Format.GIF, head, "it has no palette")
-    return Look(Format.GIF, head, lambda: _read_gif(data, head, table, transparent, comments))
+    return Look(Format.GIF, head, lambda: _read_gif(data, head, table, transparent, b"".join(comments)))
 
 
 def _read_gif(data: bytes, head: Head, table: bytes, transparent: int, comments: bytes) -> Content:

@@ -54,18 +54,18 @@ class Tiff:
     entries: dict[int, tuple[int, int, int]]  # tag: (type, count, position of the value)
     head: Head
 
-    def values(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """Numbers of an entry. Raises CorruptError if it has something else."""
+    def values(self, tag: int, default: tuple[int, ...] = (), most: int = 2**32) -> tuple[int, ...]:
+        """The first numbers of an entry. Raises CorruptError if it has something else."""
         if tag not in self.entries:
             return default
         kind, count, at = self.entries[tag]
         if kind not in (1, 3, 4):
             raise CorruptError(f"the TIFF's tag {tag} is of type {kind}, expected whole numbers.")
-        return struct.unpack_from(f"{self.order}{count}{TYPES[kind]}", self.data, at)
+        return struct.unpack_from(f"{self.order}{min(count, most)}{TYPES[kind]}", self.data, at)
 
     def value(self, tag: int, default: int | None = None) -> int:
         """The first number of an entry."""
-        found = self.values(tag, () if default is None else (default,))
+        found = self.values(tag, () if default is None else (default,), 1)
         if not found:
             raise CorruptError(f"the TIFF has no tag {tag}, which it needs.")
         return found[0]

@@ -92,8 +92,9 @@ def _netpbm(data: bytes, rng: random.Random, blind: Blind) -> bytes:
         return blind(data)
     head, body = data[: found.end()], data[found.end() :]
     way = rng.randrange(6)
-    if way < 2:
-        number = rng.choice(list(re.finditer(rb"\d+", head[2:])))
+    numbers = list(re.finditer(rb"\d+", head[2:]))
+    if way < 2 and numbers:
+        number = rng.choice(numbers)
         head = head[: 2 + number.start()] + b"%d" % _number(rng, int(number[0])) + head[2 + number.end() :]
     elif way == 2:
         head = b"P" + rng.choice((b"4", b"5", b"6", b"7")) + head[2:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from ardm.predict import NetworkPredictor
 from codec import archive, compress, container, png, text
-from codec.container import METHOD_DEEP, METHOD_FILE, METHOD_FINE, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER, Entry, Header
+from codec.container import METHOD_DEEP, METHOD_FILE, METHOD_FINE, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER, Entry
 from codec.image import encode_deep, encode_raster
 from codec.mixing import RASTER_FULL
 from codec.samples import Kind, planes
@@ -59,14 +60,14 @@ def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
 
 
 def in_bytes(samples: np.ndarray, tile: int = 1024) -> bytes:
-    """The .ardm file of uint16 (h, w) whose low bytes are coded given the high ones, which an encoder now does only where nothing else is smaller."""
+    """The .ardm file of uint16 (h, w) or (h, w, 3) whose low bytes are coded given the high ones, which an encoder now does only where nothing else is smaller."""
     header = container.read(compress(samples, tile=tile))[0]
     payloads = []
     for top, left, height, width in header.tiles:
-        high, low = planes(samples[top : top + height, left : left + width, None])
+        high, low = planes(samples.reshape(*samples.shape[:2], -1)[top : top + height, left : left + width])
         payloads += [encode_raster(high, RASTER_FULL), encode_deep(low, high)]
     entries = tuple(Entry((METHOD_RASTER, METHOD_DEEP)[i % 2], len(payload), zlib.crc32(payload)) for i, payload in enumerate(payloads))
-    return container.write(Header(**{**header.__dict__, "entries": entries}), payloads)
+    return container.write(replace(header, folded=False, entries=entries), payloads)
 
 
 def png_files() -> dict[str, tuple[int, bytes, bool]]:
@@ -103,6 +104,7 @@ def files(predictor: NetworkPredictor | None = None) -> dict[str, bytes]:
     """name -> .ardm file, 70 to 1900 bytes. predictor: another one than the package's. "runs" is a golden file: its way of learning is no longer written."""
     found = {"runs": (METHOD_MODEL, (GOLDEN / "photo-grey.ardm").read_bytes())}
     found["deep-16"] = METHOD_RASTER, in_bytes(_photo()[190:222, 330:362, 1] * np.uint16(259))
+    found["deep-rgb-16"] = METHOD_RASTER, in_bytes(_photo()[190:196, 330:336] * np.uint16(257) ^ np.uint16(85))
     found |= {name: (method, compress(np.ascontiguousarray(pixels), predictor=predictor, **options)) for name, (method, pixels, options) in arrays().items()}
     for name, (method, source, exactly) in png_files().items():
         found[name] = method, archive.pack(source, exactly=exactly, max_pixels=LIMIT, order="raster").data

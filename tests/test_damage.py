@@ -19,7 +19,7 @@ from codec.container import METHOD_DEEP, METHOD_FILE, METHOD_FINE, METHOD_INCLUD
 from codec.stored import FILTERED, RAW
 from tests import samples
 
-NAMES = ["runs", "deep-16", *samples.arrays(), *samples.png_files(), *samples.source_files()]
+NAMES = ["runs", "deep-16", "deep-rgb-16", *samples.arrays(), *samples.png_files(), *samples.source_files()]
 
 
 def restore(data: bytes) -> object:
