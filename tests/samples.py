@@ -60,7 +60,7 @@ def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
 
 
 def in_bytes(samples: np.ndarray, tile: int = 1024) -> bytes:
-    """The .ardm file of uint16 (h, w) or (h, w, 3) whose low bytes are coded given the high ones, which an encoder now does only where nothing else is smaller."""
+    """The .ardm file of uint16 (h, w) or (h, w, 3) whose low bytes are coded given the high ones, now only written where nothing else is smaller."""
     header = container.read(compress(samples, tile=tile))[0]
     payloads = []
     for top, left, height, width in header.tiles:
