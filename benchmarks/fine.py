@@ -80,7 +80,7 @@ def main() -> None:
         row = rows[name] = dict.fromkeys(("samples", "png", "jxl9", "ardm", "larger", "lossless", "encode_s", "decode_s", "jxl_encode_s"), 0)
         for seed, path in enumerate(paths):
             measure(np.ascontiguousarray(make(shrunk(np.asarray(Image.open(path).convert("RGB")), factor, seed))), row)
-    print("| samples | PNG | JPEG XL, effort 9 | ardm | against JPEG XL | larger than it | µs per sample, encoding / decoding (JPEG XL encoding) | lossless |")
+    print("| samples | PNG | JPEG XL, effort 9 | ardm | against JPEG XL | larger than it | us per sample, encode / decode (JPEG XL encode) | lossless |")
     print("|---" * 8 + "|")
     for name, r in rows.items():
         encode, decode, jxl = (1e6 * r[key] / r["samples"] for key in ("encode_s", "decode_s", "jxl_encode_s"))
