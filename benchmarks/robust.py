@@ -1,4 +1,4 @@
-"""Every PNG under a folder, there and back: python -m benchmarks.robust FOLDER [--max-megapixels 1].
+"""Every PNG under some folders, there and back: python -m benchmarks.robust FOLDER... [--max-megapixels 1].
 
 Each file is compressed as content and with --exact, and restored; pixels, header and chunks, or bytes, are compared with the source. Prints a
 table by folder, then why files were refused or kept whole. Columns: refused; content, files not kept whole without --exact; exact, made again from a
@@ -58,15 +58,16 @@ def try_file(source: bytes, max_megapixels: float, row: Counter[str], reasons: C
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--max-megapixels", type=float, default=1e9, help="leave out larger images")
     arguments = parser.parse_args()
     rows: dict[str, Counter[str]] = {}
     reasons: Counter[str] = Counter()
     start = time.perf_counter()
-    for path in sorted(arguments.folder.rglob("*.png")):
-        name = str(path.parent.relative_to(arguments.folder)).split("/")[0]
-        try_file(path.read_bytes(), arguments.max_megapixels, rows.setdefault(name, Counter()), reasons)
+    for folder in (given.resolve() for given in arguments.folders):
+        for path in sorted(folder.rglob("*.png")):
+            name = path.relative_to(folder.parent if path.parent == folder else folder).parts[0]
+            try_file(path.read_bytes(), arguments.max_megapixels, rows.setdefault(name, Counter()), reasons)
     total: Counter[str] = sum(rows.values(), Counter())
     print("| folder | " + " | ".join(c.replace("_", " ") for c in COLUMNS) + " |\n|---" + "|---" * len(COLUMNS) + "|")
     for name, row in [*rows.items(), ("all", total)]:

@@ -88,9 +88,9 @@ def trim() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def memory() -> int:
-    """VmRSS of this process, KiB."""
-    return int(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS")).split()[1])
+def memory(what: str = "VmRSS") -> int:
+    """VmRSS, or VmHWM, its peak, of this process, KiB."""
+    return int(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(what)).split()[1])
 
 
 def soak(threads: int, seeds: range, until: float = float("inf")) -> Counter[str]:

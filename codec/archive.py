@@ -63,7 +63,7 @@ def pack(
     limits = limits_of(limits, max_pixels)
     found = sources.look(source, limits.max_pixels)
     head, label = found.head, found.format.label
-    if found.why and not exactly:
+    if found.why and not exactly and found.format != Format.PNG:
         raise UnsupportedError(f"the {label} cannot be taken apart, because {found.why}; --exact keeps the file as it is.")
     if found.lossy and not (pixels or exactly):
         raise InputError(
@@ -188,7 +188,8 @@ def _metadata(content: Content, recipe: exact.Recipe | None) -> tuple[tuple[int,
 def _open(data: bytes, limits: Limits, options: dict[str, Any], salvage: bool = False) -> tuple[Header, int]:
     """What `container.read` says of a file that another is to be made of, once its cost is known to be within the limits."""
     header, at = container.read(data, limits, salvage)
-    cost.check(cost.of(header, len(data), options.get("threads") or torch.get_num_threads(), png=True), limits)
+    kept = png.kept_size(_only(header, PNG_CHUNKS)) if limits.max_memory is not None else 0  # which few do limit, and this takes up to 0.2 s
+    cost.check(cost.of(header, len(data), options.get("threads") or torch.get_num_threads(), True, kept), limits)
     return header, at
 
 

@@ -21,7 +21,7 @@ import codec
 from codec import files
 from codec.errors import ArdmError, CorruptError, InputError, NotArdmError, OutputError
 from codec.limits import NO_LIMITS, Limits, parse_size
-from codec.presets import DEFAULT_BUDGET, MODELS, ORDERS, PRESETS, QUICK_PRESETS
+from codec.presets import DEFAULT_BUDGET, MAX_THREADS, MODELS, ORDERS, PRESETS, QUICK_PRESETS
 
 SUFFIX = ".ardm"
 DAMAGE = ".damage.png"  # ending of the map that --recover writes
@@ -84,7 +84,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("-t", "--test", is_flag=True, help="Test .ardm files: decode, check, write nothing."),
         click.option("-l", "--list", "listing", is_flag=True, help="List what .ardm files hold, without decoding them."),
         click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output."),
-        click.option("-T", "--threads", type=click.IntRange(0), default=0, metavar="N", help="CPU threads; 0, the default, means all."),
+        click.option("-T", "--threads", type=click.IntRange(0, MAX_THREADS), default=0, metavar="N", help="CPU threads; 0, the default, means all."),
         click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True, help="Files are the same on all."),
         click.option("--max-pixels", type=click.IntRange(1), metavar="N", help="Refuse larger images. Default: 178 million."),
         click.option("--memory", type=_Size(), metavar="SIZE", help="Refuse what is estimated to need more memory, such as 512M or 2G. Default: no limit."),
@@ -203,10 +203,11 @@ def run(command: click.Command, arguments: list[str], name: str) -> None:
 
 
 def _compress_one(name: str, options: Options) -> dict[str, Any]:
+    files.check_input(name)
     target = _target(name, options, lambda path: path.with_name(path.stem + SUFFIX if path.suffix.lower() == ".png" else path.name + SUFFIX))
     if name != files.STREAM and Path(name).suffix.lower() == SUFFIX and not options.force:
         raise InputError("is compressed already (.ardm); use -f to try anyway.")
-    source = files.read_input(name)
+    source = files.read_input(name, options.limits.max_memory)
     from codec import archive, sources
 
     if not sources.is_image(source, Path(name).suffix.lstrip(".")):
@@ -259,8 +260,7 @@ def _recover_one(name: str, options: Options) -> dict[str, Any]:
         raise OutputError("--recover writes two files; say with -o where the image shall go.")
     source, target = _source_and_target(name, options, salvage=True)
     assert target is not None
-    damage = target.with_name(target.stem + DAMAGE)
-    files.check_output(damage, name, options.force)
+    damage = _free(target.with_name(target.stem + DAMAGE), name, options)
     from codec import archive
 
     image, mask, report = _decoding(archive.rescue, name, source, options, salvage=True)
@@ -279,7 +279,7 @@ def _recover_one(name: str, options: Options) -> dict[str, Any]:
 
 
 def _test_one(name: str, options: Options) -> dict[str, Any]:
-    source = files.read_input(name)
+    source = files.read_input(name, options.limits.max_memory)
     from codec import archive
 
     if _is_text(source):
@@ -293,7 +293,7 @@ def _list_one(name: str, options: Options) -> dict[str, Any]:
     from codec import archive, container
     from codec.image import info
 
-    source = files.read_input(name)
+    source = files.read_input(name, options.limits.max_memory)
     if _is_text(source):
         from codec import text
 
@@ -338,7 +338,7 @@ def _source_and_target(name: str, options: Options, salvage: bool = False) -> tu
     named = _to_stream(name, options) or options.output
     if not named and Path(name).suffix.lower() != SUFFIX:
         raise InputError(f"the name does not end in {SUFFIX}; say with -o where to write the image.")
-    source = files.read_input(name)
+    source = files.read_input(name, options.limits.max_memory)
 
     def restored(path: Path) -> Path:
         _header(source, options, salvage)
@@ -368,6 +368,11 @@ def _target(name: str, options: Options, rename: Callable[[Path], Path]) -> Path
     target = Path(options.output) if options.output else rename(Path(name))
     if options.output_dir:
         target = options.output_dir / target.name
+    return _free(target, name, options)
+
+
+def _free(target: Path, name: str, options: Options) -> Path:
+    """The target, if it may be written."""
     files.check_output(target, name, options.force)
     if os.path.realpath(target) in options.written:
         raise OutputError(f"the output {target} was just written for another file; rename one of them.")
@@ -397,8 +402,11 @@ def _each(names: tuple[str, ...], options: Options, work: Callable[[str, Options
         except ArdmError as error:
             worst = max(worst, error.exit_code)
             _complain(f"{label}: {error}", options, error.exit_code, name)
+        except (ImportError, OSError) as error:  # of a library, halves of which stay behind; what files raise is an ArdmError
+            _complain(f"{label}: a library cannot be loaded ({error}): too little memory, or a damaged installation.", options, 1, name)
+            raise click.exceptions.Exit(max(worst, 1)) from None
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "memory" not in str(error):
+            if isinstance(error, RuntimeError) and not any(word in str(error) for word in ("memory", "start new thread")):
                 raise
             worst = max(worst, 1)
             _complain(f"{label}: not enough memory for this image.", options, 1, name)
@@ -476,7 +484,7 @@ class _Progress:
         if options.progress and not options.quiet and not options.as_json and sys.stderr.isatty():
             from tqdm import tqdm
 
-            self.bar = tqdm(total=total, desc=os.path.basename(name), unit="B", unit_scale=True, delay=1, leave=False, file=sys.stderr)
+            self.bar = tqdm(total=total, desc=_tame(os.path.basename(name)), unit="B", unit_scale=True, delay=1, leave=False, file=sys.stderr)
 
     def __enter__(self) -> None:
         return None
@@ -502,7 +510,7 @@ def _options(given: dict[str, Any], **more: Any) -> Options:
         raise click.UsageError("--rm does not go with -k or with standard output.")
     if given["remove"] and not more.get("verify", True):
         raise click.UsageError("--rm removes only what was verified; leave out --no-verify.")
-    threads = given["threads"] or os.cpu_count() or 1
+    threads = given["threads"] or min(os.cpu_count() or 1, MAX_THREADS)
     set_ones = {"max_pixels": given["max_pixels"], "max_memory": given["memory"], "max_calls": given["max_calls"]}
     limits = Limits(**{name: value for name, value in set_ones.items() if value is not None})
     return Options(
@@ -516,6 +524,6 @@ def _parse_order(order: str) -> tuple[str, int | None]:
     if order in ORDERS:
         return order, None
     name, _, seed = order.partition(":")
-    if name != "random" or not seed.isdecimal() or int(seed) >= 2**32:
+    if name != "random" or not seed.isdecimal() or len(seed) > 10 or int(seed) >= 2**32:
         raise click.UsageError(f"--order must be auto, lattice, raster or random:SEED with SEED below 2**32, got {order!r}.")
     return "lattice", int(seed)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import constriction
 import numpy as np
 import torch
 
@@ -21,11 +20,11 @@ from ardm.adapt import Adapter, Phase, run_sizes
 from ardm.likelihood import CODING_ORDER, IntegerMixture
 from ardm.orders import PATCH
 from codec.errors import CorruptError
+from codec.rangecoder import code_symbols, exhausted, new_decoder, new_encoder, seal
 from codec.rest import Rest
 
 SPAN = 2**24 - 4
-# With perfect=False, float32 weights w = frequency - 1 that add up to 2**24 - 4 pass through constriction unchanged.
-_MODEL = constriction.stream.model.Categorical(perfect=False)
+FIRST_ROOM = 1024  # words of an encoder
 
 
 class Coder(Protocol):
@@ -41,15 +40,27 @@ class Encoder:
     decodes = False
 
     def __init__(self) -> None:
-        self._queue = constriction.stream.queue.RangeEncoder()
+        self._state = new_encoder()
+        self._words = np.empty((1, FIRST_ROOM), dtype=np.uint32)
 
     def code(self, weights: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
         assert symbols is not None
-        self._queue.encode(symbols, _MODEL, weights)
+        if len(symbols) != len(weights):
+            raise ValueError(f"there must be as many symbols as rows of weights, {len(weights)}, got {len(symbols)}.")
+        self._make_room(len(weights))
+        if (done := _code(self._state, self._words, weights, symbols, False)) < len(weights):
+            raise ValueError(f"symbols must be 0..{weights.shape[1] - 1}, got {symbols[done]}.")
         return symbols
 
+    def _make_room(self, needed: int) -> None:
+        used, room = int(self._state[0, 2]), self._words.shape[1]
+        if used + needed > room:
+            words = np.empty((1, max(2 * room, used + needed)), dtype=np.uint32)
+            words[0, :used] = self._words[0, :used]
+            self._words = words
+
     def finish(self) -> bytes:
-        return self._queue.get_compressed().astype("<u4").tobytes()
+        return seal(self._state[0], self._words[0])
 
 
 class Decoder:
@@ -58,16 +69,22 @@ class Decoder:
     decodes = True
 
     def __init__(self, data: bytes) -> None:
-        self._queue = constriction.stream.queue.RangeDecoder(np.frombuffer(data, dtype="<u4").astype(np.uint32))
+        self._state, self._words = new_decoder(data)
 
     def code(self, weights: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
-        try:
-            return self._queue.decode(_MODEL, weights)
-        except AssertionError as error:  # constriction's way to say that no encoder can have written these words
-            raise CorruptError("the coded data does not fit the model.") from error
+        found = np.empty(len(weights), dtype=np.int32)
+        if _code(self._state, self._words, weights, found, True) < len(weights):
+            raise CorruptError("the coded data does not fit the model.")
+        return found
 
     def exhausted(self) -> bool:
-        return self._queue.maybe_exhausted()
+        """May it have read all that was encoded?"""
+        return exhausted(self._state[0])
+
+
+def _code(state: np.ndarray, words: np.ndarray, weights: np.ndarray, symbols: np.ndarray, decoding: bool) -> int:
+    with np.errstate(over="ignore"):  # sums that carry wrap around; only uncompiled code notices
+        return code_symbols(state, words, weights, symbols, decoding)
 
 
 class Drawer:

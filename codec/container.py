@@ -34,7 +34,8 @@ METHOD_FILE = 4  # not a plane, but the image file itself; if and only if WHOLE 
 METHOD_QUICK = 5  # METHOD_MODEL with quick mixing
 LATTICE_METHODS = METHOD_MODEL, METHOD_QUICK
 METHOD_DEEP = 6  # low bytes of samples of 16 bits, given the high ones, in raster order
-RASTER_METHODS = METHOD_RASTER, METHOD_DEEP
+METHOD_FINE, METHOD_INCLUDED = 7, 8  # samples of 16 bits in the entry of their high bytes; that of the low ones, which has nothing left to say
+RASTER_METHODS = METHOD_RASTER, METHOD_DEEP, METHOD_FINE, METHOD_INCLUDED
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,8 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
                 metadata.append((kind, payload))
         else:
             raise UnsupportedError(f"the file needs feature {kind:#04x}, which this release does not know; a newer ardm may read it.")
-    entries, position = [], 0
+    entries: list[Entry] = []
+    position = 0
     count = header.entry_count
     if count * 6 > len(payload):  # before any list of that length is made
         raise CorruptError(f"the tile index has {len(payload)} bytes, too few for {count} entries.")
@@ -190,7 +192,7 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
             raise CorruptError("the tile index has too few entries.")
         (crc,) = struct.unpack_from("<I", payload, position)
         position += 4
-        if method > METHOD_DEEP:
+        if method > METHOD_INCLUDED:
             raise UnsupportedError(f"a tile is coded with method {method}, which this release does not know; a newer ardm may read it.")
         if (method == METHOD_FILE) != header.whole:
             raise CorruptError(f"a tile is coded with method {method}, which does not fit a file {'kept whole' if header.whole else 'of tiles'}.")
@@ -198,6 +200,10 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
             raise CorruptError("a tile is coded with quick mixing in a file without mixing.")
         if method == METHOD_DEEP and (header.kind.size == 1 or i % 2 == 0 or header.folded or header.schedule.learning != Learning.MIXING):
             raise CorruptError("a tile is coded as the low bytes of samples, which it is not.")
+        if method == METHOD_FINE and (header.kind.size == 1 or i % 2 or header.folded or header.schedule.learning != Learning.MIXING):
+            raise CorruptError("a tile is coded as fine samples, which it has not.")
+        if (method == METHOD_INCLUDED) != (i % 2 == 1 and entries[-1].method == METHOD_FINE) or (method == METHOD_INCLUDED and length):
+            raise CorruptError("the low bytes of fine samples are not where their high bytes are.")
         entries.append(Entry(method, length, crc))
     if position != len(payload):
         raise CorruptError("the tile index has too many bytes.")

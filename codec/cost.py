@@ -4,10 +4,10 @@ Knows tiles and coders' bounds; allocates nothing, decodes nothing.
 
 **Memory** is an estimate of the whole process's peak, in bytes:
 
-    BASE + file + OF_ARRAY (OF_PNG) * image + OF_TILE * tiles + workers * (counters + PER_PIXEL * pixels of a tile)
+    BASE + file + OF_ARRAY (OF_PNG) * image + OF_CHUNKS * kept chunks + OF_TILE * tiles + workers * (counters + PER_PIXEL * pixels of a tile)
 
 where image is the size of the samples, workers as many planes as are coded at once, and counters 48 bytes for each of the mixing coder's 2**k counters of
-a channel. The constants were measured (see `tests/test_limits.py`, which measures again) and rounded up.
+a channel (none if all samples are fine). The constants were measured (see `tests/test_limits.py`, which measures again) and rounded up.
 
 **Least payloads.** No decision of the mixing coder has a probability above 1 - LEAST / ONE, "certain" ones included, and no digit of the plain coder one that
 leaves less than 64 parts a level for the other values. A range coder's words hold at least the sum of -log2 of those probabilities. So a
@@ -24,21 +24,23 @@ from dataclasses import dataclass
 from ardm.likelihood import WEIGHT_TOP
 from ardm.stages import level_shapes
 from codec import kernel
-from codec.container import LATTICE_METHODS, METHOD_RASTER, RASTER_METHODS, Entry, Header
+from codec.container import LATTICE_METHODS, METHOD_DEEP, METHOD_FINE, METHOD_INCLUDED, METHOD_RASTER, Entry, Header
 from codec.errors import CorruptError, LimitError
 from codec.limits import Limits, show_size
 from codec.mixing import counter_count
+from codec.rangecoder import ONE
 from codec.samples import Kind, plane_channels, plane_count
 from codec.stored import RAW
 from codec.walk import Learning, Schedule
 
 BASE = 540 * 2**20  # Python, torch, Numba, weights, their self-tests and compiled code
 OF_ARRAY, OF_PNG = 3, 6  # copies of the samples while an array is made, or a PNG read or written
+OF_CHUNKS = 4  # copies of the kept chunks of a PNG, likewise
 OF_TILE = 700  # bookkeeping of a plane of a tile
 PER_PIXEL = 300  # of a tile's plane in work
 ENCODING = 1.5  # as many times as when decoding: both orders are tried, and output is kept
 
-BITS_OF_DECISION = -math.log2(1 - kernel.LEAST / kernel.ONE)
+BITS_OF_DECISION = -math.log2(1 - kernel.LEAST / ONE)
 # A plain digit leaves the three quarters not taken 64 parts for each of their levels, of all parts that there can be.
 _PARTS = 65536 * WEIGHT_TOP * kernel.MIXTURE + 64 * 256
 BITS_OF_PLAIN = sum(-math.log2(1 - 3 * 64 * quarter / _PARTS) for quarter in (64, 16, 4, 1))
@@ -54,16 +56,19 @@ class Cost:
     memory: int  # bytes, estimated
 
 
-def of(header: Header, size: int, threads: int, png: bool = False) -> Cost:
-    """Of decoding a file. size: of the file, bytes. threads: how many will work. png: a PNG will be written, rather than an array made."""
+def of(header: Header, size: int, threads: int, png: bool = False, kept: int = 0) -> Cost:
+    """Of decoding a file. size: of the file, bytes. threads: how many will work. png: a PNG will be written, rather than an array made. kept: bytes of its
+    other chunks.
+    """
     image = header.samples * header.kind.size
-    memory = BASE + size + (OF_PNG if png or header.whole else OF_ARRAY) * image + OF_TILE * len(header.entries)
+    memory = BASE + size + (OF_PNG if png or header.whole else OF_ARRAY) * image + OF_TILE * len(header.entries) + OF_CHUNKS * kept
     if header.whole:
         return Cost(0, memory)
     in_lattice = Counter((height, width) for (_, _, height, width), _, entry in _planes(header) if entry.method in LATTICE_METHODS)
     calls = sum(count * calls_of(header.schedule, *shape) for shape, count in in_lattice.items())
     height, width = min(header.tile[0], header.height), min(header.tile[1], header.width)
-    return Cost(calls, memory + min(threads, len(header.entries)) * _work(height, width))
+    counted = any(entry.method not in (METHOD_FINE, METHOD_INCLUDED) for entry in header.entries)
+    return Cost(calls, memory + min(threads, len(header.entries)) * _work(height, width, counted))
 
 
 def of_encoding(height: int, width: int, channels: int, kind: Kind, size: int, tile: int, calls: int, threads: int) -> Cost:
@@ -108,8 +113,10 @@ def check_payloads(header: Header) -> None:
 def least_bytes(method: int, height: int, width: int, channels: int, schedule: Schedule) -> int:
     """Bytes below which no encoder's payload for a plane of a tile can be. method: one of the container's, for tiles. channels: 1 or 3."""
     pixels = height * width
-    if method in RASTER_METHODS:
-        return (method == METHOD_RASTER) + _mixed_bytes(pixels, channels)
+    if method == METHOD_INCLUDED:
+        return 0
+    if method in (METHOD_RASTER, METHOD_DEEP, METHOD_FINE):
+        return {METHOD_RASTER: 1, METHOD_DEEP: 0, METHOD_FINE: 2}[method] + _mixed_bytes(pixels, channels)
     if method not in LATTICE_METHODS:
         return pixels * channels if method == RAW else 1 + -(-pixels * channels // LZMA_MOST)
     level = schedule.root_level(height, width)
@@ -122,7 +129,7 @@ def least_bytes(method: int, height: int, width: int, channels: int, schedule: S
 
 
 def _mixed_bytes(pixels: int, channels: int) -> int:
-    """Of the mixing coder: eight decisions for each subpixel, a stream for each channel, the lengths of all but the last."""
+    """Of the mixing and fine coders: eight decisions or more for each subpixel, a stream for each channel, the lengths of all but the last."""
     return channels - 1 + 4 * channels * math.ceil(MARGIN * pixels * 8 * BITS_OF_DECISION / 32)
 
 
@@ -134,7 +141,7 @@ def _planes(header: Header) -> Iterator[tuple[tuple[int, int, int, int], int, En
             yield tile, channels, next(entries)
 
 
-def _work(height: int, width: int) -> int:
-    """Bytes that coding a plane of a tile takes."""
+def _work(height: int, width: int, counted: bool = True) -> int:
+    """Bytes that coding a plane of a tile takes. counted: by a coder that has counters, as all but the fine one do."""
     pixels = height * width
-    return 48 * counter_count(pixels) + PER_PIXEL * pixels
+    return 48 * counter_count(pixels) * counted + PER_PIXEL * pixels

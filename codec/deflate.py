@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from codec.compiled import compiled
+
 MIN_MATCH, MAX_MATCH = 3, 258
 MIN_LOOKAHEAD = MAX_MATCH + MIN_MATCH + 1
 TOO_FAR = 4096  # matches of three bytes that lie further back are not worth it
@@ -50,7 +52,7 @@ def deflate(data: np.ndarray, level: int, memory: int, strategy: int, window: in
     return None if size < 0 else out[:size]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _deflate(
     data: np.ndarray, end: int, out: np.ndarray, level: int, memory: int, strategy: int, window: int, expected: np.ndarray, compare: bool
 ) -> int:  # fmt: skip
@@ -173,7 +175,7 @@ def _insert(data: np.ndarray, at: int, head: np.ndarray, before: np.ndarray, bit
     return first
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _longest(
     data: np.ndarray, at: int, ahead: int, first: int, best: int, match: int, before: np.ndarray, reach: int, far: int, good: int, nice: int, links: int
 ) -> tuple[int, int]:  # fmt: skip
@@ -203,7 +205,7 @@ def _longest(
 # ---- a block ----------------------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _flush(
     data: np.ndarray, start: int, stop: int, storable: bool, distances: np.ndarray, values: np.ndarray, count: int, strategy: int, last: bool,
     out: np.ndarray, state: np.ndarray,
@@ -294,7 +296,7 @@ def _distance_code(distance: int) -> int:
     return 2 * high + (distance >> (high - 1) & 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _tree(times: np.ndarray, size: int, fixed: np.ndarray, extra: np.ndarray, extra_from: int, longest: int) -> tuple[np.ndarray, int, int, int]:
     """build_tree and gen_bitlen: (length of every code, the last that is used, bits of the block with these, and with the fixed lengths).
 
@@ -372,7 +374,7 @@ def _tree(times: np.ndarray, size: int, fixed: np.ndarray, extra: np.ndarray, ex
     return lengths[:size].copy(), top, own, by_fixed
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _sift(heap: np.ndarray, used: int, k: int, times: np.ndarray, depth: np.ndarray) -> None:
     """pqdownheap: let the node at k sink to its place."""
     node = heap[k]
@@ -393,7 +395,7 @@ def _smaller(n: int, m: int, times: np.ndarray, depth: np.ndarray) -> bool:
     return times[n] < times[m] or (times[n] == times[m] and depth[n] <= depth[m])
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _runs(lengths: np.ndarray, top: int, runs: np.ndarray, used: int) -> int:
     """scan_tree: the lengths up to the last used as symbols 0 to 18 and their extra bits' values, appended to runs. Returns their new number."""
     previous, n = -1, 0
@@ -422,7 +424,7 @@ def _runs(lengths: np.ndarray, top: int, runs: np.ndarray, used: int) -> int:
     return used
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _codes(lengths: np.ndarray) -> np.ndarray:
     """gen_codes: the code of every symbol, its first bit lowest."""
     counts, start = np.zeros(17, np.int64), np.zeros(17, np.int64)

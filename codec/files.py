@@ -13,23 +13,48 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from codec.errors import InputError, OutputError, VerifyError
+from codec.errors import InputError, LimitError, OutputError, VerifyError
+from codec.limits import show_size
 
 STREAM = "-"
+PIECE = 1 << 20  # bytes that are read at once
 _temporary: set[str] = set()  # files to remove when a signal ends the process
 
 
-def read_input(name: str) -> bytes:
-    """Whole content of a file, or of standard input for "-". Raises InputError with the cause."""
-    try:
+def check_input(name: str) -> None:
+    """Raise InputError, before any work, for what `read_input` would not read."""
+    with _reading():
         if name == STREAM:
-            return sys.stdin.buffer.read()
+            return
         if os.path.isdir(name):
             raise InputError("is a directory; expected a file.")
         if not stat.S_ISREG(os.stat(name).st_mode):
             raise InputError("is not a regular file (a device, pipe or socket).")
-        with open(name, "rb") as file:
+
+
+def read_input(name: str, most: int | None = None) -> bytes:
+    """Whole content of a file, or of standard input for "-". most: bytes that it may have, None for any number; what follows is not read.
+
+    Raises InputError with the cause, or LimitError.
+    """
+    check_input(name)
+    with _reading(), contextlib.nullcontext(sys.stdin.buffer) if name == STREAM else open(name, "rb") as file:
+        if most is None:
             return file.read()
+        parts, left = [], most + 1
+        while left and (part := file.read(min(left, PIECE))):
+            parts.append(part)
+            left -= len(part)
+        if not left:
+            raise LimitError(f"has more than {show_size(most)}, the limit of the memory for all; raise it with --memory.")
+        return b"".join(parts)
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Within, what the system says of a file becomes an InputError."""
+    try:
+        yield
     except FileNotFoundError:
         raise InputError("does not exist.") from None
     except PermissionError:
@@ -48,6 +73,8 @@ def check_output(target: Path, source: str, force: bool) -> None:
         if os.path.lexists(target):
             if source != STREAM and os.path.exists(source) and target.exists() and os.path.samefile(target, source):
                 raise OutputError(f"input and output are the same file, {target}.")
+            if target.exists() and not target.is_file():  # a rename would put a file in the place of /dev/null
+                raise OutputError(f"the output {target} is not a regular file (a device, pipe or socket); use -c and redirect.")
             if not force:
                 raise OutputError(f"the output {target} exists already; use -f to overwrite it.")
     except OSError as error:
@@ -55,7 +82,7 @@ def check_output(target: Path, source: str, force: bool) -> None:
 
 
 def write_output(target: Path, data: bytes, source: str, force: bool) -> None:
-    """Write atomically: a temporary file beside the target, fsync, rename, fsync of the folder. Mode and time come from the source.
+    """Write atomically: a temporary file beside the target, fsync, rename, fsync of the folder. Mode, owner, group and times come from the source.
 
     Raises OutputError. A folder that cannot be told to sync, because it cannot be read or its file system does not know how, is no error; one that fails is.
     """
@@ -73,7 +100,7 @@ def write_output(target: Path, data: bytes, source: str, force: bool) -> None:
                 os.chmod(temporary, 0o666 & ~mask)
             else:
                 with contextlib.suppress(OSError):
-                    shutil.copystat(source, temporary)
+                    _copy_attributes(source, temporary)
             if force:
                 os.replace(temporary, target)
             else:
@@ -87,6 +114,29 @@ def write_output(target: Path, data: bytes, source: str, force: bool) -> None:
         _sync_folder(target.parent)
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error.strerror}.") from error
+
+
+def _copy_attributes(source: str, copy: str) -> None:
+    """Owner and group as far as the system permits, times, extended attributes and mode; nobody gets a right that he had not to the source.
+
+    So no set-user-id, which would be of whoever runs this, and if the group cannot be kept, no group may do more than everybody. The mode comes last.
+    """
+    if os.name != "posix":
+        shutil.copystat(source, copy)
+        return
+    found = os.stat(source)
+    mode = found.st_mode & 0o777
+    with contextlib.suppress(OSError):  # only root may
+        os.chown(copy, found.st_uid, -1)
+    try:
+        os.chown(copy, -1, found.st_gid)
+    except OSError:
+        mode &= 0o707 | mode << 3
+    os.utime(copy, ns=(found.st_atime_ns, found.st_mtime_ns))
+    for name in os.listxattr(source) if hasattr(os, "listxattr") else ():
+        with contextlib.suppress(OSError):
+            os.setxattr(copy, name, os.getxattr(source, name))
+    os.chmod(copy, mode)
 
 
 def _sync_folder(folder: Path) -> None:

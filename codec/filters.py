@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from codec.compiled import compiled
+
 KINDS = 5
 
 
@@ -40,7 +42,7 @@ def _around(rows: Any, y: int, x: int, step: int) -> tuple[int, int, int]:
     return a, b, c
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def undo(rows: np.ndarray, step: int) -> None:
     """Undo the filters in place. rows: uint8 (h, 1 + n), each led by its filter, 0 to 4. step: bytes from a pixel to the next, at least 1."""
     for y in range(rows.shape[0]):
@@ -51,7 +53,7 @@ def undo(rows: np.ndarray, step: int) -> None:
                 rows[y, x] = (int(rows[y, x]) + _predict(kind, a, b, c)) & 255
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def apply(rows: np.ndarray, step: int) -> np.ndarray:
     """Inverse of `undo`, not in place: rows uint8 (h, 1 + n), led by the filter to be applied to each."""
     out = rows.copy()
@@ -64,7 +66,7 @@ def apply(rows: np.ndarray, step: int) -> np.ndarray:
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def choose(rows: np.ndarray, step: int) -> None:
     """Set every row's filter to the one with the least sum of absolute differences, the first of equals, as libpng does."""
     for y in range(rows.shape[0]):

@@ -21,22 +21,39 @@ from ardm.orders import PATCH, PHASES, group_breaks
 from ardm.predict import NetworkPredictor
 from ardm.stages import level_shapes
 from ardm.weights import Weights, WeightsError
-from codec import container, cost, stored
+from codec import container, cost, fine, stored
 from codec.coding import Decoder, Drawer, Encoder, Plain
-from codec.container import LATTICE_METHODS, METHOD_DEEP, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER, RASTER_METHODS, Entry, Header, read_varint, varint
+from codec.container import (
+    LATTICE_METHODS,
+    METHOD_DEEP,
+    METHOD_FINE,
+    METHOD_INCLUDED,
+    METHOD_MODEL,
+    METHOD_QUICK,
+    METHOD_RASTER,
+    RASTER_METHODS,
+    Entry,
+    Header,
+    read_varint,
+    varint,
+)
 from codec.errors import ArdmError, CorruptError, TruncatedError, UnsupportedError, VerifyError
 from codec.limits import NO_LIMITS, Limits, limits_of
 from codec.mixing import RASTER_FULL, RASTER_GRAPHICS, RASTER_QUICK, RASTERS, Mixing
-from codec.parallel import in_parallel
+from codec.parallel import in_parallel, set_threads
 from codec.presets import DEFAULT_BUDGET, ORDERS
 from codec.rest import Rest
-from codec.samples import Kind, as_samples, fold, in_range, unfold, widened
+from codec.samples import Kind, as_samples, fold, in_range, samples_of, unfold, widened
 from codec.samples import planes as split
 from codec.walk import MAX_CALLS, Learning, Predictor, Schedule, walk
 
 TILE = 1024  # largest side of a tile; larger tiles save little, and memory grows with them
 ROOT_BITS = (8.0, 5.5, 6.5, 7.5, 8.0)  # rough bits per subpixel of coding level 0, 1, 2, ... without the network
 GRAPHICS = 0.3  # planes that zlib shrinks below this share are coded as graphics
+HOPE, NOISE = (
+    1.15,
+    0.75,
+)  # samples of 16 bits may be smaller byte by byte if zlib needs less than so many times what the fine coder does, and than this share of them
 PROBE, PROBES = 64, (0.2, 0.8)  # side, and places on the diagonal, of the squares on which the encoder compares lattice and raster order
 Progress = Callable[[int], None]  # told the subpixels done since the last call
 Note = TypeVar("Note")
@@ -71,7 +88,7 @@ def compress(
         raise ValueError(f"order must be one of {', '.join(ORDERS)}; best and raster need adaptive and no seed; got {order!r} with {adaptive=} and {seed=}.")
     if model not in weights_module.MODELS:
         raise ValueError(f"model must be one of {', '.join(weights_module.MODELS)}, got {model!r}.")
-    _set_threads(threads)
+    set_threads(threads)
     predictor = predictor or load_predictor(device, weights_module.MODELS[model])
     height, width, channels = array.shape
     shape = (_even_tile(height, tile), _even_tile(width, tile))
@@ -81,11 +98,16 @@ def compress(
         header, array = replace(header, folded=True), fold(array)
     stop = Event()
     told = _teller(progress, stop)
-    planes = [plane for top, left, h, w in header.tiles for plane in split(array[top : top + h, left : left + w])]
-    deep = kind.size == 2 and not header.folded
-    jobs = [(plane, planes[i - 1] if deep and i % 2 else None) for i, plane in enumerate(planes)]
+    parts = [array[top : top + h, left : left + w] for top, left, h, w in header.tiles]
     quick = quick and adaptive and seed is None
-    coded = in_parallel(lambda job, spare: encode_plane(job[0], predictor, schedule, order, quick, batch, spare, told, kind.few, job[1]), jobs, stop)
+
+    def work(job: np.ndarray, spare: int) -> list[tuple[int, bytes]]:
+        if job.itemsize == 2:
+            return encode_samples(job, predictor, schedule, order, quick, batch, spare, told)
+        return [encode_plane(job, predictor, schedule, order, quick, batch, spare, told, kind.few)]
+
+    jobs = [job for part in parts for job in (samples_of(part) if kind.size == 2 and not header.folded else split(part))]
+    coded = list(itertools.chain.from_iterable(in_parallel(work, jobs, stop)))
     entries = tuple(Entry(method, len(payload), zlib.crc32(payload)) for method, payload in coded)
     data = container.write(Header(**{**header.__dict__, "entries": entries}), [payload for _, payload in coded])
     if verify:
@@ -165,7 +187,7 @@ def decode_tiles(
     header, at: from `open_file`, of a file that is not kept whole. mend(job, predictor, threads, error): called for every damaged plane, rather than raise its
     error.
     """
-    _set_threads(threads)
+    set_threads(threads)
     if predictor is None and any(entry.method in LATTICE_METHODS for entry in header.entries):
         predictor = load_predictor(device, header.weights_id)
     out = np.empty((header.height, header.width, header.channels), dtype=header.kind.dtype)
@@ -183,8 +205,9 @@ def decode_tiles(
 
     jobs = _plane_jobs(header, out, at)
     why: list[Note | None] = [None] * len(jobs)
+    included = {i for i, job in enumerate(jobs) if job.entry.method == METHOD_INCLUDED}  # in what the one before decodes
     for deep in (False, True):  # low bytes need the high ones, which come before them
-        chosen = [i for i, job in enumerate(jobs) if (job.high is not None) == deep]
+        chosen = [i for i, job in enumerate(jobs) if (job.high is not None) == deep and i not in included]
         for i in [i for i in chosen if deep and why[i - 1] is not None]:
             assert mend is not None  # else an error would have been raised
             lost = CorruptError(f"tile at row {jobs[i].top}, column {jobs[i].left}: the high bytes of its samples are lost.")
@@ -192,6 +215,8 @@ def decode_tiles(
             chosen.remove(i)
         for i, said in zip(chosen, in_parallel(work, [jobs[i] for i in chosen], stop), strict=True):
             why[i] = said
+    for i in included:
+        why[i] = why[i - 1]
     return (unfold(out) if header.folded else out), why
 
 
@@ -208,7 +233,7 @@ class PlaneJob:
     """A plane of a tile that is to be decoded."""
 
     index: int  # of all planes
-    target: np.ndarray  # uint8 (h, w, 1 or 3), a view of the image
+    target: np.ndarray  # uint8 (h, w, 1 or 3), a view of the image; uint16 if coded by METHOD_FINE
     top: int
     left: int
     entry: Entry
@@ -236,9 +261,11 @@ def _plane_jobs(header: Header, out: np.ndarray, at: int) -> list[PlaneJob]:
     entries = iter(header.entries)
     for top, left, h, w in header.tiles:
         planes = split(out[top : top + h, left : left + w])
+        samples = samples_of(out[top : top + h, left : left + w])
         for i, plane in enumerate(planes):
             entry = next(entries)
-            jobs.append(PlaneJob(len(jobs), plane, top, left, entry, at, planes[i - 1] if entry.method == METHOD_DEEP else None))
+            target = samples[i // 2] if entry.method == METHOD_FINE else plane
+            jobs.append(PlaneJob(len(jobs), target, top, left, entry, at, planes[i - 1] if entry.method == METHOD_DEEP else None))
             at += entry.length
     return jobs
 
@@ -279,6 +306,33 @@ def encode_plane(
         if len(other[1]) <= len(payload):
             return other
     return method, payload
+
+
+def encode_samples(
+    samples: np.ndarray, predictor: Predictor, schedule: Schedule, order: str, quick: bool, batch: int, threads: int, progress: Progress | None
+) -> list[tuple[int, bytes]]:
+    """samples: uint16 (h, w, 1 or 3). Other arguments as of `encode_plane`.
+
+    Returns (method, payload) of the high bytes and of the low ones, the smallest of: both together; each as a plane. The latter is left out where
+    it can hardly win, which spares most images of 16 bits the network.
+    """
+    high, low = split(samples)
+    rough = _roughly(high) + _roughly(low)
+    together = None
+    if order != "lattice" and schedule.learning == Learning.MIXING and (order == "best" or rough * 100 >= samples.size):
+        payload = fine.encode(samples, threads)
+        together = [(METHOD_FINE, payload), (METHOD_INCLUDED, b"")]
+        hopeless = rough >= max(GRAPHICS * samples.nbytes, min(HOPE * len(payload), NOISE * samples.nbytes))
+        if order != "best" and hopeless and len(payload) < samples.nbytes:
+            if progress:
+                progress(samples.nbytes)
+            return together
+    known = high if np.ptp(high) else None  # where all high bytes are the same, low ones are an image of 8 bits
+    apart = [
+        encode_plane(high, predictor, schedule, order, quick, batch, threads, progress),
+        encode_plane(low, predictor, schedule, order, quick, batch, threads, progress, high=known),
+    ]
+    return min((ways for ways in (together, apart) if ways), key=lambda ways: sum(len(payload) for _, payload in ways))
 
 
 def _roughly(plane: np.ndarray) -> float:
@@ -361,8 +415,8 @@ def decode_plane(
     method: int, payload: bytes, shape: tuple[int, ...], predictor: Predictor | None, schedule: Schedule, threads: int, progress: Progress | None,
     high: np.ndarray | None = None, rest: Rest | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """Inverse of `encode_plane`: uint8 of `shape`, (h, w, 1 or 3). predictor: needed for METHOD_MODEL, high: for METHOD_DEEP. rest: to go on where the
-    payload ends too early; notes what was invented in `rest.drawn`."""
+    """Inverse of `encode_plane`: uint8 of `shape`, (h, w, 1 or 3), or uint16 of METHOD_FINE. predictor: needed for METHOD_MODEL, high: for METHOD_DEEP.
+    rest: to go on where the payload ends too early; notes what was invented in `rest.drawn`."""
     height, width, channels = shape
     if method in LATTICE_METHODS:
         if predictor is None:
@@ -372,12 +426,14 @@ def decode_plane(
     if method == METHOD_DEEP:
         assert high is not None  # `container.read` lets it stand for low bytes only
         plane = decode_deep(payload, high)
+    elif method == METHOD_FINE:
+        plane = fine.decode(payload, (height, width, channels), threads, rest)
     elif method == METHOD_RASTER:
         plane = decode_raster(payload, height, width, channels, threads, rest)
     else:
         plane = _decode_stored(method, payload, (height, width, channels), rest)
     if progress:
-        progress(height * width * channels)
+        progress(plane.nbytes)
     return plane
 
 
@@ -536,11 +592,3 @@ def _even_tile(size: int, tile: int) -> int:
 def pixel_digest(array: np.ndarray) -> bytes:
     """The header's hash of all samples, (H, W, C), of `Kind.dtype`."""
     return container.digest(np.ascontiguousarray(array).data)
-
-
-def _set_threads(threads: int) -> None:
-    """CPU threads to use from now on; 0 leaves them as they are."""
-    if threads < 0:
-        raise ValueError(f"threads must be 0 (leave as is) or more, got {threads}.")
-    if threads:
-        torch.set_num_threads(threads)

@@ -69,8 +69,8 @@ def complete(
     Other arguments as of `codec.decompress`. Returns (pixels as `decompress` would; mask, bool (H, W), True where anything of a pixel is invented; what was
     done). What was decoded before the end of a tile that is cut short is not in the mask, though only the whole tile has a checksum; from the first row of a
     phase on in which the coder saw a word that is not there, pixels are in it. A tile that is all there, but damaged, is drawn anew as a whole. Planes that
-    were stored rather than modelled, and low bytes of 16 bits, cannot be drawn: what is missing of them is grey (alpha opaque, indices 0), or as
-    their filter continues it.
+    were stored rather than modelled, and low bytes of 16 bits that are coded apart, cannot be drawn: what is missing of them is grey (alpha opaque, indices 0),
+    or as their filter continues it.
 
     A colour plane's channels lie one after the other, G, R, B, and in lattice order each pixel depends on all channels of those before it: of such a tile, if
     cut in G or R, only the root is kept. In raster order G is then as it was, though in the mask. Of planes coded without mixing (adaptive=False, a random
@@ -101,7 +101,7 @@ def complete(
         except ArdmError:  # damaged before it was cut
             drawn = go_on(b"")
         if progress:
-            progress(job.target.size)
+            progress(job.target.nbytes)
         return str(error), drawn
 
     out, mended = decode_tiles(data, header, at, device, threads, predictor, progress, mend)

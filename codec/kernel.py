@@ -26,6 +26,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ardm.likelihood import CENTER_MAX, CENTER_MIN, CODING_ORDER, MEAN_STEPS, SCALE_COUNT, SCALE_LOW, SLOPE_MAX
+from codec.compiled import compiled
+from codec.rangecoder import ONE, code_bit
 
 PAD = 4  # pixels around every plane, so that neighbours need no bounds check
 INPUTS = 8
@@ -46,9 +48,7 @@ APM_RATE = 0.02
 WIDTH = 0.65  # width of an expert's logistic over its mean absolute error
 COUNT_MAX = 250
 CERTAIN, QUICK_CERTAIN = 0.003, 0.01
-ONE = 16777216  # 2**24, certainty
-LEAST = 168  # least probability, of 2**24
-LOW, HIGH = np.uint64(1 << 32), np.uint64(32)
+LEAST = 168  # least probability, of ONE
 PLACE, LOWER_HALF = np.uint64(7919), np.uint64(0x2545F4914F6CDD1D)  # multipliers of hashes
 
 
@@ -128,45 +128,7 @@ if config.DISABLE_JIT:
         """There is nothing to ask for in Python."""
 
 
-@njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def code_bit(coder: Any, words: Any, s: Any, chance: Any, bit: Any, decoding: Any) -> Any:
-    """The range coder: writes `bit`, or reads and returns one, that is 1 with probability chance / ONE. coder, words, s: as in `code_rows`."""
-    scale = coder[s, 0] >> np.uint64(24)
-    cut = scale * np.uint64(ONE - chance)
-    if decoding:
-        if coder[s, 1] >= scale << np.uint64(24):  # the remainder of that division, to which no encoder points; random words do: they are drawn again
-            mixed = (coder[s, 1] ^ coder[s, 2]) * np.uint64(0x9E3779B97F4A7C15)
-            mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
-            coder[s, 1] = (mixed ^ (mixed >> np.uint64(32))) % (scale << np.uint64(24))
-        bit = 1 if coder[s, 1] >= cut else 0
-    span = scale * np.uint64(chance) if bit else cut
-    if decoding:
-        if bit:
-            coder[s, 1] -= cut
-        if span < LOW:
-            span <<= HIGH
-            coder[s, 1] <<= HIGH
-            if coder[s, 2] < coder[s, 3]:
-                coder[s, 1] |= np.uint64(words[0, coder[s, 2]])
-            coder[s, 2] += np.uint64(1)
-    else:
-        if bit:
-            coder[s, 1] += cut
-            carry, last = coder[s, 1] < cut, coder[s, 2]
-            while carry:
-                last -= np.uint64(1)
-                words[s, last] += np.uint32(1)
-                carry = words[s, last] == 0
-        if span < LOW:
-            words[s, coder[s, 2]] = np.uint32(coder[s, 1] >> HIGH)
-            span <<= HIGH
-            coder[s, 1] <<= HIGH
-            coder[s, 2] += np.uint64(1)
-    coder[s, 0] = span
-    return bit
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled(error_model="numpy")
 def solve(a: Any, b: Any, n: int, x: Any, work: Any) -> None:
     """x of (a) x = b for the upper triangle of a symmetric positive definite a: elimination, then back-substitution, in the order written."""
     size = work.shape[1]  # a multiple of 4, more than n
@@ -193,7 +155,7 @@ def solve(a: Any, b: Any, n: int, x: Any, work: Any) -> None:
         x[k] = t / work[k, k]
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled(error_model="numpy")
 def code_rows(
     first_row: int, last_row: int, first_step: int, last_step: int, params: Any, components: int, weight_of: Any, deviation_of: Any, place: Any,
     shape: Any, kind: int, planes: Any, own: Any, cross: int, beside: Any, near: Any, mean_of: Any, learned: Any, fitted: Any, quick: bool, deep: bool,
@@ -210,8 +172,7 @@ def code_rows(
     mean_of: int64 (experts - 1, 5), an expert as quarters of its first four neighbours, and whether G corrects it. learned, fitted: `codec.mixing`,
     of the plane and of the phase. quick: one mixer, no tables, and more decisions taken as certain. deep: R is the low byte of a sample and G, which is
     known, the high one; only with `beside`, and for R. truth: int16 (3, h, w) when encoding. coder:
-    uint64 (3, 4), per channel: range; a decoder's point or an encoder's lower end; next and last word. words: uint32 (3, n) or, when decoding, (1,
-    n): a range coder's output or input, the same as constriction's.
+    uint64 (3, 4), a range coder (`codec.rangecoder`) per channel. words: uint32 (3, n) or, when decoding, (1, n): their output or input.
     """
     height, width = shape
     py, px, step = place

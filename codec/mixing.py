@@ -7,10 +7,7 @@ the same kernel with other neighbours: that is what graphics want.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from threading import Semaphore
 
 import numpy as np
 import torch
@@ -18,10 +15,10 @@ import torch
 from ardm.likelihood import MEAN_STEPS, PER_COMPONENT, WEIGHT_TOP, make_tables
 from ardm.orders import LATTICE_ORDER, PATCH, Offset, geometry, offsets_within
 from codec import kernel
-from codec.container import read_varint, varint
-from codec.errors import TruncatedError, UnsupportedError
+from codec.errors import UnsupportedError
 from codec.kernel import APM_CELLS, BATCH, CONTEXTS, COUNTERS, EXPERTS, INPUTS, PAD, SEEN, SPREADS
 from codec.rest import Rest
+from codec.streams import LINE, STRIP, Streams
 
 COUNTER_BITS = 22  # log2 of the most counters in a table
 # Experts as quarters of the four nearest known pixels, and whether the error of the same expert on G is added.
@@ -32,8 +29,7 @@ GRAPHICS_EXPERTS = RASTER_EXPERTS[:3]  # which leaves room for two more counters
 OWN, LATTICE_CROSS, RASTER_CROSS = 12, 10, 6  # neighbours that the least-squares fit looks at: in the channel itself, in each other one
 KERNEL_DIGEST = "683fc57c1c1ffab5"  # of what `_synthetic` writes
 KINDS, RASTER_KIND = 7, 6  # of phases: six in lattice order
-LINE = 16  # 64-bit numbers between what two threads write, so that they do not wait for each other's cache lines
-STRIP = 2048  # pixels after which the next channel's thread may follow
+MOST_WORDS = 5  # that a pixel's eight decisions in one channel can take, 17 bits each
 
 
 def _by_distance(square: int) -> list[Offset]:
@@ -103,7 +99,7 @@ def counter_count(pixels: int) -> int:
     return 1 << min(COUNTER_BITS, max(12, (32 * pixels).bit_length()))
 
 
-class Mixing:
+class Mixing(Streams):
     """Codes one plane, phase by phase, in either direction.
 
     channels: 3, or 1 for grey (three equal channels of which G is coded). pixels: how many the plane has. tables: of the likelihood,
@@ -121,15 +117,10 @@ class Mixing:
         if check:
             check_kernel()
         self.channels = 2 if deep else channels
-        self.steps = range(1, 2) if deep else range(channels)  # that are coded, of G, R, B
-        self.pool = ThreadPoolExecutor(3) if channels == 3 and threads > 1 else None
+        super().__init__(range(1, 2) if deep else range(channels), pixels, MOST_WORDS, data, threads, rest)  # the channels that are coded
         self.weight_of = tables["weight"].numpy() / WEIGHT_TOP if tables else np.ones(1)
         self.deviation_of = tables["deviation"].numpy() / MEAN_STEPS if tables else np.ones(1)
-        self.state = np.zeros((3, LINE), dtype=np.uint64)
-        self.state[:, 0] = 2**64 - 1
-        self.quick, self.deep, self.decoding, self.rest = quick, deep, data is not None, rest
-        # A decision costs 17 bits at most. What an encoder does not write to stays untouched, and costs no memory.
-        self.words = np.empty((3, 5 * pixels + 2), dtype=np.uint32) if data is None else self._open(data, pixels)
+        self.quick, self.deep = quick, deep
         cells = kernel.SQUASH[np.round((np.arange(APM_CELLS) / 1.5 - 12).clip(-12, 12) * 32).astype(int) + 400]
         counters = counter_count(pixels)
         self.learned = (
@@ -137,34 +128,6 @@ class Mixing:
             np.tile(cells, (3, 8, CONTEXTS, 1)), np.tile(cells, (KINDS, 3, 8, SPREADS, 1)),
             np.zeros((3, COUNTERS, counters), dtype=np.uint32),
         )  # fmt: skip
-
-    def _open(self, data: bytes, pixels: int) -> np.ndarray:
-        """Find the streams of the channels, one after the other, and start a range decoder on each."""
-        at, lengths = 0, []
-        missing = self.rest.missing if self.rest else 0
-        try:
-            for _ in self.steps[1:]:
-                length, at = read_varint(data, at)
-                lengths.append(length)
-        except TruncatedError:
-            if self.rest is None:
-                raise
-        if self.rest and at == len(data):  # nothing is there of any stream, however long it was
-            lengths, missing = [1] * (self.channels - 1), 4 * self.channels
-        total = (len(data) + missing - at) // 4
-        if (len(data) + missing - at) % 4 or sum(lengths) > total:
-            raise TruncatedError("its data is cut short.")
-        words = np.frombuffer(data, dtype="<u4", offset=at, count=(len(data) - at) // 4).astype(np.uint32)
-        lengths.append(total - sum(lengths))
-        ends = np.cumsum(lengths).tolist()
-        places = [(end - length, end) for end, length in zip(ends, lengths, strict=True)]
-        if self.rest:
-            words, places = self.rest.lay_out(words, lengths, pixels)
-        for s, (start, end) in zip(self.steps, places, strict=True):
-            if self.rest:
-                self.rest.supply(words, s, start, 1)
-            self.state[s, :4] = unseal(words, start, end)
-        return words[None]
 
     def start_stage(self, pixels: torch.Tensor, truth: torch.Tensor | None) -> torch.Tensor:
         """Begin a stage of a plane. pixels, truth: int16 (3, h, w), what is known with the base elsewhere, and all of it when encoding.
@@ -220,20 +183,20 @@ class Mixing:
         sure = [rows] * self.channels  # rows of each channel that were coded before a word was invented
 
         def code(first_row: int, last_row: int, first_step: int, last_step: int) -> None:
-            for s in range(first_step, last_step) if self.rest else ():
-                self.rest.supply(self.words[0], s, int(self.state[s, 2]), (last_row - first_row) * cols)  # type: ignore[union-attr]
+            for s in range(first_step, last_step):
+                self.supply(s, (last_row - first_row) * cols)
             with np.errstate(over="ignore"):  # hashes wrap around; only uncompiled code notices
                 kernel.code_rows(
                     first_row, last_row, first_step, last_step, params, components, self.weight_of, self.deviation_of, place, self.shape, kind,
                     self.planes, own, cross, beside, near, mean_of, self.learned, fitted, self.quick, self.deep, self.decoding,
                     self.truth, self.state, self.words,
                 )  # fmt: skip
-            for s in range(first_step, last_step) if self.rest else ():
-                if self.rest.is_drawn(s, int(self.state[s, 2])):  # type: ignore[union-attr]
+            for s in range(first_step, last_step):
+                if self.is_drawn(s):
                     sure[s] = min(sure[s], first_row)
 
         if follow:
-            self._follow(code, rows, strip, ahead=-(-BELOW // strip) if planar else 0)
+            self.follow(code, rows, strip, ahead=-(-BELOW // strip) if planar else 0)
         else:
             for steps in [(s, s + 1) for s in self.steps] if planar else [(0, self.channels)]:
                 for start in range(0, rows, strip):  # in between, signals are noticed
@@ -245,26 +208,6 @@ class Mixing:
             self.planes[0][::2, y, x] = self.planes[0][1, y, x]
         return rows * cols
 
-    def _follow(self, code: Callable[[int, int, int, int], None], rows: int, strip: int, ahead: int) -> None:
-        """Three threads, one per channel, each a strip of rows behind the one before, and `ahead` more."""
-        assert self.pool is not None
-        done = [Semaphore(0) for _ in range(3)]
-
-        def channel(step: int) -> None:
-            try:
-                for _ in range(ahead if step else 0):
-                    done[step - 1].acquire()
-                for start in range(0, rows, strip):
-                    if step:
-                        done[step - 1].acquire()
-                    code(start, min(start + strip, rows), step, step + 1)
-                    done[step].release()
-            finally:  # should this one fail, the next must not wait for ever; its error is raised below
-                done[step].release(rows + ahead)
-
-        for pending in [self.pool.submit(channel, step) for step in range(3)]:
-            pending.result()
-
     def _start_mixers(self, first: int, experts: int) -> None:
         """Before anything is learned: the network as corrected, or the corrected expert, has 0.6, the others share the rest; counters have none."""
         if not self.learned[0].any():
@@ -273,40 +216,3 @@ class Mixing:
             start[0] = 0.6
             for mixer in self.learned[:2]:
                 mixer[:] = start
-
-    def finish(self) -> bytes:
-        """An encoder's streams, with the lengths of all but the last before them, in words."""
-        streams = [seal(self.state[s], self.words[s]) for s in self.steps]
-        return b"".join([*(varint(len(stream) // 4) for stream in streams[:-1]), *streams])
-
-    def exhausted(self) -> bool:
-        """Has the decoder read all words?"""
-        return all(int(state[2]) >= int(state[3]) for state in self.state[self.steps.start : self.steps.stop])
-
-
-def unseal(words: np.ndarray, start: int, end: int) -> tuple[int, int, int, int]:
-    """The state of a decoder at the beginning of what `seal` gave, uint32 words start .. end - 1: a row of `codec.kernel.code_rows`' coder."""
-    head = [int(w) for w in words[start : min(start + 2, end)]] + [0, 0]
-    return 2**64 - 1, head[0] << 32 | head[1], start + 2, end
-
-
-def seal(state: np.ndarray, words: np.ndarray) -> bytes:
-    """What an encoder wrote, with the one or two words that tell the last decisions apart: as constriction seals its range coder.
-
-    state: uint64 (4,), words: uint32 (n,), one row each of `codec.kernel.code_rows`'.
-    """
-    whole, low, count = (int(n) for n in state[:3])
-    if whole != 2**64 - 1:
-        point, at = low + 2**32 - 1, count
-        carry = point >> 64
-        while carry:
-            at -= 1
-            words[at] = (int(words[at]) + 1) % 2**32
-            carry = words[at] == 0
-        last = point >> 32 & 0xFFFFFFFF
-        words[count] = last
-        count += 1
-        if (low + whole) >> 32 & 0xFFFFFFFF == last:
-            words[count] = 0
-            count += 1
-    return words[:count].astype("<u4").tobytes()

@@ -6,6 +6,7 @@ all cores would mostly wait.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -15,8 +16,24 @@ from typing import TypeVar
 import torch
 from threadpoolctl import ThreadpoolController
 
+from codec.presets import MAX_THREADS
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+_PROCESS = os.getpid()
+
+
+def set_threads(threads: int) -> None:
+    """CPU threads to use from now on; 0 leaves them as they are. Raises ValueError.
+
+    OpenMP's threads do not survive a fork, but its books do, and it waits for them forever: a process that was forked works alone, whatever it asks for.
+    """
+    if not 0 <= threads <= MAX_THREADS:
+        raise ValueError(f"threads must be 0 (leave as is) to {MAX_THREADS}, got {threads}.")
+    if os.getpid() != _PROCESS:
+        threads = 1
+    if threads:
+        torch.set_num_threads(threads)
 
 
 @lru_cache(maxsize=1)

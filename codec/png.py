@@ -6,6 +6,7 @@ chunks byte for byte and in order. How the image data was filtered, compressed a
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -99,6 +100,8 @@ def read_head(data: bytes, max_pixels: int) -> Head:
             raise CorruptError("the PNG's signature is damaged, perhaps by a transfer as text.")
         raise InputError("not a PNG image.")
     kind, at, end = next(_walk_chunks(data, 8), (b"", 0, 0))
+    if kind == b"CgBI":
+        raise IndivisibleError("it has Apple's changes to the format (CgBI)")
     if kind != b"IHDR" or end - at != 25:
         raise CorruptError("the PNG does not begin with a header chunk (IHDR) of 13 bytes.")
     width, height, depth, colour, compression, filtering, interlace = struct.unpack_from(">IIBBBBB", data, at + 8)
@@ -220,6 +223,16 @@ def pack_chunks(png: Png) -> bytes:
     if not png.before and not png.after:
         return b""
     return zlib.compress(struct.pack("<I", len(png.before)) + png.before + png.after, 9)
+
+
+def kept_size(block: bytes) -> int:
+    """Bytes that `unpack_chunks` would unpack, found without holding them."""
+    inflate, size = zlib.decompressobj(), 0
+    with contextlib.suppress(zlib.error):
+        while block and size <= MAX_CHUNKS:
+            size += len(inflate.decompress(block, PIECE))
+            block = inflate.unconsumed_tail
+    return size
 
 
 def unpack_chunks(block: bytes) -> tuple[bytes, bytes]:

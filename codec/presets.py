@@ -6,3 +6,4 @@ QUICK_PRESETS = range(1, 6)  # those that also learn by quicker rules
 MODELS = ("base", "small")  # names of `ardm.weights.MODELS`
 ORDERS = ("auto", "best", "lattice", "raster")  # in which a tile may be coded
 MAX_PIXELS = 178_000_000  # default limit
+MAX_THREADS = 1024  # more than any machine has processors; OpenMP ends the process where it cannot start as many as it is told to

@@ -9,7 +9,7 @@ what the counters see includes the call's own letters. Then all words are known,
 by a letter, and the next word's capitals: none, the first, all, or each letter for itself.
 
 Every decision is binary; its probability is a mixture, by logistic regression, of the network's and of what counters say in several contexts (Mahoney 2005),
-as in `codec.kernel`, whose range coder, logarithms and sigmoid it uses: elementwise float64 in a fixed order, the same everywhere.
+as in `codec.kernel`, whose logarithms and sigmoid it uses: elementwise float64 in a fixed order, the same everywhere.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from codec.compiled import compiled
 from codec.errors import CorruptError, UnsupportedError
-from codec.kernel import LEAST, ONE, _log, _squash, code_bit
-from codec.mixing import seal, unseal
+from codec.kernel import LEAST, _log, _squash
+from codec.rangecoder import ONE, code_bit, exhausted, new_decoder, new_encoder, seal
 
 CONTEXTS = 10
 DIGEST = "084cc6b183dd1061"  # of `check_compiled`
@@ -38,13 +38,13 @@ SURE = 1 / 4096  # counters are never surer than this
 MOST = 250  # a counter that has seen so many decisions learns no slower
 
 
-@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+@compiled(error_model="numpy", inline="always")
 def _hash(key: Any) -> Any:
     mixed = (key ^ (key >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
     return (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0x94D049BB133111EB)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled(error_model="numpy")
 def _decide(node: Any, choice: Any, bit: Any, advice: Any, keys: Any, model: Any, coder: Any, words: Any, decoding: Any) -> Any:
     """One decision: writes `bit`, or reads and returns one.
 
@@ -73,13 +73,13 @@ def _decide(node: Any, choice: Any, bit: Any, advice: Any, keys: Any, model: Any
     return bit
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled(error_model="numpy")
 def code_letters(text: Any, where: Any, frequencies: Any, truth: Any, model: Any, coder: Any, words: Any, decoding: Any) -> None:
     """Code the letters of one call, from left to right, and write them into the text.
 
     text: uint8 (n + 2 * MARGIN,), the letters 0 (space) .. 26 known so far, UNKNOWN elsewhere, with MARGIN places before and after; where:
     int64 (m,), ascending places to code; frequencies: float32 (m, 27), of `ardm.frequencies`; truth: uint8 (n,) or, when decoding, anything.
-    model: from `new_model`. coder, words: as in `codec.kernel.code_rows`.
+    model: from `new_model`. coder, words: as in `codec.rangecoder`.
     """
     keys = np.zeros(CONTEXTS, dtype=np.uint64)
     sums = np.zeros(33)
@@ -129,13 +129,13 @@ def code_letters(text: Any, where: Any, frequencies: Any, truth: Any, model: Any
         text[i] = partial & 31
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled(error_model="numpy")
 def code_marks(letters: Any, starts: Any, capital: Any, gaps: Any, ends: Any, model: Any, coder: Any, words: Any, decoding: Any) -> Any:
     """Code all gaps and capitals of a text. Returns 0, or 1 if what is read cannot have been written.
 
     letters: uint8 (N,), 1..26, the words one after the other; starts: int64 (n + 1,), where words begin, and N. capital: uint8 (N,), 1 for
     capitals; gaps: uint8, bytes of all gaps; ends: int64 (n + 1,), where each ends: all three read, or written when decoding. model: from
-    `new_model`. coder, words: as in `codec.kernel.code_rows`.
+    `new_model`. coder, words: as in `codec.rangecoder`.
     """
     count = starts.size - 1
     keys = np.zeros(CONTEXTS, dtype=np.uint64)
@@ -248,15 +248,20 @@ class Coder:
         self.model = new_model(size)
         self.decoding = data is not None
         if data is None:
-            self.state = np.array([[2**64 - 1, 0, 0, 0]], dtype=np.uint64)
+            self.state = new_encoder()
             self.words = np.empty((1, 3 * size + 4), dtype=np.uint32)  # a letter is five decisions of 17 bits at most
         else:
             self.state, self.words = _open(data)
 
     def letters(self, tile: np.ndarray, where: np.ndarray, frequencies: np.ndarray, truth: np.ndarray) -> None:
-        """Code the places `where` of a tile, at least one, as `code_letters` does. Raises CorruptError for values that only a forger writes."""
+        """Code the places `where` of a tile, at least one, as `code_letters` does.
+
+        Raises CorruptError for values that only a forger writes, and as soon as more is read than was written.
+        """
         with np.errstate(over="ignore"):  # hashes wrap around; only uncompiled code notices
             code_letters(tile, where, frequencies, truth, self.model, self.state, self.words, self.decoding)
+        if self.decoding and int(self.state[0, 2]) > self.words.size + 1:  # as many as the seal may have left out
+            raise CorruptError("the letters of a text go on where their data has ended.")
         if tile[where + MARGIN].max() > 26:
             raise CorruptError("a letter of the text is none.")
 
@@ -265,8 +270,8 @@ class Coder:
         return seal(self.state[0], self.words[0])
 
     def exhausted(self) -> bool:
-        """Has the decoder read all words?"""
-        return int(self.state[0, 2]) >= self.words.size
+        """May the decoder have read all that was encoded?"""
+        return exhausted(self.state[0])
 
 
 @lru_cache(maxsize=1)
@@ -304,8 +309,7 @@ def close_tile(tile: np.ndarray) -> np.ndarray:
 def _open(data: bytes) -> tuple[np.ndarray, np.ndarray]:
     if len(data) % 4:
         raise CorruptError("the words of a text are cut short.")
-    words = np.frombuffer(data, dtype="<u4").astype(np.uint32)
-    return np.array([unseal(words, 0, words.size)], dtype=np.uint64), words[None]
+    return new_decoder(data)
 
 
 def encode(letters: np.ndarray, starts: np.ndarray, capital: np.ndarray, gaps: np.ndarray, ends: np.ndarray) -> bytes:
@@ -315,7 +319,7 @@ def encode(letters: np.ndarray, starts: np.ndarray, capital: np.ndarray, gaps: n
 
 
 def _encode(letters: np.ndarray, starts: np.ndarray, capital: np.ndarray, gaps: np.ndarray, ends: np.ndarray) -> bytes:
-    state = np.array([[2**64 - 1, 0, 0, 0]], dtype=np.uint64)
+    state = new_encoder()
     words = np.empty((1, 6 * (gaps.size + starts.size) + letters.size + 4), dtype=np.uint32)  # a decision costs 17 bits at most
     with np.errstate(over="ignore"):
         code_marks(letters, starts, capital, gaps, ends, new_model(letters.size), state, words, False)
@@ -329,6 +333,6 @@ def decode(data: bytes, letters: np.ndarray, starts: np.ndarray, size: int) -> t
     check_compiled()
     with np.errstate(over="ignore"):
         wrong = code_marks(letters, starts, capital, gaps, ends, new_model(letters.size), state, words, True)
-    if wrong or ends[-1] != size or int(state[0, 2]) < words.size:
+    if wrong or ends[-1] != size or not exhausted(state[0]):
         raise CorruptError("the marks of a text do not fit its words.")
     return capital, gaps, ends

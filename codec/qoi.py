@@ -6,8 +6,8 @@ Compiled by Numba, because every pixel depends on the one before it.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from codec.compiled import compiled
 from codec.errors import CorruptError, TruncatedError
 
 END = bytes(7) + b"\1"
@@ -40,7 +40,7 @@ def encode(pixels: np.ndarray) -> bytes:
     return out[:used].tobytes() + END
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _decode(data: np.ndarray, pixels: np.ndarray) -> int:
     """Fill pixels (n, channels). Returns the bytes used, or -1 if there are too few."""
     channels, at, run = pixels.shape[1], 0, 0
@@ -79,7 +79,7 @@ def _decode(data: np.ndarray, pixels: np.ndarray) -> int:
     return -1 if run else at
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _encode(pixels: np.ndarray, out: np.ndarray) -> int:
     """Returns the bytes written to `out`, which must have room for channels + 1 for each pixel."""
     channels, at, run = pixels.shape[1], 0, 0

@@ -1,6 +1,6 @@
 """`Rest`: what a decoder goes on with where a plane's payload ends too early, and which pixels that decided. Knows words and masks, no models.
 
-A range decoder that is fed uniformly random words draws from its model's distribution (`codec.kernel.code_bit` draws again where no encoder points). So the
+A range decoder that is fed uniformly random words draws from its model's distribution (`codec.rangecoder.code_bit` draws again where no encoder points). So the
 words that are there are followed by random ones, and what is decoded after the decoder has read the first of those is invented.
 """
 
@@ -13,7 +13,6 @@ import numpy as np
 from ardm.orders import PATCH
 
 NEVER = 2**62  # a position that no decoder reads
-MOST_WORDS = 5  # that a pixel's eight decisions in one channel can take, 17 bits each
 
 
 class Rest:
@@ -40,14 +39,14 @@ class Rest:
         grey = 32 + 3 * (words[..., :1] >> 24) // 4
         return np.clip(grey + (words & 31) - 16, 0, 255).astype(np.uint8)
 
-    def lay_out(self, words: np.ndarray, lengths: Sequence[int], pixels: int) -> tuple[np.ndarray, list[tuple[int, int]]]:
-        """Room for all streams, which are expected to have `lengths` words, of which `words` are there. pixels: of the plane.
+    def lay_out(self, words: np.ndarray, lengths: Sequence[int], most: int) -> tuple[np.ndarray, list[tuple[int, int]]]:
+        """Room for all streams, which are expected to have `lengths` words, of which `words` are there. most: words that any stream can take.
 
         Returns (uint32 (n,), start and end of each stream in it).
         """
         places, at, self._sure, self._filled = [], 0, [], []
         had = [max(0, min(words.size - sum(lengths[:s]), length)) for s, length in enumerate(lengths)]
-        rooms = [length if there == length else length + MOST_WORDS * (pixels + 1) for there, length in zip(had, lengths, strict=True)]
+        rooms = [length if there == length else length + most for there, length in zip(had, lengths, strict=True)]
         out = np.empty(sum(rooms), dtype=np.uint32)  # what is never read costs no memory
         for s, (there, length, room) in enumerate(zip(had, lengths, rooms, strict=True)):
             out[at : at + there] = words[sum(lengths[:s]) :][:there]
@@ -57,9 +56,9 @@ class Rest:
             at += room
         return out, places
 
-    def supply(self, words: np.ndarray, s: int, position: int, pixels: int) -> None:
-        """See to it that so many pixels of a channel can be decoded. position: of its decoder's next word."""
-        need = position + MOST_WORDS * pixels
+    def supply(self, words: np.ndarray, s: int, position: int, count: int) -> None:
+        """See to it that a channel's decoder can read so many words. position: of its next word."""
+        need = position + count
         if self._filled[s] < need:
             words[self._filled[s] : need] = self.words(s, need - self._filled[s])
             self._filled[s] = need

@@ -20,7 +20,7 @@ import codec
 from codec import cli, files
 from codec.errors import ArdmError, CorruptError, InputError
 from codec.limits import Limits
-from codec.presets import MAX_PIXELS
+from codec.presets import MAX_PIXELS, MAX_THREADS
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +53,7 @@ EXIT_HELP = "Exit codes: 0 done; 1 a file failed; 2 wrong usage; 4 invented some
 @click.option("-o", "output", metavar="OUT", help="Where to write; '-' is standard output. Needed for images, but for --complete.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite existing outputs.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-@click.option("-T", "--threads", type=click.IntRange(0), default=0, metavar="N", help="CPU threads; 0, the default, means all.")
+@click.option("-T", "--threads", type=click.IntRange(0, MAX_THREADS), default=0, metavar="N", help="CPU threads; 0, the default, means all.")
 @click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True)
 @click.option("--max-pixels", type=click.IntRange(1), default=MAX_PIXELS, metavar="N", help="Refuse larger images. Default: 178 million.")
 @click.version_option(codec.__version__, "-V", "--version")
@@ -248,7 +248,9 @@ def _complete(name: str, seed: int, output: str | None, force: bool, quiet: bool
     source = files.read_input(name)
     from codec import archive
 
-    image, mask, report = archive.complete(source, seed=seed, device=device, threads=threads or os.cpu_count() or 1, limits=Limits(max_pixels=max_pixels))
+    image, mask, report = archive.complete(
+        source, seed=seed, device=device, threads=threads or min(os.cpu_count() or 1, MAX_THREADS), limits=Limits(max_pixels=max_pixels)
+    )
     files.write_output(target, image, name, force)
     if report.invented:
         files.write_output(mask_target, mask, name, force)
@@ -262,9 +264,9 @@ def _complete(name: str, seed: int, output: str | None, force: bool, quiet: bool
 
 
 def _set_threads(threads: int) -> None:
-    import torch
+    from codec.parallel import set_threads
 
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    set_threads(threads or min(os.cpu_count() or 1, MAX_THREADS))
 
 
 def _target(output: str | None, source: Path | None, force: bool) -> Path | None:

@@ -57,15 +57,19 @@ def planes(part: np.ndarray) -> list[np.ndarray]:
 
     part: uint8 or little-endian uint16 (h, w, c), c from 1 to 4, last axis contiguous. Each view: uint8 (h, w, 3 or 1).
     """
-    c = part.shape[2]
     part_bytes = part.view(np.uint8).reshape(*part.shape, part.itemsize)
-    groups = [slice(0, c)] if c in (1, 3) else [slice(0, c - 1), slice(c - 1, c)]
-    return [part_bytes[:, :, group, byte] for group in groups for byte in reversed(range(part.itemsize))]
+    return [group[..., byte] for group in samples_of(part_bytes) for byte in reversed(range(part.itemsize))]
+
+
+def samples_of(part: np.ndarray) -> list[np.ndarray]:
+    """Views of the samples of a part of an image, (h, w, c, ...): colour (or grey), then alpha where there is one, each (h, w, 3 or 1, ...)."""
+    return [part] if part.shape[2] in (1, 3) else [part[:, :, :-1], part[:, :, -1:]]
 
 
 def widened(array: np.ndarray) -> bool:
-    """Whether samples of 16 bits seem to have been made of 8 bits each, as v * 257: most low bytes are like the high ones."""
-    return array.itemsize == 2 and bool(2 * np.count_nonzero((array & 255) == (array >> 8)) > array.size)
+    """Whether samples of 16 bits seem to have been made of 8 bits each, as v * 257: most low bytes are like the high ones, even apart from zeros."""
+    dark = array.size - np.count_nonzero(array)
+    return array.itemsize == 2 and bool(2 * (np.count_nonzero((array & 255) == (array >> 8)) - dark) > array.size - dark)
 
 
 def fold(array: np.ndarray) -> np.ndarray:
@@ -82,6 +86,8 @@ def as_samples(pixels: np.ndarray, kind: Kind | None) -> tuple[np.ndarray, Kind]
     """An image as a caller gives it -> ((H, W, C), contiguous, of `kind.dtype`; kind). kind None: what the dtype says. Raises InputError."""
     if not isinstance(pixels, np.ndarray) or pixels.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
         raise InputError(f"pixels must be a NumPy array of uint8 or uint16, got {getattr(pixels, 'dtype', type(pixels).__name__)}.")
+    if isinstance(pixels, np.ma.MaskedArray):
+        raise InputError("pixels are a masked array, whose mask would be lost; compress its .data, or .filled(value).")
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 2, 3, 4)):
         raise InputError(f"pixels must have shape (H, W) or (H, W, C) with C from 1 to 4, got {pixels.shape}.")
     if not pixels.size or max(pixels.shape) >= 2**32:

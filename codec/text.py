@@ -10,6 +10,7 @@ the same places of all cells, from left to right (ROWS). Without calls (PLAIN) l
 from __future__ import annotations
 
 import lzma
+import math
 import struct
 import zlib
 from collections.abc import Callable
@@ -27,10 +28,11 @@ from ardm.generate import walk
 from ardm.orders import group_starts
 from ardm.predict import DiscretePredictor
 from ardm.weights import Weights, WeightsError
-from codec import container, prose
+from codec import container, cost, prose
 from codec.container import TEXT
 from codec.errors import CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError, VerifyError
 from codec.limits import NO_LIMITS, Limits, show_size
+from codec.parallel import set_threads
 
 VERSION = 1
 CELL = 64
@@ -38,6 +40,7 @@ TILE = 1 << 16  # letters that the network sees at once; bounds the memory of a 
 RAW, PACKED, MODEL = 0, 1, 2
 BUDGET = CELL  # default
 _FILTERS = ({"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 26},)
+DECISIONS = 5  # to code a letter
 MEMORY = 400_000_000  # bytes that a tile takes at most, and what is loaded
 
 Progress = Callable[[int], None]
@@ -197,6 +200,7 @@ def pack(
     if order not in ("auto", *(o.name.lower() for o in Order)):
         raise ValueError(f"order must be auto, rows or plain for text, got {order!r}.")
     _check_size(len(data), limits)
+    set_threads(0)
     packed = lzma.compress(data, lzma.FORMAT_RAW, filters=_FILTERS)
     best = min([(len(data), RAW, data), (len(packed), PACKED, packed)], key=lambda x: x[0])
     header = _header(data, best[1], best[2])
@@ -216,6 +220,7 @@ def pack(
 def unpack(data: bytes, *, device: str = "cpu", limits: Limits | None = None, progress: Progress | None = None) -> bytes:
     """Inverse of `pack`. Raises NotArdmError, TruncatedError, CorruptError, UnsupportedError or LimitError."""
     header, at = read(data, limits)
+    set_threads(0)
     payload = data[at:]
     if zlib.crc32(payload) != header.crc:
         raise CorruptError(f"checksum of the text does not match. Stored: {header.crc:08x}. Computed: {zlib.crc32(payload):08x}.")
@@ -261,6 +266,9 @@ def read(data: bytes, limits: Limits | None = None) -> tuple[TextHeader, int]:
     if len(data) > at + length:
         raise CorruptError(f"the file has {len(data)} bytes, its header promises {at + length}; there are foreign bytes at the end.")
     _check_size(size, limits)
+    least = math.ceil(cost.MARGIN * DECISIONS * header.stream * cost.BITS_OF_DECISION / 8)
+    if length < least:
+        raise CorruptError(f"the text has {length} bytes of data, but {header.stream} letters need at least {least}.")
     if header.calls > limits.max_calls:
         raise LimitError(f"the text needs {header.calls} network calls, the limit is {limits.max_calls}; raise it with --max-calls (max_calls=).")
     return header, at

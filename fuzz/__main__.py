@@ -23,7 +23,8 @@ os.environ["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / "ardm-fuzz-num
 
 import atheris
 
-COMPILED = ["codec.deflate", "codec.filters", "codec.kernel", "codec.prose", "codec.qoi"]  # by Numba, which could make nothing of instrumented code
+# By Numba, which could make nothing of instrumented code.
+COMPILED = ["codec.deflate", "codec.filters", "codec.kernel", "codec.prose", "codec.qoi", "codec.rangecoder"]
 
 with atheris.instrument_imports(include=["codec"], exclude=COMPILED):
     from fuzz import formats, mutate, targets

@@ -10,7 +10,22 @@ import struct
 import zlib
 
 from codec import container, png, stored
-from codec.container import FIXED, HEAD, INDEX, MAGIC, METHOD_FILE, METHOD_RASTER, PNG_CHUNKS, PNG_FORM, Entry, Header, chunk, varint
+from codec.container import (
+    FIXED,
+    HEAD,
+    INDEX,
+    MAGIC,
+    METHOD_FILE,
+    METHOD_FINE,
+    METHOD_INCLUDED,
+    METHOD_RASTER,
+    PNG_CHUNKS,
+    PNG_FORM,
+    Entry,
+    Header,
+    chunk,
+    varint,
+)
 from codec.errors import ArdmError, CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError
 from tests.samples import GOLDEN
 
@@ -40,6 +55,9 @@ EXPECTED: dict[str, tuple[type[ArdmError], str]] = {
     "bad-stored-filter": (CorruptError, "has filter 9"),
     "bad-stored-size": (CorruptError, "unpacks to 8 bytes, expected 14400"),
     "bad-raster-kind": (CorruptError, "does not say which kind"),
+    "bad-fine-depth": (CorruptError, "does not say which levels"),
+    "bad-fine-list": (CorruptError, "lists 0 levels"),
+    "bad-fine-apart": (CorruptError, "not where their high bytes are"),
     "bad-sample-of-too-many-bits": (CorruptError, "but has 2 bits"),
     "bad-pixel-hash": (CorruptError, "hash of the decoded pixels does not match"),
     "bad-whole-file-hash": (CorruptError, "file kept whole does not match"),
@@ -81,6 +99,13 @@ def _with(name: str, payload: bytes | None = None, **changes: object) -> bytes:
     return container.write(Header(**{**header.__dict__, **changes}), [old if payload is None else payload])
 
 
+def _fine(payload: bytes) -> bytes:
+    """The golden file of listed levels, with another payload."""
+    header, _ = _open("fine-grey-listed")
+    entries = (Entry(METHOD_FINE, len(payload), zlib.crc32(payload)), Entry(METHOD_INCLUDED, 0, 0))
+    return container.write(Header(**{**header.__dict__, "entries": entries}), [payload])
+
+
 def _head(name: str, **fields: int) -> bytes:
     """A golden file whose HEAD has been given what `container.write` would not write."""
     data = _golden(name)
@@ -116,6 +141,7 @@ def bad_files() -> dict[str, bytes]:
     """name -> file, of all that are expected."""
     pixel, graphics, content = (_golden(n) for n in ("one-pixel", "graphics", "png-content-interlaced-palette"))
     head_end = 8 + len(chunk(HEAD, bytes(container.read_varint(pixel, 9)[0])))
+    fine = _open("fine-grey-listed")[1]
     header, _ = _open("png-exact-interlaced-palette")
     chunks, (_, form) = header.metadata
     forms = {"cut": form[:5], "hash": form[:-16] + bytes(16), "bits": b"\x80"}
@@ -152,6 +178,9 @@ def bad_files() -> dict[str, bytes]:
         "bad-stored-filter": _with("graphics", b"\x09" + _open("graphics")[1][1:]),
         "bad-stored-size": _with("graphics", b"\0" + tiny),
         "bad-raster-kind": _with("raster-rgb", b"\x09" + _open("raster-rgb")[1][1:]),
+        "bad-fine-depth": _fine(b"\x11" + fine[1:]),
+        "bad-fine-list": _fine(fine[:2] + b"\0" + fine[3:]),
+        "bad-fine-apart": _with("fine-grey-listed", entries=(Entry(METHOD_FINE, len(fine), zlib.crc32(fine)), Entry(METHOD_RASTER, 0, 0))),
         "bad-sample-of-too-many-bits": _head("samples-palette-4", depth=2),
         "bad-pixel-hash": _with("one-pixel", digest=bytes(16)),
         "bad-whole-file-hash": _with("whole-file", digest=bytes(16)),

@@ -19,11 +19,15 @@ TEXTS = Path(__file__).parent / "golden-text"
 
 
 def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
-    """name -> (pixels, options of `compress`). "mixing-*" and "raster-*" are of 0.2.0, "quick-*" and "best" of 0.3.0, "deep-*" later, the rest of 0.1.0."""
+    """name -> (pixels, options of `compress`).
+
+    "mixing-*" and "raster-*" are of 0.2.0, "quick-*" and "best" of 0.3.0, "deep-*" and "fine-*" later, the rest of 0.1.0.
+    """
     photo = np.asarray(Image.open(Path(__file__).parent.parent / "benchmarks" / "photo.png"))
     crop = photo[190:253, 330:401]
     alpha = np.clip(np.add.outer(np.arange(63) * 4, np.arange(71) % 9), 0, 255).astype(np.uint8)[..., None]
     sums = photo[190:254, 330:402].reshape(32, 2, 36, 2, 3).sum(axis=(1, 3), dtype=np.uint16)  # ten bits
+    rich = np.dstack([sums, sums[..., :1] // 2]) * np.uint16(16) + photo[190:222, 330:366, [0, 1, 2, 0]] % np.uint16(16)
     rng = np.random.default_rng(1)
     checks = (np.add.outer(np.arange(60) // 10, np.arange(80) // 10) % 2)[..., None] * np.array([250, 90, 10])
     return {
@@ -58,6 +62,9 @@ def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
         "samples-grey-2": (crop[..., 1] // 64, {"kind": Kind(2)}),
         "deep-grey-16": (crop[..., 1] * np.uint16(200) + crop[..., 0], {}),
         "deep-rgba-16": (np.concatenate([sums, sums[..., :1]], 2), {"order": "raster"}),
+        "fine-rgb-10": (sums, {}),
+        "fine-rgba-14-replicated": ((rich << 2) | (rich >> 12), {"tile": 20}),
+        "fine-grey-listed": ((crop[..., 1] // 2).astype(np.uint16) ** 2 * 4, {}),
         "samples-palette-4": (crop[..., 1] // 16, {"kind": Kind(4, indexed=True)}),
     }
 

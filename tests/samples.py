@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 
 from ardm.predict import NetworkPredictor
 from codec import archive, compress, container, png, text
-from codec.container import METHOD_DEEP, METHOD_FILE, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER, Entry
+from codec.container import METHOD_DEEP, METHOD_FILE, METHOD_FINE, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER, Entry, Header
 from codec.image import encode_deep, encode_raster
 from codec.mixing import RASTER_FULL
 from codec.samples import Kind, planes
@@ -53,9 +52,21 @@ def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
         "tiles": (METHOD_RASTER, _photo()[190:206, 330:350], {"order": "raster", "tile": 8}),
         "indexed": (METHOD_RASTER, _photo()[190:206, 330:350, 1] // 16, {"kind": Kind(4, indexed=True), "order": "raster"}),
         "folded-16": (METHOD_RASTER, crop[..., 1] * np.uint16(257), {"order": "raster"}),
-        "grey-16": (METHOD_RASTER, crop[..., 1] * np.uint16(200) + crop[..., 0], {"order": "raster"}),
-        "deep-16": (METHOD_RASTER, large[..., 1] * np.uint16(256) + large[..., 1] * np.uint16(3) % 256, {"order": "raster"}),
+        "fine-grey-16": (METHOD_FINE, crop[..., 1] * np.uint16(200) + crop[..., 0], {"order": "raster"}),
+        "fine-rgba-12": (METHOD_FINE, np.concatenate([crop, alpha], 2) * np.uint16(16) + crop[..., :1] % 13, {}),
+        "fine-listed": (METHOD_FINE, ((large[..., 1] // 3).astype(np.uint16) ** 2 * 7), {}),
     }
+
+
+def in_bytes(samples: np.ndarray, tile: int = 1024) -> bytes:
+    """The .ardm file of uint16 (h, w[, 3]) whose low bytes are coded given the high ones, which an encoder now does only where nothing else is smaller."""
+    header = container.read(compress(samples, tile=tile))[0]
+    payloads = []
+    for top, left, height, width in header.tiles:
+        high, low = planes(samples.reshape(*samples.shape[:2], -1)[top : top + height, left : left + width])
+        payloads += [encode_raster(high, RASTER_FULL), encode_deep(low, high)]
+    entries = tuple(Entry((METHOD_RASTER, METHOD_DEEP)[i % 2], len(payload), zlib.crc32(payload)) for i, payload in enumerate(payloads))
+    return container.write(Header(**{**header.__dict__, "entries": entries}), payloads)
 
 
 def png_files() -> dict[str, tuple[int, bytes, bool]]:
@@ -71,8 +82,8 @@ def png_files() -> dict[str, tuple[int, bytes, bool]]:
 
 def source_files() -> dict[str, tuple[int, bytes]]:
     """name -> (method of its first plane, file that is its bare samples): each order of rows, channels and bytes."""
-    names = ("bmp-pillow", "npy-fortran-grey", "qoi-alpha", "tiff-grey-16>")
-    return {f"source-{name}": (METHOD_RASTER, images.SAME[name][0]) for name in names}
+    names = {"bmp-pillow": METHOD_RASTER, "npy-fortran-grey": METHOD_RASTER, "qoi-alpha": METHOD_RASTER, "tiff-grey-16>": METHOD_FINE}
+    return {f"source-{name}": (method, images.SAME[name][0]) for name, method in names.items()}
 
 
 PROSE = b'The old man sat by the river and wept. "It was his OWN fault," said McGregor, who had come in 1984.\r\nIn the morning there was a great noise.\r\n'
@@ -87,21 +98,12 @@ def texts() -> dict[str, bytes]:
     return {name: text.pack(data, **options) for name, (data, options) in given.items()}
 
 
-def _deep() -> bytes:
-    """Colour of 16 bits with METHOD_DEEP, also where it does not pay: a stream for each channel."""
-    pixels = _photo()[190:196, 330:336] * np.uint16(257) ^ np.uint16(85)
-    header = container.read(compress(pixels, order="raster"))[0]
-    high, low = planes(pixels)
-    payloads = [encode_raster(high, RASTER_FULL), encode_deep(low, high)]
-    methods = METHOD_RASTER, METHOD_DEEP
-    entries = tuple(Entry(method, len(payload), zlib.crc32(payload)) for method, payload in zip(methods, payloads, strict=True))
-    return container.write(replace(header, folded=False, entries=entries), payloads)
-
-
 @lru_cache(maxsize=2)
 def files(predictor: NetworkPredictor | None = None) -> dict[str, bytes]:
     """name -> .ardm file, 70 to 1900 bytes. predictor: another one than the package's. "runs" is a golden file: its way of learning is no longer written."""
-    found = {"runs": (METHOD_MODEL, (GOLDEN / "photo-grey.ardm").read_bytes()), "deep-rgb-16": (METHOD_RASTER, _deep())}
+    found = {"runs": (METHOD_MODEL, (GOLDEN / "photo-grey.ardm").read_bytes())}
+    found["deep-16"] = METHOD_RASTER, in_bytes(_photo()[190:222, 330:362, 1] * np.uint16(259))
+    found["deep-rgb-16"] = METHOD_RASTER, in_bytes(_photo()[190:196, 330:336] * np.uint16(257) ^ np.uint16(85))
     found |= {name: (method, compress(np.ascontiguousarray(pixels), predictor=predictor, **options)) for name, (method, pixels, options) in arrays().items()}
     for name, (method, source, exactly) in png_files().items():
         found[name] = method, archive.pack(source, exactly=exactly, max_pixels=LIMIT, order="raster").data

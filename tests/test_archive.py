@@ -70,6 +70,7 @@ def test_every_kind_comes_back_both_ways(colour: int, depth: int, interlaced: in
     [
         (build([HEAD, (b"acTL", bytes(8)), DATA, END]), "animated"),
         (build([HEAD, (b"ABCD", b"x"), DATA, END]), "ABCD"),
+        (build([(b"CgBI", bytes(4)), HEAD, DATA, END]), "Apple"),
         (build([HEAD, DATA, END]) + b"tail", "4 bytes after"),
         (build([HEAD, (b"IDAT", DATA[1] + b"more"), END]), "after the end of its compressed image data"),
     ],

@@ -6,17 +6,20 @@ certain, so that these sweeps need no decoding, and are done twice: for `archive
 
 from __future__ import annotations
 
+import json
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from codec import ArdmError, CorruptError, NotArdmError, TruncatedError, archive, compress, container, decompress, png, recover, text
-from codec.container import METHOD_DEEP, METHOD_FILE, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER
+from codec.container import METHOD_DEEP, METHOD_FILE, METHOD_FINE, METHOD_INCLUDED, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER
 from codec.stored import FILTERED, RAW
 from tests import samples
 
-NAMES = ["runs", "deep-rgb-16", *samples.arrays(), *samples.png_files(), *samples.source_files()]
+NAMES = ["runs", "deep-16", "deep-rgb-16", *samples.arrays(), *samples.png_files(), *samples.source_files()]
 
 
 def restore(data: bytes) -> object:
@@ -30,7 +33,8 @@ def restore(data: bytes) -> object:
 def test_every_method_and_kind_is_there() -> None:
     headers = {name: container.read(data)[0] for name, data in samples.files().items()}
     assert set(headers) == set(NAMES)
-    assert {e.method for h in headers.values() for e in h.entries} >= {RAW, FILTERED, METHOD_MODEL, METHOD_RASTER, METHOD_FILE, METHOD_QUICK, METHOD_DEEP}
+    modelled = {METHOD_MODEL, METHOD_RASTER, METHOD_QUICK, METHOD_DEEP, METHOD_FINE, METHOD_INCLUDED}
+    assert {e.method for h in headers.values() for e in h.entries} >= {RAW, FILTERED, METHOD_FILE} | modelled
     assert {h.schedule.learning for h in headers.values()} >= {0, 1, 2}
     assert any(h.kind.indexed for h in headers.values())
     assert any(h.folded for h in headers.values())
@@ -226,3 +230,13 @@ def test_metadata_of_another_file_is_noticed_by_a_recipe() -> None:
     forged = container.Header(**{**header.__dict__, "metadata": ((container.PNG_CHUNKS, other), header.metadata[1])})
     with pytest.raises(CorruptError, match="hash of the PNG file made again does not match"):
         archive.unpack(container.write(forged, [data[at:]]))
+
+
+def test_a_damaged_file_takes_little_memory() -> None:
+    """`benchmarks.damage` in small, in a process of its own: cuts, flips, forgeries within the fuzzer's limits, and bombs, each restored and rescued."""
+    script = "import json; from benchmarks.damage import measure; print(json.dumps(measure(160, 1)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["MiB"]["most"] < 300
+    assert {"CorruptError", "TruncatedError", "UnsupportedError", "LimitError", "done"} <= set(found["results"])
+    assert sum(found["results"].values()) == 2 * 163

@@ -426,3 +426,139 @@ def test_no_code_is_made_of_data() -> None:
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
                 assert called not in ("eval", "exec", "__import__", "np.load", "torch.load", "torch.save", "os.system"), path
+
+
+@pytest.mark.parametrize("way", ["compress", "decompress"])
+@pytest.mark.parametrize(("name", "says"), [("", "does not exist"), ("/", "is a directory"), (".", "is a directory"), ("..", "is a directory")])
+def test_names_of_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str], way: str, name: str, says: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = [name] if way == "compress" else ["-o", "out", name]
+    assert command(getattr(cli, f"{way}_command"), *given) == 1
+    assert capfd.readouterr().err == f"ardm: {name}: {says}{'; expected a file' * ('directory' in says)}.\n"
+    only_files(tmp_path)
+
+
+def test_only_regular_files_are_replaced(source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A rename would put a regular file in the place of /dev/null, which root may do."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        assert command(cli.compress_command, "-f", "-o", tmp_path / name, source) == 1
+        assert "is not a regular file" in capfd.readouterr().err
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    only_files(tmp_path, "photo.png", "pipe", "link")
+
+
+@pytest.mark.parametrize(("mode", "with_group", "without"), [(0o4754, 0o754, 0o744), (0o2640, 0o640, 0o600), (0o604, 0o604, 0o604), (0o646, 0o646, 0o646)])
+def test_nobody_gets_a_right_that_he_had_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, with_group: int, without: int) -> None:
+    """Set-user-id would be of whoever runs the command; a group that cannot be kept, of which others are members, loses its rights."""
+    source, changed = tmp_path / "in", []
+    source.write_bytes(b"in")
+    source.chmod(mode)
+    monkeypatch.setattr(os, "chown", lambda path, user, group: changed.append((user, group)))
+    files.write_output(tmp_path / "out", b"out", str(source), False)
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == with_group
+    assert changed == [(source.stat().st_uid, -1), (-1, source.stat().st_gid)]
+
+    def refuse(*given: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "chown", refuse)
+    files.write_output(tmp_path / "out", b"out", str(source), True)
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == without
+
+
+def test_times_and_attributes_are_kept(tmp_path: Path) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.write_bytes(b"in")
+    os.utime(source, ns=(10**18 + 1, 10**18 + 2))
+    os.setxattr(source, "user.note", b"kept")
+    files.write_output(target, b"out", str(source), False)
+    assert target.stat().st_mtime_ns == 10**18 + 2
+    assert os.getxattr(target, "user.note") == b"kept"
+
+
+def test_a_damage_map_never_overwrites_an_output_of_the_same_run(source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    packed = tmp_path / "a.ardm"
+    assert command(cli.compress_command, "-o", packed, source) == 0
+    other = tmp_path / "a.damage.ardm"  # becomes a.damage.png
+    other.write_bytes(packed.read_bytes())
+    packed.write_bytes(packed.read_bytes()[:-1])
+    assert command(cli.decompress_command, "-f", "--recover", other, packed) == 1
+    assert "a.damage.png was just written for another file" in capfd.readouterr().err
+    assert png.read((tmp_path / "a.damage.png").read_bytes(), 10**6).pixels.shape == (30, 30, 3)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (RuntimeError("can't start new thread"), "not enough memory for this image."),
+        (ImportError("libtorch.so: failed to map segment"), "a library cannot be loaded (libtorch.so: failed to map segment)"),
+        (OSError("Could not find/load shared object file"), "a library cannot be loaded (Could not find/load shared object file)"),
+    ],
+)
+def test_little_of_other_things_is_one_sentence(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: Exception, says: str
+) -> None:  # fmt: skip
+    def fail(*given: object, **more: object) -> None:
+        raise error
+
+    monkeypatch.setattr(archive, "pack", fail)
+    assert command(cli.compress_command, source) == 1
+    found = capfd.readouterr().err
+    assert says in found
+    assert found.count("\n") == 1
+    only_files(tmp_path, "photo.png")
+
+
+def test_numbers_beyond_all_reason_are_wrong_usage(source: Path) -> None:
+    """Python turns no text of 5000 digits into a number; OpenMP ends the process if it is told to start 100,000 threads."""
+    for given in (("--order", "random:" + "9" * 5000), ("-T", "100000"), ("-T", "9" * 5000)):
+        with pytest.raises(click.UsageError):
+            command(cli.compress_command, *given, source)
+    with pytest.raises(ValueError, match="threads must be 0"):
+        image_module.compress(np.zeros((4, 4), np.uint8), threads=100_000)
+
+
+def test_memory_limits_what_is_read(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """An endless file is not read to its end."""
+    endless = tmp_path / "endless.png"
+    with endless.open("wb") as file:
+        file.truncate(2**40)
+    for what in (cli.compress_command, cli.decompress_command):
+        assert command(what, "--memory", "3M", "-o", tmp_path / "out", endless) == 5
+        assert "has more than 3 MiB, the limit of the memory for all; raise it with --memory." in capfd.readouterr().err
+    assert files.read_input(str(ROOT / "LICENSE"), 10**6) == (ROOT / "LICENSE").read_bytes()
+
+
+def test_a_name_does_nothing_to_a_terminal_in_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr("tqdm.tqdm", lambda **given: seen.append(given["desc"]))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    given = dict.fromkeys(("names", "output", "output_dir", "stdout", "force", "remove", "keep", "test", "listing", "as_json", "quiet", "verbose"), 0)
+    given |= dict.fromkeys(("threads", "no_progress", "max_pixels", "memory", "max_calls")) | {"device": "cpu"}
+    cli._Progress(9, "evil\x1b[2J\n.png", cli._options({**given, "names": ("x",)}))
+    assert seen == ["evil\\x1b[2J\\n.png"]
+
+
+def test_a_forked_process_works_alone(tmp_path: Path) -> None:
+    """GNU's OpenMP waits forever for threads that were lost in a fork: after work in parallel, children of the same process must not."""
+    script = """
+import os, signal, sys
+import numpy as np
+import torch
+from codec import compress, decompress
+torch.set_num_threads(2)
+image = np.random.default_rng(0).integers(0, 30, (150, 150, 3)).astype(np.uint8)
+data = compress(image, order="lattice", budget=1, tile=152)
+torch.ones(10**6).sum()
+if child := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+signal.alarm(60)
+assert np.array_equal(decompress(data, threads=2), image)
+assert compress(image, order="lattice", budget=1, tile=76, threads=2)
+os._exit(0)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr

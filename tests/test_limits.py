@@ -9,12 +9,13 @@ import sys
 import time
 import tracemalloc
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from codec import ArdmError, CorruptError, LimitError, Limits, archive, compress, container, cost, decompress, stored
+from codec import ArdmError, CorruptError, LimitError, Limits, archive, compress, container, cost, decompress, png, stored
 from codec.container import METHOD_MODEL, METHOD_QUICK, METHOD_RASTER, Entry, Header
 from codec.image import encode_raster
 from codec.limits import NO_LIMITS, parse_size
@@ -145,10 +146,12 @@ def test_small_tiles_count_their_own_calls() -> None:
     assert [cost.calls_of(schedule, side, side) for side in (4, 5, 16, 17, 65)] == [0, 3, 3, 4, 6]
 
 
-@pytest.mark.parametrize(("order", "threads"), [("raster", 2), ("lattice", 2)])
-def test_estimated_memory_is_enough(photo: np.ndarray, tmp_path: Path, order: str, threads: int) -> None:
+@pytest.mark.parametrize(("order", "threads", "widen"), [("raster", 2, 1), ("lattice", 2, 1), ("auto", 2, 19)])
+def test_estimated_memory_is_enough(photo: np.ndarray, tmp_path: Path, order: str, threads: int, widen: int) -> None:
     """The peak of a process that decodes two tiles at once, against the estimate."""
     image = np.concatenate([photo, photo[::-1]], 1)
+    if widen > 1:
+        image = (image * np.uint16(widen) + image[::-1] % widen).astype(np.uint16)
     data = compress(image, order=order, tile=768)
     path = tmp_path / "x.ardm"
     path.write_bytes(data)
@@ -158,7 +161,7 @@ def test_estimated_memory_is_enough(photo: np.ndarray, tmp_path: Path, order: st
     )
     peak = int(subprocess.run([sys.executable, "-c", script, str(path), str(threads)], capture_output=True, check=True).stdout)
     estimate = cost.of(container.read(data)[0], len(data), threads).memory
-    assert 0.5 * estimate < peak < estimate
+    assert 0.4 * estimate < peak < estimate
 
 
 def test_sizes() -> None:
@@ -196,3 +199,17 @@ def test_a_png_cannot_claim_much_either() -> None:
     with pytest.raises(LimitError, match="MiB of memory"):
         archive.pack(data, exactly=False, limits=Limits(max_memory=2**30))
     assert cost.of_encoding(100, 100, 4, Kind(16), 10, 1024, 8, 1).calls == 32
+
+
+def test_kept_chunks_count() -> None:
+    """64 kB can unpack to 64 MiB of a PNG's other chunks, of which four copies are made."""
+    source = samples.files()["chunks"]
+    header, at = container.read(source)
+    kept = png.chunk(b"raWx", bytes(png.MAX_CHUNKS - 12))
+    bomb = container.write(replace(header, metadata=((container.PNG_CHUNKS, zlib.compress(struct.pack("<I", len(kept)) + kept)),)), [source[at:]])
+    assert len(bomb) < 70_000
+    for work in (archive.test, archive.unpack, archive.rescue):
+        with pytest.raises(LimitError, match="MiB of memory"):
+            work(bomb, limits=Limits(max_memory=cost.BASE + 4 * png.MAX_CHUNKS))
+    archive.test(source, limits=Limits(max_memory=cost.BASE + 2**25), threads=1)
+    assert [png.kept_size(block) for block in (b"", b"no zlib", zlib.compress(bytes(10**7)))] == [0, 0, 10**7]

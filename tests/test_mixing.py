@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import constriction
 import numpy as np
 import pytest
 import torch
@@ -70,6 +69,9 @@ for order in ("lattice", "raster"):
     assert np.array_equal(decompress(data), crop)
     print(hashlib.sha256(data).hexdigest())
 print(hashlib.sha256(compress(crop[..., 0] * np.uint16(7))).hexdigest())
+plain = compress(crop, order="lattice", budget=4, adaptive=False)
+assert np.array_equal(decompress(plain), crop)
+print(hashlib.sha256(plain).hexdigest())
 """
 
 
@@ -84,7 +86,7 @@ def test_bytes_do_not_depend_on_the_compiler(environment: dict[str, str], photo:
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [
         hashlib.sha256(compress(crop, order=order, budget=12, quick=quick)).hexdigest() for order in ("lattice", "raster") for quick in (False, True)
-    ] + [hashlib.sha256(compress(crop[..., 0] * np.uint16(7))).hexdigest()]
+    ] + [hashlib.sha256(data).hexdigest() for data in (compress(crop[..., 0] * np.uint16(7)), compress(crop, order="lattice", budget=4, adaptive=False))]
 
 
 def test_bytes_do_not_depend_on_threads(photo: np.ndarray) -> None:
@@ -166,8 +168,6 @@ def test_low_bytes_are_better_known_with_the_high_ones(photo: np.ndarray) -> Non
     payload = encode_deep(low, high)
     assert len(payload) < 0.95 * len(encode_raster(low, mixing.RASTER_FULL))
     assert np.array_equal(decode_deep(payload, high), low)
-    header = container.read(compress(samples))[0]
-    assert [entry.method for entry in header.entries][1] == container.METHOD_DEEP
 
 
 def test_low_bytes_of_any_content() -> None:
@@ -186,36 +186,12 @@ def test_low_bytes_of_any_content() -> None:
 
 @pytest.mark.parametrize(("depth", "folded", "index"), [(8, False, 1), (16, True, 1), (16, False, 0)])
 def test_low_bytes_stand_where_they_belong(depth: int, folded: bool, index: int) -> None:
-    data = compress(np.zeros((8, 8, 2), np.uint16 if depth == 16 else np.uint8))
+    data = compress(np.zeros((8, 8, 2), np.uint16 if depth == 16 else np.uint8), order="lattice")
     header, at = container.read(data)
     entries = [container.Entry(container.METHOD_DEEP if i == index else e.method, e.length, e.crc) for i, e in enumerate(header.entries)]
     forged = container.write(container.Header(**{**header.__dict__, "entries": tuple(entries), "folded": folded}), [data[at:]])
     with pytest.raises(CorruptError, match="low bytes of samples, which it is not"):
         decompress(forged)
-
-
-@pytest.mark.parametrize("likely", [False, True])
-def test_the_range_coder_is_constrictions(likely: bool) -> None:
-    """Word for word, carries and the last words included; with decisions of almost certain outcome, runs of words wait for a carry."""
-    rng = np.random.default_rng(3)
-    for count in [0, 1, 2, 3, 50, 2000, 40_000]:
-        chances = np.where(
-            rng.random(count) < (0.9 if likely else 0.1), kernel.ONE - kernel.LEAST, rng.integers(kernel.LEAST, kernel.ONE - kernel.LEAST, count)
-        )
-        bits = (rng.random(count) < chances / kernel.ONE).astype(np.int32)
-        model = Mixing(1, count + 1)
-        for chance, bit in zip(chances.tolist(), bits.tolist(), strict=True):
-            kernel.code_bit(model.state, model.words, 0, chance, bit, False)
-        found = model.finish()
-        library = constriction.stream.queue.RangeEncoder()
-        frequencies = np.stack([kernel.ONE - 1 - chances, chances - 1], 1).astype(np.float32)
-        library.encode(bits, constriction.stream.model.Categorical(perfect=False), frequencies)
-        assert found == library.get_compressed().astype("<u4").tobytes()
-        decoder = Mixing(1, count + 1, data=found)
-        assert [kernel.code_bit(decoder.state, decoder.words, 0, chance, 0, True) for chance in chances.tolist()] == bits.tolist()
-        assert decoder.exhausted()
-        spent = -np.log2(np.where(bits == 1, chances, kernel.ONE - chances) / kernel.ONE).sum() / 8
-        assert len(found) <= spent * 1.001 + 8
 
 
 def test_learning_fully_is_smaller_and_quickly_is_lossless(photo: np.ndarray) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from codec import ArdmError, CorruptError, LimitError, Limits, TruncatedError, UnsupportedError, archive, compress, container, decompress, png, recover
 from codec.samples import Kind, plane_channels
-from tests import pngs
+from tests import pngs, samples
 from tests.test_cli import DECOMPRESS, only_files, run
 
 LIMIT = 10**6
@@ -81,14 +81,15 @@ def test_every_truncation_gives_the_tiles_before_it(tiled: tuple[np.ndarray, byt
 
 def test_low_bytes_are_lost_with_the_high_ones(photo: np.ndarray) -> None:
     deep = photo[200:328, 300:364, 1] * np.uint16(200) + photo[200:328, 300:364, 0]
-    data = compress(deep, tile=64)
-    header = container.read(data)[0]
-    assert header.entries[1].method == container.METHOD_DEEP
-    pixels, mask, report = recover(flip(data, spans(data)[0][0]))
-    assert mask[:64].all()
-    assert not mask[64:].any()
-    assert np.array_equal(pixels[64:], deep[64:])
-    assert len(report.lost) == 1
+    for data in (samples.in_bytes(deep, tile=64), compress(deep, tile=64)):
+        pixels, mask, report = recover(flip(data, spans(data)[0][0]))
+        assert mask[:64].all()
+        assert not mask[64:].any()
+        assert np.array_equal(pixels[64:], deep[64:])
+        assert len(report.lost) == 1
+    assert [entry.method for entry in container.read(data)[0].entries] == [container.METHOD_FINE, container.METHOD_INCLUDED] * 2
+    with pytest.raises(CorruptError, match="no tile is undamaged"):
+        recover(flip(flip(data, spans(data)[0][0]), spans(data)[2][0]))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])

@@ -358,7 +358,9 @@ def shapes(photo: np.ndarray, name: str) -> tuple[np.ndarray, bytes]:
     elif name == "alpha":
         part = np.dstack([part, 255 - part[..., 0]])
     elif name == "deep":
-        part = part[..., 0].astype(np.uint16) * 200 + part[..., 1]
+        part = part[..., 0].astype(np.uint16) * 256 + part[..., 0] % 3 * 77
+    elif name == "fine":
+        part = part.astype(np.uint16) * 16 + part % 13
     elif name == "large":  # for which threads follow each other
         part = photo[100:170, 300:372]
     options: dict[str, dict[str, object]] = {
@@ -371,7 +373,24 @@ def shapes(photo: np.ndarray, name: str) -> tuple[np.ndarray, bytes]:
 
 @pytest.mark.parametrize(
     "name",
-    ["rgb", "grey", "tiles", "raster", "grey raster", "large", "graphics", "quick", "plain", "scattered", "noise", "slope", "alpha", "deep", "one call"],
+    [
+        "rgb",
+        "grey",
+        "tiles",
+        "raster",
+        "grey raster",
+        "large",
+        "graphics",
+        "quick",
+        "plain",
+        "scattered",
+        "noise",
+        "slope",
+        "alpha",
+        "deep",
+        "fine",
+        "one call",
+    ],
 )
 def test_completion_keeps_what_was_before_the_cut(photo: np.ndarray, name: str) -> None:
     image, data = shapes(photo, name)
@@ -394,7 +413,7 @@ def test_completion_keeps_what_was_before_the_cut(photo: np.ndarray, name: str) 
     assert mask.all()
     if name in ("grey", "grey raster", "noise"):  # one stream: what is kept is about what is there
         assert np.allclose(kept, np.linspace(1, 0, 12), atol=0.15)
-    if name in ("rgb", "raster", "large", "graphics", "quick"):  # three streams, one after the other
+    if name in ("rgb", "raster", "large", "graphics", "quick", "fine"):  # three streams, one after the other
         assert kept[0] > 0.5
 
 

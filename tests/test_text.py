@@ -269,3 +269,17 @@ def test_golden_texts_are_all_there() -> None:
     assert found.keys() == {"rows", "rows-5-calls", "plain", "packed", "packed-all-bytes", "noise"}
     assert [found[name].method for name in ("rows", "plain", "packed", "noise")] == [text.MODEL, text.MODEL, text.PACKED, text.RAW]
     assert [found[name].calls for name in ("rows", "rows-5-calls", "plain")] == [64, 5, 0]
+
+
+def test_a_few_bytes_cannot_claim_much_text() -> None:
+    """Letters without number are refused by the header where no encoder can have made them so small, or else where their data ends."""
+    data = text.pack(b"it was the best of times it was the worst of times " * 40, order="plain")
+    header, at = text.read(data)
+    many = 170_000_000
+    claim = text.replace(header, size=many, letters=many // 2, words=many // 4)
+    with pytest.raises(CorruptError, match=r"has \d+ bytes of data, but 127499999 letters need at least 1140"):
+        text.unpack(text._write(claim, data[at:]))
+    claim = text.replace(header, size=10**7, letters=6 * 10**6, words=10**6)
+    payload = container.varint(100) + data[at + 1 :].ljust(120, b"\1")
+    with pytest.raises(CorruptError, match="letters of a text go on where their data has ended"):
+        text.unpack(text._write(text.replace(claim, length=len(payload), crc=zlib.crc32(payload)), payload))

@@ -1,0 +1,43 @@
+"""`compiled`: Numba's njit, whose machine code is kept for later processes where it can be. Knows nothing of what is compiled.
+
+What is kept saves seconds, no more: where it cannot be written (a full disk, a user without a home) or read again (a file cut short when the power went),
+the function is compiled anew, and that is all. Numba itself makes each of these an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from numba import njit
+from numba.core.caching import FunctionCache
+
+
+class _Cache(FunctionCache):
+    """Kept code, all of whose faults pass for having none."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # whatever a damaged pickle may raise
+            with suppress(OSError):
+                self.flush()  # else it would be damaged for the next process, too
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with suppress(Exception):  # of the disk, or of a damaged index that could not be flushed
+            super().save_overload(sig, data)
+
+
+def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator as `numba.njit(**options)`; the code releases the GIL."""
+
+    def compile_later(function: Callable[..., Any]) -> Callable[..., Any]:
+        made: Any = njit(nogil=True, **options)(function)
+        if made is not function:  # which it is with NUMBA_DISABLE_JIT
+            with suppress(RuntimeError, OSError):  # there is no folder to keep it in
+                made._cache = _Cache(function)
+        return made
+
+    return compile_later

@@ -1,0 +1,257 @@
+"""The coder of 9 to 16 bits: what it gains, its levels, its exactness, its damage."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from codec import ArdmError, CorruptError, UnsupportedError, compress, container, cost, decompress, fine, kernel
+from codec.container import METHOD_DEEP, METHOD_FINE, METHOD_INCLUDED, METHOD_RASTER, Entry, Header
+from codec.fine import CUT, LISTED, REPLICATED, ROUNDED
+from codec.rest import Rest
+from codec.samples import fold
+from codec.streams import STRIP
+from codec.walk import Schedule
+from tests import samples
+
+
+def rich(photo: np.ndarray, depth: int) -> np.ndarray:
+    """True samples of so many bits, uint16 (128, 192, 3): means of four by four pixels, taken in linear light."""
+    light = (photo.astype(float) / 255) ** 2.2
+    mean = light.reshape(128, 4, 192, 4, 3).mean(axis=(1, 3))
+    return np.round(mean ** (1 / 2.2) * (2**depth - 1)).astype(np.uint16)
+
+
+def methods(data: bytes) -> list[int]:
+    return [entry.method for entry in container.read(data)[0].entries]
+
+
+@pytest.mark.parametrize(("depth", "gain"), [(10, 0.1), (12, 0.03), (14, 0.02), (16, 0.005)])
+def test_it_is_smaller_than_bytes_apart(photo: np.ndarray, depth: int, gain: float) -> None:
+    image = rich(photo, depth)
+    data = compress(image)
+    assert methods(data) == [METHOD_FINE, METHOD_INCLUDED]
+    assert np.array_equal(decompress(data), image)
+    assert len(data) < (1 - gain) * len(compress(image, order="lattice"))
+    assert len(data) <= len(compress(image, order="raster")) <= len(data) + 100
+    assert len(compress(image, order="best")) <= len(data)
+
+
+def test_how_samples_were_made_wide_costs_nothing(photo: np.ndarray) -> None:
+    image = rich(photo, 12)
+    narrow = fine.encode(image)
+    for wide in (
+        image << 4,
+        image << 1,
+        (image << 4) | (image >> 8),
+        np.round(image * (65535 / 4095)).astype(np.uint16),
+        (image * 65535.0 // 4095).astype(np.uint16),
+    ):
+        payload = fine.encode(wide.astype(np.uint16))
+        assert payload[2:] == narrow[2:]
+        assert np.array_equal(fine.decode(payload, wide.shape), wide)
+
+
+def test_levels_are_what_samples_have() -> None:
+    every = np.arange(4096)
+    for wide, expected in (
+        (every, (12, 0)), (every << 4, (12, 4)), (every << 3, (12, 3)), ((every << 4) | (every >> 8), (12, REPLICATED)),
+        ((every * 65535 * 2 + 4095) // 8190, (12, ROUNDED)), (every * 65535 // 4095, (12, CUT)), (np.arange(1 << 16), (16, 0)), (np.arange(3), (8, 0)),
+        (np.arange(200) << 8, (8, 8)), (np.zeros(5), (8, 0)), (np.array([65535]), (8, REPLICATED)), (np.array([0, 32768]), (8, 8)),
+    ):  # fmt: skip
+        depth, form, listed = fine.describe(wide.astype(np.uint16))
+        assert (depth, form) == expected
+        assert np.isin(wide, fine.levels(depth, form, listed)).all()
+    for depth in range(fine.LEAST_DEPTH, fine.MOST_DEPTH + 1):
+        for form in (0, REPLICATED, ROUNDED, CUT):
+            found = fine.levels(depth, form, np.zeros(0, np.uint16)).astype(int)
+            assert len(found) == 1 << depth
+            assert (np.diff(found) > 0).all()
+            assert form == 0 or found[-1] == 65535
+
+
+def test_levels_are_listed_where_most_are_missing(photo: np.ndarray) -> None:
+    curve = (np.arange(256) ** 2).astype(np.uint16)
+    image = curve[photo[100:196, 100:228]]
+    depth, form, listed = fine.describe(image)
+    assert (depth, form) == (8, LISTED)
+    assert np.array_equal(listed, np.unique(image))
+    payload = fine.encode(image)
+    assert np.array_equal(fine.decode(payload, image.shape), image)
+    assert len(payload) < 1.02 * len(fine.encode(photo[100:196, 100:228].astype(np.uint16))) + 300
+
+
+def test_any_content_of_any_shape() -> None:
+    rng = np.random.default_rng(3)
+    for shape in ((1, 1, 1), (1, 9, 3), (9, 1, 1), (2, 2, 3), (20, 21, 3)):
+        for image in (
+            np.zeros(shape), np.full(shape, 65535), rng.integers(0, 2, shape) * 65535, rng.integers(0, 65536, shape), rng.integers(0, 5, shape) ** 7 % 65521,
+        ):  # fmt: skip
+            image = image.astype(np.uint16)
+            payload = fine.encode(image)
+            assert np.array_equal(fine.decode(payload, shape), image)
+            assert len(payload) >= cost.least_bytes(METHOD_FINE, *shape, Schedule(()))
+            for length in range(0, len(payload), 1 + len(payload) // 20):
+                try:
+                    fine.decode(payload[:length], shape)
+                except ArdmError:
+                    continue
+
+
+def test_words_that_no_encoder_wrote_decode_to_something() -> None:
+    rng = np.random.default_rng(0)
+    payload = fine.encode(rng.integers(0, 65536, (20, 30, 3)).astype(np.uint16))
+    for depth in (8, 13, 16):
+        junk = bytes([depth, 0]) + payload[2:6] + rng.bytes(len(payload) - 6)
+        assert fine.decode(junk, (20, 30, 3)).shape == (20, 30, 3)
+
+
+def test_the_emptiest_images_come_close_to_the_bound() -> None:
+    image = np.full((256, 256, 3), 40, np.uint16)
+    least = cost.least_bytes(METHOD_FINE, 256, 256, 3, Schedule(()))
+    assert least <= len(fine.encode(image)) < least + 1000
+    assert cost.least_bytes(METHOD_INCLUDED, 256, 256, 3, Schedule(())) == 0
+
+
+COUNT = """
+import sys, hashlib, numpy as np
+from codec import fine
+for image in np.load(sys.argv[1]).values():
+    payload = fine.encode(image)
+    assert np.array_equal(fine.decode(payload, image.shape), image)
+    print(hashlib.sha256(payload).hexdigest())
+"""
+
+
+@pytest.mark.parametrize("environment", [{"NUMBA_DISABLE_JIT": "1"}, {"NUMBA_CPU_NAME": "generic"}], ids=["interpreted", "generic CPU"])
+def test_bytes_do_not_depend_on_the_compiler(environment: dict[str, str], photo: np.ndarray, tmp_path: Path) -> None:
+    hard = np.random.default_rng(1).integers(0, 2, (12, 12, 3)) * 65535  # and then a plane that repeats itself, which leaves fits without a solution
+    hard[3:] = hard[2]
+    images = {"a": rich(photo, 11)[:14, :20], "b": rich(photo, 16)[:20, :30, :1], "c": hard.astype(np.uint16), "d": (hard + 1).clip(0, 65535).astype(np.uint16)}
+    np.savez(tmp_path / "images.npz", **images)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", COUNT, str(tmp_path / "images.npz")], capture_output=True, text=True, env=os.environ | environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [hashlib.sha256(fine.encode(image)).hexdigest() for image in images.values()]
+
+
+def test_bytes_do_not_depend_on_threads(photo: np.ndarray) -> None:
+    image = rich(photo, 14)
+    assert image[..., 0].size >= 2 * STRIP
+    payload = fine.encode(image, threads=1)
+    assert fine.encode(image, threads=3) == payload
+    assert np.array_equal(fine.decode(payload, image.shape, threads=3), image)
+    before = torch.get_num_threads()
+    try:
+        tiles = [compress(image, tile=64, threads=threads) for threads in (1, 2)]
+        assert tiles[0] == tiles[1]
+        assert np.array_equal(decompress(tiles[0], threads=2), image)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_wrong_coder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    fine.check_compiled.cache_clear()
+    monkeypatch.setattr(fine, "DIGEST", "0" * 16)
+    with pytest.raises(UnsupportedError, match="computes differently"):
+        fine.encode(np.zeros((1, 1, 1), np.uint16))
+    monkeypatch.undo()
+    fine.check_compiled()
+
+
+def test_sigmoids_are_smooth() -> None:
+    u = np.linspace(-1500, 1500, 9001)
+    found = np.array([fine._smooth(x) for x in u])
+    assert np.abs(found - 2**24 / (1 + np.exp(-u / 128))).max() < 60  # of 2**24: straight between two entries
+    assert (np.diff(found) > 0).all()
+    assert fine._smooth(-1e300) == kernel.SIGMOID[0]
+    assert fine._smooth(1e300) == kernel.SIGMOID[-2]
+
+
+def put_together(data: bytes, entries: list[tuple[int, bytes]], **changes: object) -> bytes:
+    """A file with other entries and payloads."""
+    listed = tuple(Entry(method, len(payload), zlib.crc32(payload)) for method, payload in entries)
+    return container.write(Header(**{**container.read(data)[0].__dict__, **changes, "entries": listed}), [payload for _, payload in entries])
+
+
+def test_its_entries_stand_where_they_belong(photo: np.ndarray) -> None:
+    image = rich(photo, 12)[:8, :8, :2]
+    data = compress(image)
+    colour, alpha = (fine.encode(image[..., i : i + 1]) for i in (0, 1))
+    sound = [(METHOD_FINE, colour), (METHOD_INCLUDED, b""), (METHOD_FINE, alpha), (METHOD_INCLUDED, b"")]
+    assert np.array_equal(decompress(put_together(data, sound)), image)
+    raw = [(0, bytes(64))]
+    for wrong, says in (
+        (sound[:2] + sound[3:] + sound[2:3], "not where their high bytes are"),
+        (sound[:1] + raw + sound[2:], "not where their high bytes are"),
+        (raw + sound[1:], "not where their high bytes are"),
+        ([*sound[:3], (METHOD_INCLUDED, b"x")], "not where their high bytes are"),
+        ([*sound[:3], (METHOD_FINE, alpha)], "which it has not"),
+        ([sound[0], (METHOD_DEEP, alpha), *sound[2:]], "not where their high bytes are"),
+    ):
+        with pytest.raises(CorruptError, match=says):
+            decompress(put_together(data, wrong))
+    with pytest.raises(CorruptError, match="which it has not"):
+        decompress(put_together(data, sound, folded=True))
+    eight = compress(np.zeros((8, 8), np.uint8))
+    for method, says in ((METHOD_FINE, "which it has not"), (METHOD_INCLUDED, "not where their high bytes are")):
+        with pytest.raises(CorruptError, match=says):
+            decompress(put_together(eight, [(method, b"")]))
+
+
+def test_forged_levels_are_refused(photo: np.ndarray) -> None:
+    shape = (12, 16, 3)
+    payload = fine.encode(np.array([0, 7, 1000, 65000], np.uint16)[rich(photo, 8)[:12, :16] // 64 % 4])
+    assert payload[:3] == bytes([8, LISTED, 4])
+    for forged, says in (
+        (bytes([7]) + payload[1:], "does not say which levels"), (bytes([17]) + payload[1:], "does not say which levels"), (b"", "does not say which levels"),
+        (bytes([8, LISTED + 1]) + payload[2:], "does not say which levels"), (bytes([8, 9]) + payload[2:], "shifted by 9, which makes more than 16"),
+        (payload[:2] + b"\0" + payload[3:], "lists 0 levels"), (payload[:2] + b"\x81\x02" + payload[3:], "lists 257 levels"),
+        (payload[:3], "cut short"), (payload[:7], "cut short"), (payload[:2], "ends inside a length"),
+        (payload[:3] + b"\0\x08" + bytes([255]) * 8 + payload[5:], "more than 16 bits"),
+    ):  # fmt: skip
+        with pytest.raises(ArdmError, match=says):
+            fine.decode(forged, shape)
+
+
+def test_what_is_missing_is_drawn(photo: np.ndarray) -> None:
+    """The rows before the cut as they were, then something, the same each time; of nothing at all, something too."""
+    image = rich(photo, 12)[:40, :50, :1]
+    payload = fine.encode(image)
+    cut = payload[: len(payload) // 8 * 4 + 2 - len(payload) % 4]
+    drawn = []
+    for seed in (1, 1, 2):
+        rest = Rest([seed], len(payload) - len(cut))
+        drawn.append(fine.decode(cut, image.shape, rest=rest))
+        known = ~rest.drawn
+        assert 0.3 < known.mean() < 0.6
+        assert np.array_equal(drawn[-1][known], image[known])
+    assert np.array_equal(drawn[0], drawn[1])
+    assert not np.array_equal(drawn[0], drawn[2])
+    nothing = Rest([1], len(payload))
+    assert fine.decode(b"", image.shape, rest=nothing).shape == image.shape
+    assert nothing.drawn.all()
+
+
+def test_black_is_no_sign_of_eight_bits(photo: np.ndarray) -> None:
+    image = rich(photo, 12)[:64, :64]
+    image[:, :40] = 0
+    assert not container.read(compress(image))[0].folded
+    assert container.read(compress(photo[:16, :16] * np.uint16(257)))[0].folded
+    assert np.array_equal(fold(image[:, :40]), image[:, :40])
+
+
+def test_files_in_bytes_are_still_read(photo: np.ndarray) -> None:
+    image = rich(photo, 14)[:30, :40, 1]
+    data = samples.in_bytes(image, tile=20)
+    assert methods(data) == [METHOD_RASTER, METHOD_DEEP] * 4
+    assert np.array_equal(decompress(data), image)
