@@ -218,7 +218,10 @@ def _sizes(rng: random.Random) -> bytes:
 def _method(parts: Parts, rng: random.Random, blind: Blind) -> None:
     if parts.planes:
         at = rng.randrange(len(parts.planes))
-        parts.planes[at] = rng.randint(0, 6), parts.planes[at][1]
+        method = rng.randint(0, container.METHOD_INCLUDED)
+        parts.planes[at] = method, parts.planes[at][1]
+        if method == container.METHOD_FINE:
+            parts.planes[at + 1 : at + 2] = [(container.METHOD_INCLUDED, b"")]
 
 
 def _payload(parts: Parts, rng: random.Random, blind: Blind) -> None:
