@@ -16,6 +16,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 os.environ["NUMBA_BOUNDSCHECK"] = "1"
@@ -24,7 +25,7 @@ os.environ["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / "ardm-fuzz-num
 import atheris
 
 # By Numba, which could make nothing of instrumented code.
-COMPILED = ["codec.deflate", "codec.filters", "codec.kernel", "codec.prose", "codec.qoi", "codec.rangecoder"]
+COMPILED = [f"codec.{path.stem}" for path in Path(find_spec("codec").submodule_search_locations[0]).glob("*.py") if "\n@compiled(" in path.read_text()]
 
 with atheris.instrument_imports(include=["codec"], exclude=COMPILED):
     from fuzz import formats, mutate, targets
