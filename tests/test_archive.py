@@ -219,7 +219,14 @@ def test_the_form_is_checked(photo: np.ndarray) -> None:
     packed = pack(png.write(png.Png(photo[:40, :40], Kind(), True, b"", b"")))
     header, at = container.read(packed.data)
     assert header.metadata == ((container.PNG_FORM, b"\1"),)
-    for blocks, says in (((b"\4",), "reserved"), ((b"\1x",), "too many"), ((b"\1", b"\1"), "expected one"), ((b"\3short",), "cut short")):
+    for blocks, says in (
+        ((b"\x08",), "reserved"),
+        ((b"\6",), "two recipes"),
+        ((b"\5short",), "cut short"),
+        ((b"\1x",), "too many"),
+        ((b"\1", b"\1"), "expected one"),
+        ((b"\3short",), "cut short"),
+    ):
         forged = container.Header(**{**header.__dict__, "metadata": tuple((container.PNG_FORM, b) for b in blocks)})
         with pytest.raises(ArdmError, match=says):
             archive.unpack(container.write(forged, [packed.data[at:]]), max_pixels=LIMIT)
