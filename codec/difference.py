@@ -49,7 +49,9 @@ from codec.rangecoder import exhausted, new_decoder, new_encoder, seal
 
 MAX_BLOCKS = 1 << 16  # of a stream; what a small file can ask for is bounded
 WINDOW = 32768
+ALL = 255  # the places within all matches are known, and it is looked ahead
 RING = 2 * WINDOW - 1  # places whose predecessors in their chains are known, less one
+EFFORT, HASTE = 1024, 16  # bytes compared for each of the data, on average, after which only so many places are tried: time is bounded, whatever the data
 SLOTS = 1 << 16  # counters of a context
 ROOM = 4096  # words that an encoder must have left: more than a token and the codes of a block can take
 STORED, OWN = 0, 2  # kinds of block; 1: the fixed codes
@@ -104,11 +106,11 @@ def _insert(raw: Any, at: Any, head: Any, before: Any) -> Any:
 
 
 @compiled(error_model="numpy")
-def _look(raw: Any, at: Any, links: Any, head: Any, before: Any, steps: Any, found: Any) -> None:
-    """Find the steps at a place after all before it. steps: int64 (4, 2, 257), lengths and distances by the last two bits of the place;
-    found: int64 (4, 2): their number, and whether there may be others.
+def _look(raw: Any, at: Any, links: Any, head: Any, before: Any, steps: Any, found: Any) -> Any:
+    """Find the steps at a place after all before it. Returns how many bytes were compared. steps: int64 (4, 2, 258), lengths and distances by the last two bits
+    of the place; found: int64 (4, 2): their number, and whether there may be others.
     """
-    s, count, best, cut = at & 3, 0, MIN_MATCH - 1, 0
+    s, count, best, cut, work = at & 3, 0, MIN_MATCH - 1, 0, 0
     most = min(MAX_MATCH, raw.size - at)
     place = _insert(raw, at, head, before)
     while place >= 0 and at - place <= WINDOW:
@@ -116,10 +118,12 @@ def _look(raw: Any, at: Any, links: Any, head: Any, before: Any, steps: Any, fou
             cut = 1
             break
         links -= 1
+        work += 1
         if raw[place + best] == raw[at + best]:
             length = 0
             while length < most and raw[place + length] == raw[at + length]:
                 length += 1
+            work += length
             if length > best:
                 steps[s, 0, count], steps[s, 1, count] = length, at - place
                 count += 1
@@ -128,6 +132,7 @@ def _look(raw: Any, at: Any, links: Any, head: Any, before: Any, steps: Any, fou
                     break
         place = before[place & RING]
     found[s, 0], found[s, 1] = count, cut
+    return work
 
 
 @compiled(error_model="numpy", inline="always")
@@ -149,126 +154,140 @@ def _size(number: Any) -> Any:
 
 # ---- tokens -----------------------------------------------------------------------------------------------------------------
 
+# What is known of the tokens so far: the next place to look at; which of them were matches; the longest match that the last literal was preferred to;
+# which steps were taken; which matches were as long as could be; whether the last of 258 bytes was coded as LONG; the longest match here, and at the
+# next place; bytes compared.
+PLACE, HISTORY, PASSED, TAKEN, WHOLE, ALIASED, LONGEST, NEXT, WORK = range(9)
+
+
+@compiled(error_model="numpy")
+def _foresee(raw: Any, at: Any, steps: Any, found: Any, memory: Any, times: Any, keys: Any) -> Any:
+    """Put the contexts in which to decide whether there is a match into keys; returns the row of the mixer. There is a step at least."""
+    s, following, later = at & 3, (at + 1) & 3, (at + 2) & 3
+    history, longest, next_longest = memory[HISTORY], memory[LONGEST], memory[NEXT]
+    reach = steps[s, 1, found[s, 0] - 1]
+    later_longest = steps[later, 0, found[later, 0] - 1] if at + 2 < memory[PLACE] and found[later, 0] else 0
+    # What the literals cost more than the match, by what there was so far.
+    code, symbol = _distance_code(reach - 1), LENGTH_CODE[longest - MIN_MATCH]
+    total = _log(times[0, 511] + 286.0)
+    gain = _log(times[0, LITERALS + 1 + symbol] + 1.0) - total + _log(times[1, code] + 1.0) - _log(times[1, 511] + 30.0)
+    gain -= 0.7 * (LENGTH_BITS[symbol] + DISTANCE_BITS[code])
+    for i in range(min(longest, 12)):
+        gain += total - _log(times[0, raw[at + i]] + 1.0)
+    value = min(max(int(gain * 2.0 + 16.0), 0), 63)
+    closer = min(max(next_longest - longest, -3), 3) + 3
+    much_later = min(max(later_longest - longest, -3), 3) + 3
+    same = int(next_longest > 0 and steps[following, 1, found[following, 0] - 1] == reach)
+    size, bits, short = _bucket(longest), _size(reach), min(longest, 15)
+    parts = (
+        (size * 7 + closer) * 7 + much_later,
+        value * 7 + closer,
+        (short * 17 + bits) * 7 + closer,
+        (history & 15) * 32 + size,
+        (value * 16 + short) * 17 + bits,
+        (size * 32 + _bucket(next_longest)) * 32 + _bucket(later_longest),
+        (size * 7 + closer) * 8 + same * 4 + min(found[s, 0], 3),
+        np.int64(raw[at]) * 32 + size,
+        (value * 7 + much_later) * 4 + (history & 3),
+        (longest * 32 + _bucket(memory[PASSED])) * 7 + closer,
+    )
+    for j in range(CONTEXTS):
+        keys[j] = np.uint64(parts[j] + (MATCH << 44) + (j << 50))
+    return MATCH + 2 * size + int(closer > 3)
+
+
+@compiled(error_model="numpy")
+def _match(s: Any, distance: Any, length: Any, steps: Any, found: Any, memory: Any, keys: Any, model: Any, coder: Any, words: Any, decoding: Any) -> Any:
+    """Code a match at a place with so many in the last two bits. Returns (distance, length, most that it can be)."""
+    number = found[s, 0]
+    chosen, most = number - 1, np.int64(MAX_MATCH)
+    near: Any = np.int64(MIN_MATCH - 1)
+    while chosen >= 0:
+        near = steps[s, 0, chosen - 1] if chosen else MIN_MATCH - 1
+        nearer = steps[s, 1, chosen - 1] if chosen else 0
+        by = min(number - 1 - chosen, 3) * 4 + min(chosen, 3)
+        shape = _bucket(steps[s, 0, chosen]) * 8 + min(steps[s, 0, chosen] - near, 7)
+        _context(keys, STEP, by, memory[TAKEN], shape, _size(steps[s, 1, chosen]) * 17 + _size(nearer))
+        if _decide(INT[1], STEP, int(distance == steps[s, 1, chosen]), 0.0, keys, model, coder, words, decoding):
+            break
+        chosen -= 1
+    memory[TAKEN] = memory[TAKEN] << 2 & 63 | (3 if chosen < 0 else 0 if chosen == number - 1 else 1 if chosen == 0 else 2)
+    if chosen >= 0:
+        distance, most = steps[s, 1, chosen], steps[s, 0, chosen]
+        if most == MIN_MATCH:
+            return distance, most, most
+        _context(keys, FULL, _bucket(most), memory[WHOLE], int(chosen == number - 1) * 8 + min(most - near, 7), _bucket(memory[NEXT]))
+        full = _decide(INT[1], FULL, int(length == most), 0.0, keys, model, coder, words, decoding)
+        memory[WHOLE] = memory[WHOLE] << 1 & 15 | full
+        if full:
+            return distance, most, most
+        _context(keys, SHORTER, _bucket(most), min(most - near, 15), INT[0], INT[0])
+        return distance, most - 1 - _number(most - 1 - length, INT[8], SHORTER, keys, model, coder, words, decoding), most
+    _context(keys, FAR_LENGTH, _bucket(memory[LONGEST]), INT[0], INT[0], INT[0])
+    length = _number(length - MIN_MATCH, INT[8], FAR_LENGTH, keys, model, coder, words, decoding) + MIN_MATCH
+    _context(keys, FAR_BITS, _bucket(length), INT[0], INT[0], INT[0])
+    bits = _number(_size(distance - 1), INT[4], FAR_BITS, keys, model, coder, words, decoding)
+    _context(keys, FAR, bits, INT[0], INT[0], INT[0])
+    top = max(bits - 1, 0)
+    low = _number((distance - 1) & (1 << top) - 1, top, FAR, keys, model, coder, words, decoding)
+    return low + (1 << top if bits else 0) + 1, length, most
+
 
 @compiled(error_model="numpy")
 def _tokens(
-    raw: Any, at: Any, count: Any, last: Any, distances: Any, values: Any, links: Any, head: Any, before: Any, steps: Any, found: Any, memory: Any,
+    raw: Any, at: Any, count: Any, last: Any, distances: Any, values: Any, links: Any, dense: Any, head: Any, before: Any, steps: Any, found: Any, memory: Any,
     times: Any, keys: Any, model: Any, coder: Any, words: Any, decoding: Any,
 ) -> Any:  # fmt: skip
     """Code the tokens of a block that begins at a place: `count`, or, in the last block, all that are left. Returns (place after them, number), number -1 for
-    what cannot be. memory: int64 (8,), what is known of the tokens before; times: int64 (2, 512), how often there were literals and lengths, and distances.
+    what cannot be. memory: int64 (9,); times: int64 (2, 512), how often there were literals and lengths, and distances, and, last, the sums.
     """
     n = 0
+    ahead = 2 if dense == ALL else 0
     while at < raw.size if last else n < count:
         if at >= raw.size or _spent(coder, words, decoding):
             return at, -1
-        while memory[0] <= min(at + 2, raw.size - 1):  # places whose matches are wanted now
-            _look(raw, memory[0], links, head, before, steps, found)
-            memory[0] += 1
-        s = at & 3
-        number, cut = found[s, 0], found[s, 1]
-        longest = steps[s, 0, number - 1] if number else 0
-        following = (at + 1) & 3
-        next_longest = steps[following, 0, found[following, 0] - 1] if at + 1 < raw.size and found[following, 0] else 0
-        later = (at + 2) & 3
-        later_longest = steps[later, 0, found[later, 0] - 1] if at + 2 < raw.size and found[later, 0] else 0
-        distance, length = np.int64(distances[n]), np.int64(values[n]) + MIN_MATCH
-        alias = 0
-        if length == LONG + MIN_MATCH:
-            alias, length = 1, MAX_MATCH
-        match = int(distance > 0 and not decoding)
-        history = memory[1]
-        if number:
-            reach = steps[s, 1, number - 1]
-            # What the literals cost more than the match, by what there was so far.
-            code = _distance_code(reach - 1)
-            gain = _log(times[0, LITERALS + 1 + LENGTH_CODE[longest - MIN_MATCH]] + 1.0) + _log(times[1, code] + 1.0) - _log(times[1, 511] + 30.0)
-            gain -= 0.7 * (LENGTH_BITS[LENGTH_CODE[longest - MIN_MATCH]] + DISTANCE_BITS[code])
-            total = _log(times[0, 511] + 286.0)
-            gain -= total
-            for i in range(min(longest, 12)):
-                gain += total - _log(times[0, raw[at + i]] + 1.0)
-            value = min(max(int(gain * 2.0 + 16.0), 0), 63)
-            closer = min(max(next_longest - longest, -3), 3) + 3
-            much_later = min(max(later_longest - longest, -3), 3) + 3
-            same = int(next_longest > 0 and steps[following, 1, found[following, 0] - 1] == reach)
-            size = _bucket(longest)
-            keys[0] = np.uint64((size * 7 + closer) * 7 + much_later)
-            keys[1] = np.uint64(value * 7 + closer)
-            keys[2] = np.uint64((min(longest, 15) * 17 + _size(reach)) * 7 + closer)
-            keys[3] = np.uint64((history & 15) * 32 + size)
-            keys[4] = np.uint64((value * 16 + min(longest, 15)) * 17 + _size(reach))
-            keys[5] = np.uint64((size * 32 + _bucket(next_longest)) * 32 + _bucket(later_longest))
-            keys[6] = np.uint64((size * 7 + closer) * 8 + same * 4 + min(number, 3))
-            keys[7] = np.uint64(raw[at] * 32 + size)
-            keys[8] = np.uint64((value * 7 + much_later) * 4 + (history & 3))
-            keys[9] = np.uint64((longest * 32 + _bucket(memory[2])) * 7 + closer)
-            for j in range(CONTEXTS):
-                keys[j] += np.uint64(MATCH + 1) << np.uint64(44)
-            match = _decide(INT[1], MATCH + 2 * size + int(closer > 3), match, 0.0, keys, model, coder, words, decoding)
-        elif cut:
-            _context(keys, HIDDEN, history & 15, INT[0], INT[0], INT[0])
+        while memory[PLACE] <= min(at + ahead, raw.size - 1):  # places whose matches are wanted now
+            hasty = memory[WORK] > EFFORT * (memory[PLACE] + WINDOW)
+            memory[WORK] += _look(raw, memory[PLACE], min(links, HASTE) if hasty else links, head, before, steps, found)
+            memory[PLACE] += 1
+        s, following = at & 3, (at + 1) & 3
+        memory[LONGEST] = steps[s, 0, found[s, 0] - 1] if found[s, 0] else 0
+        memory[NEXT] = steps[following, 0, found[following, 0] - 1] if at + 1 < memory[PLACE] and found[following, 0] else 0
+        match = int(distances[n] > 0 and not decoding)
+        if found[s, 0]:
+            row = _foresee(raw, at, steps, found, memory, times, keys)
+            match = _decide(INT[1], row, match, 0.0, keys, model, coder, words, decoding)
+        elif found[s, 1] or dense != ALL:  # there may be one all the same
+            _context(keys, HIDDEN, memory[HISTORY], INT[0], INT[0], INT[0])
             match = _decide(INT[1], HIDDEN, match, 0.0, keys, model, coder, words, decoding)
         elif match:
             return at, -1
-        memory[1] = history << 1 & 255 | match
-        memory[2] = 0 if match else longest
-        if not match:
+        memory[HISTORY] = memory[HISTORY] << 1 & 15 | match
+        memory[PASSED] = 0 if match else memory[LONGEST]
+        length = np.int64(1)
+        if match:
+            alias = int(values[n] == LONG)
+            given = MAX_MATCH if alias else np.int64(values[n]) + MIN_MATCH
+            distance, length, most = _match(s, np.int64(distances[n]), given, steps, found, memory, keys, model, coder, words, decoding)
+            if length < MIN_MATCH or length > min(most, raw.size - at) or distance > at:
+                return at, -1
+            if length == MAX_MATCH:
+                _context(keys, ALIAS, memory[ALIASED], INT[0], INT[0], INT[0])
+                memory[ALIASED] = _decide(INT[1], ALIAS, alias, 0.0, keys, model, coder, words, decoding)
+            distances[n], values[n] = distance, LONG if length == MAX_MATCH and memory[ALIASED] else length - MIN_MATCH
+            times[0, LITERALS + 1 + LENGTH_CODE[length - MIN_MATCH]] += 1
+            times[1, _distance_code(distance - 1)] += 1
+            times[1, 511] += 1
+        else:
             distances[n], values[n] = 0, raw[at]
             times[0, raw[at]] += 1
-            times[0, 511] += 1
-            n += 1
-            at += 1
-            continue
-        chosen = number - 1
-        while chosen >= 0:
-            near = steps[s, 0, chosen - 1] if chosen else MIN_MATCH - 1
-            nearer = steps[s, 1, chosen - 1] if chosen else 0
-            by = min(number - 1 - chosen, 3) * 4 + min(chosen, 3)
-            gap = min(steps[s, 0, chosen] - near, 7)
-            _context(keys, STEP, by, memory[3] & 63, _bucket(steps[s, 0, chosen]) * 8 + gap, _size(steps[s, 1, chosen]) * 17 + _size(nearer))
-            if _decide(INT[1], STEP, int(distance == steps[s, 1, chosen]), 0.0, keys, model, coder, words, decoding):
-                break
-            chosen -= 1
-        memory[3] = memory[3] << 2 & 63 | (3 if chosen < 0 else 0 if chosen == number - 1 else 1 if chosen == 0 else 2)
-        most = MAX_MATCH
-        if chosen >= 0:
-            distance, most = steps[s, 1, chosen], steps[s, 0, chosen]
-            full = 1
-            if most > MIN_MATCH:
-                near = steps[s, 0, chosen - 1] if chosen else MIN_MATCH - 1
-                _context(keys, FULL, _bucket(most), memory[4] & 15, int(chosen == number - 1) * 8 + min(most - near, 7), _bucket(next_longest))
-                full = _decide(INT[1], FULL, int(length == most), 0.0, keys, model, coder, words, decoding)
-                memory[4] = memory[4] << 1 & 255 | full
-            if full:
-                length = most
-            else:
-                _context(keys, SHORTER, _bucket(most), min(most - near, 15), INT[0], INT[0])
-                length = most - 1 - _number(most - 1 - length, INT[8], SHORTER, keys, model, coder, words, decoding)
-        else:
-            _context(keys, FAR_LENGTH, _bucket(longest), INT[0], INT[0], INT[0])
-            length = _number(length - MIN_MATCH, INT[8], FAR_LENGTH, keys, model, coder, words, decoding) + MIN_MATCH
-            _context(keys, FAR_BITS, _bucket(length), INT[0], INT[0], INT[0])
-            bits = _number(_size(distance - 1), INT[4], FAR_BITS, keys, model, coder, words, decoding)
-            _context(keys, FAR, bits, INT[0], INT[0], INT[0])
-            top = bits - 1 if bits > 1 else 0
-            distance = (_number((distance - 1) & (1 << top) - 1, top, FAR, keys, model, coder, words, decoding) | (1 << top if bits else 0)) + 1
-        if length == MAX_MATCH:
-            _context(keys, ALIAS, memory[5], INT[0], INT[0], INT[0])
-            alias = memory[5] = _decide(INT[1], ALIAS, alias, 0.0, keys, model, coder, words, decoding)
-        if length < MIN_MATCH or length > min(most, raw.size - at) or distance > at:
-            return at, -1
-        code = LENGTH_CODE[length - MIN_MATCH]
-        distances[n], values[n] = distance, LONG if alias else length - MIN_MATCH
-        times[0, LITERALS + 1 + code] += 1
         times[0, 511] += 1
-        times[1, _distance_code(distance - 1)] += 1
-        times[1, 511] += 1
         n += 1
         at += length
-        while memory[0] < at:
-            _insert(raw, memory[0], head, before)
-            memory[0] += 1
+        while memory[PLACE] < at and (dense == ALL or length <= dense):
+            _insert(raw, memory[PLACE], head, before)
+            memory[PLACE] += 1
+        memory[PLACE] = max(memory[PLACE], at)
     return at, n
 
 
@@ -316,11 +335,20 @@ def _lengths(
 
 
 @compiled(error_model="numpy")
+def _fixed(lengths: Any) -> None:
+    """The lengths of the fixed codes."""
+    for n in range(FIXED_LENGTHS.size):
+        lengths[n] = FIXED_LENGTHS[n]
+    for n in range(DISTANCES):
+        lengths[FIXED_LENGTHS.size + n] = FIXED_DISTANCES[n]
+
+
+@compiled(error_model="numpy")
 def _trees(
     distances: Any, values: Any, count: Any, block: Any, lengths: Any, order: Any, runs: Any, keys: Any, model: Any, coder: Any, words: Any, decoding: Any
 ) -> Any:  # fmt: skip
-    """Code the codes of a block. block: int64 (8,), the numbers of codes; lengths: int64 (320,), of literals and then distances; order: int64 (19,); runs: int64
-    (320, 2). Returns the bits that the block takes without its head, or -1 for what cannot be.
+    """Code the codes of a block. block: int64 (8,), as of `_parse`; lengths: int64 (640,), of literals and then distances; order: int64 (19,); runs: int64
+    (640, 2). Returns the bits that the block takes without its head, or -1 for what cannot be.
     """
     times, others = np.zeros(HEAP, np.int64), np.zeros(HEAP, np.int64)
     times[END] = 1
@@ -334,7 +362,7 @@ def _trees(
     total = 0
     if fixed:
         block[3], block[4] = FIXED_LENGTHS.size, DISTANCES
-        lengths[: block[3]], lengths[block[3] : block[3] + DISTANCES] = FIXED_LENGTHS, FIXED_DISTANCES
+        _fixed(lengths)
     else:
         guess, more = np.zeros((2, 320), np.int64), np.zeros((2, 320), np.int64)
         top = _expected(times, SIZES[0], FIXED_LENGTHS, LENGTH_BITS, SIZES[3], INT[15], guess)
@@ -492,7 +520,7 @@ def _parse(stream: Any, reader: Any, left: Any, distances: Any, values: Any, blo
             used += 1
         block[6] = used
     else:
-        lengths[: block[3]], lengths[block[3] : block[3] + DISTANCES] = FIXED_LENGTHS, FIXED_DISTANCES
+        _fixed(lengths)
     _arrange(lengths, block[3], literal)
     _arrange(lengths[block[3] :], block[4], distance)
     n = 0
@@ -523,12 +551,12 @@ def _parse(stream: Any, reader: Any, left: Any, distances: Any, values: Any, blo
 
 
 @compiled(error_model="numpy")
-def _code(raw: Any, stream: Any, links: Any, model: Any, coder: Any, words: Any, decoding: Any) -> Any:
+def _code(raw: Any, stream: Any, links: Any, dense: Any, model: Any, coder: Any, words: Any, decoding: Any) -> Any:
     """Code a stream, uint8, with the data, uint8: read it, or, when decoding, write it. Returns 0, ENDED or DAMAGED."""
     keys = np.zeros(CONTEXTS, np.uint64)
     head, before = np.full(65536, -1, np.int64), np.zeros(RING + 1, np.int64)
     steps, found = np.zeros((4, 2, MAX_MATCH), np.int64), np.zeros((4, 2), np.int64)
-    memory, times = np.zeros(8, np.int64), np.zeros((2, 512), np.int64)
+    memory, times = np.zeros(9, np.int64), np.zeros((2, 512), np.int64)
     block, lengths, order, runs = np.zeros(8, np.int64), np.zeros(640, np.int64), np.zeros(19, np.int64), np.zeros((640, 2), np.int64)
     distances, values = np.zeros(raw.size + 1, np.uint16), np.zeros(raw.size + 1, np.uint16)
     state, reader = np.zeros(3, np.int64), np.zeros(2, np.int64)
@@ -574,12 +602,12 @@ def _code(raw: Any, stream: Any, links: Any, model: Any, coder: Any, words: Any,
                     stream[state[2] + i] = raw[at + i]
                 state[2] += size
             at += size
-            while memory[0] < at:
-                _insert(raw, memory[0], head, before)
-                memory[0] += 1
+            while memory[PLACE] < at:
+                _insert(raw, memory[PLACE], head, before)
+                memory[PLACE] += 1
         else:
             at, count = _tokens(
-                raw, at, block[2], last, distances, values, links, head, before, steps, found, memory, times, keys, model, coder, words, decoding
+                raw, at, block[2], last, distances, values, links, dense, head, before, steps, found, memory, times, keys, model, coder, words, decoding
             )
             if count < 0:
                 return ENDED
@@ -615,23 +643,23 @@ def _model() -> tuple[np.ndarray, ...]:
     )  # fmt: skip
 
 
-def encode(raw: bytes, stream: bytes, links: int) -> bytes | None:
+def encode(raw: bytes, stream: bytes, links: int, dense: int) -> bytes | None:
     """What tells a deflate stream of these data from the expected, a range coder's words, little-endian; None if it is none, or if that would take more
-    than the stream itself. links: most earlier places to compare each place with.
+    than the stream itself. links: most earlier places to compare each place with; dense: of no longer matches are places within known for later ones, or ALL.
     """
     state, words = new_encoder(), np.empty((1, len(stream) // 4 + ROOM), dtype=np.uint32)
     with np.errstate(over="ignore"):  # hashes wrap around; only uncompiled code notices
-        failed = _code(np.frombuffer(raw, np.uint8), np.frombuffer(stream, np.uint8).copy(), links, _model(), state, words, False)
+        failed = _code(np.frombuffer(raw, np.uint8), np.frombuffer(stream, np.uint8).copy(), links, dense, _model(), state, words, False)
     return None if failed else seal(state[0], words[0])
 
 
-def decode(data: bytes, raw: bytes, size: int, links: int) -> bytes:
+def decode(data: bytes, raw: bytes, size: int, links: int, dense: int) -> bytes:
     """Inverse of `encode`. size: of the stream, bytes. Raises CorruptError."""
     if len(data) % 4:
         raise CorruptError(f"the difference of a PNG's compressed data has {len(data)} bytes, expected a multiple of 4.")
     (state, words), stream = new_decoder(data), np.zeros(size, dtype=np.uint8)
     with np.errstate(over="ignore"):
-        failed = _code(np.frombuffer(raw, np.uint8), stream, links, _model(), state, words, True)
+        failed = _code(np.frombuffer(raw, np.uint8), stream, links, dense, _model(), state, words, True)
     if failed or not exhausted(state[0]):
         raise CorruptError("the difference of a PNG's compressed data does not fit its pixels.")
     return stream.tobytes()

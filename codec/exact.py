@@ -25,9 +25,10 @@ MAX_PIECES = 1 << 20  # chunks of image data, or blocks: what a small recipe can
 LEVELS = {0: (1,), 1: (2, 3, 4, 5), 2: (6,), 3: (9, 8, 7)}  # by what the zlib stream says of its level
 ENDS = 6  # bytes of a zlib stream before and after its deflate stream
 BEGINNING = "<2sBBBB"
-BEGINNING_DIFFERENT = "<2sB"
-LINKS = 12  # log2 of the most places to compare each place with, where there is a difference
-MOST_LINKS = 12
+BEGINNING_DIFFERENT = "<2sBB"
+LINKS = MOST_LINKS = 12  # log2 of the places that each place is compared with at most, where there is a difference
+SPARSE = 0, 4  # what quick compressors know of places within matches (`dense`)
+POOR = 16  # a difference that takes more than this part of the stream is tried with these, too
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Difference:
     """What `codec.difference` needs beside the data."""
 
     links: int  # log2 of its `links`
+    dense: int
     words: bytes
 
 
@@ -102,7 +104,7 @@ def pack(recipe: Recipe) -> bytes:
     """The recipe as bytes."""
     s = recipe.settings
     if isinstance(s, Difference):
-        out = struct.pack(BEGINNING_DIFFERENT, recipe.start, s.links)
+        out = struct.pack(BEGINNING_DIFFERENT, recipe.start, s.links, s.dense)
     else:
         out = struct.pack(BEGINNING, recipe.start, s.level, s.memory, s.strategy, s.window)
     if recipe.usual or len(set(recipe.filters)) == 1:
@@ -123,9 +125,9 @@ def unpack(data: bytes, image: Png, different: bool = False) -> Recipe:
     beginning = struct.calcsize(BEGINNING_DIFFERENT if different else BEGINNING)
     if len(data) < beginning + 1:
         raise CorruptError("the recipe of the original PNG file is cut short.")
-    start, level, memory, strategy, window = struct.unpack_from(BEGINNING, data) if not different else (*struct.unpack_from(BEGINNING_DIFFERENT, data), 0, 0, 0)
+    start, level, memory, strategy, window = struct.unpack_from(BEGINNING, data) if not different else (*struct.unpack_from(BEGINNING_DIFFERENT, data), 0, 0)
     if different and level > MOST_LINKS:
-        raise CorruptError(f"the recipe of the original PNG file has impossible links: {level}, expected 0 to {MOST_LINKS}.")
+        raise CorruptError(f"the recipe of the original PNG file compares with 2**{level} places, expected 2**{MOST_LINKS} at most.")
     if not different and level and not (level <= 9 and 1 <= memory <= 9 and strategy <= 4 and 9 <= window <= 15):
         raise CorruptError(f"the recipe of the original PNG file has impossible settings: {level}, {memory}, {strategy}, {window}.")
     way, at = data[beginning], beginning + 1
@@ -143,7 +145,7 @@ def unpack(data: bytes, image: Png, different: bool = False) -> Recipe:
     if different:
         if sum(sizes) < ENDS or len(data) < at + 16:
             raise CorruptError("the recipe of the original PNG file is damaged.")
-        settings, at = Difference(level, data[at:-16]), len(data) - 16
+        settings, at = Difference(level, memory, data[at:-16]), len(data) - 16
     else:
         blocks: tuple[int, ...] = ()
         if not level:
@@ -229,8 +231,14 @@ def _stored_blocks(body: bytes) -> tuple[int, ...]:
 
 def _differ(raw: bytes, body: bytes) -> Difference | None:
     """The difference of a deflate stream, tried out; None if it would take more than the stream."""
-    words = difference.encode(raw, body, 1 << LINKS)
-    return Difference(LINKS, words) if words is not None and difference.decode(words, raw, len(body), 1 << LINKS) == body else None
+    best = None
+    for dense in (difference.ALL, *SPARSE):
+        words = difference.encode(raw, body, 1 << LINKS, dense)
+        if words is not None and (best is None or len(words) < len(best.words)):
+            best = Difference(LINKS, dense, words)
+        if words is None or len(words) <= len(body) // POOR:
+            break
+    return best if best and difference.decode(best.words, raw, len(body), 1 << LINKS, best.dense) == body else None
 
 
 def _compress(raw: bytes, settings: Settings, expected: bytes | None = None) -> bytes | None:
@@ -249,7 +257,7 @@ def _compress(raw: bytes, settings: Settings, expected: bytes | None = None) -> 
 def _make(image: Png, recipe: Recipe) -> bytes:
     raw = png.scanlines(image, recipe.filters)
     if isinstance(recipe.settings, Difference):
-        body = difference.decode(recipe.settings.words, raw, sum(recipe.sizes) - ENDS, 1 << recipe.settings.links)
+        body = difference.decode(recipe.settings.words, raw, sum(recipe.sizes) - ENDS, 1 << recipe.settings.links, recipe.settings.dense)
     else:
         body = _compress(raw, recipe.settings) or b""
     stream = recipe.start + body + struct.pack(">I", zlib.adler32(raw))
