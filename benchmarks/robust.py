@@ -2,7 +2,8 @@
 
 Each file is compressed as content and with --exact, and restored; pixels, header and chunks, or bytes, are compared with the source. Prints a
 table by folder, then why files were refused or kept whole. Columns: refused; content, files not kept whole without --exact; exact, made again from a
-recipe; whole, kept whole by --exact; wrong, which must be 0; bytes of the files that were not refused or skipped. Fails if any is wrong.
+recipe; difference, by a recipe with a difference; whole, kept whole by --exact; wrong, which must be 0; bytes of the files that were not refused or
+skipped. Fails if any is wrong.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from codec import ArdmError, archive, png
 from codec.archive import Way
 from codec.presets import MAX_PIXELS
 
-COLUMNS = ("files", "skipped", "refused", "content", "exact", "whole", "wrong", "png_bytes", "ardm_bytes", "exact_bytes")
+COLUMNS = ("files", "skipped", "refused", "content", "exact", "difference", "whole", "wrong", "png_bytes", "ardm_bytes", "exact_bytes")
 
 
 def same_content(one: bytes, other: bytes) -> bool:
@@ -45,6 +46,7 @@ def try_file(source: bytes, max_megapixels: float, row: Counter[str], reasons: C
         return
     row["content"] += loosely.way == Way.CONTENT
     row["exact"] += exactly.way == Way.EXACT
+    row["difference"] += exactly.way == Way.DIFFERENCE
     row["whole"] += exactly.way == Way.WHOLE
     if exactly.way == Way.WHOLE:
         reasons[f"kept whole by --exact: {exactly.why}"] += 1

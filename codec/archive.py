@@ -1,7 +1,7 @@
 """An image file to an .ardm file and back. Knows what of it goes where in the container, and nothing of names, streams or messages.
 
-A file comes back in one of three ways (`Way`): as a PNG with the same pixels, kind and chunks; made again byte for byte; or kept whole. `codec.sources` says
-which formats can be made again.
+A file comes back in one of four ways (`Way`): as a PNG with the same pixels, kind and chunks; made again byte for byte, by a recipe or with a difference; or
+kept whole. `codec.sources` says which formats can be made again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from codec.salvage import Report, recover
 from codec.samples import Kind
 from codec.sources import Content, Format
 
-INTERLACED, RECIPE = 1, 2  # flag bits of the form; all others are reserved
+INTERLACED, RECIPE, DIFFERENCE = 1, 2, 4  # flag bits of the form; all others are reserved
 
 
 class Way(StrEnum):
@@ -35,6 +35,7 @@ class Way(StrEnum):
 
     CONTENT = "content"  # as a PNG: pixels, colour type, depth, interlacing, all chunks; compressed anew
     EXACT = "exact"  # the same bytes, made from the content
+    DIFFERENCE = "exact, by difference"  # the same bytes, made from the content and what tells the compressed data from the expected
     WHOLE = "whole file"  # the same bytes, kept as they were
 
 
@@ -85,7 +86,7 @@ def pack(
     except png.IndivisibleError as error:
         return Packed(whole, Way.WHOLE, str(error), indivisible=True)
     if exactly and not recipe and not content.frame:
-        why = "no zlib settings make the same bytes again" if found.format == Format.PNG else f"a {label} cannot be made again of its pixels"
+        why = "nothing short makes the same bytes again" if found.format == Format.PNG else f"a {label} cannot be made again of its pixels"
         return Packed(whole, Way.WHOLE, why)
     image = content.image
     data = compress(image.pixels, kind=image.kind, metadata=_metadata(content, recipe), **options)
@@ -95,7 +96,9 @@ def pack(
         return Packed(whole, Way.WHOLE, "which is smaller")
     if content.frame:
         return Packed(data, Way.EXACT, f"{label} of the same samples")
-    return Packed(data, Way.EXACT, str(recipe)) if recipe else Packed(data, Way.CONTENT, converted=found.format != Format.PNG)
+    if recipe:
+        return Packed(data, way_of(container.read(data, NO_LIMITS)[0]), str(recipe))
+    return Packed(data, Way.CONTENT, converted=found.format != Format.PNG)
 
 
 def unpack(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> bytes:
@@ -118,7 +121,7 @@ def test(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = 
         container.read_whole(data, header, at)
         return
     pixels = decompress(data, limits=limits, **options)
-    if way_of(header) == Way.EXACT:
+    if way_of(header) in (Way.EXACT, Way.DIFFERENCE):
         _make(header, pixels)
     else:
         _image(header, pixels)
@@ -164,6 +167,8 @@ def way_of(header: Header) -> Way:
     """How the file in an .ardm file will come back."""
     if header.whole:
         return Way.WHOLE
+    if _form(header)[0] & DIFFERENCE:
+        return Way.DIFFERENCE
     return Way.EXACT if _form(header)[0] & RECIPE or _only(header, SOURCE_FRAME) else Way.CONTENT
 
 
@@ -181,7 +186,8 @@ def _metadata(content: Content, recipe: exact.Recipe | None) -> tuple[tuple[int,
     if content.frame:
         return ((SOURCE_FRAME, frames.pack(content.frame)),)
     block = png.pack_chunks(image)
-    form = bytes([(INTERLACED if image.interlaced else 0) | (RECIPE if recipe else 0)]) + (exact.pack(recipe) if recipe else b"")
+    flag = (DIFFERENCE if recipe.different else RECIPE) if recipe else 0
+    form = bytes([(INTERLACED if image.interlaced else 0) | flag]) + (exact.pack(recipe) if recipe else b"")
     return ((PNG_CHUNKS, block),) * bool(block) + ((PNG_FORM, form),) * (form != b"\0")
 
 
@@ -214,7 +220,7 @@ def _frame(header: Header) -> Frame | None:
 
 def _recipe(header: Header, image: Png) -> exact.Recipe | None:
     form = _form(header)
-    return exact.unpack(form[1:], image) if form[0] & RECIPE else None
+    return exact.unpack(form[1:], image, bool(form[0] & DIFFERENCE)) if form[0] & (RECIPE | DIFFERENCE) else None
 
 
 def _image(header: Header, pixels: np.ndarray) -> Png:
@@ -233,9 +239,11 @@ def _image(header: Header, pixels: np.ndarray) -> Png:
 
 def _form(header: Header) -> bytes:
     form = _only(header, PNG_FORM) or b"\0"
-    if form[0] & ~(INTERLACED | RECIPE):
+    if form[0] & ~(INTERLACED | RECIPE | DIFFERENCE):
         raise UnsupportedError(f"the PNG's form has reserved bits set ({form[0]:#04x}); a newer ardm may read it.")
-    if len(form) > 1 and not form[0] & RECIPE:
+    if form[0] & RECIPE and form[0] & DIFFERENCE:
+        raise CorruptError("the PNG's form has two recipes.")
+    if len(form) > 1 and not form[0] & (RECIPE | DIFFERENCE):
         raise CorruptError(f"the PNG's form has {len(form) - 1} bytes too many.")
     return form
 

@@ -38,7 +38,8 @@ def _bases(bits: np.ndarray) -> np.ndarray:
 
 LENGTH_BASE = np.concatenate([_bases(LENGTH_BITS[:-1]), [255]])
 DISTANCE_BASE = _bases(DISTANCE_BITS)
-LENGTH_CODE = np.searchsorted(LENGTH_BASE, np.arange(256), side="right") - 1
+LONG = 256  # stands for a match of 258 bytes by the code of those from 227 on, which zlib never makes
+LENGTH_CODE = np.append(np.searchsorted(LENGTH_BASE, np.arange(256), side="right") - 1, 27)
 
 
 def deflate(data: np.ndarray, level: int, memory: int, strategy: int, window: int, expected: np.ndarray | None = None) -> np.ndarray | None:
@@ -249,16 +250,32 @@ def _flush(
         literals, distance = FIXED_LENGTHS, FIXED_DISTANCES
     else:
         _send(out, state, 4 + int(last), 3)
-        _send(out, state, literal_top - 256, 5)
-        _send(out, state, distance_top, 5)
-        _send(out, state, top - 3, 4)
-        for i in range(top + 1):
-            _send(out, state, order[ORDER[i]], 3)
-        codes = _codes(order)
-        for i in range(used):
-            symbol = runs[i, 0]
-            _send(out, state, codes[symbol], order[symbol])
-            _send(out, state, runs[i, 1], ORDER_BITS[symbol])
+        send_trees(literal_top + 1, distance_top + 1, top + 1, order, runs, used, out, state)
+    send_tokens(distances, values, count, literals, distance, out, state)
+
+
+@compiled()
+def send_trees(
+    literal_count: int, distance_count: int, order_count: int, order: np.ndarray, runs: np.ndarray, used: int, out: np.ndarray, state: np.ndarray
+) -> None:  # fmt: skip
+    """send_all_trees: the codes of a block, as numbers of lengths, lengths of the codes of lengths, and the first `used` runs."""
+    _send(out, state, literal_count - 257, 5)
+    _send(out, state, distance_count - 1, 5)
+    _send(out, state, order_count - 4, 4)
+    for i in range(order_count):
+        _send(out, state, order[ORDER[i]], 3)
+    codes = _codes(order)
+    for i in range(used):
+        symbol = runs[i, 0]
+        _send(out, state, codes[symbol], order[symbol])
+        _send(out, state, runs[i, 1], ORDER_BITS[symbol])
+
+
+@compiled()
+def send_tokens(
+    distances: np.ndarray, values: np.ndarray, count: int, literals: np.ndarray, distance: np.ndarray, out: np.ndarray, state: np.ndarray
+) -> None:  # fmt: skip
+    """compress_block: literals and matches, and the end of the block. literals, distance: lengths of the codes."""
     literal_codes, distance_codes = _codes(literals), _codes(distance)
     for i in range(count):
         if distances[i] == 0:
@@ -266,7 +283,7 @@ def _flush(
             continue
         code = LENGTH_CODE[values[i]]
         _send(out, state, literal_codes[LITERALS + 1 + code], literals[LITERALS + 1 + code])
-        _send(out, state, values[i] - LENGTH_BASE[code], LENGTH_BITS[code])
+        _send(out, state, min(np.int64(values[i]), MAX_MATCH - MIN_MATCH) - LENGTH_BASE[code], LENGTH_BITS[code])
         code = _distance_code(distances[i] - 1)
         _send(out, state, distance_codes[code], distance[code])
         _send(out, state, distances[i] - 1 - DISTANCE_BASE[code], DISTANCE_BITS[code])

@@ -1,7 +1,7 @@
 """The way back to the very bytes of a PNG file: which filters, zlib settings and chunk sizes make them again from pixels. Knows no .ardm files.
 
-Most encoders use zlib with one of a few settings; those are tried one after the other, each until its output first differs. What another
-library than zlib compressed cannot be described so. Here `codec.deflate` is zlib, so that a recipe works on every machine.
+Most encoders use zlib with one of a few settings; those are tried one after the other, each until its output first differs. Here `codec.deflate` is zlib, so
+that a recipe works on every machine. What another library compressed is described by its difference from what `codec.difference` expects.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codec import png
+from codec import difference, png
 from codec.container import digest, read_varint, varint
 from codec.deflate import FIXED, deflate
 from codec.errors import CorruptError
@@ -23,7 +23,12 @@ from codec.png import Coding, Png
 USUAL, LISTED = 5, 6  # ways to say the filters, beside 0 to 4: that one in every row
 MAX_PIECES = 1 << 20  # chunks of image data, or blocks: what a small recipe can ask for is bounded
 LEVELS = {0: (1,), 1: (2, 3, 4, 5), 2: (6,), 3: (9, 8, 7)}  # by what the zlib stream says of its level
+ENDS = 6  # bytes of a zlib stream before and after its deflate stream
 BEGINNING = "<2sBBBB"
+BEGINNING_DIFFERENT = "<2sBB"
+LINKS = MOST_LINKS = 12  # log2 of the places that each place is compared with at most, where there is a difference
+SPARSE = 0, 4  # what quick compressors know of places within matches (`dense`)
+POOR = 16  # a difference that takes more than this part of the stream is tried with these, too
 
 
 @dataclass(frozen=True)
@@ -38,18 +43,34 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """What `codec.difference` needs beside the data."""
+
+    links: int  # log2 of its `links`
+    dense: int
+    words: bytes
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How to make a PNG file from its pixels and other chunks."""
 
     start: bytes  # the two bytes with which the zlib stream begins
-    settings: Settings
+    settings: Settings | Difference
     filters: bytes  # of every row of every pass
     usual: bool  # whether these are `png.usual_filters`
     sizes: tuple[int, ...]  # of the chunks of image data
     digest: bytes  # BLAKE2b-128 of the file
 
+    @property
+    def different(self) -> bool:
+        """Whether a difference takes the place of zlib's settings."""
+        return isinstance(self.settings, Difference)
+
     def __str__(self) -> str:
         s = self.settings
+        if isinstance(s, Difference):
+            return f"by a difference of {len(s.words)} bytes from the expected compressed data"
         if not s.level:
             return "not compressed"
         return f"zlib level {s.level}, memory {s.memory}, strategy {s.strategy}, window {s.window}"
@@ -64,7 +85,7 @@ def find(source: bytes, image: Png, coding: Coding) -> Recipe | None:
     if len(coding.sizes) > MAX_PIECES:
         return None
     stored = (Settings(0, 0, 0, 0, blocks) for blocks in [_stored_blocks(body)] if blocks)
-    settings = next((s for s in itertools.chain(stored, _candidates(start)) if _compress(raw, s, body) == body), None)
+    settings = next((s for s in itertools.chain(stored, _candidates(start)) if _compress(raw, s, body) == body), None) or _differ(raw, body)
     if settings is None:
         return None
     recipe = Recipe(start, settings, coding.filters, coding.filters == png.usual_filters(image), coding.sizes, digest(source))
@@ -82,24 +103,34 @@ def make(image: Png, recipe: Recipe) -> bytes:
 def pack(recipe: Recipe) -> bytes:
     """The recipe as bytes."""
     s = recipe.settings
-    out = struct.pack(BEGINNING, recipe.start, s.level, s.memory, s.strategy, s.window)
+    if isinstance(s, Difference):
+        out = struct.pack(BEGINNING_DIFFERENT, recipe.start, s.links, s.dense)
+    else:
+        out = struct.pack(BEGINNING, recipe.start, s.level, s.memory, s.strategy, s.window)
     if recipe.usual or len(set(recipe.filters)) == 1:
         out += bytes([USUAL if recipe.usual else recipe.filters[0]])
     else:
         packed = zlib.compress(recipe.filters, 9)
         out += bytes([LISTED]) + varint(len(packed)) + packed
-    out += _pack_sizes(recipe.sizes) + (b"" if s.level else _pack_sizes(s.blocks))
+    out += _pack_sizes(recipe.sizes)
+    if isinstance(s, Difference):
+        out += s.words
+    elif not s.level:
+        out += _pack_sizes(s.blocks)
     return out + recipe.digest
 
 
-def unpack(data: bytes, image: Png) -> Recipe:
-    """Inverse of `pack`. image: whose recipe it is. Raises CorruptError."""
-    if len(data) < struct.calcsize(BEGINNING) + 1:
+def unpack(data: bytes, image: Png, different: bool = False) -> Recipe:
+    """Inverse of `pack`. image: whose recipe it is; different: whether it has a difference. Raises CorruptError."""
+    beginning = struct.calcsize(BEGINNING_DIFFERENT if different else BEGINNING)
+    if len(data) < beginning + 1:
         raise CorruptError("the recipe of the original PNG file is cut short.")
-    start, level, memory, strategy, window = struct.unpack_from(BEGINNING, data)
-    if level and not (level <= 9 and 1 <= memory <= 9 and strategy <= 4 and 9 <= window <= 15):
+    start, level, memory, strategy, window = struct.unpack_from(BEGINNING, data) if not different else (*struct.unpack_from(BEGINNING_DIFFERENT, data), 0, 0)
+    if different and level > MOST_LINKS:
+        raise CorruptError(f"the recipe of the original PNG file compares with 2**{level} places, expected 2**{MOST_LINKS} at most.")
+    if not different and level and not (level <= 9 and 1 <= memory <= 9 and strategy <= 4 and 9 <= window <= 15):
         raise CorruptError(f"the recipe of the original PNG file has impossible settings: {level}, {memory}, {strategy}, {window}.")
-    way, at = data[struct.calcsize(BEGINNING)], struct.calcsize(BEGINNING) + 1
+    way, at = data[beginning], beginning + 1
     rows = sum(rows for rows, *_ in image.head.passes())
     if way == LISTED:
         row_filters, at = _listed(data, at, rows)
@@ -110,12 +141,19 @@ def unpack(data: bytes, image: Png) -> Recipe:
     # Deflate never needs more than this; what is more cannot be an answer, and would only take memory.
     most = 2 * image.pixels.nbytes + 8 * rows + 2**16
     sizes, at = _unpack_sizes(data, at, most)
-    blocks: tuple[int, ...] = ()
-    if not level:
-        blocks, at = _unpack_sizes(data, at, most)
+    settings: Settings | Difference
+    if different:
+        if sum(sizes) < ENDS or len(data) < at + 16:
+            raise CorruptError("the recipe of the original PNG file is damaged.")
+        settings, at = Difference(level, memory, data[at:-16]), len(data) - 16
+    else:
+        blocks: tuple[int, ...] = ()
+        if not level:
+            blocks, at = _unpack_sizes(data, at, most)
+        settings = Settings(level, memory, strategy, window, blocks)
     if len(data) != at + 16:
         raise CorruptError("the recipe of the original PNG file is damaged.")
-    return Recipe(start, Settings(level, memory, strategy, window, blocks), row_filters, way == USUAL, sizes, data[at:])
+    return Recipe(start, settings, row_filters, way == USUAL, sizes, data[at:])
 
 
 def _pack_sizes(sizes: tuple[int, ...]) -> bytes:
@@ -191,6 +229,18 @@ def _stored_blocks(body: bytes) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+def _differ(raw: bytes, body: bytes) -> Difference | None:
+    """The difference of a deflate stream, tried out; None if it would take more than the stream."""
+    best = None
+    for dense in (difference.ALL, *SPARSE):
+        words = difference.encode(raw, body, 1 << LINKS, dense)
+        if words is not None and (best is None or len(words) < len(best.words)):
+            best = Difference(LINKS, dense, words)
+        if words is None or len(words) <= len(body) // POOR:
+            break
+    return best if best and difference.decode(best.words, raw, len(body), 1 << LINKS, best.dense) == body else None
+
+
 def _compress(raw: bytes, settings: Settings, expected: bytes | None = None) -> bytes | None:
     """The deflate stream of raw; None if it turns out not to be what was expected."""
     if settings.level:
@@ -206,7 +256,11 @@ def _compress(raw: bytes, settings: Settings, expected: bytes | None = None) -> 
 
 def _make(image: Png, recipe: Recipe) -> bytes:
     raw = png.scanlines(image, recipe.filters)
-    stream = recipe.start + (_compress(raw, recipe.settings) or b"") + struct.pack(">I", zlib.adler32(raw))
+    if isinstance(recipe.settings, Difference):
+        body = difference.decode(recipe.settings.words, raw, sum(recipe.sizes) - ENDS, 1 << recipe.settings.links, recipe.settings.dense)
+    else:
+        body = _compress(raw, recipe.settings) or b""
+    stream = recipe.start + body + struct.pack(">I", zlib.adler32(raw))
     return _cut(image, stream, recipe.sizes)
 
 

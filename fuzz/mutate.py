@@ -19,7 +19,7 @@ import numpy as np
 from codec import archive, container, png, prose, stored, text
 from codec.container import FIXED, HEAD, INDEX, MAGIC, PNG_CHUNKS, PNG_FORM, SOURCE_FRAME
 from codec.errors import ArdmError
-from codec.exact import BEGINNING, LISTED
+from codec.exact import BEGINNING, BEGINNING_DIFFERENT, LISTED
 from codec.limits import NO_LIMITS
 from fuzz.targets import LIMITS, small_texts, stub
 from tests import pngs
@@ -194,13 +194,16 @@ def _frame(payload: bytes, rng: random.Random, blind: Blind) -> bytes:
 
 def _form(parts: Parts, rng: random.Random, blind: Blind) -> None:
     """A recipe of one's own."""
-    level = rng.randint(0, 9)
-    form = bytes([rng.choice((2, 3))]) + struct.pack(BEGINNING, b"\x78\x9c", level, rng.randint(1, 9), rng.randint(0, 4), rng.randint(9, 15))
+    level, different = rng.randint(0, 9), rng.random() < 0.5
+    if different:
+        form = bytes([rng.choice((4, 5))]) + struct.pack(BEGINNING_DIFFERENT, b"\x78\x9c", rng.randint(0, 13), rng.choice((0, 4, 255)))
+    else:
+        form = bytes([rng.choice((2, 3))]) + struct.pack(BEGINNING, b"\x78\x9c", level, rng.randint(1, 9), rng.randint(0, 4), rng.randint(9, 15))
     form += bytes([way := rng.randint(0, 6)])
     if way == LISTED:
         height = struct.unpack_from("<I", parts.head, 6)[0] if len(parts.head) >= 10 else 1
         form += _listed(bytes(rng.randrange(5) for _ in range(min(height, 4096))), rng)
-    form += _sizes(rng) + (_sizes(rng) if not level else b"") + bytes(16)
+    form += _sizes(rng) + (rng.randbytes(4 * rng.choice((0, 1, 2, 5, 100))) if different else _sizes(rng) if not level else b"") + bytes(16)
     parts.metadata = [m for m in parts.metadata if m[0] != PNG_FORM] + [(PNG_FORM, form if rng.random() < 0.8 else blind(form))]
 
 

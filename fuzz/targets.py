@@ -142,7 +142,7 @@ def reader(data: bytes) -> None:
     _hold(not block or png.unpack_chunks(block) == (image.before, image.after), "kept chunks came back as others")
     recipe = exact.find(data, image, coding)
     if recipe:
-        _hold(exact.unpack(exact.pack(recipe), image) == recipe, "a recipe came back as another one")
+        _hold(exact.unpack(exact.pack(recipe), image, recipe.different) == recipe, "a recipe came back as another one")
         _hold(exact.make(image, recipe) == data, "a recipe makes another file")
 
 

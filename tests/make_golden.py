@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -69,15 +68,6 @@ def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
     }
 
 
-def flushed(source: bytes) -> bytes:
-    """A PNG file with its image data compressed as no recipe can say."""
-    chunks = pngs.split(source)
-    raw = zlib.decompress(b"".join(data for kind, data in chunks if kind == b"IDAT"))
-    packer = zlib.compressobj()
-    stream = packer.compress(raw[:2]) + packer.flush(zlib.Z_FULL_FLUSH) + packer.compress(raw[2:]) + packer.flush()
-    return pngs.build([(kind, stream if kind == b"IDAT" else data) for kind, data in chunks])
-
-
 def png_files() -> dict[str, tuple[bytes, bool]]:
     """name -> (PNG file, whether to keep it exactly)."""
     interlaced, whole = pngs.pixels_of(3, 4, 40, 50), pngs.pixels_of(0, 1, 3, 3)
@@ -86,7 +76,8 @@ def png_files() -> dict[str, tuple[bytes, bool]]:
         "png-exact-interlaced-palette": (pngs.png_of(interlaced, 3, 4, 1, pieces=100), True),
         "png-exact-rgb-16": (pngs.png_of(pngs.pixels_of(2, 16, 40, 50), 2, 16), True),
         "png-whole": (pngs.png_of(whole, 0, 1), True),
-        "whole-file": (flushed(pngs.png_of(whole, 0, 1)), True),  # since "png-whole" is made again by a recipe, whatever its name
+        "png-difference": (pngs.flushed(pngs.png_of(pngs.pixels_of(2, 8, 40, 50), 2, 8)), True),
+        "whole-file": (pngs.flushed(pngs.png_of(whole, 0, 1)), True),  # since "png-whole" is made again by a recipe, whatever its name
     }
 
 

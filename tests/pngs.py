@@ -108,6 +108,15 @@ def png_of(pixels: np.ndarray, colour: int, depth: int, interlaced: int = 0, pie
     return build([*chunks, (b"tEXt", b"Title\0a b"), (b"tIME", bytes(7)), (b"IEND", b"")])
 
 
+def flushed(source: bytes) -> bytes:
+    """A PNG file with its image data compressed as no settings of zlib can say."""
+    chunks = split(source)
+    raw = zlib.decompress(b"".join(data for kind, data in chunks if kind == b"IDAT"))
+    packer = zlib.compressobj()
+    stream = packer.compress(raw[:2]) + packer.flush(zlib.Z_FULL_FLUSH) + packer.compress(raw[2:]) + packer.flush()
+    return build([(kind, stream if kind == b"IDAT" else data) for kind, data in chunks])
+
+
 def facts(data: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """What must come back besides pixels: the header, and all chunks in order, the image data being one of them."""
     chunks = split(data)

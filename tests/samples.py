@@ -77,6 +77,7 @@ def png_files() -> dict[str, tuple[int, bytes, bool]]:
         "chunks": (METHOD_RASTER, pngs.png_of(crop, 2, 8), False),
         "exact": (METHOD_RASTER, pngs.png_of(crop, 2, 8, pieces=100), True),
         "exact-interlaced-palette": (METHOD_RASTER, pngs.png_of(crop[..., 1] // 16, 3, 4, 1), True),
+        "difference": (METHOD_RASTER, pngs.flushed(pngs.png_of(crop, 2, 8)), True),
         "whole": (METHOD_FILE, pngs.png_of(pngs.pixels_of(0, 1, 3, 3), 0, 1) + b"tail", True),
     }
 

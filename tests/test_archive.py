@@ -171,17 +171,22 @@ def test_data_that_was_not_compressed_is_put_into_the_same_blocks(photo: np.ndar
     assert len(pack(source, exactly=True).data) < 0.8 * len(source)
 
 
-def test_what_zlib_did_not_make_is_kept_whole(photo: np.ndarray) -> None:
+def test_what_zlib_did_not_make_has_a_difference_or_is_kept_whole(photo: np.ndarray) -> None:
     """A deflate stream in two parts, flushed between them, and bits left over at the ends of rows that are not 0."""
     image = png.Png(photo[:20, :20], Kind(), False, b"", b"")
     raw = png.scanlines(image, bytes(20))
     squeeze = zlib.compressobj()
     foreign = png.assemble(image, [squeeze.compress(raw[:500]) + squeeze.flush(zlib.Z_FULL_FLUSH) + squeeze.compress(raw[500:]) + squeeze.flush()])
     untidy = build([(b"IHDR", struct.pack(">IIBBBBB", 3, 2, 1, 0, 0, 0, 0)), (b"IDAT", zlib.compress(b"\0\xff\0\x1f")), END])
-    for source in (foreign, untidy):
-        assert taken_apart(source)[1] is None
+    for source, way in ((foreign, Way.DIFFERENCE), (untidy, Way.WHOLE)):
+        found, recipe = taken_apart(source)
+        assert (recipe is None) == (way == Way.WHOLE)
+        if recipe:
+            assert exact.unpack(exact.pack(recipe), found, different=True) == recipe
+            with pytest.raises(CorruptError, match="2\\*\\*13 places"):
+                exact.unpack(exact.pack(replace(recipe, settings=replace(recipe.settings, links=13))), found, different=True)
         packed = pack(source, exactly=True)
-        assert (packed.way, packed.indivisible) == (Way.WHOLE, False)
+        assert (packed.way, packed.indivisible) == (way, False)
         assert archive.unpack(packed.data, max_pixels=LIMIT) == source
         assert same_content(archive.unpack(pack(source).data, max_pixels=LIMIT), source)
 
@@ -219,7 +224,14 @@ def test_the_form_is_checked(photo: np.ndarray) -> None:
     packed = pack(png.write(png.Png(photo[:40, :40], Kind(), True, b"", b"")))
     header, at = container.read(packed.data)
     assert header.metadata == ((container.PNG_FORM, b"\1"),)
-    for blocks, says in (((b"\4",), "reserved"), ((b"\1x",), "too many"), ((b"\1", b"\1"), "expected one"), ((b"\3short",), "cut short")):
+    for blocks, says in (
+        ((b"\x08",), "reserved"),
+        ((b"\6",), "two recipes"),
+        ((b"\5sh",), "cut short"),
+        ((b"\1x",), "too many"),
+        ((b"\1", b"\1"), "expected one"),
+        ((b"\3short",), "cut short"),
+    ):
         forged = container.Header(**{**header.__dict__, "metadata": tuple((container.PNG_FORM, b) for b in blocks)})
         with pytest.raises(ArdmError, match=says):
             archive.unpack(container.write(forged, [packed.data[at:]]), max_pixels=LIMIT)

@@ -319,21 +319,25 @@ def test_closed_standard_streams_do_not_end_up_in_files(source: Path, tmp_path: 
 
 
 def test_names_do_nothing_to_a_terminal(source: Path, tmp_path: Path) -> None:
-    for raw in (b"evil\x1b[2J\x07.ardm", b"bytes\xff\xfe.ardm", b"line\nbreak.ardm"):
-        name = os.path.join(os.fsencode(tmp_path), raw)
-        with open(name, "wb") as file:
-            file.write(run(COMPRESS, "-c", source).stdout)
-        for arguments, code in (("-l", 0), ("-t", 0)):
-            done = subprocess.run([*map(os.fsencode, DECOMPRESS), arguments.encode(), name], capture_output=True, check=False)
-            assert done.returncode == code, done.stderr
-            assert done.stdout.count(b"\n") == 1
-            assert b"\x1b" not in done.stdout
-        with open(name, "wb") as file:
-            file.write(b"no")
-        done = subprocess.run([*map(os.fsencode, DECOMPRESS), name], capture_output=True, check=False)
-        assert done.returncode == 4
-        assert b"\x1b" not in done.stderr
-        assert done.stderr.count(b"\n") == 1
+    names = [os.path.join(os.fsencode(tmp_path), raw) for raw in (b"evil\x1b[2J\x07.ardm", b"bytes\xff\xfe.ardm", b"line\nbreak.ardm")]
+    data = run(COMPRESS, "-c", source).stdout
+
+    def write(data: bytes) -> None:
+        for name in names:
+            with open(name, "wb") as file:
+                file.write(data)
+
+    write(data)
+    for argument in ("-l", "-t"):
+        done = subprocess.run([*map(os.fsencode, DECOMPRESS), argument.encode(), *names], capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count(b"\n") == len(names)
+        assert b"\x1b" not in done.stdout
+    write(b"no")
+    done = subprocess.run([*map(os.fsencode, DECOMPRESS), *names], capture_output=True, check=False)
+    assert done.returncode == 4
+    assert b"\x1b" not in done.stderr
+    assert done.stderr.count(b"\n") == len(names)
 
 
 def test_several_commands_in_one_folder(source: Path, tmp_path: Path) -> None:
