@@ -424,11 +424,19 @@ def _trees(
         _lengths(order_times, guess, OF_ORDER, INT[3], block[5], order, INT[0], ORDER.copy(), keys, model, coder, words, decoding)
         total += 14 + 3 * block[5]
         for n in range(19):
+            if order_times[n] and order[n] == 0:
+                return -1
             total += order_times[n] * order[n]
-    for n in range(min(block[3], CODES)):
-        total += times[n] * (lengths[n] + (LENGTH_BITS[n - LITERALS - 1] if n > LITERALS else 0))
-    for n in range(block[4]):
-        total += others[n] * (lengths[block[3] + n] + DISTANCE_BITS[n])
+    for n in range(CODES):
+        if times[n]:
+            if n >= block[3] or lengths[n] == 0:
+                return -1
+            total += times[n] * (lengths[n] + (LENGTH_BITS[n - LITERALS - 1] if n > LITERALS else 0))
+    for n in range(DISTANCES):
+        if others[n]:
+            if n >= block[4] or lengths[block[3] + n] == 0:
+                return -1
+            total += others[n] * (lengths[block[3] + n] + DISTANCE_BITS[n])
     return total
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -11,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec import CorruptError, archive, difference, png
+from codec import CorruptError, archive, container, decompress, difference, exact, png
 from codec.archive import Way
 from codec.difference import ALL
 from codec.samples import Kind
@@ -126,3 +130,27 @@ def test_forged_words_raise_only_our_error(tail: bytes, at: int, value: int, siz
                 difference.decode(words, DATA, stream_size, 64, dense)
             except CorruptError:
                 continue
+
+
+def test_symbols_without_a_code_are_refused(tmp_path: Path) -> None:
+    """Interpreted, where an index outside an array is an error: compiled code would read or write there, and go on."""
+    data = (Path(__file__).parent.parent / "fuzz" / "findings" / "decoder" / "length-without-a-code.ardm").read_bytes()
+    header = container.read(data)[0]
+    image = archive._image(header, decompress(data))
+    recipe = archive._recipe(header, image)
+    assert recipe is not None
+    assert isinstance(recipe.settings, exact.Difference)
+    (tmp_path / "raw").write_bytes(png.scanlines(image, recipe.filters))
+    (tmp_path / "words").write_bytes(recipe.settings.words)
+    numbers = sum(recipe.sizes) - exact.ENDS, 1 << recipe.settings.links, recipe.settings.dense
+    script = f"""
+from codec.difference import decode
+from codec.errors import CorruptError
+try:
+    decode(open("words", "rb").read(), open("raw", "rb").read(), *{numbers})
+except CorruptError:
+    print("refused")
+"""
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "refused\n", done.stderr
