@@ -70,7 +70,7 @@ class Recipe:
     def __str__(self) -> str:
         s = self.settings
         if isinstance(s, Difference):
-            return f"by a difference of {len(s.words)} bytes from the expected compressed data"
+            return f"{len(s.words)} bytes apart from the expected compressed data"
         if not s.level:
             return "not compressed"
         return f"zlib level {s.level}, memory {s.memory}, strategy {s.strategy}, window {s.window}"
