@@ -97,7 +97,7 @@ def pack(
     if content.frame:
         return Packed(data, Way.EXACT, f"{label} of the same samples")
     if recipe:
-        return Packed(data, way_of(container.read(data, NO_LIMITS)[0]), str(recipe))
+        return Packed(data, Way.DIFFERENCE if recipe.different else Way.EXACT, str(recipe))
     return Packed(data, Way.CONTENT, converted=found.format != Format.PNG)
 
 

@@ -21,7 +21,7 @@ import codec
 from codec import files
 from codec.errors import ArdmError, CorruptError, InputError, NotArdmError, OutputError
 from codec.limits import NO_LIMITS, Limits, parse_size
-from codec.presets import DEFAULT_BUDGET, MAX_THREADS, MODELS, ORDERS, PRESETS, QUICK_PRESETS
+from codec.presets import DEFAULT_BUDGET, MAX_THREADS, MODELS, ORDERS, PRESETS, QUICK_PRESETS, threads_for
 
 SUFFIX = ".ardm"
 DAMAGE = ".damage.png"  # ending of the map that --recover writes
@@ -510,7 +510,7 @@ def _options(given: dict[str, Any], **more: Any) -> Options:
         raise click.UsageError("--rm does not go with -k or with standard output.")
     if given["remove"] and not more.get("verify", True):
         raise click.UsageError("--rm removes only what was verified; leave out --no-verify.")
-    threads = given["threads"] or min(os.cpu_count() or 1, MAX_THREADS)
+    threads = threads_for(given["threads"])
     set_ones = {"max_pixels": given["max_pixels"], "max_memory": given["memory"], "max_calls": given["max_calls"]}
     limits = Limits(**{name: value for name, value in set_ones.items() if value is not None})
     return Options(

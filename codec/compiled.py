@@ -1,4 +1,4 @@
-"""`compiled`: Numba's njit, whose machine code is kept for later processes where it can be. Knows nothing of what is compiled.
+"""`compiled`: Numba's njit, whose machine code is kept for later processes where it can be; `check_words`: is it right? Knows nothing of what is compiled.
 
 What is kept saves seconds, no more: where it cannot be written (a full disk, a user without a home) or read again (a file cut short when the power went),
 the function is compiled anew, and that is all. Numba itself makes each of these an exception.
@@ -6,12 +6,15 @@ the function is compiled anew, and that is all. Numba itself makes each of these
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from numba import njit
 from numba.core.caching import FunctionCache
+
+from codec.errors import UnsupportedError
 
 
 class _Cache(FunctionCache):
@@ -41,3 +44,16 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
         return made
 
     return compile_later
+
+
+def check_words(words: bytes, digest: str, coder: str) -> None:
+    """Compare what a compiled coder made of known input with what every correct one must make. digest: BLAKE2b, 8 bytes, in hexadecimal.
+
+    Raises UnsupportedError if this machine's compiled arithmetic is not the IEEE arithmetic that the format needs.
+    """
+    found = hashlib.blake2b(words, digest_size=8).hexdigest()
+    if found != digest:
+        raise UnsupportedError(
+            f"the compiled {coder} computes differently on this machine (found {found}, expected {digest}); "
+            "set NUMBA_DISABLE_JIT=1 to use the slow one, and please report this."
+        )

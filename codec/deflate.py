@@ -207,19 +207,25 @@ def _longest(
 
 
 @compiled()
-def _flush(
-    data: np.ndarray, start: int, stop: int, storable: bool, distances: np.ndarray, values: np.ndarray, count: int, strategy: int, last: bool,
-    out: np.ndarray, state: np.ndarray,
-) -> None:  # fmt: skip
-    """_tr_flush_block: the block as it is, with the fixed codes or with its own, whichever is shortest."""
-    literal_times, distance_times, order_times = np.zeros(HEAP, np.int64), np.zeros(HEAP, np.int64), np.zeros(HEAP, np.int64)
-    literal_times[END] = 1
+def count_tokens(distances: np.ndarray, values: np.ndarray, count: int, literal_times: np.ndarray, distance_times: np.ndarray) -> None:
+    """Add how often a block needs each code: of literals, lengths and its end, and of distances."""
+    literal_times[END] += 1
     for i in range(count):
         if distances[i]:
             literal_times[LITERALS + 1 + LENGTH_CODE[values[i]]] += 1
             distance_times[_distance_code(distances[i] - 1)] += 1
         else:
             literal_times[values[i]] += 1
+
+
+@compiled()
+def _flush(
+    data: np.ndarray, start: int, stop: int, storable: bool, distances: np.ndarray, values: np.ndarray, count: int, strategy: int, last: bool,
+    out: np.ndarray, state: np.ndarray,
+) -> None:  # fmt: skip
+    """_tr_flush_block: the block as it is, with the fixed codes or with its own, whichever is shortest."""
+    literal_times, distance_times, order_times = np.zeros(HEAP, np.int64), np.zeros(HEAP, np.int64), np.zeros(HEAP, np.int64)
+    count_tokens(distances, values, count, literal_times, distance_times)
     literals, literal_top, own, fixed = _tree(literal_times, CODES, FIXED_LENGTHS, LENGTH_BITS, LITERALS + 1, 15)
     distance, distance_top, own_more, fixed_more = _tree(distance_times, DISTANCES, FIXED_DISTANCES, DISTANCE_BITS, 0, 15)
     own, fixed = own + own_more, fixed + fixed_more

@@ -39,6 +39,7 @@ from codec.deflate import (
     _distance_code,
     _send,
     _tree,
+    count_tokens,
     send_tokens,
     send_trees,
 )
@@ -351,13 +352,7 @@ def _trees(
     (640, 2). Returns the bits that the block takes without its head, or -1 for what cannot be.
     """
     times, others = np.zeros(HEAP, np.int64), np.zeros(HEAP, np.int64)
-    times[END] = 1
-    for i in range(count):
-        if distances[i]:
-            times[LITERALS + 1 + LENGTH_CODE[values[i]]] += 1
-            others[_distance_code(distances[i] - 1)] += 1
-        else:
-            times[values[i]] += 1
+    count_tokens(distances, values, count, times, others)
     fixed = block[1] != OWN
     total = 0
     if fixed:

@@ -122,14 +122,19 @@ def pack(recipe: Recipe) -> bytes:
 
 def unpack(data: bytes, image: Png, different: bool = False) -> Recipe:
     """Inverse of `pack`. image: whose recipe it is; different: whether it has a difference. Raises CorruptError."""
-    beginning = struct.calcsize(BEGINNING_DIFFERENT if different else BEGINNING)
+    layout = BEGINNING_DIFFERENT if different else BEGINNING
+    beginning = struct.calcsize(layout)
     if len(data) < beginning + 1:
         raise CorruptError("the recipe of the original PNG file is cut short.")
-    start, level, memory, strategy, window = struct.unpack_from(BEGINNING, data) if not different else (*struct.unpack_from(BEGINNING_DIFFERENT, data), 0, 0)
-    if different and level > MOST_LINKS:
-        raise CorruptError(f"the recipe of the original PNG file compares with 2**{level} places, expected 2**{MOST_LINKS} at most.")
-    if not different and level and not (level <= 9 and 1 <= memory <= 9 and strategy <= 4 and 9 <= window <= 15):
-        raise CorruptError(f"the recipe of the original PNG file has impossible settings: {level}, {memory}, {strategy}, {window}.")
+    start, *numbers = struct.unpack_from(layout, data)
+    if different:
+        links, dense = numbers
+        if links > MOST_LINKS:
+            raise CorruptError(f"the recipe of the original PNG file compares with 2**{links} places, expected 2**{MOST_LINKS} at most.")
+    else:
+        level, memory, strategy, window = numbers
+        if level and not (level <= 9 and 1 <= memory <= 9 and strategy <= 4 and 9 <= window <= 15):
+            raise CorruptError(f"the recipe of the original PNG file has impossible settings: {level}, {memory}, {strategy}, {window}.")
     way, at = data[beginning], beginning + 1
     rows = sum(rows for rows, *_ in image.head.passes())
     if way == LISTED:
@@ -145,7 +150,7 @@ def unpack(data: bytes, image: Png, different: bool = False) -> Recipe:
     if different:
         if sum(sizes) < ENDS or len(data) < at + 16:
             raise CorruptError("the recipe of the original PNG file is damaged.")
-        settings, at = Difference(level, memory, data[at:-16]), len(data) - 16
+        settings, at = Difference(links, dense, data[at:-16]), len(data) - 16
     else:
         blocks: tuple[int, ...] = ()
         if not level:

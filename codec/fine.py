@@ -11,7 +11,6 @@ here as well. What is different: predictions are as fine as the samples, there i
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
 from typing import Any
 
@@ -20,9 +19,9 @@ from numba import njit
 
 from ardm.likelihood import CODING_ORDER
 from codec import stored
-from codec.compiled import compiled
+from codec.compiled import check_words, compiled
 from codec.container import read_varint, varint
-from codec.errors import CorruptError, TruncatedError, UnsupportedError
+from codec.errors import CorruptError, TruncatedError
 from codec.kernel import LEAST, PAD, SIGMOID, SQUASH, _log, _squash, solve
 from codec.mixing import BELOW, BESIDE, raster_geometry
 from codec.rangecoder import ONE, code_bit
@@ -463,12 +462,7 @@ def check_compiled() -> None:
 
     Raises UnsupportedError if this machine's compiled arithmetic is not the IEEE arithmetic that the format needs.
     """
-    found = hashlib.blake2b(_synthetic(), digest_size=8).hexdigest()
-    if found != DIGEST:
-        raise UnsupportedError(
-            f"the compiled coder of fine samples computes differently on this machine (found {found}, expected {DIGEST}); "
-            "set NUMBA_DISABLE_JIT=1 to use the slow one, and please report this."
-        )
+    check_words(_synthetic(), DIGEST, "coder of fine samples")
 
 
 def _synthetic() -> bytes:

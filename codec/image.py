@@ -50,10 +50,8 @@ from codec.walk import MAX_CALLS, Learning, Predictor, Schedule, walk
 TILE = 1024  # largest side of a tile; larger tiles save little, and memory grows with them
 ROOT_BITS = (8.0, 5.5, 6.5, 7.5, 8.0)  # rough bits per subpixel of coding level 0, 1, 2, ... without the network
 GRAPHICS = 0.3  # planes that zlib shrinks below this share are coded as graphics
-HOPE, NOISE = (
-    1.15,
-    0.75,
-)  # samples of 16 bits may be smaller byte by byte if zlib needs less than so many times what the fine coder does, and than this share of them
+HOPE = 1.15  # samples of 16 bits may be smaller byte by byte if zlib needs less than so many times what the fine coder does,
+NOISE = 0.75  # and than this share of them
 PROBE, PROBES = 64, (0.2, 0.8)  # side, and places on the diagonal, of the squares on which the encoder compares lattice and raster order
 Progress = Callable[[int], None]  # told the subpixels done since the last call
 Note = TypeVar("Note")

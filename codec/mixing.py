@@ -6,7 +6,6 @@ the same kernel with other neighbours: that is what graphics want.
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
 
 import numpy as np
@@ -15,7 +14,7 @@ import torch
 from ardm.likelihood import MEAN_STEPS, PER_COMPONENT, WEIGHT_TOP, make_tables
 from ardm.orders import LATTICE_ORDER, PATCH, Offset, geometry, offsets_within
 from codec import kernel
-from codec.errors import UnsupportedError
+from codec.compiled import check_words
 from codec.kernel import APM_CELLS, BATCH, CONTEXTS, COUNTERS, EXPERTS, INPUTS, PAD, SEEN, SPREADS
 from codec.rest import Rest
 from codec.streams import LINE, STRIP, Streams
@@ -66,12 +65,7 @@ def check_kernel() -> None:
 
     Raises UnsupportedError if this machine's compiled arithmetic is not the IEEE arithmetic that the format needs.
     """
-    found = hashlib.blake2b(_synthetic(), digest_size=8).hexdigest()
-    if found != KERNEL_DIGEST:
-        raise UnsupportedError(
-            f"the compiled coder computes differently on this machine (found {found}, expected {KERNEL_DIGEST}); "
-            "set NUMBA_DISABLE_JIT=1 to use the slow one, and please report this."
-        )
+    check_words(_synthetic(), KERNEL_DIGEST, "coder")
 
 
 def _synthetic() -> bytes:

@@ -7,7 +7,6 @@ is damaged; 5 not supported by this release.
 from __future__ import annotations
 
 import math
-import os
 import re
 import sys
 from pathlib import Path
@@ -20,7 +19,7 @@ import codec
 from codec import cli, files
 from codec.errors import ArdmError, CorruptError, InputError
 from codec.limits import Limits
-from codec.presets import MAX_PIXELS, MAX_THREADS
+from codec.presets import MAX_PIXELS, MAX_THREADS, threads_for
 
 if TYPE_CHECKING:
     import torch
@@ -248,9 +247,7 @@ def _complete(name: str, seed: int, output: str | None, force: bool, quiet: bool
     source = files.read_input(name)
     from codec import archive
 
-    image, mask, report = archive.complete(
-        source, seed=seed, device=device, threads=threads or min(os.cpu_count() or 1, MAX_THREADS), limits=Limits(max_pixels=max_pixels)
-    )
+    image, mask, report = archive.complete(source, seed=seed, device=device, threads=threads_for(threads), limits=Limits(max_pixels=max_pixels))
     files.write_output(target, image, name, force)
     if report.invented:
         files.write_output(mask_target, mask, name, force)
@@ -266,7 +263,7 @@ def _complete(name: str, seed: int, output: str | None, force: bool, quiet: bool
 def _set_threads(threads: int) -> None:
     from codec.parallel import set_threads
 
-    set_threads(threads or min(os.cpu_count() or 1, MAX_THREADS))
+    set_threads(threads_for(threads))
 
 
 def _target(output: str | None, source: Path | None, force: bool) -> Path | None:
