@@ -22,6 +22,7 @@ from safetensors.torch import save as save_safetensors
 from torch import nn
 
 from ardm.network import Trunk
+from ardm.window import WindowNet
 
 
 class CheckpointError(ValueError):
@@ -46,9 +47,9 @@ class Schedule(Protocol):
 Net = TypeVar("Net", bound=nn.Module)
 
 
-def trunk_of(net: nn.Module) -> Trunk | None:
+def trunk_of(net: nn.Module) -> Trunk | WindowNet | None:
     """The part of a network that has integer arithmetic."""
-    return next((m for m in net.modules() if isinstance(m, Trunk)), None)
+    return next((m for m in net.modules() if isinstance(m, Trunk | WindowNet)), None)
 
 
 def usual_optimizers(net: nn.Module, recipe: Any) -> list[torch.optim.Optimizer]:

@@ -25,6 +25,7 @@ from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ardm.exact.evaluate import BLOCK, finish_block, gather_raster
 from ardm.likelihood import CENTER_MAX, CENTER_MIN, CODING_ORDER, MEAN_STEPS, SCALE_COUNT, SCALE_LOW, SLOPE_MAX
 from codec.compiled import compiled
 from codec.rangecoder import ONE, code_bit
@@ -47,7 +48,7 @@ CORRECTION_MAX = 64.0
 APM_RATE = 0.02
 WIDTH = 0.65  # width of an expert's logistic over its mean absolute error
 COUNT_MAX = 250
-CERTAIN, QUICK_CERTAIN = 0.003, 0.01
+CERTAIN = 0.003
 LEAST = 168  # least probability, of ONE
 PLACE, LOWER_HALF = np.uint64(7919), np.uint64(0x2545F4914F6CDD1D)  # multipliers of hashes
 
@@ -157,28 +158,28 @@ def solve(a: Any, b: Any, n: int, x: Any, work: Any) -> None:
 
 @compiled(error_model="numpy")
 def code_rows(
-    first_row: int, last_row: int, first_step: int, last_step: int, params: Any, components: int, weight_of: Any, deviation_of: Any, place: Any,
-    shape: Any, kind: int, planes: Any, own: Any, cross: int, beside: Any, near: Any, mean_of: Any, learned: Any, fitted: Any, quick: bool, deep: bool,
-    decoding: bool, truth: Any, coder: Any, words: Any,
+    first_row: int, last_row: int, channels: int, params: Any, components: int, weight_of: Any, deviation_of: Any, place: Any,
+    shape: Any, wave: Any, kind: int, planes: Any, own: Any, cross: int, near: Any, mean_of: Any, learned: Any, fitted: Any,
+    decoding: bool, truth: Any, coder: Any, words: Any, network: Any,
 ) -> None:  # fmt: skip
-    """Code rows first_row .. last_row - 1 of a phase, the channels first_step .. last_step - 1 (in coding order) of each pixel.
+    """Code rows first_row .. last_row - 1 of a phase, `channels` (1 or 3) of each pixel in coding order. A phase's rows must be coded in order.
 
-    The pixels are (place[0] + i * place[2], place[1] + j * place[2]) of a stage. A channel's rows must be coded in order, and a row's channels in
-    order; with the network (components > 0) nothing else is needed, so that three threads can follow each other. Without it, all channels of a pixel
-    must be coded together or, where there are offsets `beside`, one channel in a call, two rows or more behind the channel before. params: int32 (N,
-    10 K), K = components. planes: pixel int16 (3, h + 2 PAD, w + 2 PAD), known values and the base elsewhere; error int16 (.., .., 3); expert_error
-    int16 (.., .., 3, EXPERTS). own: int64 (n, 2), offsets of known neighbours, nearest first, the first `cross` of them are looked at in the other
-    channels too; beside: int64 (m, 2), at which the earlier channels are looked at instead. near: int64 (m, 2), offsets at which errors are known.
-    mean_of: int64 (experts - 1, 5), an expert as quarters of its first four neighbours, and whether G corrects it. learned, fitted: `codec.mixing`,
-    of the plane and of the phase. quick: one mixer, no tables, and more decisions taken as certain. deep: R is the low byte of a sample and G, which is
-    known, the high one; only with `beside`, and for R. truth: int16 (3, h, w) when encoding. coder:
-    uint64 (3, 4), a range coder (`codec.rangecoder`) per channel. words: uint32 (3, n) or, when decoding, (1, n): their output or input.
+    wave: (n, slope). Rows are coded in strips of n, each row of a strip `slope` pixels behind the one above it, pixel by pixel in turn; first_row must be
+    the first of a strip, and last_row, but for the last call, the first of another.
+
+    The pixels are (place[0] + i * place[2], place[1] + j * place[2]) of a stage. params: int32 (N 10 K,), flat, K = components, of all pixels; or empty,
+    and the network is asked for each pixel in raster order. planes: pixel int16 (3, h + 2 PAD, w + 2 PAD), known values and the base elsewhere; error
+    int16 (.., .., 3); expert_error int16 (.., .., 3, EXPERTS). own: int64 (n, 2), offsets of known neighbours, nearest first, the first `cross` of them are
+    looked at in the other channels too. near: int64 (m, 2), offsets at which errors are known. mean_of: int64 (experts - 1, 5), an expert as quarters of its
+    first four neighbours, and whether G corrects it. learned, fitted: `codec.mixing`, of the plane and of the phase. truth: int16 (3, h, w) when encoding.
+    coder: uint64 (1, 4) or more, a range coder (`codec.rangecoder`). words: uint32 (1, n): its output or input. network: (net, scratch, flat uint8 image,
+    flat bool, 4 rows of parameters), see `ardm.exact.evaluate`.
     """
     height, width = shape
     py, px, step = place
     pixel, error, expert_error = planes
     mixer_a, mixer_b, apm_a, apm_b, counters = learned
-    matrix, vector, solution, seen, gain, features, feature_weight, target, innovation, mixture_weight, residuals = fitted
+    matrix, vector, solution, seen, gain, features, feature_weight, target, innovation = fitted
     pixel_flat, error_flat, expert_flat = pixel.reshape(-1), error.reshape(-1), expert_error.reshape(-1)
     stride = width + 2 * PAD
     plane = stride * (height + 2 * PAD)
@@ -188,9 +189,12 @@ def code_rows(
     counts = INPUTS - first - experts
     own_at = own[:, 0] * stride + own[:, 1]
     near_at = near[:, 0] * stride + near[:, 1]
-    beside_at = beside[:, 0] * stride + beside[:, 1]
-    planar = len(beside) > 0
-    n_own, n_near, n_beside = len(own_at), len(near_at), len(beside_at)
+    n_own, n_near = len(own_at), len(near_at)
+    net, scratch, canvas, known, block = network
+    asking = components > 0 and len(params) == 0  # the network, pixel by pixel
+    numbers = 10 * components
+    block_base = np.zeros(3 * BLOCK, dtype=np.int16)
+    values = block if asking else params  # of the pixel at hand, from `of_pixel` on
     size_f = matrix.shape[2]
     # Flat views: a slice taken inside the loops would count references, at the price of several multiplications.
     weight_a, weight_b, table_a, table_b = mixer_a.reshape(-1), mixer_b.reshape(-1), apm_a.reshape(-1), apm_b.reshape(-1)
@@ -202,43 +206,49 @@ def code_rows(
     mean_at, sharp = np.zeros(EXPERTS), np.zeros(EXPERTS)
     below, above, middle = np.zeros(EXPERTS), np.zeros(EXPERTS), np.zeros(EXPERTS)
     sums = np.zeros(EXPERTS, dtype=np.int64)
-    unlikely = QUICK_CERTAIN if quick else CERTAIN
+    unlikely = CERTAIN
     x = np.zeros(INPUTS)
+    residuals = np.zeros(3, dtype=np.int64)
     hashed, slot = np.zeros(COUNTERS, dtype=np.uint64), np.zeros(COUNTERS, dtype=np.uint64)
     slots = np.uint64((counters.shape[2] >> 4) - 1)
-    for r in range(first_row, last_row):
-        if not components:  # beyond the edges, what a decoder knows already
-            for s in range(first_step, last_step):
-                edge = CODING_ORDER[s] * plane + (r + PAD) * stride
-                for i in range(PAD):
-                    pixel_flat[edge + i] = pixel_flat[edge - stride + PAD]
-        for q in range(cols):
+    strip_rows, slope = wave
+    for strip in range(first_row, last_row, strip_rows):
+        for turn in range((cols + slope * (min(strip_rows, last_row - strip) - 1)) * strip_rows):
+            of_strip = turn % strip_rows
+            r, q = strip + of_strip, turn // strip_rows - slope * of_strip
+            if asking and of_strip & (BLOCK - 1) == 0:  # this row's pixel and those of the next rows, all of whose windows are known
+                for i in range(min(BLOCK, last_row - r)):
+                    if 0 <= q - slope * i < cols:
+                        gather_raster(net, canvas, height, width, r + i, q - slope * i, known, scratch, i, block_base, 3 * i)
+                finish_block(net, scratch, block, 0, BLOCK)
+            if r >= last_row or q < 0 or q >= cols:
+                continue
             row, col = py + step * r, px + step * q
             here = (row + PAD) * stride + col + PAD
-            index = r * cols + q
-            if not components:
-                for s in range(first_step, last_step):
+            if step == 1 and q == 0:  # beyond the edge, what a decoder knows already
+                for s in range(channels):
+                    edge = CODING_ORDER[s] * plane + (r + PAD) * stride
+                    for i in range(PAD):
+                        pixel_flat[edge + i] = pixel_flat[edge - stride + PAD]
+            of_pixel = (r * cols + q) * numbers
+            if asking:
+                of_pixel = (of_strip & (BLOCK - 1)) * numbers
+                for c in range(3):
+                    pixel_flat[c * plane + here] = block_base[3 * (of_strip & (BLOCK - 1)) + c]
+            if components:
+                top = values[of_pixel]
+                for k in range(1, components):
+                    top = max(top, values[of_pixel + k])
+                for k in range(components):
+                    weight[k] = weight_of[np.uint64(min(top - values[of_pixel + k], len(weight_of) - 1))]
+            else:
+                for s in range(channels):
                     i = CODING_ORDER[s] * plane + here
                     pixel_flat[i] = (pixel_flat[i - stride] + pixel_flat[i - 1]) >> 1
-            elif first_step == 0:
-                top = params[index, 0]
-                for k in range(1, components):
-                    top = max(top, params[index, k])
-                for k in range(components):
-                    weight[k] = weight_of[np.uint64(min(top - params[index, k], len(weight_of) - 1))]
-            else:
-                for k in range(components):
-                    weight[k] = mixture_weight[index, k]
             for c in range(3):
-                if planar and c != 1 and c != CODING_ORDER[first_step]:
-                    continue
                 for o in range(n_own):
                     around[c, np.uint64(o)] = pixel_flat[np.uint64(c * plane + here + own_at[np.uint64(o)])]
-            if deep:  # neighbours by their distance from the high byte of this pixel, as 16 bits say it
-                for o in range(n_own):
-                    apart = int(pixel_flat[np.uint64(plane + here + own_at[np.uint64(o)])]) - int(pixel_flat[np.uint64(plane + here)])
-                    around[0, np.uint64(o)] += 256 * min(max(apart, -4), 4)
-            for s in range(first_step, last_step):
+            for s in range(channels):
                 c = CODING_ORDER[s]
                 center_at = c * plane + here
                 base = int(pixel_flat[np.uint64(center_at)])
@@ -255,22 +265,20 @@ def code_rows(
                 total, mean, deviation = 0.0, 0.0, 0.0
                 if components:
                     for k in range(components):
-                        m = params[index, components * (1 + s) + k] + MEAN_STEPS * base
+                        m = values[of_pixel + components * (1 + s) + k] + MEAN_STEPS * base
                         for i in range(s):
-                            m += (min(max(params[index, components * (6 + s + i) + k], -SLOPE_MAX), SLOPE_MAX) * residuals[i, index]) >> 2
+                            m += (min(max(values[of_pixel + components * (6 + s + i) + k], -SLOPE_MAX), SLOPE_MAX) * residuals[i]) >> 2
                         center[k] = min(max(m, CENTER_MIN), CENTER_MAX) * (1 / MEAN_STEPS)
                         total += weight[k]
                         mean += weight[k] * center[k]
                     mean /= total
                     for k in range(components):
-                        i = np.uint64(min(max(params[index, components * (4 + s) + k] - SCALE_LOW, 0), SCALE_COUNT - 1))
+                        i = np.uint64(min(max(values[of_pixel + components * (4 + s) + k] - SCALE_LOW, 0), SCALE_COUNT - 1))
                         inverse[k] = INVERSE[i]
                         deviation += weight[k] * (deviation_of[i] + abs(center[k] - mean))
                     deviation /= total
                 else:
                     mean = (int(pixel_flat[center_at - stride]) + int(pixel_flat[center_at - 1])) * 0.5
-                    if deep:
-                        mean = (around[0, 0] + around[0, 1]) * 0.5
                 # ---- features and correction
                 lane = seen[s, 0] & (BATCH - 1)
                 f0 = np.uint64((s * features.shape[1] + lane) * size_f)
@@ -280,18 +288,12 @@ def code_rows(
                 for d in range(1, 3):
                     other_c = CODING_ORDER[(s + d) % 3]
                     other = float(pixel_flat[np.uint64(other_c * plane + here)])
-                    if planar:  # an earlier channel is known all around
-                        if (s + d) % 3 < s:
-                            for o in range(n_beside):
-                                f[f0 + np.uint64(n + o)] = pixel_flat[np.uint64(other_c * plane + here + beside_at[np.uint64(o)])] - other
-                            n += n_beside
-                    else:
-                        for o in range(cross):
-                            f[f0 + np.uint64(n + o)] = around[other_c, np.uint64(o)] - other
-                        n += cross
+                    for o in range(cross):
+                        f[f0 + np.uint64(n + o)] = around[other_c, np.uint64(o)] - other
+                    n += cross
                 at = f0 + np.uint64(n)
                 for i in range(s):
-                    f[at] = residuals[i, index]
+                    f[at] = residuals[i]
                     f[at + np.uint64(1)] = innovation[i, r + 1, q + 1]
                     at += np.uint64(2)
                 f[at] = innovation[s, r + 1, q]
@@ -323,7 +325,7 @@ def code_rows(
                     for o in range(4):
                         here_sum += mean_of[j, o] * around[c, o]
                         green_sum += mean_of[j, o] * around[1, o]
-                    if s and mean_of[j, 4] and not deep:
+                    if s and mean_of[j, 4]:
                         here_sum += 4.0 * green - green_sum
                     mean_at[j + 1] = here_sum * 0.25
                 for j in range(experts):
@@ -352,13 +354,12 @@ def code_rows(
                 for j in range(experts):
                     sharp[j] = 128.0 / ((0.7 * deviation + sums[j] * 0.0625) * share * WIDTH + 0.04)
                 # ---- contexts
-                context = 0  # a row of a table, of which there are none if it must be quick
-                if components and not quick:
+                if components:
                     if s:
                         error_sum += 2 * error_flat[np.uint64(here * 3 + s - 1)]
                         count += 2
                     context = int(min(max(_log(error_sum * 0.015625 / count + 0.02) * 2.885 + 5.0, 0.0), 9.0))
-                elif not quick:
+                else:
                     north, west, corner = pixel_flat[center_at - stride], pixel_flat[center_at - 1], pixel_flat[center_at - stride - 1]
                     context = (1 if north != west else 0) + (2 if north != corner else 0) + (4 if west != corner else 0)
                     if s and green != pixel_flat[plane + here - 1]:
@@ -395,12 +396,6 @@ def code_rows(
                     else:
                         for j in range(1, experts):
                             middle[np.uint64(j)] = _sigmoid((edge_value - mean_at[np.uint64(j)]) * sharp[np.uint64(j)])
-                        if quick:
-                            one, zero = 64.0 * half, 64.0 * half
-                            for j in range(experts):
-                                one += above[np.uint64(j)] - middle[np.uint64(j)]
-                                zero += middle[np.uint64(j)] - below[np.uint64(j)]
-                            certain = one < zero * unlikely or zero < one * unlikely
                     node, seen_both, fraction = np.uint64(0), 0, 0.0
                     wa, wb, ta, tb = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
                     za, zb = 0.0, 0.0
@@ -440,38 +435,31 @@ def code_rows(
                             j = np.uint64(i)
                             za += weight_a[wa + j] * x[j]
                         za = min(max(za, -12.0), 12.0)
-                        if quick:
-                            p = _squash(za)
-                        else:
-                            for i in range(INPUTS):
-                                j = np.uint64(i)
-                                zb += weight_b[wb + j] * x[j]
-                            zb = min(max(zb, -12.0), 12.0)
-                            z = (za + zb) * 0.5
-                            t = (z + 12.0) * 1.5
-                            cell = int(t)
-                            fraction = t - cell
-                            ta = np.uint64(((s * 8 + b) * CONTEXTS + context) * APM_CELLS + cell)
-                            tb = np.uint64((((kind * 3 + s) * 8 + b) * SPREADS + spread) * APM_CELLS + cell)
-                            refined_a = table_a[ta] + (table_a[ta + np.uint64(1)] - table_a[ta]) * fraction
-                            refined_b = table_b[tb] + (table_b[tb + np.uint64(1)] - table_b[tb]) * fraction
-                            p = 0.5 * _squash(z) + 0.25 * (refined_a + refined_b)
+                        for i in range(INPUTS):
+                            j = np.uint64(i)
+                            zb += weight_b[wb + j] * x[j]
+                        zb = min(max(zb, -12.0), 12.0)
+                        z = (za + zb) * 0.5
+                        t = (z + 12.0) * 1.5
+                        cell = int(t)
+                        fraction = t - cell
+                        ta = np.uint64(((s * 8 + b) * CONTEXTS + context) * APM_CELLS + cell)
+                        tb = np.uint64((((kind * 3 + s) * 8 + b) * SPREADS + spread) * APM_CELLS + cell)
+                        refined_a = table_a[ta] + (table_a[ta + np.uint64(1)] - table_a[ta]) * fraction
+                        refined_b = table_b[tb] + (table_b[tb + np.uint64(1)] - table_b[tb]) * fraction
+                        p = 0.5 * _squash(z) + 0.25 * (refined_a + refined_b)
                     chance = min(max(int(p * ONE), LEAST), ONE - LEAST)
-                    bit = code_bit(coder, words, s, chance, (answer >> (7 - b)) & 1, decoding)
+                    bit = code_bit(coder, words, 0, chance, (answer >> (7 - b)) & 1, decoding)
                     # ---- learn from the decision
                     if not certain:
-                        da = (bit - (p if quick else _squash(za))) * LEARNING_RATE
+                        da, db = (bit - _squash(za)) * LEARNING_RATE, (bit - _squash(zb)) * LEARNING_RATE
                         for i in range(INPUTS):
                             j = np.uint64(i)
                             weight_a[wa + j] += da * x[j]
-                        if not quick:
-                            db = (bit - _squash(zb)) * LEARNING_RATE
-                            for i in range(INPUTS):
-                                j = np.uint64(i)
-                                weight_b[wb + j] += db * x[j]
-                            nearer = np.uint64(int(fraction + 0.5))
-                            table_a[ta + nearer] += (bit - table_a[ta + nearer]) * APM_RATE
-                            table_b[tb + nearer] += (bit - table_b[tb + nearer]) * APM_RATE
+                            weight_b[wb + j] += db * x[j]
+                        nearer = np.uint64(int(fraction + 0.5))
+                        table_a[ta + nearer] += (bit - table_a[ta + nearer]) * APM_RATE
+                        table_b[tb + nearer] += (bit - table_b[tb + nearer]) * APM_RATE
                         for j in range(counts):
                             place_of_it = of_counter + np.uint64(j) * counters_of + slot[np.uint64(j)] + node
                             state = np.int64(counters_flat[place_of_it])
@@ -491,8 +479,12 @@ def code_rows(
                             below[at], above[at] = middle[at] if one_is else below[at], above[at] if one_is else middle[at]
                 # ---- learn from the value
                 v = low
-                residuals[s, index] = v - base
+                residuals[s] = v - base
                 pixel_flat[np.uint64(center_at)] = v
+                if asking:
+                    canvas[3 * (row * width + col) + c] = v
+                    if channels == 1:
+                        canvas[3 * (row * width + col)] = canvas[3 * (row * width + col) + 2] = v
                 surprise = v - mean_at[0]
                 innovation[s, r + 1, q + 1] = surprise
                 error_flat[np.uint64(here * 3 + s)] = int(min(abs(surprise) / (deviation + 0.25), 4.0) * 64.0)
@@ -538,14 +530,8 @@ def code_rows(
                     heaviest = 1.0 / heaviest
                     for k in range(components):
                         weight[k] = max(weight[k] * heaviest, 0.001)
-            if components:
-                for k in range(components):
-                    mixture_weight[index, k] = weight[k]
-        if not components:
-            for s in range(first_step, last_step):
-                edge = CODING_ORDER[s] * plane + (r + PAD + 1) * stride
-                for i in range(PAD):
-                    pixel_flat[edge - 1 - i] = pixel_flat[edge - 1 - PAD]
-                if planar and r == height - 1:
-                    for i in range(2 * stride):  # a later channel looks two rows ahead
-                        pixel_flat[edge + i] = pixel_flat[edge - stride + i]
+            if step == 1 and q == cols - 1:
+                for s in range(channels):
+                    edge = CODING_ORDER[s] * plane + (r + PAD + 1) * stride
+                    for i in range(PAD):
+                        pixel_flat[edge - 1 - i] = pixel_flat[edge - 1 - PAD]

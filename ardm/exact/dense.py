@@ -1,0 +1,273 @@
+"""Products of unsigned bytes with signed ones, summed in int32: the arithmetic of every layer, compiled. Knows no network.
+
+`accumulate` adds x . w to a start. Where the processor has AVX512-VNNI it uses that instruction; elsewhere plain loops, which LLVM vectorises.
+The choice is made when this module is loaded and changes no integer: |w| <= 127, 0 <= x <= 255, and every sum stays below 2**24.
+
+    packed weights, VNNI: int8 [inputs / 4][outputs / 16][16][4]        plain: int8 [outputs][inputs]        (both as flat arrays)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba import config, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ardm.exact import int32
+
+LANES = 16  # outputs in a vector of int32
+QUAD = 4  # inputs that one instruction sums
+
+
+def _has_vnni() -> bool:
+    if config.DISABLE_JIT:
+        return False
+    try:
+        features = llvm.get_host_cpu_features()
+    except RuntimeError:
+        return False
+    return bool(features.get("avx512vnni")) and bool(features.get("avx512f")) and config.CPU_NAME is None
+
+
+VNNI = _has_vnni()
+
+
+def padded(count: int, unit: int) -> int:
+    """The next multiple of unit."""
+    return -(-count // unit) * unit
+
+
+def pack(weight: np.ndarray) -> np.ndarray:
+    """Weights in the layout of this machine. weight: int8 (outputs, inputs), multiples of 16 and of 4. Returns int8, flat."""
+    outputs, inputs = weight.shape
+    if not VNNI:
+        return np.ascontiguousarray(weight).reshape(-1)
+    blocks = weight.reshape(outputs // LANES, LANES, inputs // QUAD, QUAD)
+    return np.ascontiguousarray(blocks.transpose(2, 0, 1, 3)).reshape(-1)
+
+
+def _make_vnni(pixels: int, groups: int) -> Any:
+    """An intrinsic that sums `groups` vectors of outputs for `pixels` rows of inputs, in registers."""
+    vector, word = ir.VectorType(ir.IntType(32), LANES), ir.IntType(32)
+    zeros = ir.Constant(ir.VectorType(word, LANES), [0] * LANES)
+
+    @intrinsic
+    def accumulate(
+        typing: Any, x: Any, x_at: Any, x_step: Any, w: Any, w_at: Any, w_step: Any, quads: Any, sums: Any, at: Any, step: Any,
+        start: Any, start_at: Any, start_step: Any,
+    ) -> Any:  # fmt: skip
+        """sums[at + p step ...] = start[...] + x[x_at + p x_step ...] . w, the weights of a quad w_step bytes after those of the one before."""
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            def data(i: int) -> Any:
+                return context.make_array(signature.args[i])(context, builder, args[i]).data
+
+            index = ir.IntType(64)
+            product = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(vector, [vector] * 3), "llvm.x86.avx512.vpdpbusd.512"
+            )
+            inputs, weights = data(0), data(3)
+            total = builder.gep(data(7), [args[8]])
+            places = {}
+            for p in range(pixels):
+                row = builder.gep(total, [builder.mul(args[9], index(p))])
+                origin = builder.gep(data(10), [builder.add(args[11], builder.mul(args[12], index(p)))])
+                for g in range(groups):
+                    pointer = builder.bitcast(builder.gep(row, [index(g * LANES)]), vector.as_pointer())
+                    slot = cgutils.alloca_once(builder, vector)
+                    load = builder.load(builder.bitcast(builder.gep(origin, [index(g * LANES)]), vector.as_pointer()))
+                    load.align = 4
+                    builder.store(load, slot)
+                    places[p, g] = pointer, slot
+            rows = [builder.gep(inputs, [builder.add(args[1], builder.mul(args[2], index(p)))]) for p in range(pixels)]
+            rows = [builder.bitcast(row, word.as_pointer()) for row in rows]
+            first = builder.gep(weights, [args[4]])
+            with cgutils.for_range(builder, args[6]) as loop:
+                line = builder.gep(first, [builder.mul(loop.index, args[5])])
+                loaded = []
+                for g in range(groups):
+                    load = builder.load(builder.bitcast(builder.gep(line, [index(g * LANES * QUAD)]), vector.as_pointer()))
+                    load.align = 1
+                    loaded.append(load)
+                for p in range(pixels):
+                    four = builder.load(builder.gep(rows[p], [loop.index]))
+                    four.align = 1
+                    spread = builder.insert_element(ir.Constant(vector, ir.Undefined), four, word(0))
+                    spread = builder.shuffle_vector(spread, ir.Constant(vector, ir.Undefined), zeros)
+                    for g in range(groups):
+                        slot = places[p, g][1]
+                        builder.store(builder.call(product, [builder.load(slot), spread, loaded[g]]), slot)
+            for pointer, slot in places.values():
+                store = builder.store(builder.load(slot), pointer)
+                store.align = 4
+            return context.get_dummy_value()
+
+        return types.void(x, x_at, x_step, w, w_at, w_step, quads, sums, at, step, start, start_at, start_step), generate
+
+    return accumulate
+
+
+if VNNI:
+    _one_8, _one_4, _one_2, _one_1 = (_make_vnni(1, g) for g in (8, 4, 2, 1))
+    _four_4, _four_2, _four_1 = (_make_vnni(4, g) for g in (4, 2, 1))
+
+    @njit(nogil=True, boundscheck=False, inline="never")
+    def accumulate(x: Any, at: Any, w: Any, w_at: Any, inputs: Any, outputs: Any, start: Any, start_at: Any, sums: Any, to: Any) -> None:
+        """sums[to : to + outputs] = start[start_at : ...] + x[at : at + inputs] . w for flat uint8 x, packed w from w_at on, and flat int32 sums."""
+        quads, step = np.int64(inputs // QUAD), np.int64(outputs * QUAD)
+        o, a, none, v = np.int64(0), np.int64(at), np.int64(0), np.int64(w_at)
+        while outputs - o >= 8 * LANES:
+            _one_8(x, a, none, w, v + o * QUAD, step, quads, sums, np.int64(to) + o, none, start, np.int64(start_at) + o, none)
+            o += 8 * LANES
+        while outputs - o >= 4 * LANES:
+            _one_4(x, a, none, w, v + o * QUAD, step, quads, sums, np.int64(to) + o, none, start, np.int64(start_at) + o, none)
+            o += 4 * LANES
+        while outputs - o >= 2 * LANES:
+            _one_2(x, a, none, w, v + o * QUAD, step, quads, sums, np.int64(to) + o, none, start, np.int64(start_at) + o, none)
+            o += 2 * LANES
+        while outputs - o >= LANES:
+            _one_1(x, a, none, w, v + o * QUAD, step, quads, sums, np.int64(to) + o, none, start, np.int64(start_at) + o, none)
+            o += LANES
+
+    @njit(nogil=True, boundscheck=False, inline="never")
+    def accumulate_four(x: Any, x_step: Any, w: Any, w_at: Any, inputs: Any, outputs: Any, start: Any, start_at: Any, start_step: Any, sums: Any, sums_step: Any) -> None:
+        """The same for four rows, x_step and sums_step apart: weights are loaded once for all."""
+        quads, step = np.int64(inputs // QUAD), np.int64(outputs * QUAD)
+        o, none, v = np.int64(0), np.int64(0), np.int64(w_at)
+        while outputs - o >= 4 * LANES:
+            _four_4(x, none, np.int64(x_step), w, v + o * QUAD, step, quads, sums, o, np.int64(sums_step), start, o + np.int64(start_at), np.int64(start_step))
+            o += 4 * LANES
+        while outputs - o >= 2 * LANES:
+            _four_2(x, none, np.int64(x_step), w, v + o * QUAD, step, quads, sums, o, np.int64(sums_step), start, o + np.int64(start_at), np.int64(start_step))
+            o += 2 * LANES
+        while outputs - o >= LANES:
+            _four_1(x, none, np.int64(x_step), w, v + o * QUAD, step, quads, sums, o, np.int64(sums_step), start, o + np.int64(start_at), np.int64(start_step))
+            o += LANES
+
+else:
+
+    @njit(nogil=True, boundscheck=False)
+    def accumulate(x: Any, at: Any, w: Any, w_at: Any, inputs: Any, outputs: Any, start: Any, start_at: Any, sums: Any, to: Any) -> None:
+        """sums[to : to + outputs] = start[start_at : ...] + x[at : at + inputs] . w for flat uint8 x, packed w from w_at on, and flat int32 sums."""
+        for o in range(outputs):
+            line, total = w_at + o * inputs, np.int32(0)
+            for i in range(inputs):
+                total = int32.add(total, int32.mul(np.int32(x[at + i]), np.int32(w[line + i])))
+            sums[to + o] = int32.add(start[start_at + o], total)
+
+    @njit(nogil=True, boundscheck=False)
+    def accumulate_four(x: Any, x_step: Any, w: Any, w_at: Any, inputs: Any, outputs: Any, start: Any, start_at: Any, start_step: Any, sums: Any, sums_step: Any) -> None:
+        """The same for four rows, x_step and sums_step apart."""
+        for p in range(4):
+            accumulate(x, p * x_step, w, w_at, inputs, outputs, start, start_at + p * start_step, sums, p * sums_step)
+
+
+# ---- vectors of 16 numbers, which LLVM makes of what the processor has ------------------------------------------------------
+
+_WORD, _BYTE = ir.IntType(32), ir.IntType(8)
+_WIDE, _NARROW = ir.VectorType(_WORD, LANES), ir.VectorType(_BYTE, LANES)
+
+
+def _constant(value: int) -> Any:
+    return ir.Constant(_WIDE, [value] * LANES)
+
+
+def _access(builder: Any, pointer: Any, at: Any, kind: Any) -> Any:
+    return builder.bitcast(builder.gep(pointer, [at]), kind.as_pointer())
+
+
+def _read(builder: Any, pointer: Any, at: Any, kind: Any) -> Any:
+    load = builder.load(_access(builder, pointer, at, kind))
+    load.align = 1 if kind is _NARROW else 4
+    return load
+
+
+def _write(builder: Any, values: Any, pointer: Any, at: Any, kind: Any) -> None:
+    store = builder.store(values, _access(builder, pointer, at, kind))
+    store.align = 1 if kind is _NARROW else 4
+
+
+def _between(builder: Any, values: Any, low: int, high: int) -> Any:
+    values = builder.select(builder.icmp_signed(">", values, _constant(low)), values, _constant(low))
+    return builder.select(builder.icmp_signed("<", values, _constant(high)), values, _constant(high))
+
+
+def _arrays(context: Any, builder: Any, signature: Any, args: Any, which: tuple[int, ...]) -> list[Any]:
+    return [context.make_array(signature.args[n])(context, builder, args[n]).data for n in which]
+
+
+def _make_vectors() -> tuple[Any, Any, Any, Any]:
+    @intrinsic
+    def add_weighted(typing: Any, line: Any, i: Any, pixels: Any, at: Any, weight: Any, k: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            line, pixels, weight = _arrays(context, builder, signature, args, (0, 2, 4))
+            values = builder.zext(_read(builder, pixels, args[3], _NARROW), _WIDE)
+            total = builder.add(_read(builder, line, args[1], _WIDE), builder.mul(values, _read(builder, weight, args[5], _WIDE)))
+            _write(builder, total, line, args[1], _WIDE)
+            return context.get_dummy_value()
+
+        return types.void(line, i, pixels, at, weight, k), generate
+
+    @intrinsic
+    def put_apart(typing: Any, values: Any, k: Any, pixels: Any, at: Any, line: Any, i: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            values, pixels, line = _arrays(context, builder, signature, args, (0, 2, 4))
+            apart = builder.sub(builder.zext(_read(builder, pixels, args[3], _NARROW), _WIDE), _read(builder, line, args[5], _WIDE))
+            apart = builder.add(_between(builder, apart, -128, 127), _constant(128))
+            _write(builder, builder.trunc(apart, _NARROW), values, args[1], _NARROW)
+            return context.get_dummy_value()
+
+        return types.void(values, k, pixels, at, line, i), generate
+
+    def shifted(builder: Any, total: Any, shift: Any) -> Any:
+        half = builder.ashr(builder.shl(_constant(1), shift), _constant(1))
+        return builder.ashr(builder.add(total, half), shift)
+
+    def activation(residual: bool) -> Any:
+        @intrinsic
+        def activate(typing: Any, sums: Any, i: Any, shift: Any, at: Any, out: Any, k: Any) -> Any:
+            def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+                sums, shifts, out = _arrays(context, builder, signature, args, (0, 2, 4))
+                total, shift = _read(builder, sums, args[1], _WIDE), _read(builder, shifts, args[3], _WIDE)
+                if residual:
+                    before = builder.zext(_read(builder, out, args[5], _NARROW), _WIDE)
+                    total = builder.add(total, builder.shl(before, shift))
+                result = _between(builder, shifted(builder, total, shift), 0, 255)
+                _write(builder, builder.trunc(result, _NARROW), out, args[5], _NARROW)
+                return context.get_dummy_value()
+
+            return types.void(sums, i, shift, at, out, k), generate
+
+        return activate
+
+    return add_weighted, put_apart, activation(False), activation(True)
+
+
+if config.DISABLE_JIT:
+
+    def add_weighted(line: Any, i: Any, pixels: Any, at: Any, weight: Any, k: Any) -> None:
+        """line[i : i + 16] += pixels[at : at + 16] * weight[k : k + 16]: int32, uint8, int32."""
+        line[i : i + LANES] += pixels[at : at + LANES].astype(np.int32) * weight[k : k + LANES]
+
+    def put_apart(values: Any, k: Any, pixels: Any, at: Any, line: Any, i: Any) -> None:
+        """values[k : k + 16] = clamp(pixels[at : at + 16] - line[i : i + 16], -128, 127) + 128."""
+        values[k : k + LANES] = np.clip(pixels[at : at + LANES].astype(np.int32) - line[i : i + LANES], -128, 127) + 128
+
+    def _shifted(total: Any, shift: Any) -> Any:
+        return (total + (1 << shift >> 1)) >> shift
+
+    def activate(sums: Any, i: Any, shift: Any, at: Any, out: Any, k: Any) -> None:
+        """out[k : k + 16] = clamp(sums[i : i + 16] * 2**-shift[at : at + 16], 0, 255), rounded half up."""
+        out[k : k + LANES] = np.clip(_shifted(sums[i : i + LANES], shift[at : at + LANES]), 0, 255)
+
+    def activate_more(sums: Any, i: Any, shift: Any, at: Any, out: Any, k: Any) -> None:
+        """The same, added to what out is."""
+        more = out[k : k + LANES].astype(np.int32) << shift[at : at + LANES]
+        out[k : k + LANES] = np.clip(_shifted(sums[i : i + LANES] + more, shift[at : at + LANES]), 0, 255)
+
+else:
+    add_weighted, put_apart, activate, activate_more = _make_vectors()

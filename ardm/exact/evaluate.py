@@ -1,0 +1,260 @@
+"""The integer window network, compiled: one pixel in raster order inside a coder's loop, or many pixels of a call at once. Knows no coding.
+
+What is evaluated comes in a `Net`, arrays packed for this machine. Images are uint8 with a margin of RADIUS_MAX pixels on all sides, colours
+interleaved, so that a row of a window lies in one piece of memory. Everything is int32 and below 2**24; nothing here rounds.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from ardm.exact import int32
+from ardm.exact.dense import LANES, QUAD, accumulate, accumulate_four, activate, activate_more, add_weighted, pack, padded, put_apart
+from ardm.exact.window import WindowWeights
+from ardm.window import CHANNELS, UNKNOWN_BASE, base_weights, offsets
+
+ZERO = 128  # values are stored unsigned, shifted by this
+BLOCK = 4  # pixels that share a load of weights
+SPARE = 64  # bytes after an image and its values, which may be read or written but do not count
+
+
+class Net(NamedTuple):
+    """A network for pixels that know one pattern of positions, packed. Counts are padded: outputs to 16, inputs to 4."""
+
+    sizes: np.ndarray  # int64: radius, inputs, width, depth, outputs (padded), outputs, positions of the pattern, sum of `base`, bytes of `enter` rows
+    places: np.ndarray  # int32 (m, 2), dy and dx of the pattern's positions
+    slots: np.ndarray  # int64 (m,), the first of each one's three inputs
+    base: np.ndarray  # int32 (m,), their weights in the base
+    base_rows: np.ndarray  # int32, raster order only: the same for every byte of a row, rows ROOM apart
+    enter: np.ndarray  # packed
+    known_bias: np.ndarray  # int32 (W,), with all of the pattern known, and the shift by ZERO undone
+    mask: np.ndarray  # int32 (m W,), of each position of the pattern
+    enter_shift: np.ndarray
+    hidden: np.ndarray  # packed, one after the other
+    hidden_bias: np.ndarray  # int32 (2 L W,)
+    hidden_shift: np.ndarray
+    head: np.ndarray  # packed
+    head_bias: np.ndarray
+    head_shift: np.ndarray
+
+
+def build(weights: WindowWeights, pattern: np.ndarray, raster: bool = False) -> Net:
+    """The network for pixels that know at most the positions `pattern`, indices int64 (m,). raster: the pattern is the first half of all, and rows of a
+    window are laid out for `gather_raster`."""
+    t, config = weights.tensors, weights.config
+    width, outputs, side = padded(config.width, LANES), padded(config.outputs, LANES), 2 * config.radius + 1
+    places, base = np.array(offsets(config.radius), np.int32)[pattern], base_weights(config.radius)[pattern]
+    m = len(pattern)
+    slots, inputs = CHANNELS * np.arange(m), padded(CHANNELS * m, QUAD)
+    rows = np.zeros(0, np.int32)
+    if raster:
+        row = padded(CHANNELS * side, QUAD)
+        slots = (places[:, 0] + config.radius) * row + CHANNELS * (places[:, 1] + config.radius)
+        inputs = config.radius * row + padded(CHANNELS * config.radius, QUAD)
+        rows = np.zeros((config.radius + 1, padded(CHANNELS * side, LANES)), np.int32)
+        for (dy, dx), weight in zip(places, base, strict=True):
+            rows[dy + config.radius, CHANNELS * (dx + config.radius) :][:CHANNELS] = weight
+
+    def wide(weight: np.ndarray, rows: int, columns: int) -> np.ndarray:
+        out = np.zeros((rows, columns), np.int8)
+        out[: weight.shape[0], : weight.shape[1]] = weight
+        return out
+
+    def long(vector: np.ndarray, count: int) -> np.ndarray:
+        return np.pad(vector.astype(np.int32), (0, count - len(vector)))
+
+    enter = t["enter"].reshape(config.width, -1, CHANNELS)[:, pattern]
+    spread = np.zeros((config.width, inputs), np.int8)
+    for c in range(CHANNELS):
+        spread[:, slots + c] = enter[..., c]
+    mask = t["mask"][:, pattern]
+    bias = t["enter_bias"] + mask.sum(1) - ZERO * spread.astype(np.int32).sum(1)
+    return Net(
+        np.array([config.radius, inputs, width, config.depth, outputs, config.outputs, m, base.sum(), rows.shape[-1]], np.int64),
+        places, slots.astype(np.int64), base, rows.reshape(-1),
+        pack(wide(spread, width, inputs)), long(bias, width), np.concatenate([np.zeros(0, np.int32), *(long(row, width) for row in mask.T)]),
+        long(t["enter_shift"], width),
+        np.concatenate([pack(wide(h, width, width)) for h in t["hidden"]]), np.concatenate([long(b, width) for b in t["hidden_bias"]]),
+        np.concatenate([long(s, width) for s in t["hidden_shift"]]),
+        pack(wide(t["head"], outputs, width)), long(t["head_bias"], outputs), long(t["head_shift"], outputs),
+    )  # fmt: skip
+
+
+class Scratch(NamedTuple):
+    """Working memory of one thread."""
+
+    values: np.ndarray  # uint8, BLOCK rows of inputs
+    sums: np.ndarray  # int32, BLOCK rows of the widest layer
+    stream: np.ndarray  # uint8, BLOCK rows of the width
+    inner: np.ndarray  # uint8, the same
+    line: np.ndarray  # int32, a row of a window
+
+
+def scratch(net: Net) -> Scratch:
+    """For a network, all of whose patterns have at most as many positions."""
+    _, inputs, width, _, outputs, *_, row = net.sizes.tolist()
+    return Scratch(
+        np.full(BLOCK * inputs + SPARE, ZERO, np.uint8), np.zeros(BLOCK * max(width, outputs), np.int32),
+        np.zeros(BLOCK * width, np.uint8), np.zeros(BLOCK * width, np.uint8), np.zeros(max(row, LANES), np.int32),
+    )  # fmt: skip
+
+
+@njit(nogil=True, boundscheck=False)
+def gather(net: Any, pixels: Any, height: Any, columns: Any, y: Any, x: Any, known: Any, everything: Any, work: Any, row: Any, base: Any, base_at: Any) -> None:
+    """Values and base of the pixel (y, x) into row `row` of the scratch, and the first layer's bias with its mask into the sums.
+
+    pixels: uint8, flat, of an image (height, columns, 3), and SPARE more. known: bool, flat, which pixels of the pattern are known; everything: all
+    pixels of the image that the pattern asks for are known, and `known` is not looked at. base: int16, flat, three numbers from base_at on.
+    """
+    radius, inputs, width, m = net.sizes[0], net.sizes[1], net.sizes[2], net.places.shape[0]
+    at, to, here = row * inputs, row * width, y * columns + x
+    inside = radius <= y < height - radius and radius <= x < columns - radius
+    for o in range(width):
+        work.sums[to + o] = net.known_bias[o]
+    s0 = s1 = s2 = total = np.int64(0)
+    for j in range(m):
+        v, u = y + net.places[j, 0], x + net.places[j, 1]
+        p = here + net.places[j, 0] * columns + net.places[j, 1]
+        if (inside or (0 <= v < height and 0 <= u < columns)) and (everything or known[p]):
+            w = np.int64(net.base[j])
+            s0 += w * pixels[3 * p]
+            s1 += w * pixels[3 * p + 1]
+            s2 += w * pixels[3 * p + 2]
+            total += w
+    b0 = b1 = b2 = np.int64(UNKNOWN_BASE)
+    if total:
+        b0, b1, b2 = (2 * s0 + total) // (2 * total), (2 * s1 + total) // (2 * total), (2 * s2 + total) // (2 * total)
+    base[base_at], base[base_at + 1], base[base_at + 2] = b0, b1, b2
+    for j in range(m):
+        v, u = y + net.places[j, 0], x + net.places[j, 1]
+        p = here + net.places[j, 0] * columns + net.places[j, 1]
+        k = at + net.slots[j]
+        if (inside or (0 <= v < height and 0 <= u < columns)) and (everything or known[p]):
+            work.values[k] = min(max(pixels[3 * p] - b0, -128), 127) + ZERO
+            work.values[k + 1] = min(max(pixels[3 * p + 1] - b1, -128), 127) + ZERO
+            work.values[k + 2] = min(max(pixels[3 * p + 2] - b2, -128), 127) + ZERO
+        else:
+            work.values[k] = work.values[k + 1] = work.values[k + 2] = ZERO
+            for o in range(width):
+                work.sums[to + o] -= net.mask[j * width + o]
+
+
+@njit(nogil=True, boundscheck=False)
+def gather_raster(net: Any, pixels: Any, height: Any, columns: Any, y: Any, x: Any, known: Any, work: Any, row: Any, base: Any, base_at: Any) -> None:
+    """`gather` for raster order, where the pattern is half a window: row by row, in one piece of memory each.
+
+    What lies beyond a row's last value, up to the next multiple of 16, is whatever comes there: its weights are 0.
+    """
+    radius, width, room = net.sizes[0], net.sizes[2], net.sizes[8]
+    if y < radius or x < radius or x + radius >= columns:
+        gather(net, pixels, height, columns, y, x, known, True, work, row, base, base_at)
+        return
+    for o in range(width):
+        work.sums[row * width + o] = net.known_bias[o]
+    line, values_at = work.line, row * net.sizes[1]
+    side = 3 * (2 * radius + 1)
+    start = ((y - radius) * columns + x - radius) * 3
+    for i in range(room):
+        line[i] = 0
+    for v in range(radius + 1):
+        at = start + v * 3 * columns
+        for i in range(0, room, LANES):
+            add_weighted(line, i, pixels, at + i, net.base_rows, v * room + i)
+    total = net.sizes[7]
+    for c in range(3):
+        color = np.int64(0)
+        for i in range(c, side, 3):
+            color += line[i]
+        base[base_at + c] = (2 * color + total) // (2 * total)
+    b0, b1, b2 = np.int32(base[base_at]), np.int32(base[base_at + 1]), np.int32(base[base_at + 2])
+    for i in range(0, room, 3):
+        line[i], line[i + 1], line[i + 2] = b0, b1, b2
+    step = (side + 3) & ~3
+    for v in range(radius + 1):
+        at = start + v * 3 * columns
+        for i in range(0, room, LANES):
+            put_apart(work.values, values_at + v * step + i, pixels, at + i, line, i)
+
+
+@njit(nogil=True, boundscheck=False, inline="always")
+def _shifted(total: Any, shift: Any) -> Any:
+    """total * 2**-shift, rounded half up."""
+    return int32.sar(int32.add(total, int32.sar(int32.shl(np.int32(1), shift), np.int32(1))), shift)
+
+
+@njit(nogil=True, boundscheck=False)
+def _activate(sums: Any, to: Any, shift: Any, shift_at: Any, out: Any, at: Any, count: Any, residual: Any) -> None:
+    """out = clamp((sums (+ out << shift) + half) >> shift, 0, 255), `count` numbers."""
+    if residual:
+        for o in range(0, count, LANES):
+            activate_more(sums, to + o, shift, shift_at + o, out, at + o)
+    else:
+        for o in range(0, count, LANES):
+            activate(sums, to + o, shift, shift_at + o, out, at + o)
+
+
+@njit(nogil=True, boundscheck=False)
+def finish_one(net: Any, work: Any, params: Any, to: Any) -> None:
+    """All layers, for the pixel in row 0 of the scratch, its first bias in the sums. params: int32, flat, 10 K numbers from `to` on."""
+    inputs, width, padded_outputs, outputs = net.sizes[1], net.sizes[2], net.sizes[4], net.sizes[5]
+    sums, stream, inner = work.sums, work.stream, work.inner
+    accumulate(work.values, 0, net.enter, 0, inputs, width, sums, 0, sums, 0)
+    _activate(sums, 0, net.enter_shift, 0, stream, 0, width, False)
+    for i in range(2 * net.sizes[3]):
+        second = i & 1
+        accumulate(inner if second else stream, 0, net.hidden, i * width * width, width, width, net.hidden_bias, i * width, sums, 0)
+        _activate(sums, 0, net.hidden_shift, i * width, stream if second else inner, 0, width, second == 1)
+    accumulate(stream, 0, net.head, 0, width, padded_outputs, net.head_bias, 0, sums, 0)
+    for o in range(outputs):
+        params[to + o] = _shifted(sums[o], net.head_shift[o])
+
+
+@njit(nogil=True, boundscheck=False)
+def finish_block(net: Any, work: Any, params: Any, to: Any, count: Any) -> None:
+    """The same for BLOCK rows at once, of which `count` are wanted."""
+    inputs, width, padded_outputs, outputs = net.sizes[1], net.sizes[2], net.sizes[4], net.sizes[5]
+    sums, stream, inner = work.sums, work.stream, work.inner
+    accumulate_four(work.values, inputs, net.enter, 0, inputs, width, sums, 0, width, sums, width)
+    for p in range(BLOCK):
+        _activate(sums, p * width, net.enter_shift, 0, stream, p * width, width, False)
+    for i in range(2 * net.sizes[3]):
+        second = i & 1
+        accumulate_four(inner if second else stream, width, net.hidden, i * width * width, width, width, net.hidden_bias, i * width, 0, sums, width)
+        for p in range(BLOCK):
+            _activate(sums, p * width, net.hidden_shift, i * width, stream if second else inner, p * width, width, second == 1)
+    accumulate_four(stream, width, net.head, 0, width, padded_outputs, net.head_bias, 0, 0, sums, padded_outputs)
+    for p in range(count):
+        for o in range(outputs):
+            params[to + p * outputs + o] = _shifted(sums[p * padded_outputs + o], net.head_shift[o])
+
+
+@njit(nogil=True, boundscheck=False)
+def evaluate(net: Any, pixels: Any, height: Any, columns: Any, known: Any, everything: Any, where: Any, work: Any, params: Any, base: Any) -> None:
+    """Parameters int32 (N 10 K,) and bases int16 (N 3,), flat, of the pixels `where`, int32 (N, 2); see `gather`."""
+    count, outputs = where.shape[0], net.sizes[5]
+    for first in range(0, count, BLOCK):
+        rows = min(BLOCK, count - first)
+        for p in range(rows):
+            y, x = where[first + p, 0], where[first + p, 1]
+            gather(net, pixels, height, columns, y, x, known, everything, work, p, base, 3 * (first + p))
+        finish_block(net, work, params, first * outputs, rows)
+
+
+@njit(nogil=True, boundscheck=False)
+def evaluate_raster(net: Any, pixels: Any, height: Any, columns: Any, y: Any, x: Any, known: Any, work: Any, params: Any, to: Any, base: Any, base_at: Any) -> None:
+    """Parameters (from `to` on) and base (from base_at on) of one pixel in raster order."""
+    gather_raster(net, pixels, height, columns, y, x, known, work, 0, base, base_at)
+    finish_one(net, work, params, to)
+
+
+@njit(nogil=True, boundscheck=False)
+def evaluate_raster_block(
+    net: Any, pixels: Any, height: Any, columns: Any, y: Any, x: Any, count: Any, known: Any, work: Any, params: Any, base: Any
+) -> None:
+    """The same of `count` pixels, BLOCK at most, side by side, of an image that is all there: what an encoder can do."""
+    for p in range(count):
+        gather_raster(net, pixels, height, columns, y, x + p, known, work, p, base, 3 * p)
+    finish_block(net, work, params, 0, count)

@@ -1,0 +1,168 @@
+"""The mixture of logistics of a pixel in integers, compiled: cumulative distributions, digit by digit. Knows no network and no coder.
+
+Parameters arrive as integers (`ardm.likelihood`): logit in 1/16 nat, mean in 1/32 level, log2_scale in 1/16 octave, slope in 1/128. For one
+channel of one pixel, with S the sigmoid table and weights 1..1023,
+
+    F(e) = sum_k weight[k] * S[((32 e - 16 - center[k]) * inverse[k] >> 9) + 3072] + 64 e      for an edge 0 < e < 256
+    F(0) = 0,  F(256) = sum_k weight[k] * 2**16 + 64 * 256                                     the value v has mass F(v + 1) - F(v) >= 64
+
+A value is coded as four base-4 digits, most significant first. The digit that splits [low, high) into quarters at e1, e2, e3 has
+
+    cut[j] = (F(e_j) - F(low)) * (2**24 - 4) // (F(high) - F(low)),    cut[0] = 0,  cut[4] = 2**24 - 4
+    frequency[j] = cut[j + 1] - cut[j] + 1                              >= 1, and the four add up to 2**24
+
+F stays below 2**28.4, so that every product here stays below 2**53.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from ardm.likelihood import (
+    CDF_HALF,
+    CDF_ONE,
+    CENTER_MAX,
+    CENTER_MIN,
+    FLOOR,
+    INVERSE_SHIFT,
+    MEAN_STEPS,
+    SCALE_COUNT,
+    SCALE_LOW,
+    SLOPE_MAX,
+    WEIGHT_TOP,
+)
+
+SPAN = 2**24 - 4
+DIGITS = 4  # of a value, in base 4
+LEVELS = 256
+
+
+class Tables(NamedTuple):
+    """The look-up tables of `ardm.likelihood.make_tables` that distributions need."""
+
+    sigmoid: np.ndarray  # int32
+    weight: np.ndarray  # int32
+    inverse: np.ndarray  # int32
+
+
+class State(NamedTuple):
+    """Where N pixels are, each at the same digit of the same channel."""
+
+    weight: np.ndarray  # int64 (N, K), of the components
+    center: np.ndarray  # int64 (N, K), plus half a level
+    inverse: np.ndarray  # int64 (N, K)
+    residual: np.ndarray  # int64 (N, 2), pixel - base of the channels before
+    total: np.ndarray  # int64 (N,), F(256)
+    low: np.ndarray  # int64 (N,), of the interval, a value
+    at_low: np.ndarray  # int64 (N,), F there
+    at_high: np.ndarray  # int64 (N,)
+    inner: np.ndarray  # int64 (N, 3), F at the edges within
+
+
+def tables_of(tables: dict[str, np.ndarray]) -> Tables:
+    """From those of a weights file."""
+    return Tables(*(np.ascontiguousarray(tables[name], np.int32) for name in Tables._fields))
+
+
+def new_state(count: int, mixture: int) -> State:
+    """Room for so many pixels."""
+    shapes = {"weight": mixture, "center": mixture, "inverse": mixture, "residual": 2, "inner": 3}
+    return State(*(np.zeros((count, shapes[name]) if name in shapes else count, np.int64) for name in State._fields))
+
+
+@njit(nogil=True)
+def start_pixels(state: Any, params: Any, count: int, tables: Any) -> None:
+    """Weights of the components of `count` pixels. params: int32 (N, 10 K)."""
+    k = state.weight.shape[1]
+    for n in range(count):
+        top = params[n, 0]
+        for i in range(1, k):
+            top = max(top, params[n, i])
+        for i in range(k):
+            state.weight[n, i] = tables.weight[min(top - params[n, i], len(tables.weight) - 1)]
+
+
+@njit(nogil=True)
+def start_channel(state: Any, params: Any, base: Any, step: int, channel: int, count: int, tables: Any) -> None:
+    """Go to a channel, the `step`-th in coding order. base: int16 (N, 3), RGB."""
+    k = state.weight.shape[1]
+    for n in range(count):
+        state.total[n] = FLOOR * LEVELS
+        for i in range(k):
+            center = np.int64(params[n, k * (1 + step) + i]) + np.int64(base[n, channel]) * MEAN_STEPS
+            for j in range(step):
+                slope = min(max(np.int64(params[n, k * (6 + step + j) + i]), -SLOPE_MAX), SLOPE_MAX)
+                center += slope * state.residual[n, j] >> 2
+            index = min(max(np.int64(params[n, k * (4 + step) + i]) - SCALE_LOW, 0), SCALE_COUNT - 1)
+            state.center[n, i] = min(max(center, CENTER_MIN), CENTER_MAX) + MEAN_STEPS // 2
+            state.inverse[n, i] = tables.inverse[index]
+            state.total[n] += state.weight[n, i] * CDF_ONE
+        state.low[n], state.at_low[n], state.at_high[n] = 0, 0, state.total[n]
+
+
+@njit(nogil=True, inline="always")
+def _component(state: Any, n: Any, i: Any, edge: Any, tables: Any) -> Any:
+    """S of a component at an inner edge."""
+    u = (edge * MEAN_STEPS - state.center[n, i]) * state.inverse[n, i] >> INVERSE_SHIFT
+    return np.int64(tables.sigmoid[min(max(u, -CDF_HALF), CDF_HALF - 1) + CDF_HALF])
+
+
+@njit(nogil=True)
+def cdf(state: Any, n: int, edge: int, tables: Any) -> int:
+    """F of pixel n at an edge 0..256."""
+    if edge == 0:
+        return np.int64(0)
+    if edge == LEVELS:
+        return state.total[n]
+    total = np.int64(FLOOR * edge)
+    for i in range(state.weight.shape[1]):
+        total += state.weight[n, i] * _component(state, n, i, edge, tables)
+    return total
+
+
+@njit(nogil=True)
+def split(state: Any, size: int, count: int, tables: Any, weights: Any) -> None:
+    """Frequencies minus one of the four parts, `size` values each, of the intervals of `count` pixels: float32 (N, 4)."""
+    for n in range(count):
+        span, before = state.at_high[n] - state.at_low[n], np.int64(0)
+        for j in range(3):
+            state.inner[n, j] = cdf(state, n, state.low[n] + (j + 1) * size, tables)
+            cut = (state.inner[n, j] - state.at_low[n]) * SPAN // span
+            weights[n, j] = cut - before
+            before = cut
+        weights[n, 3] = SPAN - before
+
+
+@njit(nogil=True)
+def take(state: Any, size: int, digits: Any, count: int) -> None:
+    """Go into the parts `digits`, int32 (N,), of the intervals."""
+    for n in range(count):
+        d = digits[n]
+        low, high = state.at_low[n], state.at_high[n]
+        if d > 0:
+            low = state.inner[n, d - 1]
+        if d < 3:
+            high = state.inner[n, d]
+        state.at_low[n], state.at_high[n] = low, high
+        state.low[n] += d * size
+
+
+@njit(nogil=True)
+def finish_channel(state: Any, base: Any, step: int, channel: int, count: int, tables: Any) -> None:
+    """Reweight the components by the mass they gave to the values, which `low` has become."""
+    k = state.weight.shape[1]
+    for n in range(count):
+        value = state.low[n]
+        if step < 2:
+            state.residual[n, step] = value - base[n, channel]
+        heaviest = np.int64(1)
+        for i in range(k):
+            below = np.int64(0) if value == 0 else _component(state, n, i, value, tables)
+            above = np.int64(CDF_ONE) if value == LEVELS - 1 else _component(state, n, i, value + 1, tables)
+            state.weight[n, i] *= above - below + 1  # < 2**27
+            heaviest = max(heaviest, state.weight[n, i])
+        for i in range(k):
+            state.weight[n, i] = max(state.weight[n, i] * WEIGHT_TOP // heaviest, 1)

@@ -1,0 +1,194 @@
+"""The window network in integers: export, proof of bounds, the weights file, and a plain reference. Knows no images, orders or kernels.
+
+All values are integers times 2**-exponent. With x the inputs of a layer, ew[o] the exponent of row o of its weights, ex and ey those of
+its inputs and outputs, and shift[o] = ex + ew[o] - ey >= 0:
+
+    first    S[o] = sum_i w[o, i] v[i] + bias[o] + sum over known positions of mask[o, position]        v: int8, known value - base
+    hidden   S[o] = sum_i w[o, i] x[i] + bias[o]      second products of a block: + (stream[o] << shift[o])
+    y[o]     = clamp((S[o] + half[o]) >> shift[o], 0, 255)      half[o] = 2**(shift[o] - 1), or 0 if shift[o] is 0
+    head     the same without the clamp: logit in 1/16 nat, mean in 1/32 level, log2_scale in 1/16 octave, slope in 1/128
+
+with |w| <= 127 and every |S| below 2**24, so that int32 and float32 both hold them exactly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import load as load_safetensors
+from safetensors.numpy import save as save_safetensors
+
+from ardm import likelihood
+from ardm.orders import PHASES
+from ardm.window import MEAN_UNIT, VALUE_EXPONENT, WEIGHT_MAX, WindowConfig, WindowNet, base_weights, weight_exponent
+
+FOLDER = Path(__file__).parent.parent / "data"  # released sets of weights, one file per id: what was written with any of them stays readable
+FORMAT = "ardm window weights 1"
+PHOTO_ID = ""  # of the set that new files are written with
+ID_BYTES = 8
+EXACT = 2**24  # float32 holds every integer up to here
+LEVELS = 4  # of the pyramid, for which bits of phases were measured
+
+
+class WeightsError(ValueError):
+    """The weights break a bound that exact inference needs, or are not the ones that were asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class WindowWeights:
+    """One set of integer weights, shared by threads and never written to.
+
+    tensors: `enter` int8 (W, 3 n), `mask` int32 (W, n), `enter_bias`; `hidden` int8 (2 L, W, W), `hidden_bias`; `head` int8 (10 K, W),
+    `head_bias`; `enter_shift`, `hidden_shift`, `head_shift`; `bits` float32 (LEVELS, 15, 15), bits per subpixel of phase j in a call that
+    knows k phases; `raster_bits` float32 (1,); `table.*`, of `ardm.likelihood`. Biases are int32, shifts int32, one for each row.
+    """
+
+    id: str  # first ID_BYTES of the SHA-256 of the file, in hex
+    config: WindowConfig
+    tensors: Mapping[str, np.ndarray]
+    provenance: Mapping[str, Any]
+
+    def tables(self) -> dict[str, np.ndarray]:
+        """Look-up tables of the likelihood."""
+        return {name.removeprefix("table."): values for name, values in self.tensors.items() if name.startswith("table.")}
+
+
+def to_integers(net: WindowNet) -> dict[str, np.ndarray]:
+    """Integer tensors of a network whose exponents have been chosen. Raises WeightsError if a bound fails."""
+    tensors: dict[str, np.ndarray] = {}
+    stream, inner = int(net.exponents[0]), [int(e) for e in net.exponents[1:]]
+
+    def layer(weight: torch.Tensor, bias: torch.Tensor, ex: int, ey: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, torch.Tensor]:
+        ew = weight_exponent(weight)
+        whole = (weight.detach() * torch.exp2(ew)[:, None] + 0.5).floor().clamp(-WEIGHT_MAX, WEIGHT_MAX)
+        sums = ew + ex
+        return _int(whole, np.int8), _int(bias.detach() * torch.exp2(sums), np.int32), _int(sums - ey, np.int32), sums
+
+    tensors["enter"], tensors["enter_bias"], tensors["enter_shift"], sums = layer(net.enter, net.enter_bias, VALUE_EXPONENT, stream)
+    tensors["mask"] = _int(net.mask.detach() * torch.exp2(sums)[:, None], np.int32)
+    hidden = []
+    for i, (weight, bias) in enumerate(zip(net.hidden, net.hidden_bias, strict=True)):
+        ex, ey = (stream, inner[i // 2]) if i % 2 == 0 else (inner[i // 2], stream)
+        hidden.append(layer(weight, bias, ex, ey)[:3])
+    for name, values in zip(("hidden", "hidden_bias", "hidden_shift"), zip(*hidden, strict=True), strict=True):
+        tensors[name] = np.stack(values)
+    k = net.config.mixture
+    steps = [likelihood.LOGIT_STEPS] * k + [likelihood.MEAN_STEPS * MEAN_UNIT] * (3 * k)
+    steps += [likelihood.SCALE_STEPS] * (3 * k) + [likelihood.SLOPE_STEPS] * (3 * k)
+    grid = torch.log2(torch.tensor(steps, dtype=torch.float32))
+    tensors["head"], tensors["head_bias"], tensors["head_shift"], _ = layer(net.head, net.head_bias, stream, grid)
+    tensors |= {"table." + name: values.numpy() for name, values in likelihood.make_tables().items()}
+    check_bounds(net.config, tensors)
+    return tensors
+
+
+def _int(values: torch.Tensor, dtype: Any) -> np.ndarray:
+    return (values + 0.5).floor().numpy().astype(dtype)
+
+
+def check_bounds(config: WindowConfig, tensors: Mapping[str, np.ndarray]) -> None:
+    """Prove shapes, and that no sum can leave the range in which all ways to compute are exact. Raises WeightsError."""
+    w, n, k = config.width, config.positions, config.outputs
+    if config.mixture > likelihood.MIXTURE_MAX:
+        raise WeightsError(f"at most {likelihood.MIXTURE_MAX} components keep the entropy coder exact, got {config.mixture}.")
+    shapes = {"enter": (w, 3 * n), "mask": (w, n), "hidden": (2 * config.depth, w, w), "head": (k, w)}
+    shapes |= {f"{name}_{part}": shape[:-1] for name, shape in shapes.items() if name != "mask" for part in ("bias", "shift")}
+    for name, shape in shapes.items():
+        kind = np.int8 if name in ("enter", "hidden", "head") else np.int32
+        if tensors[name].shape != shape or tensors[name].dtype != kind:
+            raise WeightsError(f"{name} must be {np.dtype(kind)} of shape {shape}, found {tensors[name].dtype} of {tensors[name].shape}.")
+    for name in ("enter", "hidden", "head"):
+        weight, shift = tensors[name].astype(np.int64), tensors[name + "_shift"].astype(np.int64)
+        bias = np.abs(tensors[name + "_bias"].astype(np.int64))
+        if np.abs(weight).max() > WEIGHT_MAX:
+            raise WeightsError(f"{name}: weights must lie in -{WEIGHT_MAX}..{WEIGHT_MAX}, found {np.abs(weight).max()}.")
+        if shift.min() < 0 or shift.max() > 22:
+            raise WeightsError(f"{name}: shifts must lie in 0..22, found {shift.min()}..{shift.max()}.")
+        bound = np.abs(weight).sum(-1) * 255 + bias + (1 << shift)
+        if name == "enter":
+            bound = bound + np.abs(tensors["mask"].astype(np.int64)).sum(-1)
+        if name == "hidden":
+            bound = bound + (255 << shift)
+        if bound.max() >= EXACT:
+            raise WeightsError(f"{name}: a sum may reach {bound.max()}, the limit is {EXACT}.")
+
+
+def serialize(config: WindowConfig, tensors: Mapping[str, np.ndarray], provenance: Mapping[str, Any]) -> bytes:
+    """The weights file."""
+    metadata = {"format": FORMAT, "network": json.dumps(asdict(config)), "provenance": json.dumps(dict(provenance))}
+    return save_safetensors({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata)
+
+
+def parse(data: bytes) -> WindowWeights:
+    """Read a weights file. Raises WeightsError if it is not one, or breaks a bound."""
+    try:
+        size = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + size])["__metadata__"]
+        if metadata["format"] != FORMAT:
+            raise WeightsError(f"the weights have format {metadata['format']!r}, expected was {FORMAT!r}.")
+        tensors, config = load_safetensors(data), WindowConfig(**json.loads(metadata["network"]))
+        check_bounds(config, tensors)
+        if tensors["bits"].shape != (LEVELS, PHASES, PHASES):
+            raise WeightsError(f"bits must have shape {(LEVELS, PHASES, PHASES)}, found {tensors['bits'].shape}.")
+        return WindowWeights(_id_of(data), config, tensors, json.loads(metadata["provenance"]))
+    except WeightsError:
+        raise
+    except Exception as error:
+        raise WeightsError(f"not an ardm weights file ({type(error).__name__}: {error}).") from error
+
+
+@lru_cache(maxsize=4)
+def load(weights_id: str = PHOTO_ID) -> WindowWeights:
+    """Weights of the package by id. Raises WeightsError if the package does not have them."""
+    path = next(FOLDER.glob(f"*-{weights_id}.safetensors"), None)
+    if path is None:
+        known = sorted(p.stem.rpartition("-")[2] for p in FOLDER.glob("*.safetensors"))
+        raise WeightsError(f"weights {weights_id} are not part of this release, which has {', '.join(known) or 'none'}.")
+    data = path.read_bytes()
+    found = _id_of(data)
+    if found != weights_id:  # before anything in it is looked at
+        raise WeightsError(f"{path.name} is damaged: its content has id {found}. Install ardm again.")
+    return parse(data)
+
+
+def _id_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[: 2 * ID_BYTES]
+
+
+# ---- the reference ----------------------------------------------------------------------------------------------------------
+
+
+def base_of(pixels: np.ndarray, known: np.ndarray, radius: int) -> np.ndarray:
+    """Bases, int64 (N, 3). pixels: int64 (N, n, 3), of every position; known: bool (N, n)."""
+    weight = base_weights(radius).astype(np.int64) * known
+    total = weight.sum(1)[:, None]
+    mean = (2 * (weight[..., None] * pixels).sum(1) + total) // np.maximum(2 * total, 1)
+    return np.where(total > 0, mean, 128)
+
+
+def reference(weights: WindowWeights, pixels: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Plain int64 NumPy, slow and obvious: what every other way to compute is tested against.
+
+    pixels: int64 (N, n, 3), the windows' values; known: bool (N, n). Returns (parameters int32 (N, 10 K), bases int16 (N, 3)).
+    """
+    t = {name: values.astype(np.int64) for name, values in weights.tensors.items() if not name.startswith(("table.", "bits"))}
+    base = base_of(pixels, known, weights.config.radius)
+    values = np.where(known[..., None], np.clip(pixels - base[:, None], -128, 127), 0).reshape(len(pixels), -1)
+
+    def shifted(total: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        return (total + (1 << shift >> 1)) >> shift
+
+    x = np.clip(shifted(values @ t["enter"].T + t["enter_bias"] + known @ t["mask"].T, t["enter_shift"]), 0, 255)
+    for i in range(weights.config.depth):
+        (a, b), (bias_a, bias_b), (shift_a, shift_b) = (t[name][2 * i : 2 * i + 2] for name in ("hidden", "hidden_bias", "hidden_shift"))
+        y = np.clip(shifted(x @ a.T + bias_a, shift_a), 0, 255)
+        x = np.clip(shifted(y @ b.T + bias_b + (x << shift_b), shift_b), 0, 255)
+    return shifted(x @ t["head"].T + t["head_bias"], t["head_shift"]).astype(np.int32), base.astype(np.int16)

@@ -1,0 +1,1 @@
+"""Training: data, schedules, checkpoints, commands."""

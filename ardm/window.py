@@ -1,0 +1,198 @@
+"""The window network: the distribution of one pixel from the known pixels of a square window around it, for any set of known ones.
+
+The order-agnostic network of an ARDM (Hoogeboom et al. 2021, section 2) without a grid: it is evaluated for the pixels that a network call
+codes, and for no others. Knows values, masks and positions; no images, orders, files or integers (`ardm.exact` has its integer form).
+
+    window of (2 R + 1)**2 pixels, the pixel itself left out: n positions, row by row
+    known value - base for R, G, B, clipped to int8 (0 where unknown)      base: a weighted mean of the known ones, in integers
+    known or not, one bit per position                                     constant over a call mostly, and then a part of the bias
+    -> product to W, ReLU -> L x [product, ReLU, product, + residual, ReLU] -> 10 K numbers: the mixture of `ardm.likelihood`
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ardm.likelihood import PER_COMPONENT
+from ardm.orders import LATTICE_ORDER, PATCH
+
+CHANNELS = 3
+VALUE_EXPONENT = 5  # a value v enters as v * 2**-5
+UNKNOWN_BASE = 128  # where nothing around is known
+WEIGHT_MAX = 127  # a signed byte; 255 * 127 * 512 inputs stay below 2**24
+ACTIVATION_MAX = 255
+MEAN_UNIT = 8.0  # the head's means are in units of 8 intensity levels
+STREAM_SHARE = 0.3  # the second product of a residual block starts with this share of the usual spread
+
+
+@dataclass(frozen=True)
+class WindowConfig:
+    """The dials of a window network; refused at birth if wrong."""
+
+    radius: int = 6  # of the window
+    width: int = 128  # hidden units
+    depth: int = 3  # residual blocks
+    mixture: int = 5  # logistic components per pixel
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a positive integer, got {value!r}.")
+
+    @property
+    def positions(self) -> int:
+        """Positions n of a window."""
+        return (2 * self.radius + 1) ** 2 - 1
+
+    @property
+    def outputs(self) -> int:
+        return PER_COMPONENT * self.mixture
+
+
+def offsets(radius: int) -> list[tuple[int, int]]:
+    """(dy, dx) of the window's positions, row by row. The first half are the pixels that come before in raster order."""
+    span = range(-radius, radius + 1)
+    return [(dy, dx) for dy in span for dx in span if (dy, dx) != (0, 0)]
+
+
+def raster_pattern(radius: int) -> np.ndarray:
+    """Indices of the positions that come before in raster order."""
+    return np.arange(((2 * radius + 1) ** 2 - 1) // 2)
+
+
+def lattice_pattern(radius: int, phase: tuple[int, int], first: int) -> np.ndarray:
+    """Indices of the positions that a pixel of a phase knows when the lattice and the first so many phases are known."""
+    known = {(0, 0), *LATTICE_ORDER[:first]}
+    return np.array([i for i, (dy, dx) in enumerate(offsets(radius)) if ((phase[0] + dy) % PATCH, (phase[1] + dx) % PATCH) in known])
+
+
+def base_weights(radius: int) -> np.ndarray:
+    """Weights of the known pixels in the base, int32 (n,): 2**16 exp(-1.5 distance), at least 1.
+
+    base = (2 sum(weight * value) + sum(weight)) // (2 sum(weight)) over the known ones, or UNKNOWN_BASE if there are none.
+    """
+    distance = np.array([math.hypot(dy, dx) for dy, dx in offsets(radius)])
+    return np.maximum(1, np.round(2.0**16 * np.exp(-1.5 * distance))).astype(np.int32)
+
+
+def round_through(x: torch.Tensor) -> torch.Tensor:
+    """Round half up; the gradient passes as if nothing had happened."""
+    return x + ((x + 0.5).floor() - x).detach()
+
+
+def weight_exponent(weight: torch.Tensor) -> torch.Tensor:
+    """Per row, the largest e with max|w| * 2**e <= 127. weight: (rows, columns)."""
+    peak = weight.detach().abs().amax(1).clamp_min(2.0**-20)
+    return torch.floor(torch.log2(WEIGHT_MAX / peak))
+
+
+def rounded_weight(weight: torch.Tensor) -> torch.Tensor:
+    """On the grid of integer weights; gradients pass."""
+    scale = torch.exp2(weight_exponent(weight))[:, None]
+    return round_through((weight * scale).clamp(-WEIGHT_MAX, WEIGHT_MAX)) / scale
+
+
+@dataclass
+class Views:
+    """What a network sees of N pixels whose windows share a pattern of m positions that may be known."""
+
+    columns: torch.Tensor  # int64 (m,): the pattern, indices of positions
+    values: torch.Tensor  # int8 (N, 3 m): known value - base, clipped; 0 where unknown
+    odd: torch.Tensor  # int64 (E,): rows that do not know all of the pattern (at edges, random sets)
+    missing: torch.Tensor  # uint8 (E, m): 1 where such a row does not know
+
+
+class WindowNet(nn.Module):
+    """See the module docstring. With `quantized` on, the forward pass simulates the integer arithmetic, and gradients pass through."""
+
+    peaks: torch.Tensor
+    exponents: torch.Tensor
+
+    def __init__(self, config: WindowConfig) -> None:
+        super().__init__()
+        self.config = config
+        n, w, k = config.positions, config.width, config.mixture
+        self.enter = nn.Parameter(torch.randn(w, CHANNELS * n) * math.sqrt(1 / (CHANNELS * n)))
+        self.mask = nn.Parameter(torch.randn(w, n) * math.sqrt(1 / (CHANNELS * n)))
+        self.enter_bias = nn.Parameter(torch.zeros(w))
+        self.hidden = nn.ParameterList(torch.randn(w, w) * math.sqrt(1 / w) for _ in range(2 * config.depth))
+        self.hidden_bias = nn.ParameterList(torch.zeros(w) for _ in range(2 * config.depth))
+        self.head = nn.Parameter(torch.randn(config.outputs, w) * 0.1 * math.sqrt(1 / w))
+        self.head_bias = nn.Parameter(torch.zeros(config.outputs))
+        self.register_buffer("peaks", torch.zeros(1 + config.depth))  # largest activations: the stream, then inside each block
+        self.register_buffer("exponents", torch.full((1 + config.depth,), 4.0))
+        self.quantized = False
+        self.calibrating = False
+        with torch.no_grad():
+            for second in list(self.hidden)[1::2]:
+                second.mul_(STREAM_SHARE)
+            bias = self.head_bias
+            bias[k : 4 * k] = torch.linspace(-0.25, 0.25, k).repeat(3)
+            bias[4 * k : 7 * k] = torch.linspace(1.0, 3.0, k).repeat(3)
+            bias[7 * k :] = torch.tensor([0.8, 0.4, 0.4]).repeat_interleave(k)
+
+    def matrices(self) -> list[nn.Parameter]:
+        """Weights between hidden layers: what a matrix optimiser takes."""
+        return list(self.hidden)
+
+    def first(self, views: Views) -> torch.Tensor:
+        """Sums of the first product, (N, W), bias included."""
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+        if self.enter.is_cuda:
+            dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else torch.float32
+        enter = rounded_weight(self.enter) if self.quantized else self.enter
+        w, m = enter.shape[0], views.columns.numel()
+        if m < self.config.positions:
+            enter = enter.view(w, -1, CHANNELS).index_select(1, views.columns).flatten(1)
+            mask = self.mask.index_select(1, views.columns)
+        else:
+            mask = self.mask
+        out = F.linear(views.values.to(dtype), (enter * 2.0**-VALUE_EXPONENT).to(dtype), (self.enter_bias + mask.sum(1)).to(dtype))
+        if views.odd.numel() == out.shape[0]:
+            out = out - F.linear(views.missing.to(dtype), mask.to(dtype))
+        elif views.odd.numel():
+            out = out.index_add(0, views.odd, -F.linear(views.missing.to(dtype), mask.to(dtype)).to(out.dtype))
+        return out
+
+    def activate(self, x: torch.Tensor, which: int) -> torch.Tensor:
+        """ReLU, on the grid 2**-exponent {0..255} when quantized."""
+        if self.calibrating:
+            sample = x.detach().flatten()[:: max(1, x.numel() // 1_000_000)].float()
+            self.peaks[which] = torch.maximum(self.peaks[which], torch.quantile(sample[:1_000_000], 0.99995))
+        if not self.quantized:
+            return F.relu(x)
+        scale = torch.exp2(self.exponents[which])
+        return (round_through((x.float() * scale).clamp(0, ACTIVATION_MAX)) / scale).to(x.dtype)
+
+    def features(self, views: list[Views]) -> torch.Tensor:
+        """Activations of the last block, (N, W), of all views after each other."""
+        parts = [self.first(v) for v in views]
+        x = self.activate(parts[0] if len(parts) == 1 else torch.cat(parts), 0)
+        for i in range(self.config.depth):
+            a, b = (rounded_weight(self.hidden[2 * i + j]) if self.quantized else self.hidden[2 * i + j] for j in (0, 1))
+            y = self.activate(F.linear(x, a, self.hidden_bias[2 * i]), 1 + i)
+            x = self.activate(x + F.linear(y, b, self.hidden_bias[2 * i + 1]), 0)
+        return x
+
+    def forward(self, views: list[Views]) -> torch.Tensor:
+        """float32 (N, 10 K), the parameters of `ardm.likelihood` in real units, of all views after each other."""
+        k = self.config.mixture
+        head = rounded_weight(self.head) if self.quantized else self.head
+        out = F.linear(self.features(views), head, self.head_bias).float()
+        logit, mean, scale, slope = out.split([k, 3 * k, 3 * k, 3 * k], -1)
+        mean = mean * MEAN_UNIT
+        if self.quantized:  # the grids of the integer likelihood
+            logit, scale = round_through(logit * 16) / 16, round_through(scale * 16) / 16
+            mean, slope = round_through(mean * 32) / 32, round_through(slope * 128) / 128
+        return torch.cat([logit, mean, scale, slope], -1)
+
+    def finish_calibration(self) -> None:
+        """Choose exponents of activations from the peaks seen."""
+        self.calibrating = False
+        self.exponents.copy_(torch.floor(torch.log2(ACTIVATION_MAX / self.peaks.clamp_min(2.0**-6))))
