@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
-import torch
 
 from codec import container, cost, exact, frames, png, sources
 from codec.container import PNG_CHUNKS, PNG_FORM, SOURCE_FRAME, Header
@@ -22,7 +21,7 @@ from codec.invent import Completion
 from codec.invent import complete as complete_pixels
 from codec.limits import NO_LIMITS, Limits, limits_of
 from codec.png import Png
-from codec.presets import DEFAULT_BUDGET
+from codec.parallel import thread_count
 from codec.salvage import Report, recover
 from codec.samples import Kind
 from codec.sources import Content, Format
@@ -71,9 +70,8 @@ def pack(
             f"is a {label} file made by lossy compression, and already smaller than its pixels would be without loss; "
             "--pixels compresses these all the same, --exact keeps the file as it is."
         )
-    calls = 0 if options.get("order") == "raster" else options.get("budget", DEFAULT_BUDGET)
-    threads = options.get("threads") or torch.get_num_threads()
-    cost.check(cost.of_encoding(head.height, head.width, head.channels, head.kind, len(source), options.get("tile", TILE), calls, threads), limits)
+    threads = options.get("threads") or thread_count()
+    cost.check(cost.of_encoding(head.height, head.width, head.channels, head.kind, len(source), options.get("tile") or TILE, options.get("budget") or 0, threads), limits)
     whole = container.write_whole(source, head.width, head.height, head.channels, head.kind)
     recipe = None
     try:
@@ -195,7 +193,7 @@ def _open(data: bytes, limits: Limits, options: dict[str, Any], salvage: bool = 
     """What `container.read` says of a file that another is to be made of, once its cost is known to be within the limits."""
     header, at = container.read(data, limits, salvage)
     kept = png.kept_size(_only(header, PNG_CHUNKS)) if limits.max_memory is not None else 0  # which few do limit, and this takes up to 0.2 s
-    cost.check(cost.of(header, len(data), options.get("threads") or torch.get_num_threads(), True, kept), limits)
+    cost.check(cost.of(header, len(data), options.get("threads") or thread_count(), True, kept), limits)
     return header, at
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from codec.errors import CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError
 from codec.limits import Limits
 from codec.samples import DEPTHS, Kind, plane_count
-from codec.walk import MAX_CALLS, Learning, Schedule
+from codec.schedule import MAX_CALLS, STAGES_MOST, Order, Schedule
 
 MAGIC = b"\x89ARDM\r\n\x1a"
-VERSION = 1
+VERSION = 2
 HEAD, INDEX = 0x01, 0x02
 TEXT = 0x03  # instead of HEAD: `codec.text` knows the rest
 OPTIONAL = 0x80  # types from here on are ancillary
@@ -26,16 +26,13 @@ PNG_FORM = 0x82  # whether it was interlaced, and how to make the very same file
 SOURCE_FRAME = 0x83  # what a file of bare samples has beside them (`codec.frames`)
 MAX_METADATA = 1000  # chunks; far more than anything writes
 MAX_TILE = 2048  # largest side of a tile; bounds the memory that a decoder needs
-RANDOM_ORDER, CHANNEL_AXIS, ADAPTIVE, MIXING, INDEXED, WHOLE, FOLDED = 1, 2, 4, 8, 16, 32, 64  # flag bits; all others are reserved
-LEARNING = {0: Learning.NONE, ADAPTIVE: Learning.RUNS, MIXING: Learning.MIXING}
-FIXED = "<BBIIBBHH"
-METHOD_MODEL, METHOD_RASTER = 2, 3  # 0 and 1 are `codec.stored`'s
+ORDER, PLAIN, CHANNEL_AXIS, INDEXED, WHOLE, FOLDED = 3, 4, 8, 16, 32, 64  # flag bits; the last one is reserved
+WEIGHTS_BYTES, DIGEST_BYTES = 4, 12
+OLD_VERSIONS = 1  # what releases before 1.0 wrote
+METHOD_NETWORK, METHOD_GRAPHICS = 2, 3  # by the network, as the schedule says; in raster order, without it. 0 and 1 are `codec.stored`'s
 METHOD_FILE = 4  # not a plane, but the image file itself; if and only if WHOLE is set
-METHOD_QUICK = 5  # METHOD_MODEL with quick mixing
-LATTICE_METHODS = METHOD_MODEL, METHOD_QUICK
-METHOD_DEEP = 6  # low bytes of samples of 16 bits, given the high ones, in raster order
-METHOD_FINE, METHOD_INCLUDED = 7, 8  # samples of 16 bits in the entry of their high bytes; that of the low ones, which has nothing left to say
-RASTER_METHODS = METHOD_RASTER, METHOD_DEEP, METHOD_FINE, METHOD_INCLUDED
+METHOD_FINE, METHOD_INCLUDED = 5, 6  # samples of 16 bits in the entry of their high bytes; that of the low ones, which has nothing left to say
+NO_WEIGHTS = bytes(WEIGHTS_BYTES).hex()
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class Header:
     weights_id: str  # hex
     schedule: Schedule
     channel_axis: bool  # False: the array was (H, W); only grey may be False
-    digest: bytes  # BLAKE2b-128 of the decoded pixels, row-major; of the file if it is kept whole
+    digest: bytes  # `digest` of the decoded pixels, row-major; of the file if it is kept whole
     entries: tuple[Entry, ...] = ()  # tiles row-major; of each the planes as `codec.samples.planes` orders them
     metadata: tuple[tuple[int, bytes], ...] = field(default=())
     kind: Kind = field(default_factory=Kind)
@@ -123,20 +120,25 @@ def chunk(kind: int, payload: bytes) -> bytes:
 
 def write(header: Header, payloads: list[bytes]) -> bytes:
     """Assemble a file. `header.entries` describes `payloads`, in order."""
-    schedule = header.schedule
-    flags = (RANDOM_ORDER if schedule.seed is not None else 0) | (CHANNEL_AXIS if header.channel_axis else 0)
-    flags |= next(bits for bits, learning in LEARNING.items() if learning == schedule.learning)
-    flags |= (INDEXED if header.kind.indexed else 0) | (WHOLE if header.whole else 0) | (FOLDED if header.folded else 0)
-    head = struct.pack(FIXED, VERSION, flags, header.width, header.height, header.channels, header.kind.depth, *header.tile)
-    head += bytes.fromhex(header.weights_id) + bytes([len(schedule.stages)])
-    if schedule.seed is not None:
-        head += struct.pack("<I", schedule.seed)
-    for stage in schedule.stages:
-        head += struct.pack("<H", stage)
-    head += header.digest
+    head = _write_head(header)
     index = b"".join(bytes([e.method]) + varint(e.length) + struct.pack("<I", e.crc) for e in header.entries)
     parts = [MAGIC, chunk(HEAD, head), *(chunk(kind, data) for kind, data in header.metadata), chunk(INDEX, index), *payloads]
     return b"".join(parts)
+
+
+def _write_head(header: Header) -> bytes:
+    schedule = header.schedule
+    flags = schedule.order | (PLAIN if schedule.plain else 0) | (CHANNEL_AXIS if header.channel_axis else 0)
+    flags |= (INDEXED if header.kind.indexed else 0) | (WHOLE if header.whole else 0) | (FOLDED if header.folded else 0)
+    head = bytes([VERSION, flags, (header.channels - 1) << 4 | DEPTHS.index(header.kind.depth)])
+    head += b"".join(varint(n) for n in (header.width, header.height, header.tile[0] // 4, header.tile[1] // 4))
+    head += bytes.fromhex(header.weights_id)
+    if schedule.order == Order.RASTER:
+        head += varint(schedule.strip) + varint(schedule.slope)
+    else:
+        head += struct.pack("<I", schedule.seed) if schedule.order == Order.RANDOM else b""
+        head += bytes([len(schedule.stages)]) + b"".join(struct.pack("<H", stage) for stage in schedule.stages)
+    return head + header.digest
 
 
 def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tuple[Header, int]:
@@ -192,18 +194,7 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
             raise CorruptError("the tile index has too few entries.")
         (crc,) = struct.unpack_from("<I", payload, position)
         position += 4
-        if method > METHOD_INCLUDED:
-            raise UnsupportedError(f"a tile is coded with method {method}, which this release does not know; a newer ardm may read it.")
-        if (method == METHOD_FILE) != header.whole:
-            raise CorruptError(f"a tile is coded with method {method}, which does not fit a file {'kept whole' if header.whole else 'of tiles'}.")
-        if method == METHOD_QUICK and header.schedule.learning != Learning.MIXING:
-            raise CorruptError("a tile is coded with quick mixing in a file without mixing.")
-        if method == METHOD_DEEP and (header.kind.size == 1 or i % 2 == 0 or header.folded or header.schedule.learning != Learning.MIXING):
-            raise CorruptError("a tile is coded as the low bytes of samples, which it is not.")
-        if method == METHOD_FINE and (header.kind.size == 1 or i % 2 or header.folded or header.schedule.learning != Learning.MIXING):
-            raise CorruptError("a tile is coded as fine samples, which it has not.")
-        if (method == METHOD_INCLUDED) != (i % 2 == 1 and entries[-1].method == METHOD_FINE) or (method == METHOD_INCLUDED and length):
-            raise CorruptError("the low bytes of fine samples are not where their high bytes are.")
+        _check_method(method, length, i, header, entries)
         entries.append(Entry(method, length, crc))
     if position != len(payload):
         raise CorruptError("the tile index has too many bytes.")
@@ -215,10 +206,39 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
     return Header(**{**header.__dict__, "entries": tuple(entries), "metadata": tuple(metadata), "metadata_lost": lost}), at
 
 
+def _check_method(method: int, length: int, i: int, header: Header, entries: list[Entry]) -> None:
+    """Raise unless the i-th entry of the index may have a method."""
+    if method > METHOD_INCLUDED:
+        raise UnsupportedError(f"a tile is coded with method {method}, which this release does not know; a newer ardm may read it.")
+    if (method == METHOD_FILE) != header.whole:
+        raise CorruptError(f"a tile is coded with method {method}, which does not fit a file {'kept whole' if header.whole else 'of tiles'}.")
+    if method == METHOD_FINE and (header.kind.size == 1 or i % 2 or header.folded or header.schedule.plain):
+        raise CorruptError("a tile is coded as fine samples, which it has not.")
+    if (method == METHOD_INCLUDED) != (i % 2 == 1 and entries[-1].method == METHOD_FINE) or (method == METHOD_INCLUDED and length):
+        raise CorruptError("the low bytes of fine samples are not where their high bytes are.")
+
+
+def describe(header: Header, at: int, size: int) -> dict[str, object]:
+    """What a file says of itself, as plain values. at, size: where its payloads begin, and its bytes."""
+    schedule, methods = header.schedule, [entry.method for entry in header.entries]
+    tile = min(header.tile[0], header.height), min(header.tile[1], header.width)
+    network, subpixels = methods.count(METHOD_NETWORK), header.width * header.height * header.channels
+    return {
+        "width": header.width, "height": header.height, "channels": header.channels, "bits_per_channel": header.kind.depth,
+        "indexed": header.kind.indexed, "tiles": header.tile_count, "tile_height": header.tile[0], "tile_width": header.tile[1],
+        "order": schedule.order.name.lower(), "seed": schedule.seed, "coding": "plain" if schedule.plain else "mixing",
+        "network_calls": schedule.calls(*tile) if network else 0,
+        "evaluations_per_pixel": 1 if network else 0,
+        "weights": header.weights_id, "pixel_hash": header.digest.hex(), "bytes": size, "header_bytes": at, "bits_per_subpixel": 8 * size / subpixels,
+        "planes": 0 if header.whole else len(methods), "network_planes": network, "graphics_planes": methods.count(METHOD_GRAPHICS),
+        "fine_planes": methods.count(METHOD_FINE), "stored_planes": sum(method < METHOD_NETWORK for method in methods), "whole_file": header.whole,
+    }  # fmt: skip
+
+
 def write_whole(source: bytes, width: int, height: int, channels: int, kind: Kind) -> bytes:
     """Assemble a file that keeps an image file as it is."""
     entry = Entry(METHOD_FILE, len(source), zlib.crc32(source))
-    header = Header(width, height, channels, (4, 4), bytes(8).hex(), Schedule((), None, Learning.NONE), True, digest(source), (entry,), (), kind, whole=True)
+    header = Header(width, height, channels, (4, 4), NO_WEIGHTS, Schedule(), True, digest(source), (entry,), (), kind, whole=True)
     return write(header, [source])
 
 
@@ -230,9 +250,9 @@ def read_whole(data: bytes, header: Header, at: int) -> bytes:
     return source
 
 
-def digest(data: bytes | memoryview) -> bytes:
-    """BLAKE2b-128, the format's hash."""
-    return hashlib.blake2b(data, digest_size=16).digest()
+def digest(data: bytes | memoryview, size: int = DIGEST_BYTES) -> bytes:
+    """BLAKE2b, the format's hash, of so many bytes."""
+    return hashlib.blake2b(data, digest_size=size).digest()
 
 
 def read_chunk(data: bytes, at: int) -> tuple[int, bytes, str, int]:
@@ -250,52 +270,65 @@ def read_chunk(data: bytes, at: int) -> tuple[int, bytes, str, int]:
 
 
 def _parse_head(payload: bytes, max_pixels: int) -> Header:
+    if payload and payload[0] == OLD_VERSIONS:
+        raise UnsupportedError("the file was made by a release before 1.0, which this one does not read; restore it with that release.")
     if payload and payload[0] != VERSION:
         raise UnsupportedError(f"format version {payload[0]}; this release reads version {VERSION}.")
-    fixed = struct.calcsize(FIXED)
-    if len(payload) < fixed + 9:
-        raise CorruptError(f"the header has {len(payload)} bytes, which is too short.")
-    _, flags, width, height, channels, depth, *tile = struct.unpack_from(FIXED, payload)
-    if flags & ~(RANDOM_ORDER | CHANNEL_AXIS | ADAPTIVE | MIXING | INDEXED | WHOLE | FOLDED):
+    try:
+        return _parse_fields(payload, max_pixels)
+    except (TruncatedError, struct.error, IndexError) as error:
+        raise CorruptError(f"the header has {len(payload)} bytes, which is too short.") from error
+
+
+def _parse_fields(payload: bytes, max_pixels: int) -> Header:
+    flags, sort = payload[1], payload[2]
+    if flags & ~(ORDER | PLAIN | CHANNEL_AXIS | INDEXED | WHOLE | FOLDED) or flags & ORDER == ORDER:
         raise UnsupportedError(f"reserved flag bits are set ({flags:#04x}); a newer ardm may read the file.")
-    if depth not in DEPTHS:
-        raise UnsupportedError(f"{depth} bits per channel; this release reads {', '.join(map(str, DEPTHS))}.")
-    if channels not in (1, 2, 3, 4):
-        raise UnsupportedError(f"{channels} channels; this release reads 1 to 4.")
-    kind = Kind(depth, bool(flags & INDEXED))
-    if flags & FOLDED and (depth != 16 or flags & WHOLE):
-        raise CorruptError(f"samples of {depth} bits are folded, which only 16 bits can be.")
+    if sort & 15 >= len(DEPTHS) or sort >> 6:
+        raise UnsupportedError(f"samples of kind {sort:#04x}, which this release does not know; a newer ardm may read the file.")
+    channels, kind = (sort >> 4) + 1, Kind(DEPTHS[sort & 15], bool(flags & INDEXED))
+    if flags & FOLDED and (kind.depth != 16 or flags & WHOLE):
+        raise CorruptError(f"samples of {kind.depth} bits are folded, which only 16 bits can be.")
     if not kind.fits(channels):
-        raise CorruptError(f"there are no images of {channels} channels with samples of {depth} bits{', indexed' * kind.indexed}.")
-    if not width or not height or any(t == 0 or t % 4 or t > MAX_TILE for t in tile):
+        raise CorruptError(f"there are no images of {channels} channels with samples of {kind.depth} bits{', indexed' * kind.indexed}.")
+    numbers, at = [], 3
+    for _ in range(4):
+        number, at = read_varint(payload, at)
+        numbers.append(number)
+    width, height, tile = numbers[0], numbers[1], (4 * numbers[2], 4 * numbers[3])
+    if not (0 < width < 2**32 and 0 < height < 2**32) or any(t == 0 or t > MAX_TILE for t in tile):
         raise CorruptError(f"impossible geometry: {width} x {height} pixels in tiles of {tile[1]} x {tile[0]}.")
     if width * height > max_pixels:
         raise LimitError(f"the image has {width} x {height} pixels, the limit is {max_pixels}; raise it with --max-pixels (max_pixels=).")
-    learning = LEARNING.get(flags & (ADAPTIVE | MIXING))
-    if learning is None or (learning and flags & RANDOM_ORDER):
-        raise UnsupportedError("two ways of learning, or learning in a random order; a newer ardm may read the file.")
     if channels > 1 and not flags & CHANNEL_AXIS:
         raise CorruptError(f"{channels} channels without a channel axis.")
-    weights_id, count = payload[fixed : fixed + 8].hex(), payload[fixed + 8]
-    at, order = fixed + 9, flags & RANDOM_ORDER
-    if len(payload) != at + 4 * order + 2 * count + 16 or count > 16:
-        raise CorruptError(f"the header has {len(payload)} bytes, which does not fit its {count} stages.")
-    seed = struct.unpack_from("<I", payload, at)[0] if order else None
-    stages = struct.unpack_from(f"<{count}H", payload, at + 4 * order)
-    if seed is None and any(s >> 14 for s in stages):
+    weights_id = payload[at : at + WEIGHTS_BYTES].hex()
+    schedule, at = _parse_schedule(payload, at + WEIGHTS_BYTES, Order(flags & ORDER), bool(flags & PLAIN))
+    if len(payload) != at + DIGEST_BYTES:
+        raise CorruptError(f"the header has {len(payload)} bytes, expected were {at + DIGEST_BYTES}.")
+    return Header(
+        width, height, channels, tile, weights_id, schedule, bool(flags & CHANNEL_AXIS), payload[at:],
+        kind=kind, whole=bool(flags & WHOLE), folded=bool(flags & FOLDED),
+    )  # fmt: skip
+
+
+def _parse_schedule(payload: bytes, at: int, order: Order, plain: bool) -> tuple[Schedule, int]:
+    """(schedule, position after it)."""
+    if order == Order.RASTER:
+        strip, at = read_varint(payload, at)
+        slope, at = read_varint(payload, at)
+        if strip > MAX_TILE or slope > 255 or (plain and strip):
+            raise UnsupportedError(f"raster order in strips of {strip} rows, {slope} pixels apart; a newer ardm may read the file.")
+        return Schedule(order, plain=plain, strip=strip, slope=slope), at
+    seed = None
+    if order == Order.RANDOM:
+        if not plain:
+            raise UnsupportedError("learning in a random order; a newer ardm may read the file.")
+        (seed,), at = struct.unpack_from("<I", payload, at), at + 4
+    count, at = payload[at], at + 1
+    stages = struct.unpack_from(f"<{count}H", payload, at)
+    if count > STAGES_MOST or (seed is None and any(s >> 14 for s in stages)):
         raise UnsupportedError("a reserved bit of a stage's schedule is set.")
     if seed is not None and not all(1 <= s <= MAX_CALLS for s in stages):
         raise CorruptError(f"a stage of the random order must have 1 to {MAX_CALLS} network calls, found {stages}.")
-    return Header(
-        width,
-        height,
-        channels,
-        (tile[0], tile[1]),
-        weights_id,
-        Schedule(tuple(stages), seed, learning),
-        bool(flags & CHANNEL_AXIS),
-        payload[-16:],
-        kind=kind,
-        whole=bool(flags & WHOLE),
-        folded=bool(flags & FOLDED),
-    )
+    return Schedule(order, stages, seed, plain), at + 2 * count

@@ -22,16 +22,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ardm.likelihood import WEIGHT_TOP
-from ardm.stages import level_shapes
 from codec import kernel
-from codec.container import LATTICE_METHODS, METHOD_DEEP, METHOD_FINE, METHOD_INCLUDED, METHOD_RASTER, Entry, Header
+from codec.container import METHOD_FINE, METHOD_GRAPHICS, METHOD_INCLUDED, METHOD_NETWORK, Entry, Header
 from codec.errors import CorruptError, LimitError
 from codec.limits import Limits, show_size
 from codec.mixing import counter_count
 from codec.rangecoder import ONE
 from codec.samples import Kind, plane_channels, plane_count
 from codec.stored import RAW
-from codec.walk import Learning, Schedule
+from codec.schedule import Order, Schedule, level_shapes
 
 BASE = 540 * 2**20  # Python, torch, Numba, weights, their self-tests and compiled code
 OF_ARRAY, OF_PNG = 3, 6  # copies of the samples while an array is made, or a PNG read or written
@@ -64,8 +63,8 @@ def of(header: Header, size: int, threads: int, png: bool = False, kept: int = 0
     memory = BASE + size + (OF_PNG if png or header.whole else OF_ARRAY) * image + OF_TILE * len(header.entries) + OF_CHUNKS * kept
     if header.whole:
         return Cost(0, memory)
-    in_lattice = Counter((height, width) for (_, _, height, width), _, entry in _planes(header) if entry.method in LATTICE_METHODS)
-    calls = sum(count * calls_of(header.schedule, *shape) for shape, count in in_lattice.items())
+    asking = Counter((height, width) for (_, _, height, width), _, entry in _planes(header) if entry.method == METHOD_NETWORK)
+    calls = sum(count * header.schedule.calls(*shape) for shape, count in asking.items())
     height, width = min(header.tile[0], header.height), min(header.tile[1], header.width)
     counted = any(entry.method not in (METHOD_FINE, METHOD_INCLUDED) for entry in header.entries)
     return Cost(calls, memory + min(threads, len(header.entries)) * _work(height, width, counted))
@@ -90,12 +89,6 @@ def check(cost: Cost, limits: Limits) -> None:
         )
 
 
-def calls_of(schedule: Schedule, height: int, width: int) -> int:
-    """Network calls of one plane of a tile."""
-    stages = schedule.stages[: schedule.root_level(height, width)]
-    return Schedule(stages, schedule.seed, schedule.learning).calls
-
-
 def check_payloads(header: Header) -> None:
     """Raise CorruptError if a payload is too short for its pixels. To be called before anything of the image's size is allocated."""
     if header.whole:
@@ -115,22 +108,23 @@ def least_bytes(method: int, height: int, width: int, channels: int, schedule: S
     pixels = height * width
     if method == METHOD_INCLUDED:
         return 0
-    if method in (METHOD_RASTER, METHOD_DEEP, METHOD_FINE):
-        return {METHOD_RASTER: 1, METHOD_DEEP: 0, METHOD_FINE: 2}[method] + _mixed_bytes(pixels, channels)
-    if method not in LATTICE_METHODS:
+    if method == METHOD_FINE:
+        return 2 + channels - 1 + channels * _mixed_bytes(pixels)
+    if method == METHOD_GRAPHICS:
+        return _mixed_bytes(pixels * channels)
+    if method != METHOD_NETWORK:
         return pixels * channels if method == RAW else 1 + -(-pixels * channels // LZMA_MOST)
-    level = schedule.root_level(height, width)
-    rows, columns = level_shapes(height, width)[level]
-    root = 2 + min(rows * columns * channels, 2)  # its method, its length, and itself, which may be filtered
-    pixels -= rows * columns
-    if schedule.learning == Learning.MIXING:
-        return root + _mixed_bytes(pixels, channels)
-    return root + 4 * math.ceil(MARGIN * pixels * channels * BITS_OF_PLAIN / 32)
+    root = 0
+    if schedule.order != Order.RASTER:
+        rows, columns = level_shapes(height, width)[schedule.root_level(height, width)]
+        root = 2 + min(rows * columns * channels, 2)  # its method, its length, and itself, which may be filtered
+        pixels -= rows * columns
+    return root + (4 * math.ceil(MARGIN * pixels * channels * BITS_OF_PLAIN / 32) if schedule.plain else _mixed_bytes(pixels * channels))
 
 
-def _mixed_bytes(pixels: int, channels: int) -> int:
-    """Of the mixing and fine coders: eight decisions or more for each subpixel, a stream for each channel, the lengths of all but the last."""
-    return channels - 1 + 4 * channels * math.ceil(MARGIN * pixels * 8 * BITS_OF_DECISION / 32)
+def _mixed_bytes(subpixels: int) -> int:
+    """Of a stream of the mixing or fine coder: eight decisions or more for each subpixel."""
+    return 4 * math.ceil(MARGIN * subpixels * 8 * BITS_OF_DECISION / 32)
 
 
 def _planes(header: Header) -> Iterator[tuple[tuple[int, int, int, int], int, Entry]]:

@@ -23,11 +23,13 @@ from codec.compiled import check_words, compiled
 from codec.container import read_varint, varint
 from codec.errors import CorruptError, TruncatedError
 from codec.kernel import LEAST, PAD, SIGMOID, SQUASH, _log, _squash, solve
-from codec.mixing import BELOW, BESIDE, raster_geometry
+from codec.mixing import by_distance, raster_geometry
 from codec.rangecoder import ONE, code_bit
 from codec.rest import Rest
 from codec.streams import LINE, STRIP, Streams
 
+BELOW = 2  # rows that a channel must be ahead of the next
+BESIDE = np.array([o for o in by_distance(BELOW**2) if o != (0, 0)])  # where a channel looks at each earlier one
 LEAST_DEPTH, MOST_DEPTH = 8, 16
 REPLICATED, ROUNDED, CUT, LISTED = 16, 17, 18, 19  # forms of levels; below them, by how many bits a value is shifted
 MOST_WORDS = 10  # that a sample's sixteen decisions can take, 17 bits each

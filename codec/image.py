@@ -6,32 +6,24 @@ import itertools
 import math
 import zlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from threading import Event, Lock
 from typing import TypeVar
 
 import numpy as np
-import torch
 
 from ardm import budget as budgets
-from ardm import weights as weights_module
+from ardm.exact import window
+from ardm.exact.predictor import Predictor, by_torch, new_canvas, windows
+from ardm.exact.window import WeightsError, WindowWeights
 from ardm.orders import PATCH, PHASES, group_breaks
-from ardm.predict import NetworkPredictor
-from ardm.stages import level_shapes
-from ardm.weights import Weights, WeightsError
-from codec import container, cost, fine, stored
-from codec.coding import Decoder, Drawer, Encoder, Plain
+from codec import container, cost, fine, plain, stored
 from codec.container import (
-    LATTICE_METHODS,
-    METHOD_DEEP,
     METHOD_FINE,
+    METHOD_GRAPHICS,
     METHOD_INCLUDED,
-    METHOD_MODEL,
-    METHOD_QUICK,
-    METHOD_RASTER,
-    RASTER_METHODS,
+    METHOD_NETWORK,
     Entry,
     Header,
     read_varint,
@@ -39,88 +31,115 @@ from codec.container import (
 )
 from codec.errors import ArdmError, CorruptError, TruncatedError, UnsupportedError, VerifyError
 from codec.limits import NO_LIMITS, Limits, limits_of
-from codec.mixing import RASTER_FULL, RASTER_GRAPHICS, RASTER_QUICK, RASTERS, Mixing
-from codec.parallel import in_parallel, set_threads
-from codec.presets import DEFAULT_BUDGET, ORDERS
+from codec.mixing import Mixing
+from codec.parallel import in_parallel, set_threads, thread_count
+from codec.presets import ORDERS
 from codec.rest import Rest
 from codec.samples import Kind, as_samples, fold, in_range, samples_of, unfold, widened
 from codec.samples import planes as split
-from codec.walk import MAX_CALLS, Learning, Predictor, Schedule, walk
+from codec.schedule import MAX_CALLS, Order, Schedule, level_shapes
+from codec.selftest import check_coders
+from codec.walk import walk
 
 TILE = 1024  # largest side of a tile; larger tiles save little, and memory grows with them
+ALONE = 2**18  # pixels of an image that is one tile at most: larger ones keep two cores busy
+STRIP = 4  # rows of a strip in raster order: as many pixels as share a load of weights (`ardm.exact.evaluate.BLOCK`)
 ROOT_BITS = (8.0, 5.5, 6.5, 7.5, 8.0)  # rough bits per subpixel of coding level 0, 1, 2, ... without the network
-GRAPHICS = 0.3  # planes that zlib shrinks below this share are coded as graphics
+GRAPHICS = 0.3  # planes that zlib shrinks below this share may be graphics, and are coded both with and without the network
+EMPTY = 200  # a plane that zlib shrinks by more than this is worth no seconds of work
 HOPE = 1.15  # samples of 16 bits may be smaller byte by byte if zlib needs less than so many times what the fine coder does,
 NOISE = 0.75  # and than this share of them
-PROBE, PROBES = 64, (0.2, 0.8)  # side, and places on the diagonal, of the squares on which the encoder compares lattice and raster order
+CHECKED = 64  # pixels of each plane for which verification asks the network another way
 Progress = Callable[[int], None]  # told the subpixels done since the last call
 Note = TypeVar("Note")
 
 
 def compress(
-    pixels: np.ndarray, *, budget: int = DEFAULT_BUDGET, order: str = "auto", seed: int | None = None, device: str = "cpu", threads: int = 0,
-    batch: int = 1, tile: int = TILE, adaptive: bool = True, verify: bool = False, metadata: tuple[tuple[int, bytes], ...] = (),
-    predictor: NetworkPredictor | None = None, progress: Progress | None = None, kind: Kind | None = None, model: str = "base", quick: bool = False,
+    pixels: np.ndarray, *, budget: int | None = None, order: str = "auto", seed: int | None = None, plain: bool = False, device: str = "cpu",
+    threads: int = 0, tile: int | None = None, verify: bool = True, metadata: tuple[tuple[int, bytes], ...] = (), predictor: Predictor | None = None,
+    progress: Progress | None = None, kind: Kind | None = None,
 ) -> bytes:  # fmt: skip
     """Compress an image without loss.
 
     pixels: uint8 or uint16 (H, W) or (H, W, C), C = 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA. kind: what the samples are, if not levels of as many
-    bits as the dtype has: `codec.samples.Kind(4)` for numbers below 16, `Kind(8, indexed=True)` for indices of a palette. budget: network calls
-    per tile, over all stages; more calls, smaller files, same weights. order: "lattice", the network's; "raster", without the network, which suits
-    graphics; "auto" compares them on a part of every tile and takes the better one; "best" codes every tile both ways and keeps the smaller result.
-    seed: code pixels in a seeded random order instead, for study. model: of `ardm.weights.MODELS`. quick: learn from the image by
-    simpler rules, a fifth quicker and half a per cent larger. device: "cpu", "cuda" or "auto". threads: CPU
-    threads to use from now on in this process; 0 leaves them as they are. batch: network calls the encoder makes at once. tile: largest side of a
-    tile, a multiple of 4.
-    adaptive: learn from the image while it is coded; without it, files are larger and only the network's own distributions count. verify: decode the
-    result and compare. The bytes depend on pixels, kind, budget, order, seed, tile, adaptive, model and quick only. Thread-safe.
+    bits as the dtype has: `codec.samples.Kind(4)` for numbers below 16, `Kind(8, indexed=True)` for indices of a palette. budget: most network calls
+    per tile; None: as many as raster order takes. More calls, smaller files, same weights, and the same work in all. order: "raster", "lattice", or
+    "auto", what the budget allows and the measured bits favour. seed: code pixels in a seeded random order instead, for study. plain: by the network's
+    distributions alone, without learning from the image while it is coded: quicker and larger. device: "cpu", "cuda" or "auto", for lattice and random
+    order. threads: CPU threads to use from now on in this process; 0 leaves them as they are. tile: largest side of a tile, a multiple of 4; None: as
+    suits the image. verify: decode the result, and compare. The bytes depend on pixels, kind, budget, order, seed, plain and tile only. Thread-safe.
 
     Returns the bytes of an .ardm file. Raises InputError for an array of another kind, VerifyError, ValueError for a bad argument.
     """
     array, kind = as_samples(pixels, kind)
-    if budget < 1 or tile < PATCH or tile % PATCH or tile > container.MAX_TILE or batch < 1 or (seed is not None and not 0 <= seed < 2**32):
-        raise ValueError(
-            f"budget and batch must be at least 1, tile a multiple of 4 up to 2048, seed within 0..2**32-1; got {budget}, {batch}, {tile}, {seed}."
-        )
-    if order not in ORDERS or (order in ("best", "raster") and (seed is not None or not adaptive)):
-        raise ValueError(f"order must be one of {', '.join(ORDERS)}; best and raster need adaptive and no seed; got {order!r} with {adaptive=} and {seed=}.")
-    if model not in weights_module.MODELS:
-        raise ValueError(f"model must be one of {', '.join(weights_module.MODELS)}, got {model!r}.")
+    _check_arguments(budget, order, seed, tile)
     set_threads(threads)
-    predictor = predictor or load_predictor(device, weights_module.MODELS[model])
+    predictor = predictor or load_predictor(device)
     height, width, channels = array.shape
-    shape = (_even_tile(height, tile), _even_tile(width, tile))
-    schedule = plan(predictor.weights, min(shape[0], height), min(shape[1], width), budget, seed, adaptive)
+    shape = tile_shape(height, width, tile)
+    schedule = plan(predictor.weights, min(shape[0], height), min(shape[1], width), budget, order, seed, plain)
     header = Header(width, height, channels, shape, predictor.weights.id, schedule, pixels.ndim == 3, pixel_digest(array), metadata=metadata, kind=kind)
     if widened(array):
         header, array = replace(header, folded=True), fold(array)
     stop = Event()
     told = _teller(progress, stop)
     parts = [array[top : top + h, left : left + w] for top, left, h, w in header.tiles]
-    quick = quick and adaptive and seed is None
 
     def work(job: np.ndarray, spare: int) -> list[tuple[int, bytes]]:
         if job.itemsize == 2:
-            return encode_samples(job, predictor, schedule, order, quick, batch, spare, told)
-        return [encode_plane(job, predictor, schedule, order, quick, batch, spare, told, kind.few)]
+            return encode_samples(job, predictor, schedule, spare, told)
+        return [encode_plane(job, predictor, schedule, told, kind.few)]
 
     jobs = [job for part in parts for job in (samples_of(part) if kind.size == 2 and not header.folded else split(part))]
     coded = list(itertools.chain.from_iterable(in_parallel(work, jobs, stop)))
     entries = tuple(Entry(method, len(payload), zlib.crc32(payload)) for method, payload in coded)
-    data = container.write(Header(**{**header.__dict__, "entries": entries}), [payload for _, payload in coded])
+    data = container.write(replace(header, entries=entries), [payload for _, payload in coded])
     if verify:
-        try:
-            same = np.array_equal(decompress(data, predictor=predictor, limits=NO_LIMITS, progress=progress), pixels)
-        except ArdmError:
-            same = False
-        if not same:
-            raise VerifyError("the compressed data does not decode to the image that went in; nothing was kept. Please report this image.")
+        _verify(data, pixels, header, array, predictor, progress)
     return data
+
+
+def _check_arguments(budget: int | None, order: str, seed: int | None, tile: int | None) -> None:
+    if budget is not None and budget < 1:
+        raise ValueError(f"budget must be at least 1 network call, got {budget}.")
+    if tile is not None and (tile < PATCH or tile % PATCH or tile > container.MAX_TILE):
+        raise ValueError(f"tile must be a multiple of {PATCH} up to {container.MAX_TILE}, got {tile}.")
+    if seed is not None and not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be within 0..2**32-1, got {seed}.")
+    if order not in ORDERS or (seed is not None and order == "raster"):
+        raise ValueError(f"order must be one of {', '.join(ORDERS)}, and not raster with a seed; got {order!r} with {seed=}.")
+
+
+def _verify(data: bytes, pixels: np.ndarray, header: Header, array: np.ndarray, predictor: Predictor, progress: Progress | None) -> None:
+    """Raise VerifyError unless the file decodes to the pixels, and the network, asked another way, gives the parameters it was coded with."""
+    try:
+        same = np.array_equal(decompress(data, predictor=predictor, limits=NO_LIMITS, progress=progress), pixels)
+    except ArdmError:
+        same = False
+    if not same:
+        raise VerifyError("the compressed data does not decode to the image that went in; nothing was kept. Please report this image.")
+    for top, left, h, w in header.tiles:
+        for plane in split(array[top : top + h, left : left + w]):
+            if not _agrees(plane, predictor):
+                raise VerifyError("two ways to compute the network differ on this machine; nothing was kept. Please report this image and machine.")
+
+
+def _agrees(plane: np.ndarray, predictor: Predictor) -> bool:
+    """Whether compiled code and torch's float64 products give the same parameters for some pixels of a plane, every second one of which is known."""
+    height, width, _ = plane.shape
+    canvas = new_canvas(height, width)
+    canvas.image[:] = plane
+    canvas.mask[::2], canvas.mask[1::2, ::2] = True, True
+    step = max(1, height * width // CHECKED)
+    where = np.stack(np.divmod(np.arange(step // 2, height * width, step), width), 1).astype(np.int32)
+    compiled = Predictor(predictor.weights).scattered(canvas, where)
+    other = by_torch(predictor.weights, *windows(canvas, where, predictor.weights.config.radius), "cpu")
+    return all(np.array_equal(a, b) for a, b in zip(compiled, other, strict=True))
 
 
 def decompress(
     data: bytes, *, device: str = "cpu", threads: int = 0, max_pixels: int | None = None, limits: Limits | None = None,
-    predictor: NetworkPredictor | None = None, progress: Progress | None = None,
+    predictor: Predictor | None = None, progress: Progress | None = None,
 ) -> np.ndarray:  # fmt: skip
     """Inverse of `compress`: uint8 or uint16 (H, W) or (H, W, C), exactly what went in, on every machine. Thread-safe.
 
@@ -152,26 +171,13 @@ def decompress(
 def info(data: bytes) -> dict[str, object]:
     """What a file says of itself, without decoding pixels: a dict of plain values (the command's --json). Raises as `decompress` does."""
     header, at = container.read(data, NO_LIMITS)
-    schedule = header.schedule
-    methods = [entry.method for entry in header.entries]
-    return {
-        "width": header.width, "height": header.height, "channels": header.channels, "bits_per_channel": header.kind.depth,
-        "indexed": header.kind.indexed,
-        "tiles": header.tile_count, "tile_height": header.tile[0], "tile_width": header.tile[1],
-        "seed": schedule.seed,
-        "network_calls": schedule.calls if set(LATTICE_METHODS) & set(methods) else 0,
-        "weights": header.weights_id, "pixel_hash": header.digest.hex(), "bytes": len(data),
-        "header_bytes": at, "bits_per_subpixel": 8 * len(data) / (header.width * header.height * header.channels),
-        "planes": 0 if header.whole else len(methods),
-        "lattice_planes": sum(method in LATTICE_METHODS for method in methods), "raster_planes": sum(method in RASTER_METHODS for method in methods),
-        "stored_planes": sum(method < METHOD_MODEL for method in methods), "whole_file": header.whole,
-    }  # fmt: skip
+    return container.describe(header, at, len(data))
 
 
 def open_file(data: bytes, limits: Limits, threads: int, salvage: bool = False) -> tuple[Header, int]:
     """What `container.read` says of a file, once its cost is known to be within the limits and its payloads are long enough for its pixels."""
     header, at = container.read(data, limits, salvage)
-    cost.check(cost.of(header, len(data), threads or torch.get_num_threads()), limits)
+    cost.check(cost.of(header, len(data), threads or thread_count()), limits)
     cost.check_payloads(header)
     return header, at
 
@@ -186,7 +192,7 @@ def decode_tiles(
     error.
     """
     set_threads(threads)
-    if predictor is None and any(entry.method in LATTICE_METHODS for entry in header.entries):
+    if predictor is None and any(entry.method == METHOD_NETWORK for entry in header.entries):
         predictor = load_predictor(device, header.weights_id)
     out = np.empty((header.height, header.width, header.channels), dtype=header.kind.dtype)
     stop = Event()
@@ -204,15 +210,9 @@ def decode_tiles(
     jobs = _plane_jobs(header, out, at)
     why: list[Note | None] = [None] * len(jobs)
     included = {i for i, job in enumerate(jobs) if job.entry.method == METHOD_INCLUDED}  # in what the one before decodes
-    for deep in (False, True):  # low bytes need the high ones, which come before them
-        chosen = [i for i, job in enumerate(jobs) if (job.high is not None) == deep and i not in included]
-        for i in [i for i in chosen if deep and why[i - 1] is not None]:
-            assert mend is not None  # else an error would have been raised
-            lost = CorruptError(f"tile at row {jobs[i].top}, column {jobs[i].left}: the high bytes of its samples are lost.")
-            why[i] = mend(jobs[i], predictor, 1, lost)
-            chosen.remove(i)
-        for i, said in zip(chosen, in_parallel(work, [jobs[i] for i in chosen], stop), strict=True):
-            why[i] = said
+    chosen = [i for i in range(len(jobs)) if i not in included]
+    for i, said in zip(chosen, in_parallel(work, [jobs[i] for i in chosen], stop), strict=True):
+        why[i] = said
     for i in included:
         why[i] = why[i - 1]
     return (unfold(out) if header.folded else out), why
@@ -236,7 +236,6 @@ class PlaneJob:
     left: int
     entry: Entry
     at: int  # where its payload begins
-    high: np.ndarray | None = None  # of low bytes coded by METHOD_DEEP, the high ones, which must be decoded before
 
     def decode(self, data: bytes, predictor: Predictor | None, schedule: Schedule, threads: int, progress: Progress | None) -> None:
         """Check the payload and decode it into the target. data: the file. Raises a subclass of ArdmError that says which tile it was."""
@@ -248,7 +247,7 @@ class PlaneJob:
         if found != self.entry.crc:
             raise CorruptError(f"checksum of the {where} does not match. Stored: {self.entry.crc:08x}. Computed: {found:08x}.")
         try:
-            self.target[:] = decode_plane(self.entry.method, payload, self.target.shape, predictor, schedule, threads, progress, self.high)
+            self.target[:] = decode_plane(self.entry.method, payload, self.target.shape, predictor, schedule, threads, progress)
         except ArdmError as error:
             raise type(error)(f"{where}: {error}") from error
 
@@ -263,7 +262,7 @@ def _plane_jobs(header: Header, out: np.ndarray, at: int) -> list[PlaneJob]:
         for i, plane in enumerate(planes):
             entry = next(entries)
             target = samples[i // 2] if entry.method == METHOD_FINE else plane
-            jobs.append(PlaneJob(len(jobs), target, top, left, entry, at, planes[i - 1] if entry.method == METHOD_DEEP else None))
+            jobs.append(PlaneJob(len(jobs), target, top, left, entry, at))
             at += entry.length
     return jobs
 
@@ -271,32 +270,18 @@ def _plane_jobs(header: Header, out: np.ndarray, at: int) -> list[PlaneJob]:
 # ---- one plane of one tile --------------------------------------------------------------------------------------------------
 
 
-def encode_plane(
-    plane: np.ndarray, predictor: Predictor, schedule: Schedule, order: str, quick: bool, batch: int, threads: int, progress: Progress | None,
-    few: bool = False, high: np.ndarray | None = None,
-) -> tuple[int, bytes]:  # fmt: skip
-    """plane: uint8 (h, w, 1 or 3). quick: only with Learning.MIXING. threads: how many may code at once. few: as in `codec.samples.Kind`.
-    high: of a plane of low bytes, the high ones, which the decoder will have.
-
-    Returns (method, payload), the smallest of what `order` allows and stored.
-    """
+def encode_plane(plane: np.ndarray, predictor: Predictor, schedule: Schedule, progress: Progress | None, few: bool = False) -> tuple[int, bytes]:
+    """plane: uint8 (h, w, 1 or 3). few: as in `codec.samples.Kind`. Returns (method, payload), the smallest of: by the network, by the coder for graphics
+    if the plane may be such, and stored."""
+    check_coders()
     rough = _roughly(plane)
-    if few and order == "auto":  # labels and coarse steps: never the network, which has not seen such, always the coder for graphics
-        lattice, raster = False, schedule.learning == Learning.MIXING
-    else:
-        lattice, raster = _choose_orders(plane, rough, predictor, schedule, order, batch, threads)
     tried = []
-    if high is not None and order != "lattice" and schedule.learning == Learning.MIXING and (lattice or raster):
-        tried.append((METHOD_DEEP, encode_deep(plane, high)))
-        if order == "auto":  # low bytes look like noise to the network; their colours may have something in common
-            lattice, raster = False, plane.shape[2] == 3
-    if lattice:
-        told = None if raster else progress
-        tried.append((METHOD_QUICK if quick else METHOD_MODEL, encode_lattice(plane, predictor, schedule, batch, threads, told, quick)))
-    if raster:
-        kind = RASTER_GRAPHICS if few or rough < GRAPHICS * plane.size else RASTER_QUICK if quick else RASTER_FULL
-        tried.append((METHOD_RASTER, encode_raster(plane, kind, threads)))
-    if progress and (raster or not lattice):
+    if rough * EMPTY >= plane.size:
+        if not few:  # labels and coarse steps are never for the network, which has not seen such
+            tried.append((METHOD_NETWORK, encode_network(plane, predictor, schedule, progress)))
+        if few or (rough < GRAPHICS * plane.size and not schedule.plain):
+            tried.append((METHOD_GRAPHICS, encode_graphics(plane)))
+    if progress and (few or not tried):
         progress(plane.size)
     method, payload = min(tried, key=lambda t: len(t[1]), default=(stored.RAW, plane.tobytes()))
     if not tried or few or rough * 0.7 < len(payload) or len(payload) >= plane.size:
@@ -307,29 +292,25 @@ def encode_plane(
 
 
 def encode_samples(
-    samples: np.ndarray, predictor: Predictor, schedule: Schedule, order: str, quick: bool, batch: int, threads: int, progress: Progress | None
+    samples: np.ndarray, predictor: Predictor, schedule: Schedule, threads: int, progress: Progress | None
 ) -> list[tuple[int, bytes]]:
     """samples: uint16 (h, w, 1 or 3). Other arguments as of `encode_plane`.
 
     Returns (method, payload) of the high bytes and of the low ones, the smallest of: both together; each as a plane. The latter is left out where
-    it can hardly win, which spares most images of 16 bits the network.
+    it can hardly win.
     """
     high, low = split(samples)
     rough = _roughly(high) + _roughly(low)
     together = None
-    if order != "lattice" and schedule.learning == Learning.MIXING and (order == "best" or rough * 100 >= samples.size):
+    if not schedule.plain and rough * 100 >= samples.size:
         payload = fine.encode(samples, threads)
         together = [(METHOD_FINE, payload), (METHOD_INCLUDED, b"")]
         hopeless = rough >= max(GRAPHICS * samples.nbytes, min(HOPE * len(payload), NOISE * samples.nbytes))
-        if order != "best" and hopeless and len(payload) < samples.nbytes:
+        if hopeless and len(payload) < samples.nbytes:
             if progress:
                 progress(samples.nbytes)
             return together
-    known = high if np.ptp(high) else None  # where all high bytes are the same, low ones are an image of 8 bits
-    apart = [
-        encode_plane(high, predictor, schedule, order, quick, batch, threads, progress),
-        encode_plane(low, predictor, schedule, order, quick, batch, threads, progress, high=known),
-    ]
+    apart = [encode_plane(high, predictor, schedule, progress), encode_plane(low, predictor, schedule, progress)]
     return min((ways for ways in (together, apart) if ways), key=lambda ways: sum(len(payload) for _, payload in ways))
 
 
@@ -342,92 +323,53 @@ def _roughly(plane: np.ndarray) -> float:
     return min(len(zlib.compress(stored.filter_forward(sample, k).tobytes(), 1)) for k in (0, 7)) * plane.size / sample.size
 
 
-def _choose_orders(
-    plane: np.ndarray, rough: float, predictor: Predictor, schedule: Schedule, order: str, batch: int, threads: int
-) -> tuple[bool, bool]:  # fmt: skip
-    """(code in lattice order, code in raster order): both where the smaller result is to be kept, neither where storing will do. rough: `_roughly`."""
-    height, width, _ = plane.shape
-    lattice = order != "raster" and schedule.root_level(height, width) > 0
-    raster = order != "lattice" and schedule.learning == Learning.MIXING
-    if rough * 200 < plane.size and order in ("auto", "lattice"):  # next to empty: nothing is worth seconds of work
-        return False, False
-    if rough * 64 < plane.size and order == "auto":  # graphics
-        return False, raster
-    if order == "auto" and lattice and raster and height * width > 8 * PROBE**2:
-        corners = [[int(max(0, n - PROBE) * share) // PATCH * PATCH for n in (height, width)] for share in PROBES]
-        parts = [np.ascontiguousarray(plane[top : top + PROBE, left : left + PROBE]) for top, left in corners]
-        finest = replace(schedule, stages=schedule.stages[:1])
-        with ThreadPoolExecutor(1) as beside:
-            raster_size = beside.submit(lambda: sum(len(encode_raster(part, RASTER_QUICK)) for part in parts))
-            payloads = [encode_lattice(part, predictor, finest, batch, 1, None, True) for part in parts]
-        coded = sum(len(payload) - read_varint(payload, 1)[0] for payload in payloads)  # without the roots
-        # The finest stage will do: the deeper ones have a fifteenth of its pixels, which cost about 1.3 times as much each.
-        lattice = coded * (1 + 1.3 / 15) <= raster_size.result()
-        raster = not lattice
-    return lattice, raster
-
-
-def encode_lattice(
-    plane: np.ndarray, predictor: Predictor, schedule: Schedule, batch: int, threads: int, progress: Progress | None, quick: bool
-) -> bytes:  # fmt: skip
-    """Payload of METHOD_MODEL, or METHOD_QUICK. plane: uint8 (h, w, 1 or 3), of a shape for which the schedule has stages."""
+def encode_network(plane: np.ndarray, predictor: Predictor, schedule: Schedule, progress: Progress | None = None) -> bytes:
+    """Payload of METHOD_NETWORK. plane: uint8 (h, w, 1 or 3)."""
     height, width, channels = plane.shape
     image = _as_rgb(plane)
+    told = _per_pixel(progress, channels)
+    if schedule.order == Order.RASTER:
+        if schedule.plain:
+            encoder = plain.Encoder()
+            plain.code_raster(encoder, predictor.weights, image, channels, False, told=told)
+            return encoder.finish()
+        mixing = Mixing(channels, height * width, predictor.weights)
+        mixing.start_stage(np.zeros((3, height, width), np.int16), _planar(image))
+        mixing.code_raster(schedule.strip, told)
+        return mixing.finish()
     stride = PATCH ** schedule.root_level(height, width)
     method, root = stored.encode(np.ascontiguousarray(plane[::stride, ::stride]))
-    root_bytes = bytes([method]) + varint(len(root)) + root
-    with torch.inference_mode():
-        if schedule.learning == Learning.MIXING:
-            mixing = Mixing(channels, height * width, predictor.tables, threads=threads, quick=quick)
-            walk(mixing, predictor, schedule, image[:, ::stride, ::stride], (height, width), channels, image, batch, threads, progress)
-            return root_bytes + mixing.finish()
-        coder = Encoder()
-        plain = Plain(coder, predictor.tables, channels, schedule.learning == Learning.RUNS)
-        walk(plain, predictor, schedule, image[:, ::stride, ::stride], (height, width), channels, image, batch, threads, progress)
-        return root_bytes + coder.finish()
+    model = plain.PlainPixels(plain.new_coder(None), predictor.weights, channels) if schedule.plain else Mixing(channels, height * width, predictor.weights)
+    walk(model, predictor, schedule, image[::stride, ::stride], (height, width), image, told)
+    return bytes([method]) + varint(len(root)) + root + model.finish()
 
 
-def encode_raster(plane: np.ndarray, kind: int, threads: int = 1) -> bytes:
-    """Payload of METHOD_RASTER. plane: uint8 (h, w, 1 or 3). kind: one of `codec.mixing.RASTERS`, stored in the first byte."""
-    image = _as_rgb(plane)
-    model = Mixing(plane.shape[2], plane.shape[0] * plane.shape[1], threads=threads, quick=kind == RASTER_QUICK)
-    model.start_stage(torch.zeros_like(image), image)
-    model.code_raster(kind)
-    return bytes([kind]) + model.finish()
-
-
-def encode_deep(low: np.ndarray, high: np.ndarray) -> bytes:
-    """Payload of METHOD_DEEP: a stream for each channel, the lengths of all but the last before them. low, high: uint8 (h, w, 1 or 3)."""
-    streams = []
-    for channel in range(low.shape[2]):
-        model, known = _deep(high[..., channel])
-        truth = known.clone()
-        truth[0] = torch.from_numpy(np.ascontiguousarray(low[..., channel])).to(torch.int16)
-        model.start_stage(known, truth)
-        model.code_raster(RASTER_FULL)
-        streams.append(model.finish())
-    return b"".join([*(varint(len(stream) // 4) for stream in streams[:-1]), *streams])
+def encode_graphics(plane: np.ndarray) -> bytes:
+    """Payload of METHOD_GRAPHICS. plane: uint8 (h, w, 1 or 3)."""
+    image = _planar(_as_rgb(plane))
+    model = Mixing(plane.shape[2], plane.shape[0] * plane.shape[1], None)
+    model.start_stage(np.zeros_like(image), image)
+    model.code_raster(1)
+    return model.finish()
 
 
 def decode_plane(
     method: int, payload: bytes, shape: tuple[int, ...], predictor: Predictor | None, schedule: Schedule, threads: int, progress: Progress | None,
-    high: np.ndarray | None = None, rest: Rest | None = None,
+    rest: Rest | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """Inverse of `encode_plane`: uint8 of `shape`, (h, w, 1 or 3), or uint16 of METHOD_FINE. predictor: needed for METHOD_MODEL, high: for METHOD_DEEP.
+    """Inverse of `encode_plane`: uint8 of `shape`, (h, w, 1 or 3), or uint16 of METHOD_FINE. predictor: needed for METHOD_NETWORK.
     rest: to go on where the payload ends too early; notes what was invented in `rest.drawn`."""
+    check_coders()
     height, width, channels = shape
-    if method in LATTICE_METHODS:
+    if method == METHOD_NETWORK:
         if predictor is None:
-            raise CorruptError("a tile coded by the model has no model.")
-        image = decode_lattice(payload, height, width, channels, predictor, schedule, threads, progress, method == METHOD_QUICK, rest)
-        return image[:channels].permute(1, 2, 0).to(torch.uint8).numpy()
-    if method == METHOD_DEEP:
-        assert high is not None  # `container.read` lets it stand for low bytes only
-        plane = decode_deep(payload, high)
-    elif method == METHOD_FINE:
+            raise CorruptError("a tile coded by the network has no network.")
+        image = decode_network(payload, height, width, channels, predictor, schedule, progress, rest)
+        return image[..., :channels]
+    if method == METHOD_FINE:
         plane = fine.decode(payload, (height, width, channels), threads, rest)
-    elif method == METHOD_RASTER:
-        plane = decode_raster(payload, height, width, channels, threads, rest)
+    elif method == METHOD_GRAPHICS:
+        plane = decode_graphics(payload, height, width, channels, rest)
     else:
         plane = _decode_stored(method, payload, (height, width, channels), rest)
     if progress:
@@ -435,26 +377,34 @@ def decode_plane(
     return plane
 
 
-def decode_lattice(
-    payload: bytes, height: int, width: int, channels: int, predictor: Predictor, schedule: Schedule, threads: int, progress: Progress | None, quick: bool,
-    rest: Rest | None = None,
-) -> torch.Tensor:  # fmt: skip
-    """Inverse of `encode_lattice`: int16 (3, h, w). rest: as in `decode_plane`."""
+def decode_network(
+    payload: bytes, height: int, width: int, channels: int, predictor: Predictor, schedule: Schedule, progress: Progress | None, rest: Rest | None = None
+) -> np.ndarray:  # fmt: skip
+    """Inverse of `encode_network`: uint8 (h, w, 3). rest: as in `decode_plane`."""
+    told = _per_pixel(progress, channels)
+    if schedule.order == Order.RASTER:
+        if schedule.plain:
+            image = np.zeros((height, width, 3), np.uint8)
+            plain.code_raster(plain.Decoder(payload), predictor.weights, image, channels, True, rest, told)
+            return image
+        mixing = Mixing(channels, height * width, predictor.weights, payload, rest)
+        found = mixing.start_stage(np.zeros((3, height, width), np.int16), None)
+        mixing.code_raster(schedule.strip, told)
+        return found.transpose(1, 2, 0).astype(np.uint8)
     level = schedule.root_level(height, width)
-    if (not payload and rest is None) or not level:
-        raise CorruptError("a tile coded by the model has no network calls or no data.")
-    plane, words = _open_root(payload, (*level_shapes(height, width)[level], channels), rest)
-    root = torch.from_numpy(plane.astype(np.int16))
-    with torch.inference_mode():
-        if schedule.learning == Learning.MIXING:
-            model: Mixing | Plain = Mixing(channels, height * width, predictor.tables, words, threads, quick, rest=rest)
-        else:
-            if len(words) % 4 and rest is None:
-                raise TruncatedError("its data is cut short.")
-            model = Plain(Drawer(rest) if rest else Decoder(words), predictor.tables, channels, schedule.learning == Learning.RUNS)
-            if rest:
-                rest.start_pixels(height, width, PATCH**level)
-        return walk(model, predictor, schedule, root.permute(2, 0, 1).expand(3, -1, -1), (height, width), channels, None, 1, threads, progress)
+    if not payload and rest is None:
+        raise CorruptError("a tile coded by the network has no data.")
+    root, words = _open_root(payload, (*level_shapes(height, width)[level], channels), rest)
+    model: plain.PlainPixels | Mixing
+    if schedule.plain:
+        if len(words) % 4 and rest is None:
+            raise TruncatedError("its data is cut short.")
+        model = plain.PlainPixels(plain.new_coder(words, rest), predictor.weights, channels)
+        if rest:
+            rest.start_pixels(height, width, PATCH**level)
+    else:
+        model = Mixing(channels, height * width, predictor.weights, words, rest)
+    return walk(model, predictor, schedule, np.broadcast_to(root, (*root.shape[:2], 3)), (height, width), None, told)
 
 
 def _open_root(payload: bytes, shape: tuple[int, int, int], rest: Rest | None) -> tuple[np.ndarray, bytes]:
@@ -477,40 +427,12 @@ def _open_root(payload: bytes, shape: tuple[int, int, int], rest: Rest | None) -
     return root, payload[at + length :]
 
 
-def decode_raster(payload: bytes, height: int, width: int, channels: int, threads: int = 1, rest: Rest | None = None) -> np.ndarray:
-    """Inverse of `encode_raster`: uint8 (h, w, channels). rest: as in `decode_plane`."""
-    if not payload and rest:
-        payload = bytes([RASTER_FULL])
-    if not payload or payload[0] not in RASTERS:
-        raise CorruptError("a tile in raster order does not say which kind.")
-    model = Mixing(channels, height * width, data=payload[1:], threads=threads, quick=payload[0] == RASTER_QUICK, rest=rest)
-    image = model.start_stage(torch.zeros((3, height, width), dtype=torch.int16), None)
-    model.code_raster(payload[0])
-    return image[:channels].permute(1, 2, 0).to(torch.uint8).numpy()
-
-
-def decode_deep(payload: bytes, high: np.ndarray) -> np.ndarray:
-    """Inverse of `encode_deep`: uint8 of the shape of high, (h, w, 1 or 3)."""
-    at, ends = 0, [0]
-    for _ in range(high.shape[2] - 1):
-        length, at = read_varint(payload, at)
-        ends.append(ends[-1] + 4 * length)
-    if at + ends[-1] > len(payload):
-        raise TruncatedError("its data is cut short.")
-    out = np.empty(high.shape, dtype=np.uint8)
-    for channel, (start, end) in enumerate(itertools.pairwise([*ends, len(payload) - at])):
-        model, known = _deep(high[..., channel], payload[at + start : at + end])
-        image = model.start_stage(known, None)
-        model.code_raster(RASTER_FULL)
-        out[..., channel] = image[0].to(torch.uint8).numpy()
-    return out
-
-
-def _deep(high: np.ndarray, data: bytes | None = None) -> tuple[Mixing, torch.Tensor]:
-    """(coder of the low bytes of a channel, what is known of it: int16 (3, h, w), the high bytes as G). high: uint8 (h, w)."""
-    known = torch.zeros((3, *high.shape), dtype=torch.int16)
-    known[1] = torch.from_numpy(np.ascontiguousarray(high)).to(torch.int16)
-    return Mixing(1, high.size, data=data, deep=True), known
+def decode_graphics(payload: bytes, height: int, width: int, channels: int, rest: Rest | None = None) -> np.ndarray:
+    """Inverse of `encode_graphics`: uint8 (h, w, channels). rest: as in `decode_plane`."""
+    model = Mixing(channels, height * width, None, payload, rest)
+    image = model.start_stage(np.zeros((3, height, width), np.int16), None)
+    model.code_raster(1)
+    return image[:channels].transpose(1, 2, 0).astype(np.uint8)
 
 
 def _decode_stored(method: int, payload: bytes, shape: tuple[int, int, int], rest: Rest | None) -> np.ndarray:
@@ -525,18 +447,29 @@ def _decode_stored(method: int, payload: bytes, shape: tuple[int, int, int], res
 # ---- helpers ----------------------------------------------------------------------------------------------------------------
 
 
-def load_predictor(device: str = "cpu", weights_id: str = weights_module.DEFAULT_ID) -> NetworkPredictor:
+def load_predictor(device: str = "cpu", weights_id: str = window.PHOTO_ID) -> Predictor:
     """Weights of this release by id, on a device. Raises UnsupportedError for an unknown id."""
+    from ardm.integer import find_device
+
     try:
-        return NetworkPredictor(weights_module.load(weights_id), device)
+        return Predictor(window.load(weights_id), "cpu" if device == "cpu" else str(find_device(device)))
     except WeightsError as error:
         raise UnsupportedError(str(error)) from error
 
 
-def _as_rgb(plane: np.ndarray) -> torch.Tensor:
-    """uint8 (h, w, 1 or 3) -> int16 (3, h, w)."""
-    height, width, _ = plane.shape
-    return torch.from_numpy(np.ascontiguousarray(np.broadcast_to(plane, (height, width, 3)).transpose(2, 0, 1)).astype(np.int16))
+def _as_rgb(plane: np.ndarray) -> np.ndarray:
+    """uint8 (h, w, 1 or 3) -> uint8 (h, w, 3), contiguous."""
+    return np.ascontiguousarray(np.broadcast_to(plane, (*plane.shape[:2], 3)))
+
+
+def _planar(image: np.ndarray) -> np.ndarray:
+    """uint8 (h, w, 3) -> int16 (3, h, w)."""
+    return np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.int16)
+
+
+def _per_pixel(progress: Progress | None, channels: int) -> Progress | None:
+    """`progress`, told pixels instead of subpixels."""
+    return (lambda pixels: progress(pixels * channels)) if progress else None
 
 
 def _teller(progress: Progress | None, stop: Event) -> Progress:
@@ -553,38 +486,67 @@ def _teller(progress: Progress | None, stop: Event) -> Progress:
     return told
 
 
-def plan(weights: Weights, height: int, width: int, budget: int, seed: int | None, adaptive: bool = True) -> Schedule:
-    """The best schedule for tiles of a shape within a budget of network calls."""
-    learning = Learning.MIXING if adaptive and seed is None else Learning.NONE
+def plan(weights: WindowWeights, height: int, width: int, budget: int | None, order: str = "auto", seed: int | None = None, plain: bool = False) -> Schedule:
+    """The best schedule for tiles of a shape within a budget of network calls, None: without one. Raises ValueError if raster order, asked for, takes more."""
+    if seed is not None:
+        return Schedule(Order.RANDOM, _random_stages(height, width, budget), seed, plain=True)
+    slope = weights.config.radius + 1
+    strips = [0] if plain else [strip for strip in (*(STRIP << i for i in range(8)), 0) if strip < height]
+    rows = [Schedule(Order.RASTER, plain=plain, strip=strip, slope=slope) for strip in strips]
+    within = [schedule for schedule in rows if budget is None or schedule.calls(height, width) <= budget]
+    if order == "raster":
+        if not within:
+            raise ValueError(f"raster order of {width} x {height} pixels takes at least {rows[-1].calls(height, width)} network calls, got a budget of {budget}.")
+        return within[0]
+    if order == "auto" and within and _raster_pays(weights, height, width, budget):
+        return within[0]
+    return Schedule(Order.LATTICE, _lattice_stages(weights, height, width, budget)[1], plain=plain)
+
+
+def _raster_pays(weights: WindowWeights, height: int, width: int, budget: int | None) -> bool:
+    """Whether raster order is expected to take fewer bits than lattice order within the budget."""
+    return float(weights.tensors["raster_bits"][0]) * height * width <= _lattice_stages(weights, height, width, budget)[0]
+
+
+def _random_stages(height: int, width: int, budget: int | None) -> tuple[int, ...]:
+    """Calls of each stage; no table was measured for random orders: shared evenly, the finest stages first."""
     shapes = level_shapes(height, width)
     count = len(shapes) - 1
     if not count:
-        return Schedule((), seed, learning)
-    if seed is not None:  # no measured table for random orders: share evenly, the finest stages first
-        used = min(count, budget)
-        coded = [h * w - shapes[i + 1][0] * shapes[i + 1][1] for i, (h, w) in enumerate(shapes[:-1])]
-        return Schedule(tuple(min(budget // used + (i < budget % used), coded[i], MAX_CALLS) for i in range(used)), seed, learning)
-    options = [_groupings(weights, min(level, 3)) for level in range(count)]
+        return ()
+    budget = budget or PHASES * count
+    used = min(count, budget)
+    coded = [h * w - shapes[i + 1][0] * shapes[i + 1][1] for i, (h, w) in enumerate(shapes[:-1])]
+    return tuple(min(budget // used + (i < budget % used), coded[i], MAX_CALLS) for i in range(used))
+
+
+def _lattice_stages(weights: WindowWeights, height: int, width: int, budget: int | None) -> tuple[float, tuple[int, ...]]:
+    """(expected bits per channel, break bits of each stage): the dynamic program over measured bits."""
+    shapes = level_shapes(height, width)
+    count = len(shapes) - 1
     pixels = [h * w for h, w in shapes]
-    stages = [costs * pixels[i] / 16 for i, (costs, _) in enumerate(options)]
     roots = [ROOT_BITS[min(i, 4)] * pixels[i] for i in range(count + 1)]
-    _, calls = budgets.share_calls(stages, roots, min(budget, PHASES * count))
-    return Schedule(tuple(group_breaks(options[i][1][c]) for i, c in enumerate(calls)), learning=learning)
+    if not count:
+        return roots[0], ()
+    options = [_groupings(weights, min(level, window.LEVELS - 1)) for level in range(count)]
+    stages = [costs * pixels[i] / 16 for i, (costs, _) in enumerate(options)]
+    used, calls = budgets.share_calls(stages, roots, min(budget or PHASES * count, PHASES * count))
+    bits = roots[used] + sum(float(stages[i][c]) for i, c in enumerate(calls))
+    return bits, tuple(group_breaks(options[i][1][c]) for i, c in enumerate(calls))
 
 
 @lru_cache(maxsize=64)
-def _groupings_cached(weights_id: str, level: int, table: bytes) -> tuple[np.ndarray, list[list[int]]]:
-    return budgets.merge_phases(np.frombuffer(table, dtype=np.int32).reshape(15, 15) / 1000)
+def _groupings(weights: WindowWeights, level: int) -> tuple[np.ndarray, list[list[int]]]:
+    return budgets.merge_phases(weights.tensors["bits"][level].astype(np.float64))
 
 
-def _groupings(weights: Weights, level: int) -> tuple[np.ndarray, list[list[int]]]:
-    return _groupings_cached(weights.id, level, weights.tensors["bits"][level].tobytes())
-
-
-def _even_tile(size: int, tile: int) -> int:
-    """Side of equal tiles, none larger than `tile`, a multiple of 4."""
-    even = math.ceil(size / math.ceil(size / tile))
-    return math.ceil(even / PATCH) * PATCH
+def tile_shape(height: int, width: int, tile: int | None) -> tuple[int, int]:
+    """(height, width) of equal tiles, multiples of 4, no side above `tile`; without one, an image of more than ALONE pixels has two tiles or more."""
+    shape = [math.ceil(size / (tile or TILE)) for size in (height, width)]
+    if tile is None and shape == [1, 1] and height * width > ALONE:
+        shape[int(width > height)] = 2
+    rows, columns = (math.ceil(math.ceil(size / count) / PATCH) * PATCH for size, count in zip((height, width), shape, strict=True))
+    return rows, columns
 
 
 def pixel_digest(array: np.ndarray) -> bytes:

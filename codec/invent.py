@@ -8,18 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-
+from ardm.exact.predictor import Predictor
 from ardm.orders import PHASES
-from ardm.predict import NetworkPredictor
-from ardm.stages import level_shapes
 from codec import container
-from codec.container import METHOD_MODEL, Header
+from codec.container import METHOD_NETWORK, Header
 from codec.errors import ArdmError, CorruptError
 from codec.image import PlaneJob, Progress, as_given, decode_plane, decode_tiles, load_predictor, open_file, pixel_digest, plan
 from codec.limits import Limits, limits_of
+from codec.parallel import thread_count
 from codec.rest import Rest
-from codec.walk import Predictor
+from codec.schedule import level_shapes
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Completion:
 
 def draw(
     height: int, width: int, *, seed: int = 0, budget: int | None = None, adaptive: bool = False, device: str = "cpu",
-    predictor: NetworkPredictor | None = None,
+    predictor: Predictor | None = None,
 ) -> np.ndarray:  # fmt: skip
     """A new image, from the shipped photo model in lattice order.
 
@@ -56,8 +54,8 @@ def draw(
         raise ValueError(f"budget must be 1 to {most} network calls for {width} x {height} pixels, got {budget}.")
     _check_seed(seed)
     predictor = predictor or load_predictor(device)
-    schedule = plan(predictor.weights, height, width, budget or most, None, adaptive)
-    return decode_plane(METHOD_MODEL, b"", (height, width, 3), predictor, schedule, torch.get_num_threads(), None, rest=Rest([seed, 0], 1))
+    schedule = plan(predictor.weights, height, width, budget or most, "lattice", plain=not adaptive)
+    return decode_plane(METHOD_NETWORK, b"", (height, width, 3), predictor, schedule, thread_count(), None, rest=Rest([seed, 0], 1))
 
 
 def complete(
@@ -84,9 +82,6 @@ def complete(
         raise CorruptError("the file cannot be completed: it keeps a PNG whole, in one piece that no model knows.")
 
     def mend(job: PlaneJob, predictor: Predictor | None, spare: int, error: ArdmError) -> tuple[str, np.ndarray]:
-        if job.high is not None:  # low bytes mean nothing without just those high ones
-            job.target[:] = 1 << 7
-            return str(error), np.ones(job.target.shape[:2], dtype=bool)
         payload = data[job.at : job.at + job.entry.length]
         if len(payload) == job.entry.length:  # damaged, and who knows where
             payload = b""

@@ -6,6 +6,7 @@ pixel after pixel, in raster order; without it, in raster order, what graphics w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -29,7 +30,8 @@ RASTER_SLOPE = 4  # pixels by which a row may follow the one above it: one more 
 MOST_WORDS = 5  # that a pixel's eight decisions in one channel can take, 17 bits each
 
 
-def _by_distance(square: int) -> list[Offset]:
+def by_distance(square: int) -> list[Offset]:
+    """`offsets_within`, nearest first."""
     return sorted(offsets_within(square), key=lambda o: o[0] ** 2 + o[1] ** 2)
 
 
@@ -42,13 +44,13 @@ def lattice_geometry(phase: Offset) -> tuple[int, np.ndarray, np.ndarray]:
         chosen = [(dy, dx) for dy, dx in offsets if ((phase[0] + dy) % PATCH, (phase[1] + dx) % PATCH) in phases]
         return np.array(chosen, dtype=np.int64).reshape(-1, 2)
 
-    return geometry(phase), among(_by_distance(8), ((0, 0), *before))[:OWN], among(_by_distance(4), before)
+    return geometry(phase), among(by_distance(8), ((0, 0), *before))[:OWN], among(by_distance(4), before)
 
 
 @lru_cache(maxsize=1)
 def raster_geometry() -> tuple[np.ndarray, np.ndarray]:
     """(offsets of the nearest pixels above and to the left, offsets of the very nearest of them)."""
-    own = [(dy, dx) for dy, dx in _by_distance(18) if dy < 0 or (dy == 0 and dx < 0)][:OWN]
+    own = [(dy, dx) for dy, dx in by_distance(18) if dy < 0 or (dy == 0 and dx < 0)][:OWN]
     near = [o for o in own if o[0] ** 2 + o[1] ** 2 <= 4]
     return np.array(own, dtype=np.int64), np.array(near, dtype=np.int64)
 
@@ -106,8 +108,11 @@ class Mixing(Streams):
         self._run(params.reshape(-1), (*phase, PATCH), (1, 0), kind, own, LATTICE_CROSS, near, LATTICE_EXPERTS, network)
         return part.reshape(3, -1).T.astype(np.uint8)
 
-    def code_raster(self, strip: int = 1) -> None:
-        """Code all pixels of the stage in raster order; what `start_stage` was given as pixels is not looked at."""
+    def code_raster(self, strip: int, told: Callable[[int], None] | None = None) -> None:
+        """Code all pixels of the stage in raster order; what `start_stage` was given as pixels is not looked at.
+
+        strip: rows of a strip, whose pixels take turns, 0: all. told: called with the pixels done since the last time.
+        """
         own, near = raster_geometry()
         height, width = self.shape
         canvas = np.zeros(3 * height * width + evaluate.SPARE, np.uint8)
@@ -121,10 +126,11 @@ class Mixing(Streams):
         block = np.zeros(evaluate.BLOCK * (self.weights.config.outputs if self.weights else 0), np.int32)
         network = (net, scratch, canvas, np.zeros(1, np.bool_), block)
         slope = self.weights.config.radius + 1 if self.weights else RASTER_SLOPE
-        self._run(np.zeros(0, np.int32), (0, 0, 1), (strip, slope), RASTER_KIND, own, RASTER_CROSS, near, RASTER_EXPERTS, network)
+        self._run(np.zeros(0, np.int32), (0, 0, 1), (min(strip or height, height), slope), RASTER_KIND, own, RASTER_CROSS, near, RASTER_EXPERTS, network, told)
 
     def _run(
-        self, params: np.ndarray, place: tuple[int, int, int], wave: tuple[int, int], kind: int, own: np.ndarray, cross: int, near: np.ndarray, mean_of: np.ndarray, network: tuple
+        self, params: np.ndarray, place: tuple[int, int, int], wave: tuple[int, int], kind: int, own: np.ndarray, cross: int, near: np.ndarray, mean_of: np.ndarray, network: tuple,
+        told: Callable[[int], None] | None = None,
     ) -> None:  # fmt: skip
         components = self.weights.config.mixture if self.weights else 0
         self._start_mixers(2 if components else 0, len(mean_of) + 1)
@@ -148,6 +154,8 @@ class Mixing(Streams):
                 )  # fmt: skip
             if self.is_drawn(0):
                 sure = min(sure, start)
+            if told:
+                told((end - start) * cols)
         if self.rest:
             self.rest.mark(place, sure)
         if self.channels == 1:

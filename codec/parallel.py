@@ -23,6 +23,11 @@ Result = TypeVar("Result")
 _PROCESS = os.getpid()
 
 
+def thread_count() -> int:
+    """CPU threads that are used."""
+    return torch.get_num_threads()
+
+
 def set_threads(threads: int) -> None:
     """CPU threads to use from now on; 0 leaves them as they are. Raises ValueError.
 

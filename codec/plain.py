@@ -18,7 +18,7 @@ from ardm.likelihood import CODING_ORDER, PER_COMPONENT
 from codec.compiled import compiled
 from codec.errors import CorruptError
 from codec.mixing import raster_net
-from codec.rangecoder import code_symbols, exhausted, new_decoder, new_encoder, seal
+from codec.rangecoder import code_symbols, exhausted, new_decoder, new_encoder, seal, unseal
 from codec.rest import Rest
 
 try:
@@ -26,6 +26,7 @@ try:
 except ImportError:  # it has no package for some machines
     constriction = None
 
+PIECE = 2**14  # pixels, about, between two chances for a signal
 FIRST_ROOM = 1024  # words of an encoder
 FIRST_SIZE = 4 ** (DIGITS - 1)  # values in a part, of the first digit
 
@@ -35,6 +36,9 @@ class Coder(Protocol):
 
     def code(self, weights: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
         """weights: float32 (N, A), frequencies minus one, rows add up to 2**24 - A; symbols: int32 (N,), None when decoding."""
+
+    def finish(self) -> bytes:
+        """What an encoder wrote."""
 
 
 class LibraryEncoder:
@@ -165,13 +169,17 @@ def code_call(
 class PlainPixels:
     """A `codec.walk.PixelModel` that codes by the network's distributions alone."""
 
-    def __init__(self, coder: Coder, weights: WindowWeights, channels: int, rest: Rest | None = None) -> None:
-        self.coder, self.channels, self.rest = coder, channels, rest
-        self.tables = mixture.tables_of(weights.tables())
+    def __init__(self, coder: Any, weights: WindowWeights, channels: int) -> None:
+        self.coder, self.channels = coder, channels
+        self.tables = tables_of(weights)
 
     def start_stage(self, pixels: np.ndarray, truth: np.ndarray | None) -> None:
         """Begin a stage. truth: int16 (3, h, w) when encoding."""
         self.truth = truth
+
+    def finish(self) -> bytes:
+        """What an encoder wrote."""
+        return self.coder.finish()
 
     def code_phase(self, phase: tuple[int, int], where: np.ndarray, params: np.ndarray, base: np.ndarray) -> np.ndarray:
         """Code pixels `where`, int32 (N, 2), with the network's params, int32 (N, 10 K), and base, int16 (N, 3). Returns their values, uint8 (N, 3)."""
@@ -181,7 +189,8 @@ class PlainPixels:
 
 @compiled(error_model="numpy")
 def code_diagonals(
-    first: int, last: int, slope: int, channels: int, network: Any, height: int, width: int, tables: Any, state: Any, coder: Any, words: Any, decoding: bool
+    first: int, last: int, slope: int, channels: int, network: Any, height: int, width: int, tables: Any, state: Any, coder: Any, words: Any, decoding: bool,
+    drawing: bool,
 ) -> int:  # fmt: skip
     """`code_call` of diagonal after diagonal, x + slope * y = first .. last - 1, of an image in raster order; other arguments as in `codec.kernel`.
 
@@ -212,7 +221,7 @@ def code_diagonals(
                     for i in range(count):
                         y = top + i
                         digits[i] = canvas[3 * (y * width + d - slope * y) + c] // size % 4
-                if code_symbols(coder, words, weights[:count], digits[:count], decoding) < count:
+                if code_symbols(coder, words, weights[:count], digits[:count], decoding, drawing) < count:
                     return d - first
                 take(state, size, digits, count)
                 size //= 4
@@ -231,10 +240,12 @@ def diagonals(height: int, width: int, slope: int) -> int:
     return width + slope * (height - 1)
 
 
-def code_raster(coder: Encoder | Decoder, weights: WindowWeights, image: np.ndarray, channels: int, decoding: bool, told: Any = None) -> None:
+def code_raster(
+    coder: Encoder | Decoder, weights: WindowWeights, image: np.ndarray, channels: int, decoding: bool, rest: Rest | None = None, told: Any = None
+) -> None:  # fmt: skip
     """Code an image in raster order, one call per diagonal. image: uint8 (h, w, 3), read when encoding, written to when decoding.
 
-    told: called with the diagonals done since the last time.
+    rest: what a decoder goes on with if the end of its words is missing. told: called with the pixels done since the last time.
     """
     height, width, _ = image.shape
     net, slope = raster_net(weights), weights.config.radius + 1
@@ -242,22 +253,37 @@ def code_raster(coder: Encoder | Decoder, weights: WindowWeights, image: np.ndar
     if not decoding:
         canvas[: image.size] = image.reshape(-1)
     network = (net, evaluate.scratch(net), canvas, np.zeros(1, np.bool_), np.zeros(0, np.int32))
-    state = mixture.new_state(-(-width // slope) + 1 if width < slope * height else height, weights.config.mixture)
-    total, at = diagonals(height, width, slope), 0
-    pieces = max(1, 2**14 * total // (height * width))
+    state = mixture.new_state(min(height, -(-width // slope)), weights.config.mixture)
+    total, at, sure = diagonals(height, width, slope), 0, None
+    if rest:
+        sure_words = coder.words.shape[1]
+        more = rest.words(0, image.size // 3 * channels * DIGITS + 2)
+        coder.words = np.concatenate([coder.words, more[None]], 1)
+        coder.state[0] = unseal(coder.words[0], 0, coder.words.shape[1])
+        rest.start_stage(height, width)
+    piece = 1 if rest else max(1, PIECE * total // (height * width))
     while at < total:  # in between, signals are noticed
-        end = min(total, at + pieces)
+        end = min(total, at + piece)
         coder.make_room((end - at) * len(state.low) * channels * DIGITS)
         with np.errstate(over="ignore"):
-            done = code_diagonals(
-                at, end, slope, channels, network, height, width, mixture.tables_of(weights.tables()), state, coder.state, coder.words, decoding
-            )
+            done = code_diagonals(at, end, slope, channels, network, height, width, tables_of(weights), state, coder.state, coder.words, decoding, rest is not None)
         if done < end - at:
             raise CorruptError("the coded data does not fit the model.")
+        if rest and sure is None and int(coder.state[0, 2]) > sure_words:
+            sure = at
         if told:
-            told(end - at)
+            told(height * width * end // total - height * width * at // total)
         at = end
-    image[:] = canvas[: image.size].reshape(image.shape)
+    if decoding:
+        image[:] = canvas[: image.size].reshape(image.shape)
+    if rest and sure is not None:
+        rest.drawn[:] = np.add.outer(slope * np.arange(height), np.arange(width)) >= sure
+        rest.lost = True
+
+
+def tables_of(weights: WindowWeights) -> mixture.Tables:
+    """What distributions look up."""
+    return mixture.tables_of(weights.tables())
 
 
 def new_coder(data: bytes | None, rest: Rest | None = None) -> Any:

@@ -2,11 +2,8 @@
 
 import os
 
-PRESETS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 7: 15, 8: 30, 9: 60}  # preset -> network calls per tile
-DEFAULT_BUDGET = 8
-QUICK_PRESETS = range(1, 6)  # those that also learn by quicker rules
-MODELS = ("base", "small")  # names of `ardm.weights.MODELS`
-ORDERS = ("auto", "best", "lattice", "raster")  # in which a tile may be coded
+PRESETS: dict[int, int | None] = {1: 1, 2: 2, 3: 4, 4: 8, 5: 15, 6: 30, 7: 60, 8: 600, 9: None}  # -> network calls per tile; None: as many as pay
+ORDERS = ("auto", "lattice", "raster")  # in which a tile may be coded
 MAX_PIXELS = 178_000_000  # default limit
 MAX_THREADS = 1024  # more than any machine has processors; OpenMP ends the process where it cannot start as many as it is told to
 

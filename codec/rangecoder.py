@@ -47,34 +47,42 @@ def _narrow(coder: Any, words: Any, s: Any, left: Any, span: Any, decoding: Any)
     coder[s, 0] = span
 
 
+@compiled(error_model="numpy")
+def _draw_again(coder: Any, s: Any, scale: Any) -> None:
+    """A decoder points at the remainder of a division, to which no encoder points; random words do: its point is drawn again."""
+    mixed = (coder[s, 1] ^ coder[s, 2]) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+    coder[s, 1] = (mixed ^ (mixed >> np.uint64(32))) % (scale << BITS)
+
+
 @compiled(error_model="numpy", inline="always")
 def code_bit(coder: Any, words: Any, s: Any, chance: Any, bit: Any, decoding: Any) -> Any:
     """Write `bit`, or read and return one, that is 1 with probability chance / ONE. s: row of the coder, and of an encoder's words."""
     scale = coder[s, 0] >> BITS
     cut = scale * np.uint64(ONE - chance)
     if decoding:
-        if coder[s, 1] >= scale << BITS:  # the remainder of that division, to which no encoder points; random words do: they are drawn again
-            mixed = (coder[s, 1] ^ coder[s, 2]) * np.uint64(0x9E3779B97F4A7C15)
-            mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
-            coder[s, 1] = (mixed ^ (mixed >> np.uint64(32))) % (scale << BITS)
+        if coder[s, 1] >= scale << BITS:
+            _draw_again(coder, s, scale)
         bit = 1 if coder[s, 1] >= cut else 0
     _narrow(coder, words, s, cut if bit else np.uint64(0), scale * np.uint64(chance) if bit else cut, decoding)
     return bit
 
 
 @compiled(error_model="numpy")
-def code_symbols(coder: Any, words: Any, weights: Any, symbols: Any, decoding: Any) -> int:
+def code_symbols(coder: Any, words: Any, weights: Any, symbols: Any, decoding: Any, drawing: Any = False) -> int:
     """Write symbols, or read them into `symbols`, int32 (N,), with a coder of one row.
 
     weights: float32 (N, A), frequencies minus one, whole numbers, rows add up to ONE - A. words: uint32 (1, n), with room for N more when encoding: a symbol
-    ends at most one. Returns N, or the number of the first symbol that cannot be coded: one that is not below A or, when decoding, to which no encoder points.
+    ends at most one. drawing: words may be random. Returns N, or the number of the first symbol that cannot be coded: one that is not below A or, when decoding, to which no encoder points.
     """
     count, size = weights.shape
     for i in range(count):
         scale = coder[0, 0] >> BITS
         if decoding:
             if coder[0, 1] >= scale << BITS:
-                return i
+                if not drawing:
+                    return i
+                _draw_again(coder, 0, scale)
             symbol, left, frequency = 0, np.uint64(0), scale * (np.uint64(weights[i, 0]) + np.uint64(1))
             while symbol < size - 1 and coder[0, 1] - left >= frequency:
                 left += frequency

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ardm.exact.predictor import Predictor
 from codec.container import Header
 from codec.errors import CorruptError
 from codec.image import Progress, as_given, decode_tiles, open_file, pixel_digest
 from codec.limits import Limits, limits_of
 from codec.samples import plane_channels
-from codec.walk import Predictor
 
 
 @dataclass(frozen=True)

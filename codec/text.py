@@ -34,6 +34,8 @@ from codec.errors import CorruptError, LimitError, NotArdmError, TruncatedError,
 from codec.limits import NO_LIMITS, Limits, show_size
 from codec.parallel import set_threads
 
+DIGEST_BYTES = 16  # of the text
+
 VERSION = 1
 CELL = 64
 TILE = 1 << 16  # letters that the network sees at once; bounds the memory of a call
@@ -225,8 +227,8 @@ def unpack(data: bytes, *, device: str = "cpu", limits: Limits | None = None, pr
     if zlib.crc32(payload) != header.crc:
         raise CorruptError(f"checksum of the text does not match. Stored: {header.crc:08x}. Computed: {zlib.crc32(payload):08x}.")
     out = payload if header.method == RAW else _unpack_lzma(payload, header.size) if header.method == PACKED else _unmodel(payload, header, device, progress)
-    if len(out) != header.size or container.digest(out) != header.digest:
-        raise CorruptError(f"hash of the text does not match. Stored: {header.digest.hex()}. Computed: {container.digest(out).hex()}.")
+    if len(out) != header.size or container.digest(out, DIGEST_BYTES) != header.digest:
+        raise CorruptError(f"hash of the text does not match. Stored: {header.digest.hex()}. Computed: {container.digest(out, DIGEST_BYTES).hex()}.")
     return out
 
 
@@ -299,7 +301,7 @@ def _check_size(size: int, limits: Limits) -> None:
 
 
 def _header(data: bytes, method: int, payload: bytes) -> TextHeader:
-    return TextHeader(len(data), container.digest(data), method, len(payload), zlib.crc32(payload))
+    return TextHeader(len(data), container.digest(data, DIGEST_BYTES), method, len(payload), zlib.crc32(payload))
 
 
 def _write(header: TextHeader, payload: bytes) -> bytes:

@@ -1,0 +1,75 @@
+"""`check_coders`: does this machine's compiled code compute what the format needs? One self-test for all coders of images, run once per process.
+
+Each coder is run on a small synthetic plane, and its words are compared with what every correct one writes.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from ardm.exact import window
+from ardm.exact.predictor import Predictor, new_canvas
+from ardm.window import WindowConfig
+from codec import plain
+from codec.compiled import check_words
+from codec.mixing import Mixing
+
+DIGEST = "fe81df77d1e38049"  # of what `synthetic_words` makes
+SHAPE = 16, 20
+
+
+@lru_cache(maxsize=1)
+def check_coders() -> None:
+    """Raise UnsupportedError if this machine's compiled arithmetic is not the integer and IEEE arithmetic that the format needs."""
+    check_words(synthetic_words(), DIGEST, "coder")
+
+
+def synthetic_weights() -> window.WindowWeights:
+    """A network of made-up integers, whose sums come near their bounds."""
+    config = WindowConfig(radius=6, width=32, depth=1)
+    n, w, k = config.positions, config.width, config.outputs
+
+    def mixed(*shape: int) -> np.ndarray:
+        return (np.arange(int(np.prod(shape)), dtype=np.int64) * 2654435761 >> 11).reshape(shape) % 255 - 127
+
+    from ardm.likelihood import make_tables
+
+    tensors = {
+        "enter": mixed(w, 3 * n).astype(np.int8), "enter_bias": mixed(w) * 900, "enter_shift": np.full(w, 9), "mask": mixed(w, n) * 20,
+        "hidden": mixed(2, w, w).astype(np.int8), "hidden_bias": mixed(2, w) * 700, "hidden_shift": np.full((2, w), 10),
+        "head": mixed(k, w).astype(np.int8), "head_bias": mixed(k) * 500, "head_shift": np.full(k, 9),
+    }  # fmt: skip
+    tensors = {name: values if values.dtype == np.int8 else values.astype(np.int32) for name, values in tensors.items()}
+    tensors |= {"table." + name: values.numpy() for name, values in make_tables().items()}
+    tensors |= {"bits": np.ones((window.LEVELS, 15, 15), np.float32), "raster_bits": np.ones(1, np.float32)}
+    window.check_bounds(config, tensors)
+    return window.WindowWeights("0" * 8, config, tensors, {})
+
+
+def synthetic_words() -> bytes:
+    """What the mixing coder, with and without the network, in raster order, and the plain coder, of a diagonal and of a call, write of integer noise."""
+    weights = synthetic_weights()
+    height, width = SHAPE
+    y, x = np.mgrid[:height, :width]
+    noise = (np.arange(3 * height * width) * 2654435761 >> 13) % 23
+    image = ((7 * y + 3 * x)[..., None] + noise.reshape(height, width, 3)).astype(np.uint8)
+    planar = np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.int16)
+    done = b""
+    for used in (weights, None):
+        mixing = Mixing(3, height * width, used)
+        mixing.start_stage(np.zeros_like(planar), planar)
+        mixing.code_raster(4 if used else 1)
+        done += mixing.finish()
+    encoder = plain.Encoder()
+    plain.code_raster(encoder, weights, image, 3, False)
+    done += encoder.finish()
+    canvas = new_canvas(height, width)
+    canvas.image[:] = image
+    canvas.mask[::2] = True
+    where = np.argwhere(~canvas.mask).astype(np.int32)
+    params, base = Predictor(weights).scattered(canvas, where)
+    encoder = plain.Encoder()
+    plain.code_call(encoder, params, base, plain.tables_of(weights), 3, image[where[:, 0], where[:, 1]])
+    return done + encoder.finish()
