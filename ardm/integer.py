@@ -1,7 +1,6 @@
 """Networks in exact integer arithmetic: one plain reference, and fast carriers that must give the same integers.
 
-A *carrier* is a way to compute the sums of `ardm.weights`: NumPy int64 (the reference), float32 products (exact, because every sum stays
-below 2**24), or oneDNN's fused u8 x s8 kernels. `choose_carrier` takes the fastest one that passes a self-test on worst-case inputs
+A *carrier* is a way to compute the sums of `ardm.weights`: NumPy int64 (the reference), float64 products, or oneDNN's fused u8 x s8 kernels. `choose_carrier` takes the fastest one that passes a self-test on worst-case inputs
 on this machine; a kernel that saturates or rounds differently is never used. Knows tokens and parameters, not images or bytes.
 """
 
@@ -15,8 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ardm.network import PLACES, SKIP_EXPONENT, Layer
-from ardm.stages import CHANNELS
+from ardm.network import Layer
 from ardm.weights import COND_HIDDEN_BITS, COND_WEIGHT_BITS, Weights
 
 SMALL_GRID = 128  # tokens; below it the fused kernels do not pay
@@ -85,19 +83,6 @@ class Carrier:
                 stream = x
         return x
 
-    def skip_sums(self, tokens: torch.Tensor, item: int, place: int) -> torch.Tensor:
-        """The linear skip, int32 (3, T) in 1/32 level; float32 sums below 2**24 are exact."""
-        near = tokens[item, : CHANNELS * PLACES].reshape(CHANNELS * PLACES, -1).float()
-        weight = torch.from_numpy(self.weights.tensors["skip.weight"][place]).to(near)
-        return torch.round((weight @ near) * 2.0 ** -(SKIP_EXPONENT - 5)).to(torch.int32).cpu()
-
-    def add_skip(self, out: torch.Tensor, tokens: torch.Tensor, item: int, place: int) -> torch.Tensor:
-        if "skip.weight" not in self.weights.tensors:
-            return out
-        k = self.weights.photo.mixture
-        out[k : 4 * k].view(CHANNELS, k, -1).add_(self.skip_sums(tokens, item, place).unsqueeze(1))
-        return out
-
 
 class ReferenceCarrier(Carrier):
     """Plain int64 NumPy, slow and obvious: what every other carrier is tested against."""
@@ -131,42 +116,36 @@ class ReferenceCarrier(Carrier):
         x = features[item].reshape(features.shape[1], -1)
         out = t["head.weight"][place].astype(np.int64) @ x + t["head.bias"][place].astype(np.int64)[:, None]
         out = shift_round(out, t["head.shift"][place].astype(np.int64)[:, None])
-        return self.add_skip(torch.from_numpy(out.astype(np.int32)), tokens, item, place)
-
-    def skip_sums(self, tokens: torch.Tensor, item: int, place: int) -> torch.Tensor:
-        near = tokens[item, : CHANNELS * PLACES].reshape(CHANNELS * PLACES, -1).cpu().numpy().astype(np.int64)
-        total = self.weights.tensors["skip.weight"][place].astype(np.int64) @ near
-        return torch.from_numpy(shift_round(total, np.int64(SKIP_EXPONENT - 5)).astype(np.int32))
-
+        return torch.from_numpy(out.astype(np.int32))
 
 class FloatCarrier(Carrier):
-    """float32 matrix products on any device: integers below 2**24 add exactly in any order. Convolutions are sums of shifted products,
-    because libraries may pick Winograd or FFT for a convolution, and those round."""
+    """float64 matrix products on any device: integers below 2**53 add exactly in any order, and float64 is what no setting of the caller's (autocast, matmul
+    precision, TF32) makes coarser. Convolutions are sums of shifted products, because libraries may pick Winograd or FFT for one, and those round."""
 
     def __init__(self, weights: Weights, device: torch.device | str = "cpu") -> None:
         super().__init__(weights)
         self.device = torch.device(device)
-        self.name = "float32" if self.device.type == "cpu" else f"float32-{self.device.type}"
+        self.name = "float64" if self.device.type == "cpu" else f"float64-{self.device.type}"
         self.scale: dict[str, torch.Tensor] = {}
         self.weight: dict[str, torch.Tensor] = {}
         for name, layer in self.layers.items():
-            w = torch.from_numpy(weights.tensors[name + ".weight"].astype(np.float32))
+            w = torch.from_numpy(weights.tensors[name + ".weight"].astype(np.float64))
             self.weight[name] = w.view(layer.groups, layer.outputs // layer.groups, layer.inputs // layer.groups, *layer.kernel).to(self.device)
-            self.scale[name] = torch.from_numpy(np.exp2(-weights.tensors[name + ".shift"].astype(np.float32))).to(self.device)
-        self.head = torch.from_numpy(weights.tensors["head.weight"].astype(np.float32)).to(self.device)
-        self.head_bias = torch.from_numpy(weights.tensors["head.bias"].astype(np.float32)).to(self.device)
-        self.head_scale = torch.from_numpy(np.exp2(-weights.tensors["head.shift"].astype(np.float32))).to(self.device)
+            self.scale[name] = torch.from_numpy(np.exp2(-weights.tensors[name + ".shift"].astype(np.float64))).to(self.device)
+        self.head = torch.from_numpy(weights.tensors["head.weight"].astype(np.float64)).to(self.device)
+        self.head_bias = torch.from_numpy(weights.tensors["head.bias"].astype(np.float64)).to(self.device)
+        self.head_scale = torch.from_numpy(np.exp2(-weights.tensors["head.shift"].astype(np.float64))).to(self.device)
 
     def load(self, tokens: torch.Tensor) -> torch.Tensor:
-        return tokens.to(self.device).float()
+        return tokens.to(self.device).double()
 
     def layer(self, name: str, x: torch.Tensor, cond: np.ndarray | None, residual: torch.Tensor | None) -> torch.Tensor:
         layer, weight = self.layers[name], self.weight[name]
         x = turn(layer, x)
         b, _, rows, cols = x.shape
-        bias = torch.from_numpy(self.weights.tensors[name + ".bias"].astype(np.float32)).to(self.device).expand(b, -1)
+        bias = torch.from_numpy(self.weights.tensors[name + ".bias"].astype(np.float64)).to(self.device).expand(b, -1)
         if cond is not None:
-            bias = bias + torch.from_numpy(cond.astype(np.float32)).to(self.device)
+            bias = bias + torch.from_numpy(cond.astype(np.float64)).to(self.device)
         py, px = layer.padding
         padded = F.pad(x, (px, px, py, py)).view(b, layer.groups, -1, rows + 2 * py, cols + 2 * px)
         total = bias.reshape(b, layer.groups, -1, 1)
@@ -179,12 +158,7 @@ class FloatCarrier(Carrier):
 
     def read_out(self, features: torch.Tensor, tokens: torch.Tensor, item: int, place: int) -> torch.Tensor:
         out = self.head[place] @ features[item].flatten(1) + self.head_bias[place][:, None]
-        out = torch.round(out * self.head_scale[place][:, None]).to(torch.int32).cpu()
-        return self.add_skip(out, tokens, item, place)
-
-    def skip_sums(self, tokens: torch.Tensor, item: int, place: int) -> torch.Tensor:
-        return super().skip_sums(tokens.to(self.device), item, place)
-
+        return torch.round(out * self.head_scale[place][:, None]).to(torch.int32).cpu()
 
 class OneDnnCarrier(Carrier):
     """oneDNN's fused u8 x s8 convolutions through torch's quantisation operators (CPU). They are not a stable public API and, on CPUs
@@ -234,7 +208,7 @@ class OneDnnCarrier(Carrier):
     def layer(self, name: str, x: list[torch.Tensor], cond: np.ndarray | None, residual: list[torch.Tensor] | None) -> list[torch.Tensor]:
         packed, scale, bias = self.packed[name]
         pad, dilation, groups = self.padding(name), [1, self.layers[name].dilation], self.layers[name].groups
-        zero = torch.zeros(scale.numel(), dtype=torch.int8)
+        zero = torch.zeros(scale.numel(), dtype=torch.int8, device="cpu")
         out = []
         for i, item in enumerate(x):
             b = bias if cond is None else bias + torch.from_numpy(cond[i].astype(np.float32))
@@ -253,12 +227,11 @@ class OneDnnCarrier(Carrier):
         if isinstance(features, torch.Tensor):
             return self.small.read_out(features, tokens, item, place)
         packed, scale, bias = self.heads[place]
-        zero = torch.zeros(scale.numel(), dtype=torch.int8)
+        zero = torch.zeros(scale.numel(), dtype=torch.int8, device="cpu")
         y = torch.ops.onednn.qconv_pointwise(
             features[item], 1.0, 0, packed, scale, zero, bias, [1, 1], [0, 0], [1, 1], 1, 1.0, 0, torch.float32, "none", [], ""
         )
-        out = torch.round(y).to(torch.int32).flatten(2)[0].contiguous()  # (P, T)
-        return self.add_skip(out, tokens, item, place)
+        return torch.round(y).to(torch.int32).flatten(2)[0].contiguous()  # (P, T)
 
 
 # ---- choosing ---------------------------------------------------------------------------------------------------------------
@@ -302,7 +275,7 @@ def layers_agree(carrier: Carrier, weights: Weights) -> bool:
 
             got = carrier.layer(layer.name, pack(x), None, None if residual is None else pack(residual))[0].numpy()
         else:
-            as_float = [None if a is None else torch.from_numpy(a).float().to(carrier.device) for a in (x, residual)]  # type: ignore[attr-defined]
+            as_float = [None if a is None else torch.from_numpy(a).double().to(carrier.device) for a in (x, residual)]  # type: ignore[attr-defined]
             got = carrier.layer(layer.name, as_float[0], None, as_float[1]).cpu().numpy()
         if not np.array_equal(got.astype(np.int64), expected):
             return False

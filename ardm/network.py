@@ -1,34 +1,29 @@
-"""The photo network: tokens of 4x4 patches in, parameters of any place's pixel distribution out. Knows no images, files or orders.
+"""Chains of layers that also run in exact integers (`ardm.integer`): what the networks for discrete data are made of. Knows no data, files or orders.
 
-Only convolutions, additions and ReLU, so that the same function runs in integers (`ardm.integer`). With `quantized` on, the float
-forward pass simulates that integer arithmetic (weights, activations and outputs rounded; gradients pass straight through).
+Only convolutions, additions and ReLU. With `quantized` on, the float forward pass simulates the integer arithmetic (weights, activations and outputs
+rounded; gradients pass straight through).
 
-    tokens (B, 67, h, w) -> 3x3 conv -> N x [3x3 conv, ReLU, 1x1 conv, + residual, ReLU] -> head of the wanted place -> (B, h * w, P)
+    tokens (B, inputs, h, w) -> layer -> ... -> (B, width, h, w)
 
-Every ReLU's input is shifted per channel by a two-layer function of the conditioning vector: the share of known pixels per place and the stage.
+A conditioned layer's sums are shifted per channel by a two-layer function of the conditioning vector.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ardm.likelihood import PER_COMPONENT
-from ardm.orders import PATCH
-from ardm.stages import CHANNELS, COND_ONE, COND_SIZE, TOKEN_CHANNELS
-
-PLACES = PATCH * PATCH
+COND_ONE = 16  # integer that stands for 1 in the conditioning vector
+MASK_ON = 64  # value of a known token's mask channel
 INPUT_EXPONENT = 5  # an input integer u stands for u * 2**-5
 WEIGHT_MAX = 63  # two u8 x s8 products fit a saturating 16-bit lane: 2 * 255 * 63 < 2**15
 ACTIVATION_MAX = 255
-MEAN_UNIT = 8.0  # the head's means and linear part are in units of 8 intensity levels
 SPARE = 2  # bits that weights may still grow by while integers are simulated
-SKIP_EXPONENT = 10  # the linear skip's weights are multiples of 2**-10 (levels per level)
 
 
 @dataclass(frozen=True)
@@ -60,44 +55,6 @@ class TrunkConfig(Protocol):
     @property
     def cond_size(self) -> int: ...
     def layers(self) -> list[Layer]: ...
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """The dials of the photo network; refused at birth if wrong."""
-
-    width: int = 128  # channels of every hidden layer
-    blocks: int = 4  # residual blocks
-    groups: int = 1  # groups of the 3x3 convolutions (1 = dense)
-    expand: int = 1  # width of the 1x1 hidden layer over `width`; 1 = no such layer
-    mixture: int = 5  # logistic components per pixel
-    cond_width: int = 64  # hidden units of the conditioning function
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a positive integer, got {value!r}.")
-        if self.width % self.groups:
-            raise ValueError(f"width must be a multiple of groups, got {self.width} and {self.groups}.")
-
-    @property
-    def outputs(self) -> int:
-        return PER_COMPONENT * self.mixture
-
-    @property
-    def cond_size(self) -> int:
-        return COND_SIZE
-
-    def layers(self) -> list[Layer]:
-        """In the order of a forward pass; each takes the result of the one before."""
-        w, hidden = self.width, self.width * self.expand
-        found = [Layer("enter", TOKEN_CHANNELS, w, (3, 3), conditioned=True)]
-        for i in range(self.blocks):
-            found.append(Layer(f"spatial.{i}", w, w, (3, 3), self.groups, conditioned=True))
-            if self.expand > 1:
-                found.append(Layer(f"widen.{i}", w, hidden))
-            found.append(Layer(f"project.{i}", hidden, w, residual=True))
-        return found
 
 
 def round_through(x: torch.Tensor) -> torch.Tensor:
@@ -220,48 +177,3 @@ class Trunk(nn.Module):
             exponents = [least if c in stream else e for e, c in zip(exponents, self.convs(), strict=True)]
         for conv, exponent in zip(self.convs(), exponents, strict=True):
             conv.exponent.fill_(exponent)
-
-
-class LatticeNet(Trunk):
-    """See the module docstring. `cond` holds integers 0..16 (16 stands for 1)."""
-
-    def __init__(self, config: NetworkConfig) -> None:
-        super().__init__(config)
-        self.config = config
-        self.head = nn.Parameter(torch.randn(PLACES, config.outputs, config.width) * 0.02)
-        self.head_bias = nn.Parameter(torch.zeros(PLACES, config.outputs))
-        self.skip = nn.Parameter(torch.zeros(PLACES, CHANNELS, CHANNELS * PLACES))
-        with torch.no_grad():
-            k = config.mixture
-            self.head_bias[:, k : 4 * k] = torch.linspace(-0.25, 0.25, k).repeat(3)
-            self.head_bias[:, 4 * k : 7 * k] = torch.linspace(1.0, 3.0, k).repeat(3)
-            self.head_bias[:, 7 * k :] = torch.tensor([0.8, 0.4, 0.4]).repeat_interleave(k)
-
-    def forward(self, tokens: torch.Tensor, cond: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-        """tokens: (B, 67, h, w), integers. cond: (B, COND_SIZE), integers. place: int64 (B,), the place whose pixels are wanted.
-
-        Returns float32 (B, h * w, P), the parameters of `ardm.likelihood` in real units.
-        """
-        return self.read_out(self.trunk(tokens, cond), tokens, place)
-
-    def read_out(self, features: torch.Tensor, tokens: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-        """The head alone, for one place per batch entry; arguments and result as in `forward`, features (B, width, h, w)."""
-        k = self.config.mixture
-        x = features.float().flatten(2).transpose(1, 2)  # (B, T, width)
-        with torch.autocast(x.device.type, enabled=False):
-            head: torch.Tensor = self.head
-            skip: torch.Tensor = self.skip
-            if self.quantized:
-                head = fake_quantize_weight(head.flatten(0, 1)).view_as(head)
-                skip = round_through(skip * 2.0**SKIP_EXPONENT) / 2.0**SKIP_EXPONENT
-            out = torch.baddbmm(self.head_bias[place].unsqueeze(1), x, head[place].transpose(1, 2))  # (B, T, P)
-            near = tokens[:, : CHANNELS * PLACES].float().flatten(2).transpose(1, 2)  # (B, T, 48), intensity levels
-            linear = torch.bmm(near, skip[place].transpose(1, 2))  # (B, T, 3), intensity levels
-            logit, mean, scale, slope = out.split([k, 3 * k, 3 * k, 3 * k], -1)
-            mean = mean * MEAN_UNIT
-            if self.quantized:  # the grids of the integer likelihood
-                logit, scale = round_through(logit * 16) / 16, round_through(scale * 16) / 16
-                mean, linear = round_through(mean * 32) / 32, round_through(linear * 32) / 32
-                slope = round_through(slope * 128) / 128
-            mean = (mean.unflatten(-1, (3, k)) + linear.unsqueeze(-1)).flatten(-2)
-            return torch.cat([logit, mean, scale, slope], -1)

@@ -24,8 +24,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ardm.discrete import MEAN_UNIT, Space, middles, reference
-from ardm.network import Conv, Layer, Trunk, fake_quantize_weight, round_through
-from ardm.stages import COND_ONE, MASK_ON
+from ardm.network import COND_ONE, MASK_ON, Conv, Layer, Trunk, fake_quantize_weight, round_through
 
 NAMES = ("unet", "transformer", "mixer", "lattice")
 ONE = 32  # of a one-hot plane

@@ -9,9 +9,6 @@ so one call may code a whole phase, or several:
     y=1  p9  p3 p10  p4
     y=2  p2 p11  p0 p12
     y=3 p13  p5 p14  p6
-
-A call is *anchored* at one phase: the image is shifted so that this phase falls on place (1, 1) of the network's 4x4 patches, where its
-eight neighbours share its patch. Every other phase then has a fixed *place* in the patch too, which is what the output head indexes.
 """
 
 from __future__ import annotations
@@ -22,7 +19,6 @@ import numpy as np
 
 PATCH = 4
 PHASES = PATCH * PATCH - 1  # phases a stage codes
-ANCHOR_PLACE = (1, 1)  # where in its patch the anchor phase lies
 
 LATTICE_ORDER: tuple[tuple[int, int], ...] = (
     (2, 2),
@@ -52,23 +48,6 @@ def geometry(phase: Offset) -> int:
     if y % 2:
         return 5
     return {(2, 2): 0, (0, 2): 1, (2, 0): 2}[phase]
-
-
-def patch_start(anchor: int) -> int:
-    """Offset, in (-4, 0], of the first patch along one axis, so that coordinates congruent to `anchor` mod 4 fall on place 1."""
-    return (anchor - ANCHOR_PLACE[0]) % PATCH - PATCH if (anchor - ANCHOR_PLACE[0]) % PATCH else 0
-
-
-def patch_count(size: int) -> int:
-    """Patches along an axis of `size` pixels: enough for every anchor, so that all calls of a stage share one grid."""
-    return (size + PATCH - 1 + PATCH - 1) // PATCH
-
-
-def place_of(phase: tuple[int, int], anchor: tuple[int, int]) -> int:
-    """Place (0..15, row-major in the patch) of the pixels of `phase` in a call anchored at `anchor`."""
-    row = (phase[0] - anchor[0] + ANCHOR_PLACE[0]) % PATCH
-    col = (phase[1] - anchor[1] + ANCHOR_PLACE[1]) % PATCH
-    return row * PATCH + col
 
 
 def random_ranks(seed: int, stage: int, height: int, width: int) -> np.ndarray:

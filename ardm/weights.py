@@ -27,21 +27,15 @@ from safetensors.numpy import save as save_safetensors
 
 from ardm import frequencies, likelihood
 from ardm.discrete import Space
-from ardm.network import INPUT_EXPONENT, MEAN_UNIT, SKIP_EXPONENT, WEIGHT_MAX, LatticeNet, Layer, NetworkConfig, Trunk, weight_exponent
+from ardm.exact.window import FOLDER, WeightsError
+from ardm.network import INPUT_EXPONENT, WEIGHT_MAX, Layer, Trunk, weight_exponent
 from ardm.networks import Config, Exact, Model
 
-FOLDER = Path(__file__).parent / "data"  # every released set of weights, one file per id: files written with any of them stay readable
-MODELS = {"base": "1be54aa1d96915ba", "small": "3ad08a468741d66d"}  # name -> id of what new files are written with
-DEFAULT_ID = MODELS["base"]
 TEXT_ID = "4de441255d1f6b8d"  # of the model for text
 ID_BYTES = 8
-PHOTO, DISCRETE = "ardm photo weights 1", "ardm discrete weights 1"  # formats
+DISCRETE = "ardm discrete weights 1"  # the format
 EXACT = 2**24  # float32 holds every integer up to here
 COND_WEIGHT_BITS, COND_HIDDEN_BITS, COND_OUT_BITS = 12, 8, 14
-
-
-class WeightsError(ValueError):
-    """The weights break a bound that exact inference needs, or are not the ones that were asked for."""
 
 
 @dataclass(frozen=True)
@@ -49,48 +43,24 @@ class Weights:
     """One set of integer weights, shared by threads and never written to. `tensors` are NumPy arrays; names as in `layers`."""
 
     id: str  # first ID_BYTES of the SHA-256 of the file, in hex
-    config: NetworkConfig | Model  # of the photo network, or of one for discrete data
+    model: Model
     exponents: Mapping[str, int]  # activation exponent of every layer's output
     tensors: Mapping[str, np.ndarray]
     provenance: Mapping[str, Any]
 
     @property
     def layers(self) -> list[Layer]:
-        return self.config.layers()
-
-    @property
-    def photo(self) -> NetworkConfig:
-        """The photo network's configuration. Raises WeightsError if the weights are of something else."""
-        if not isinstance(self.config, NetworkConfig):
-            raise WeightsError(f"weights {self.id} are of a model for discrete data, expected was one for photos.")
-        return self.config
-
-    @property
-    def model(self) -> Model:
-        """The model of discrete data. Raises WeightsError if the weights are of something else."""
-        if not isinstance(self.config, Model):
-            raise WeightsError(f"weights {self.id} are of a model for photos, expected was one for discrete data.")
-        return self.config
+        return self.model.layers()
 
     def tables(self) -> dict[str, torch.Tensor]:
         return {name.removeprefix("table."): torch.from_numpy(values) for name, values in self.tensors.items() if name.startswith("table.")}
 
 
-def to_integers(net: LatticeNet | Exact) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+def to_integers(net: Exact) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """Integer tensors and activation exponents of a network trained with simulated quantisation. Raises WeightsError if a bound fails."""
-    if isinstance(net, LatticeNet):
-        tensors, exponents, last = trunk_to_integers(net)
-        k, steps = net.config.mixture, likelihood
-        grid = torch.tensor([steps.LOGIT_STEPS] * k + [steps.MEAN_STEPS * MEAN_UNIT] * (3 * k) + [steps.SCALE_STEPS] * (3 * k) + [steps.SLOPE_STEPS] * (3 * k))
-        tensors |= head_to_integers(net.head, net.head_bias, grid, last)
-        tensors["skip.weight"] = (net.skip.detach() * 2.0**SKIP_EXPONENT).round().clamp(-1023, 1023).to(torch.int16).numpy()
-        tables = likelihood.make_tables()
-        config: NetworkConfig | Model = net.config
-    else:
-        tensors, exponents, last = trunk_to_integers(net.body)
-        tensors |= head_to_integers(net.head[None], net.head_bias[None], net.get_buffer("steps"), last)
-        tables = frequencies.make_tables(net.space)
-        config = net.model
+    tensors, exponents, last = trunk_to_integers(net.body)
+    tensors |= head_to_integers(net.head[None], net.head_bias[None], net.get_buffer("steps"), last)
+    tables, config = frequencies.make_tables(net.space), net.model
     for table, values in tables.items():
         tensors["table." + table] = values.numpy()
     check_bounds(config, tensors)
@@ -134,10 +104,9 @@ def head_to_integers(head: torch.Tensor, bias: torch.Tensor, grid: torch.Tensor,
     }
 
 
-def check_bounds(config: NetworkConfig | Model, tensors: Mapping[str, np.ndarray]) -> None:
+def check_bounds(config: Model, tensors: Mapping[str, np.ndarray]) -> None:
     """Prove that no sum of any layer can leave the range in which float32, int32 and paired 16-bit arithmetic are exact."""
-    mixture = config.mixture if isinstance(config, NetworkConfig) else config.space.mixture
-    if mixture > likelihood.MIXTURE_MAX:
+    if (mixture := config.space.mixture) > likelihood.MIXTURE_MAX:
         raise WeightsError(f"at most {likelihood.MIXTURE_MAX} mixture components keep the entropy coder exact, got {mixture}.")
     cond_max = conditioning_bound(tensors)
     for name in [*(layer.name for layer in config.layers()), "head"]:
@@ -154,8 +123,6 @@ def check_bounds(config: NetworkConfig | Model, tensors: Mapping[str, np.ndarray
             bound = bound + (255 << shift)  # the residual, in units of the sum
         if bound.max() >= EXACT:
             raise WeightsError(f"{name}: a sum may reach {bound.max()}, the limit is {EXACT}.")
-    if "skip.weight" in tensors and np.abs(tensors["skip.weight"].astype(np.int64)).sum(-1).max() * 128 >= EXACT:
-        raise WeightsError("skip: a sum may leave the exact range of float32.")
 
 
 def conditioning_bound(tensors: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -164,8 +131,8 @@ def conditioning_bound(tensors: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.maximum(positive, 0) >> (COND_WEIGHT_BITS + 4 - COND_HIDDEN_BITS)
 
 
-def serialize(config: NetworkConfig | Model, tensors: Mapping[str, np.ndarray], exponents: Mapping[str, int], provenance: Mapping[str, Any]) -> bytes:
-    metadata = {"format": PHOTO if isinstance(config, NetworkConfig) else DISCRETE, "network": json.dumps(asdict(config)),
+def serialize(config: Model, tensors: Mapping[str, np.ndarray], exponents: Mapping[str, int], provenance: Mapping[str, Any]) -> bytes:
+    metadata = {"format": DISCRETE, "network": json.dumps(asdict(config)),
                 "exponents": json.dumps(dict(exponents)), "provenance": json.dumps(dict(provenance))}  # fmt: skip
     return save_safetensors({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata)
 
@@ -177,13 +144,9 @@ def parse(data: bytes) -> Weights:
         metadata = json.loads(data[8 : 8 + size])["__metadata__"]
         tensors = load_safetensors(data)
         fields = json.loads(metadata["network"])
-        config: NetworkConfig | Model
-        if metadata["format"] == DISCRETE:
-            config = Model(Space(**fields["space"]), Config(**fields["network"]))
-        elif metadata["format"] == PHOTO:
-            config = NetworkConfig(**fields)
-        else:
-            raise WeightsError(f"the weights have format {metadata['format']!r}, expected was {PHOTO!r} or {DISCRETE!r}.")
+        if metadata["format"] != DISCRETE:
+            raise WeightsError(f"the weights have format {metadata['format']!r}, expected was {DISCRETE!r}.")
+        config = Model(Space(**fields["space"]), Config(**fields["network"]))
         exponents, provenance = json.loads(metadata["exponents"]), json.loads(metadata["provenance"])
         check_bounds(config, tensors)
     except WeightsError:
@@ -194,7 +157,7 @@ def parse(data: bytes) -> Weights:
 
 
 @lru_cache(maxsize=4)
-def load(weights_id: str = DEFAULT_ID) -> Weights:
+def load(weights_id: str = TEXT_ID) -> Weights:
     """Weights of the package by id. Raises WeightsError if the package does not have them."""
     path = next(FOLDER.glob(f"*-{weights_id}.safetensors"), None)
     if path is None:

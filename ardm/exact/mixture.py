@@ -26,9 +26,11 @@ from ardm.likelihood import (
     CDF_ONE,
     CENTER_MAX,
     CENTER_MIN,
+    CODING_ORDER,
     FLOOR,
     INVERSE_SHIFT,
     MEAN_STEPS,
+    PER_COMPONENT,
     SCALE_COUNT,
     SCALE_LOW,
     SLOPE_MAX,
@@ -166,3 +168,22 @@ def finish_channel(state: Any, base: Any, step: int, channel: int, count: int, t
             heaviest = max(heaviest, state.weight[n, i])
         for i in range(k):
             state.weight[n, i] = max(state.weight[n, i] * WEIGHT_TOP // heaviest, 1)
+
+
+def information(params: np.ndarray, base: np.ndarray, values: np.ndarray, tables: Tables, channels: int = 3) -> np.ndarray:
+    """Bits that pixels cost under their integer distributions, which is what the range coder spends up to rounding: float64 (channels, N), in coding order.
+
+    params: int32 (N, 10 K); base: int16 (N, 3); values: uint8 (N, 3), RGB.
+    """
+    n = len(params)
+    state, out = new_state(n, params.shape[1] // PER_COMPONENT), np.empty((channels, n))
+    start_pixels(state, params, n, tables)
+    for step, c in enumerate(CODING_ORDER[:channels]):
+        start_channel(state, params, base, step, c, n, tables)
+        for i in range(n):
+            value = int(values[i, c])
+            mass = cdf(state, i, value + 1, tables) - cdf(state, i, value, tables)
+            out[step, i] = -np.log2(mass / state.total[i])
+            state.low[i] = value
+        finish_channel(state, base, step, c, n, tables)
+    return out
