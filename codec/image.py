@@ -38,7 +38,7 @@ from codec.rest import Rest
 from codec.samples import Kind, as_samples, fold, in_range, samples_of, unfold, widened
 from codec.samples import planes as split
 from codec.schedule import MAX_CALLS, Order, Schedule, level_shapes
-from codec.selftest import check_coders
+from codec.selftest import check_coder
 from codec.walk import walk
 
 TILE = 1024  # largest side of a tile; larger tiles save little, and memory grows with them
@@ -273,13 +273,14 @@ def _plane_jobs(header: Header, out: np.ndarray, at: int) -> list[PlaneJob]:
 def encode_plane(plane: np.ndarray, predictor: Predictor, schedule: Schedule, progress: Progress | None, few: bool = False) -> tuple[int, bytes]:
     """plane: uint8 (h, w, 1 or 3). few: as in `codec.samples.Kind`. Returns (method, payload), the smallest of: by the network, by the coder for graphics
     if the plane may be such, and stored."""
-    check_coders()
     rough = _roughly(plane)
     tried = []
     if rough * EMPTY >= plane.size:
         if not few:  # labels and coarse steps are never for the network, which has not seen such
+            check_coder(schedule.plain)
             tried.append((METHOD_NETWORK, encode_network(plane, predictor, schedule, progress)))
         if few or (rough < GRAPHICS * plane.size and not schedule.plain):
+            check_coder(False)
             tried.append((METHOD_GRAPHICS, encode_graphics(plane)))
     if progress and (few or not tried):
         progress(plane.size)
@@ -359,9 +360,9 @@ def decode_plane(
 ) -> np.ndarray:  # fmt: skip
     """Inverse of `encode_plane`: uint8 of `shape`, (h, w, 1 or 3), or uint16 of METHOD_FINE. predictor: needed for METHOD_NETWORK.
     rest: to go on where the payload ends too early; notes what was invented in `rest.drawn`."""
-    check_coders()
     height, width, channels = shape
     if method == METHOD_NETWORK:
+        check_coder(schedule.plain)
         if predictor is None:
             raise CorruptError("a tile coded by the network has no network.")
         image = decode_network(payload, height, width, channels, predictor, schedule, progress, rest)
@@ -369,6 +370,7 @@ def decode_plane(
     if method == METHOD_FINE:
         plane = fine.decode(payload, (height, width, channels), threads, rest)
     elif method == METHOD_GRAPHICS:
+        check_coder(False)
         plane = decode_graphics(payload, height, width, channels, rest)
     else:
         plane = _decode_stored(method, payload, (height, width, channels), rest)

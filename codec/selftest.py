@@ -1,4 +1,4 @@
-"""`check_coders`: does this machine's compiled code compute what the format needs? One self-test for all coders of images, run once per process.
+"""`check_coder`: does this machine's compiled code compute what the format needs? One self-test for both coders of images, run once per process.
 
 Each coder is run on a small synthetic plane, and its words are compared with what every correct one writes.
 """
@@ -16,14 +16,21 @@ from codec import plain
 from codec.compiled import check_words
 from codec.mixing import Mixing
 
-DIGEST = "fe81df77d1e38049"  # of what `synthetic_words` makes
+MIXING_DIGEST = "df1971d8f775ffb0"  # of what `mixing_words` makes
+PLAIN_DIGEST = "ed20f6a0306cf124"  # of what `plain_words` makes
 SHAPE = 16, 20
 
 
-@lru_cache(maxsize=1)
-def check_coders() -> None:
-    """Raise UnsupportedError if this machine's compiled arithmetic is not the integer and IEEE arithmetic that the format needs."""
-    check_words(synthetic_words(), DIGEST, "coder")
+@lru_cache(maxsize=2)
+def check_coder(plainly: bool) -> None:
+    """Raise UnsupportedError if this machine's compiled arithmetic is not the integer and IEEE arithmetic that the format needs.
+
+    plainly: of the plain coder; else of the mixing coder. What is not used need not be compiled.
+    """
+    if plainly:
+        check_words(plain_words(), PLAIN_DIGEST, "plain coder")
+    else:
+        check_words(mixing_words(), MIXING_DIGEST, "mixing coder")
 
 
 def synthetic_weights() -> window.WindowWeights:
@@ -48,24 +55,33 @@ def synthetic_weights() -> window.WindowWeights:
     return window.WindowWeights("0" * 8, config, tensors, {})
 
 
-def synthetic_words() -> bytes:
-    """What the mixing coder, with and without the network, in raster order, and the plain coder, of a diagonal and of a call, write of integer noise."""
-    weights = synthetic_weights()
+def _image() -> np.ndarray:
+    """uint8 (h, w, 3), integer noise on a slope."""
     height, width = SHAPE
     y, x = np.mgrid[:height, :width]
     noise = (np.arange(3 * height * width) * 2654435761 >> 13) % 23
-    image = ((7 * y + 3 * x)[..., None] + noise.reshape(height, width, 3)).astype(np.uint8)
-    planar = np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.int16)
+    return ((7 * y + 3 * x)[..., None] + noise.reshape(height, width, 3)).astype(np.uint8)
+
+
+def mixing_words() -> bytes:
+    """What the mixing coder writes in raster order, with the network and without."""
+    planar = np.ascontiguousarray(_image().transpose(2, 0, 1)).astype(np.int16)
     done = b""
-    for used in (weights, None):
-        mixing = Mixing(3, height * width, used)
+    for weights in (synthetic_weights(), None):
+        mixing = Mixing(3, SHAPE[0] * SHAPE[1], weights)
         mixing.start_stage(np.zeros_like(planar), planar)
-        mixing.code_raster(4 if used else 1)
+        mixing.code_raster(4 if weights else 1)
         done += mixing.finish()
+    return done
+
+
+def plain_words() -> bytes:
+    """What the plain coder writes, diagonal by diagonal, and of one call."""
+    weights, image = synthetic_weights(), _image()
     encoder = plain.Encoder()
     plain.code_raster(encoder, weights, image, 3, False)
-    done += encoder.finish()
-    canvas = new_canvas(height, width)
+    done = encoder.finish()
+    canvas = new_canvas(*SHAPE)
     canvas.image[:] = image
     canvas.mask[::2] = True
     where = np.argwhere(~canvas.mask).astype(np.int32)
