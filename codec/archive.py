@@ -15,6 +15,7 @@ import torch
 
 from codec import container, cost, exact, frames, png, sources
 from codec.container import PNG_CHUNKS, PNG_FORM, SOURCE_FRAME, Header
+from codec.ending import operation
 from codec.errors import ArdmError, CorruptError, InputError, UnsupportedError, VerifyError
 from codec.frames import Frame
 from codec.image import TILE, compress, decompress
@@ -50,6 +51,7 @@ class Packed:
     converted: bool = False  # it was no PNG, but comes back as one
 
 
+@operation
 def pack(
     source: bytes, *, exactly: bool, pixels: bool = False, max_pixels: int | None = None, limits: Limits | None = None, **options: Any
 ) -> Packed:  # fmt: skip
@@ -101,6 +103,7 @@ def pack(
     return Packed(data, Way.CONTENT, converted=found.format != Format.PNG)
 
 
+@operation
 def unpack(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> bytes:
     """Inverse of `pack`: the file, or a PNG. options: of `decompress`. Raises as `decompress`, `exact.make` and `frames.make` do.
 
@@ -113,6 +116,7 @@ def unpack(data: bytes, *, max_pixels: int | None = None, limits: Limits | None 
     return _make(header, decompress(data, limits=limits, **options))
 
 
+@operation
 def test(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> None:  # noqa: PT028
     """Raise what `unpack` would raise of any file; compresses no PNG unless a recipe is to be tried out."""
     limits = limits_of(limits, max_pixels)
@@ -127,6 +131,7 @@ def test(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = 
         _image(header, pixels)
 
 
+@operation
 def rescue(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> tuple[bytes, bytes, Report]:
     """What can be had of a damaged file: (the file, a PNG of its size, grey, 1 bit, white where it is lost, report). Arguments and errors as of `recover`.
 
@@ -140,6 +145,7 @@ def rescue(data: bytes, *, max_pixels: int | None = None, limits: Limits | None 
     return image, _mask(mask), report
 
 
+@operation
 def complete(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> tuple[bytes, bytes, Completion]:
     """A file that was cut off, with the rest drawn: (the PNG, with a comment if anything in it is invented; a PNG of its size, grey, 1 bit, white where
     it is; what was done). Arguments and errors as of `codec.invent.complete`.

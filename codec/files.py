@@ -66,6 +66,7 @@ def _reading() -> Iterator[None]:
 def check_output(target: Path, source: str, force: bool) -> None:
     """Refuse, before any work, what would overwrite a file without `force`, or the source with or without it."""
     try:
+        os.path.abspath(target)  # which is an error where the working directory has been deleted, and the target is in it
         if target.is_dir():
             raise OutputError(f"the output {target} is a directory; name a file, or use --output-dir.")
         if not target.parent.is_dir():

@@ -6,7 +6,6 @@ import itertools
 import math
 import zlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from threading import Event, Lock
@@ -21,7 +20,7 @@ from ardm.orders import PATCH, PHASES, group_breaks
 from ardm.predict import NetworkPredictor
 from ardm.stages import level_shapes
 from ardm.weights import Weights, WeightsError
-from codec import container, cost, fine, stored
+from codec import container, cost, ending, fine, stored
 from codec.coding import Decoder, Drawer, Encoder, Plain
 from codec.container import (
     LATTICE_METHODS,
@@ -37,10 +36,11 @@ from codec.container import (
     read_varint,
     varint,
 )
+from codec.ending import operation
 from codec.errors import ArdmError, CorruptError, TruncatedError, UnsupportedError, VerifyError
 from codec.limits import NO_LIMITS, Limits, limits_of
 from codec.mixing import RASTER_FULL, RASTER_GRAPHICS, RASTER_QUICK, RASTERS, Mixing
-from codec.parallel import in_parallel, set_threads
+from codec.parallel import beside, in_parallel, set_threads
 from codec.presets import DEFAULT_BUDGET, ORDERS
 from codec.rest import Rest
 from codec.samples import Kind, as_samples, fold, in_range, samples_of, unfold, widened
@@ -57,6 +57,7 @@ Progress = Callable[[int], None]  # told the subpixels done since the last call
 Note = TypeVar("Note")
 
 
+@operation
 def compress(
     pixels: np.ndarray, *, budget: int = DEFAULT_BUDGET, order: str = "auto", seed: int | None = None, device: str = "cpu", threads: int = 0,
     batch: int = 1, tile: int = TILE, adaptive: bool = True, verify: bool = False, metadata: tuple[tuple[int, bytes], ...] = (),
@@ -118,6 +119,7 @@ def compress(
     return data
 
 
+@operation
 def decompress(
     data: bytes, *, device: str = "cpu", threads: int = 0, max_pixels: int | None = None, limits: Limits | None = None,
     predictor: NetworkPredictor | None = None, progress: Progress | None = None,
@@ -149,6 +151,7 @@ def decompress(
     return as_given(out, header)
 
 
+@operation
 def info(data: bytes) -> dict[str, object]:
     """What a file says of itself, without decoding pixels: a dict of plain values (the command's --json). Raises as `decompress` does."""
     header, at = container.read(data, NO_LIMITS)
@@ -357,8 +360,7 @@ def _choose_orders(
         corners = [[int(max(0, n - PROBE) * share) // PATCH * PATCH for n in (height, width)] for share in PROBES]
         parts = [np.ascontiguousarray(plane[top : top + PROBE, left : left + PROBE]) for top, left in corners]
         finest = replace(schedule, stages=schedule.stages[:1])
-        with ThreadPoolExecutor(1) as beside:
-            raster_size = beside.submit(lambda: sum(len(encode_raster(part, RASTER_QUICK)) for part in parts))
+        with beside(lambda: sum(len(encode_raster(part, RASTER_QUICK)) for part in parts)) as raster_size:
             payloads = [encode_lattice(part, predictor, finest, batch, 1, None, True) for part in parts]
         coded = sum(len(payload) - read_varint(payload, 1)[0] for payload in payloads)  # without the roots
         # The finest stage will do: the deeper ones have a fifteenth of its pixels, which cost about 1.3 times as much each.
@@ -544,6 +546,7 @@ def _teller(progress: Progress | None, stop: Event) -> Progress:
     lock = Lock()
 
     def told(count: int) -> None:
+        ending.check()
         if stop.is_set():
             raise ArdmError("stopped, because another tile failed.")
         if progress:

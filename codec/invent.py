@@ -15,9 +15,11 @@ from ardm.predict import NetworkPredictor
 from ardm.stages import level_shapes
 from codec import container
 from codec.container import METHOD_MODEL, Header
+from codec.ending import operation
 from codec.errors import ArdmError, CorruptError
 from codec.image import PlaneJob, Progress, as_given, decode_plane, decode_tiles, load_predictor, open_file, pixel_digest, plan
 from codec.limits import Limits, limits_of
+from codec.parallel import set_threads
 from codec.rest import Rest
 from codec.walk import Predictor
 
@@ -37,6 +39,7 @@ class Completion:
         return f"{self.invented} of {self.pixels} pixels are invented, not restored"
 
 
+@operation
 def draw(
     height: int, width: int, *, seed: int = 0, budget: int | None = None, adaptive: bool = False, device: str = "cpu",
     predictor: NetworkPredictor | None = None,
@@ -55,11 +58,13 @@ def draw(
     if budget is not None and not 1 <= budget <= most:
         raise ValueError(f"budget must be 1 to {most} network calls for {width} x {height} pixels, got {budget}.")
     _check_seed(seed)
+    set_threads(0)
     predictor = predictor or load_predictor(device)
     schedule = plan(predictor.weights, height, width, budget or most, None, adaptive)
     return decode_plane(METHOD_MODEL, b"", (height, width, 3), predictor, schedule, torch.get_num_threads(), None, rest=Rest([seed, 0], 1))
 
 
+@operation
 def complete(
     data: bytes, *, seed: int = 0, device: str = "cpu", threads: int = 0, max_pixels: int | None = None, limits: Limits | None = None,
     predictor: Predictor | None = None, progress: Progress | None = None,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codec.container import Header
+from codec.ending import operation
 from codec.errors import CorruptError
 from codec.image import Progress, as_given, decode_tiles, open_file, pixel_digest
 from codec.limits import Limits, limits_of
@@ -43,6 +44,7 @@ class Report:
         return "; ".join(said) or "nothing is lost"
 
 
+@operation
 def recover(
     data: bytes, *, device: str = "cpu", threads: int = 0, max_pixels: int | None = None, limits: Limits | None = None,
     predictor: Predictor | None = None, progress: Progress | None = None,

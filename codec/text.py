@@ -28,8 +28,9 @@ from ardm.generate import walk
 from ardm.orders import group_starts
 from ardm.predict import DiscretePredictor
 from ardm.weights import Weights, WeightsError
-from codec import container, cost, prose
+from codec import container, cost, ending, prose
 from codec.container import TEXT
+from codec.ending import operation
 from codec.errors import CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError, VerifyError
 from codec.limits import NO_LIMITS, Limits, show_size
 from codec.parallel import set_threads
@@ -174,6 +175,7 @@ def _code_tile(coder: prose.Coder, predictor: DiscretePredictor, tile: np.ndarra
     policy = [[b for b, following in zip(before, [*before[1:], place.size], strict=True) if b < following]]  # a short tile lacks late places
 
     def visit(params: torch.Tensor, parent: torch.Tensor, digit: int, where: torch.Tensor) -> torch.Tensor:
+        ending.check()
         ascending = where.argsort()
         at = where[ascending].numpy()
         coder.letters(tile, at, digit_frequencies(space, params[0, ascending], parent[0], digit, tables).numpy(), truth)
@@ -185,6 +187,7 @@ def _code_tile(coder: prose.Coder, predictor: DiscretePredictor, tile: np.ndarra
 # ---- files ------------------------------------------------------------------------------------------------------------------
 
 
+@operation
 def pack(
     data: bytes, *, budget: int | None = None, order: str = "auto", device: str = "cpu", verify: bool = True, limits: Limits | None = None,
     progress: Progress | None = None,
@@ -217,6 +220,7 @@ def pack(
     return out
 
 
+@operation
 def unpack(data: bytes, *, device: str = "cpu", limits: Limits | None = None, progress: Progress | None = None) -> bytes:
     """Inverse of `pack`. Raises NotArdmError, TruncatedError, CorruptError, UnsupportedError or LimitError."""
     header, at = read(data, limits)
