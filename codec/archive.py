@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from codec import container, cost, exact, frames, png, sources
-from codec.container import PNG_CHUNKS, PNG_FORM, SOURCE_FRAME, Header
+from codec.container import PNG_CHUNKS, PNG_FORM, SOURCE_FRAME, Header, as_bytes
 from codec.ending import operation
 from codec.errors import ArdmError, CorruptError, InputError, UnsupportedError, VerifyError
 from codec.frames import Frame
@@ -27,6 +27,9 @@ from codec.presets import DEFAULT_BUDGET
 from codec.salvage import Report, recover
 from codec.samples import Kind
 from codec.sources import Content, Format
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 INTERLACED, RECIPE, DIFFERENCE = 1, 2, 4  # flag bits of the form; all others are reserved
 
@@ -53,7 +56,7 @@ class Packed:
 
 @operation
 def pack(
-    source: bytes, *, exactly: bool, pixels: bool = False, max_pixels: int | None = None, limits: Limits | None = None, **options: Any
+    source: ReadableBuffer, *, exactly: bool, pixels: bool = False, max_pixels: int | None = None, limits: Limits | None = None, **options: Any
 ) -> Packed:  # fmt: skip
     """Compress an image file. exactly: it must come back byte for byte. pixels: these are enough, even of a file made by lossy compression.
     max_pixels, limits: as of `decompress`. options: of `compress`.
@@ -63,7 +66,7 @@ def pack(
 
     A PNG that cannot be taken apart, what cannot be made again (`exactly`), or would become larger than the file itself, is kept whole.
     """
-    limits = limits_of(limits, max_pixels)
+    source, limits = as_bytes(source), limits_of(limits, max_pixels)
     found = sources.look(source, limits.max_pixels)
     head, label = found.head, found.format.label
     if found.why and not exactly and found.format != Format.PNG:
@@ -104,12 +107,12 @@ def pack(
 
 
 @operation
-def unpack(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> bytes:
+def unpack(data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> bytes:
     """Inverse of `pack`: the file, or a PNG. options: of `decompress`. Raises as `decompress`, `exact.make` and `frames.make` do.
 
     Unless it was kept whole, the PNG has been read again and compared with the content, so that what is returned can take the place of the .ardm file.
     """
-    limits = limits_of(limits, max_pixels)
+    data, limits = as_bytes(data), limits_of(limits, max_pixels)
     header, at = _open(data, limits, options)
     if header.whole:
         return container.read_whole(data, header, at)
@@ -117,9 +120,9 @@ def unpack(data: bytes, *, max_pixels: int | None = None, limits: Limits | None 
 
 
 @operation
-def test(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> None:  # noqa: PT028
+def test(data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> None:  # noqa: PT028
     """Raise what `unpack` would raise of any file; compresses no PNG unless a recipe is to be tried out."""
-    limits = limits_of(limits, max_pixels)
+    data, limits = as_bytes(data), limits_of(limits, max_pixels)
     header, at = _open(data, limits, options)
     if header.whole:
         container.read_whole(data, header, at)
@@ -132,12 +135,12 @@ def test(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = 
 
 
 @operation
-def rescue(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> tuple[bytes, bytes, Report]:
+def rescue(data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> tuple[bytes, bytes, Report]:
     """What can be had of a damaged file: (the file, a PNG of its size, grey, 1 bit, white where it is lost, report). Arguments and errors as of `recover`.
 
     A PNG is made of the content anew, even if there is a recipe for the file as it was.
     """
-    limits = limits_of(limits, max_pixels)
+    data, limits = as_bytes(data), limits_of(limits, max_pixels)
     header, _ = _open(data, limits, options, salvage=True)
     pixels, mask, report = recover(data, limits=limits, **options)
     frame = _frame(header)
@@ -146,11 +149,11 @@ def rescue(data: bytes, *, max_pixels: int | None = None, limits: Limits | None 
 
 
 @operation
-def complete(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> tuple[bytes, bytes, Completion]:
+def complete(data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> tuple[bytes, bytes, Completion]:
     """A file that was cut off, with the rest drawn: (the PNG, with a comment if anything in it is invented; a PNG of its size, grey, 1 bit, white where
     it is; what was done). Arguments and errors as of `codec.invent.complete`.
     """
-    limits = limits_of(limits, max_pixels)
+    data, limits = as_bytes(data), limits_of(limits, max_pixels)
     header, _ = _open(data, limits, options, salvage=True)
     pixels, mask, report = complete_pixels(data, limits=limits, **options)
     image = _image(header, pixels)
@@ -178,8 +181,9 @@ def way_of(header: Header) -> Way:
     return Way.EXACT if _form(header)[0] & RECIPE or _only(header, SOURCE_FRAME) else Way.CONTENT
 
 
-def format_of(data: bytes, limits: Limits, salvage: bool = False) -> Format | None:
+def format_of(data: ReadableBuffer, limits: Limits, salvage: bool = False) -> Format | None:
     """What `unpack` (or `rescue`) will make; None if it is kept whole and no image that is known here. Raises as `container.read` does."""
+    data = as_bytes(data)
     header, at = container.read(data, limits, salvage)
     if header.whole:
         return sources.sniff(data[at : at + header.entries[0].length])

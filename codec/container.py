@@ -7,14 +7,19 @@ chunk:  type u8 (bit 7: may be ignored by who does not know it) | length varint 
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 import zlib
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from codec.errors import CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError
+from codec.errors import CorruptError, InputError, LimitError, NotArdmError, TruncatedError, UnsupportedError
 from codec.limits import Limits
 from codec.samples import DEPTHS, Kind, plane_count
 from codec.walk import MAX_CALLS, Learning, Schedule
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 MAGIC = b"\x89ARDM\r\n\x1a"
 VERSION = 1
@@ -90,6 +95,20 @@ class Header:
             for y in range(0, self.height, self.tile[0])
             for x in range(0, self.width, self.tile[1])
         ]
+
+
+def as_bytes(data: ReadableBuffer) -> bytes:
+    """The bytes of any object with the buffer protocol, in the order of its elements. Raises InputError for anything else."""
+    if type(data) is bytes:
+        return data
+    try:
+        with memoryview(data) as view:
+            if "O" in view.format or "P" in view.format:
+                raise TypeError("holds references, not bytes")
+            return view.tobytes()
+    except (TypeError, ValueError, BufferError, NotImplementedError) as error:
+        like = "; read the file first" * isinstance(data, str | os.PathLike)
+        raise InputError(f"the data must be bytes, or an object with the buffer protocol, got {type(data).__name__}{like}.") from error
 
 
 def varint(n: int) -> bytes:

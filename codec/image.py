@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from threading import Event, Lock
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from codec.container import (
     RASTER_METHODS,
     Entry,
     Header,
+    as_bytes,
     read_varint,
     varint,
 )
@@ -46,6 +47,9 @@ from codec.rest import Rest
 from codec.samples import Kind, as_samples, fold, in_range, samples_of, unfold, widened
 from codec.samples import planes as split
 from codec.walk import MAX_CALLS, Learning, Predictor, Schedule, walk
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 TILE = 1024  # largest side of a tile; larger tiles save little, and memory grows with them
 ROOT_BITS = (8.0, 5.5, 6.5, 7.5, 8.0)  # rough bits per subpixel of coding level 0, 1, 2, ... without the network
@@ -121,10 +125,12 @@ def compress(
 
 @operation
 def decompress(
-    data: bytes, *, device: str = "cpu", threads: int = 0, max_pixels: int | None = None, limits: Limits | None = None,
+    data: ReadableBuffer, *, device: str = "cpu", threads: int = 0, max_pixels: int | None = None, limits: Limits | None = None,
     predictor: NetworkPredictor | None = None, progress: Progress | None = None,
 ) -> np.ndarray:  # fmt: skip
     """Inverse of `compress`: uint8 or uint16 (H, W) or (H, W, C), exactly what went in, on every machine. Thread-safe.
+
+    data: bytes, or any object with the buffer protocol. The array is the caller's own: writable, of memory that nothing else refers to.
 
     limits: what the image may cost, `Limits()` if left out; max_pixels: its max_pixels. What costs more is told from the header and index, before
     anything is allocated.
@@ -132,7 +138,7 @@ def decompress(
     Raises a subclass of ArdmError: NotArdmError, TruncatedError, CorruptError (a checksum does not match), UnsupportedError (version,
     feature or weights of another release), LimitError (the image needs more than `limits` allow).
     """
-    limits = limits_of(limits, max_pixels)
+    data, limits = as_bytes(data), limits_of(limits, max_pixels)
     header, at = open_file(data, limits, threads)
     if header.whole:
         from codec import png, sources
@@ -141,7 +147,7 @@ def decompress(
             look = sources.look(container.read_whole(data, header, at), limits.max_pixels)
             if look.lossy:  # whose pixels depend on who decodes it
                 raise UnsupportedError(f"the file keeps a {look.format.label} whole, which was made by lossy compression; ardm-decompress restores it.")
-            return look.load().image.pixels
+            return owned(look.load().image.pixels)
         except png.IndivisibleError as error:
             raise UnsupportedError(f"the file keeps another whole, because {error}; ardm-decompress restores it.") from error
     out, _ = decode_tiles(data, header, at, device, threads, predictor, progress)
@@ -152,8 +158,9 @@ def decompress(
 
 
 @operation
-def info(data: bytes) -> dict[str, object]:
+def info(data: ReadableBuffer) -> dict[str, object]:
     """What a file says of itself, without decoding pixels: a dict of plain values (the command's --json). Raises as `decompress` does."""
+    data = as_bytes(data)
     header, at = container.read(data, NO_LIMITS)
     schedule = header.schedule
     methods = [entry.method for entry in header.entries]
@@ -226,7 +233,14 @@ def as_given(out: np.ndarray, header: Header) -> np.ndarray:
     if not in_range(out, header.kind):
         raise CorruptError(f"a sample is {out.max()}, but has {header.kind.depth} bits.")
     out = out.astype(out.dtype.newbyteorder("="), copy=False)
-    return out if header.channel_axis else out[..., 0]
+    if not header.channel_axis:
+        out.resize(out.shape[:2], refcheck=False)  # in place: a view would not own its memory, and a copy would take as much again
+    return owned(out)
+
+
+def owned(array: np.ndarray) -> np.ndarray:
+    """The array, or a copy: writable, contiguous, and the owner of its memory."""
+    return np.require(array, requirements=["C", "W", "O"])
 
 
 @dataclass(frozen=True)

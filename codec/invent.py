@@ -6,6 +6,7 @@ What is drawn is invented: plausible to the model, true of nothing. Both functio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,14 +15,17 @@ from ardm.orders import PHASES
 from ardm.predict import NetworkPredictor
 from ardm.stages import level_shapes
 from codec import container
-from codec.container import METHOD_MODEL, Header
+from codec.container import METHOD_MODEL, Header, as_bytes
 from codec.ending import operation
 from codec.errors import ArdmError, CorruptError
-from codec.image import PlaneJob, Progress, as_given, decode_plane, decode_tiles, load_predictor, open_file, pixel_digest, plan
+from codec.image import PlaneJob, Progress, as_given, decode_plane, decode_tiles, load_predictor, open_file, owned, pixel_digest, plan
 from codec.limits import Limits, limits_of
 from codec.parallel import set_threads
 from codec.rest import Rest
 from codec.walk import Predictor
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,12 @@ def draw(
     set_threads(0)
     predictor = predictor or load_predictor(device)
     schedule = plan(predictor.weights, height, width, budget or most, None, adaptive)
-    return decode_plane(METHOD_MODEL, b"", (height, width, 3), predictor, schedule, torch.get_num_threads(), None, rest=Rest([seed, 0], 1))
+    return owned(decode_plane(METHOD_MODEL, b"", (height, width, 3), predictor, schedule, torch.get_num_threads(), None, rest=Rest([seed, 0], 1)))
 
 
 @operation
 def complete(
-    data: bytes, *, seed: int = 0, device: str = "cpu", threads: int = 0, max_pixels: int | None = None, limits: Limits | None = None,
+    data: ReadableBuffer, *, seed: int = 0, device: str = "cpu", threads: int = 0, max_pixels: int | None = None, limits: Limits | None = None,
     predictor: Predictor | None = None, progress: Progress | None = None,
 ) -> tuple[np.ndarray, np.ndarray, Completion]:  # fmt: skip
     """Decode what there is of a file that was cut off, and draw the rest from the same models.
@@ -84,6 +88,7 @@ def complete(
     Raises as `decompress` does if the header or the tile index is damaged or cut, CorruptError if the file keeps a PNG whole, ValueError for a bad seed.
     """
     _check_seed(seed)
+    data = as_bytes(data)
     header, at = open_file(data, limits_of(limits, max_pixels), threads, salvage=True)
     if header.whole:
         raise CorruptError("the file cannot be completed: it keeps a PNG whole, in one piece that no model knows.")

@@ -7,16 +7,20 @@ alone, since the hash of the whole image can only be checked if nothing is lost.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codec.container import Header
+from codec.container import Header, as_bytes
 from codec.ending import operation
 from codec.errors import CorruptError
 from codec.image import Progress, as_given, decode_tiles, open_file, pixel_digest
 from codec.limits import Limits, limits_of
 from codec.samples import plane_channels
 from codec.walk import Predictor
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Report:
 
 @operation
 def recover(
-    data: bytes, *, device: str = "cpu", threads: int = 0, max_pixels: int | None = None, limits: Limits | None = None,
+    data: ReadableBuffer, *, device: str = "cpu", threads: int = 0, max_pixels: int | None = None, limits: Limits | None = None,
     predictor: Predictor | None = None, progress: Progress | None = None,
 ) -> tuple[np.ndarray, np.ndarray, Report]:  # fmt: skip
     """Decode the tiles of a damaged or truncated file that are not damaged.
@@ -55,7 +59,7 @@ def recover(
     alpha opaque; mask, bool (H, W), True where anything of a pixel is lost or cannot be vouched for; report). Raises as `decompress` does if the header or the
     tile index is damaged, and CorruptError if nothing at all can be recovered or the file keeps another whole.
     """
-    limits = limits_of(limits, max_pixels)
+    data, limits = as_bytes(data), limits_of(limits, max_pixels)
     header, at = open_file(data, limits, threads, salvage=True)
     if header.whole:
         raise CorruptError("nothing can be recovered: the file keeps another whole, in one piece rather than in tiles.")

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -34,6 +34,9 @@ from codec.ending import operation
 from codec.errors import CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError, VerifyError
 from codec.limits import NO_LIMITS, Limits, show_size
 from codec.parallel import set_threads
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 VERSION = 1
 CELL = 64
@@ -81,9 +84,9 @@ class TextHeader:
         return max(0, self.letters + self.words - 1)
 
 
-def is_text(data: bytes) -> bool:
+def is_text(data: ReadableBuffer) -> bool:
     """Is it an .ardm file that holds no image but bytes?"""
-    at = len(container.MAGIC)
+    data, at = container.as_bytes(data), len(container.MAGIC)
     return data[:at] == container.MAGIC and data[at : at + 1] == bytes([TEXT])
 
 
@@ -189,7 +192,7 @@ def _code_tile(coder: prose.Coder, predictor: DiscretePredictor, tile: np.ndarra
 
 @operation
 def pack(
-    data: bytes, *, budget: int | None = None, order: str = "auto", device: str = "cpu", verify: bool = True, limits: Limits | None = None,
+    data: ReadableBuffer, *, budget: int | None = None, order: str = "auto", device: str = "cpu", verify: bool = True, limits: Limits | None = None,
     progress: Progress | None = None,
 ) -> bytes:  # fmt: skip
     """Compress any bytes; best for English prose. Never longer than the bytes themselves plus 60.
@@ -197,7 +200,7 @@ def pack(
     budget: network calls for every 65,536 letters, 1..64 (default 64); order: "rows", "plain" (no network) or "auto", the smaller.
     Raises ValueError for wrong options, LimitError, and VerifyError if what was written does not decode to the same bytes.
     """
-    limits = limits or Limits()
+    data, limits = container.as_bytes(data), limits or Limits()
     if budget is not None and budget < 1:
         raise ValueError(f"budget must be at least 1 network call, got {budget}.")
     if order not in ("auto", *(o.name.lower() for o in Order)):
@@ -221,8 +224,9 @@ def pack(
 
 
 @operation
-def unpack(data: bytes, *, device: str = "cpu", limits: Limits | None = None, progress: Progress | None = None) -> bytes:
+def unpack(data: ReadableBuffer, *, device: str = "cpu", limits: Limits | None = None, progress: Progress | None = None) -> bytes:
     """Inverse of `pack`. Raises NotArdmError, TruncatedError, CorruptError, UnsupportedError or LimitError."""
+    data = container.as_bytes(data)
     header, at = read(data, limits)
     set_threads(0)
     payload = data[at:]
@@ -234,9 +238,9 @@ def unpack(data: bytes, *, device: str = "cpu", limits: Limits | None = None, pr
     return out
 
 
-def read(data: bytes, limits: Limits | None = None) -> tuple[TextHeader, int]:
+def read(data: ReadableBuffer, limits: Limits | None = None) -> tuple[TextHeader, int]:
     """Parse everything before the payload: (header, position of the payload). Raises as `unpack` does."""
-    limits = limits or Limits()
+    data, limits = container.as_bytes(data), limits or Limits()
     if not is_text(data):
         raise NotArdmError("not an .ardm file of text: it does not begin with the ardm signature and a text chunk.")
     _, chunk, damage, at = container.read_chunk(data, len(container.MAGIC))
@@ -278,8 +282,9 @@ def read(data: bytes, limits: Limits | None = None) -> tuple[TextHeader, int]:
     return header, at
 
 
-def info(data: bytes) -> dict[str, Any]:
+def info(data: ReadableBuffer) -> dict[str, Any]:
     """What a file holds, from its header alone. Raises as `read` does."""
+    data = container.as_bytes(data)
     header, _ = read(data, NO_LIMITS)
     return {
         "size": header.size, "bytes": len(data), "method": ("raw", "lzma", "model")[header.method], "order": header.order.name.lower(),
