@@ -109,8 +109,8 @@ def test_pixels_of_whole_files_are_the_callers_own() -> None:
     deep = (grey * np.uint16(257)).astype(">u2")
     for source in (
         *(pngs.png_of(pngs.pixels_of(colour, depth, 6, 7), colour, depth, interlaced) for colour, depth, interlaced in pngs.KINDS),
-        *(images.npy(pixels) for pixels in (grey, deep)), images.saved(grey, "a.pgm"), images.saved(grey, "a.bmp"), images.saved(grey, "a.tif"),
-        images.saved(np.stack([grey] * 3, 2), "a.webp", lossless=True), images.saved(grey, "a.tif", compression="tiff_lzw"),
+        *(images.npy(pixels) for pixels in (grey, deep)), images.saved(grey, "PPM"), images.saved(grey, "BMP"), images.saved(grey, "TIFF"),
+        images.saved(np.stack([grey] * 3, 2), "WEBP", lossless=True), images.saved(grey, "TIFF", compression="tiff_lzw"),
     ):  # fmt: skip
         whole = archive.container.write_whole(source, 7, 6, 1, Kind())
         expected = archive.sources.read(source, 1000).image.pixels
