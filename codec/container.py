@@ -29,6 +29,8 @@ OPTIONAL = 0x80  # types from here on are ancillary
 PNG_CHUNKS = 0x81  # ancillary chunks of the PNG that the image came from
 PNG_FORM = 0x82  # whether it was interlaced, and how to make the very same file again
 SOURCE_FRAME = 0x83  # what a file of bare samples has beside them (`codec.frames`)
+SOURCE_NAME = 0x84  # the name of the file that comes back, where that of the .ardm file does not tell it
+MAX_NAME = 1024  # bytes
 MAX_METADATA = 1000  # chunks; far more than anything writes
 MAX_TILE = 2048  # largest side of a tile; bounds the memory that a decoder needs
 RANDOM_ORDER, CHANNEL_AXIS, ADAPTIVE, MIXING, INDEXED, WHOLE, FOLDED = 1, 2, 4, 8, 16, 32, 64  # flag bits; all others are reserved
@@ -234,10 +236,14 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
     return Header(**{**header.__dict__, "entries": tuple(entries), "metadata": tuple(metadata), "metadata_lost": lost}), at
 
 
-def write_whole(source: bytes, width: int, height: int, channels: int, kind: Kind) -> bytes:
+def write_whole(
+    source: bytes, width: int, height: int, channels: int, kind: Kind, metadata: tuple[tuple[int, bytes], ...] = ()
+) -> bytes:  # fmt: skip
     """Assemble a file that keeps an image file as it is."""
     entry = Entry(METHOD_FILE, len(source), zlib.crc32(source))
-    header = Header(width, height, channels, (4, 4), bytes(8).hex(), Schedule((), None, Learning.NONE), True, digest(source), (entry,), (), kind, whole=True)
+    header = Header(
+        width, height, channels, (4, 4), bytes(8).hex(), Schedule((), None, Learning.NONE), True, digest(source), (entry,), metadata, kind, whole=True
+    )
     return write(header, [source])
 
 
@@ -252,6 +258,22 @@ def read_whole(data: bytes, header: Header, at: int) -> bytes:
 def digest(data: bytes | memoryview) -> bytes:
     """BLAKE2b-128, the format's hash."""
     return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def name_chunk(name: str) -> tuple[tuple[int, bytes], ...]:
+    """Metadata for the name of a file, as the system has it; none for what is no name, or far too long."""
+    packed = name.encode("utf-8", "surrogateescape")
+    return ((SOURCE_NAME, packed),) if _is_name(packed) else ()
+
+
+def name_in(metadata: tuple[tuple[int, bytes], ...]) -> str:
+    """The name in metadata, empty if there is none that could be that of a file. Never a path."""
+    found = [packed for kind, packed in metadata if kind == SOURCE_NAME]
+    return found[0].decode("utf-8", "surrogateescape") if len(found) == 1 and _is_name(found[0]) else ""
+
+
+def _is_name(packed: bytes) -> bool:
+    return 0 < len(packed) <= MAX_NAME and packed not in (b".", b"..") and not any(byte in packed for byte in b"/\0")
 
 
 def read_chunk(data: bytes, at: int) -> tuple[int, bytes, str, int]:

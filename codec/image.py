@@ -141,15 +141,7 @@ def decompress(
     data, limits = as_bytes(data), limits_of(limits, max_pixels)
     header, at = open_file(data, limits, threads)
     if header.whole:
-        from codec import png, sources
-
-        try:
-            look = sources.look(container.read_whole(data, header, at), limits.max_pixels)
-            if look.lossy:  # whose pixels depend on who decodes it
-                raise UnsupportedError(f"the file keeps a {look.format.label} whole, which was made by lossy compression; ardm-decompress restores it.")
-            return owned(look.load().image.pixels)
-        except png.IndivisibleError as error:
-            raise UnsupportedError(f"the file keeps another whole, because {error}; ardm-decompress restores it.") from error
+        return whole_pixels(data, header, at, limits)
     out, _ = decode_tiles(data, header, at, device, threads, predictor, progress)
     found = pixel_digest(out)
     if found != header.digest:
@@ -184,6 +176,19 @@ def open_file(data: bytes, limits: Limits, threads: int, salvage: bool = False) 
     cost.check(cost.of(header, len(data), threads or torch.get_num_threads()), limits)
     cost.check_payloads(header)
     return header, at
+
+
+def whole_pixels(data: bytes, header: Header, at: int, limits: Limits) -> np.ndarray:
+    """The pixels of an image file that is kept whole, given what `open_file` returned. Raises as `decompress` does."""
+    from codec import png, sources
+
+    try:
+        look = sources.look(container.read_whole(data, header, at), limits.max_pixels)
+        if look.lossy:  # whose pixels depend on who decodes it
+            raise UnsupportedError(f"the file keeps a {look.format.label} whole, which was made by lossy compression; ardm-decompress restores it.")
+        return owned(look.load().image.pixels)
+    except png.IndivisibleError as error:
+        raise UnsupportedError(f"the file keeps another whole, because {error}; ardm-decompress restores it.") from error
 
 
 def decode_tiles(

@@ -269,8 +269,10 @@ def _check_strips(tiff: Tiff) -> None:
                 found = len(inflate.decompress(tiff.data[offset : offset + length], size + 1))
             except zlib.error as error:
                 raise CorruptError(f"a strip or tile of the TIFF is damaged ({error}).") from error
-            if found < size or (found == size and not inflate.eof):
+            if found < size:
                 raise CorruptError(f"a strip or tile of the TIFF is cut short: it ends after {found} bytes, expected {size}.")
+            if found == size and not inflate.eof:
+                raise CorruptError(f"a strip or tile of the TIFF is cut short: all {size} bytes are there, but its zlib stream ends before its checksum.")
 
 
 def _samples(tiff: Tiff) -> np.ndarray:
