@@ -6,6 +6,7 @@ kept whole. `codec.sources` says which formats can be made again.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -155,7 +156,8 @@ def rescue(data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limit
         return container.read_whole(data, header, at), _mask(np.zeros((header.height, header.width), dtype=bool)), report
     pixels, mask, report = recover(data, limits=limits, **options)
     if report.complete:
-        return _make(header, pixels), _mask(mask), report
+        with suppress(CorruptError):  # of a recipe that makes nothing; then the content is what can be had
+            return _make(header, pixels), _mask(mask), report
     frame = _frame(header)
     image = frames.make(pixels, header.kind, frame, checked=False) if frame else png.write(_image(header, pixels))
     return image, _mask(mask), report

@@ -255,15 +255,9 @@ def _compress_text(name: str, source: bytes, target: Path | None, options: Optio
     bar = _Progress(len(source) * (1 + options.verify), name, options)
     with bar:
         packed = text.pack(
-            source,
-            name=_name_to_keep(name, ()),
-            budget=options.budget,
-            order=order,
-            device=options.device,
-            verify=options.verify,
-            limits=options.limits,
-            progress=bar.update,
-        )
+            source, name=_name_to_keep(name, ()), budget=options.budget, order=order, device=options.device, verify=options.verify,
+            limits=options.limits, progress=bar.update,
+        )  # fmt: skip
     _deliver(target, packed, name, options, source)
     return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(packed),
             "bits_per_byte": round(8 * len(packed) / len(source), 4), "restores": "exact"}  # fmt: skip
