@@ -6,7 +6,6 @@ on this machine; a kernel that saturates or rounds differently is never used. Kn
 
 from __future__ import annotations
 
-import threading
 import warnings
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ardm.forks import steady
 from ardm.network import Layer
 from ardm.weights import COND_HIDDEN_BITS, COND_WEIGHT_BITS, Weights
 
@@ -288,7 +288,6 @@ def layers_agree(carrier: Carrier, weights: Weights) -> bool:
 
 
 _chosen: dict[tuple[str, str], Carrier] = {}
-_lock = threading.Lock()
 
 
 def carriers_for(device: str) -> list[type[Carrier]]:
@@ -307,7 +306,7 @@ def find_device(device: str) -> str:
 def choose_carrier(weights: Weights, device: str = "cpu") -> Carrier:
     """The fastest carrier for a device that agrees with the reference on this machine. `device`: "cpu", "cuda" or "auto"."""
     device = find_device(device)
-    with _lock:
+    with steady:
         key = (weights.id, device)
         if key not in _chosen:
             _chosen[key] = _first_exact(weights, device)

@@ -1,12 +1,16 @@
-"""Lossless image compression with an autoregressive diffusion model: `compress`, `decompress`, `info`, `recover`, `complete`, and the errors they raise.
+"""Lossless compression of images with an autoregressive diffusion model: `compress`, `decompress`, `info`, `recover`, `complete`, and the errors they raise.
 
 Names are imported on first use, so that `import codec` and the commands' --help do not wait for torch.
 """
 
 from __future__ import annotations
 
+import concurrent.futures.thread  # noqa: F401 (torch needs it, and it cannot be loaded once the main thread has ended)
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ardm.forks import steady
+from codec.ending import operation
 from codec.errors import (
     ArdmError,
     CorruptError,
@@ -18,6 +22,7 @@ from codec.errors import (
     UnsupportedError,
     VerifyError,
 )
+from codec.folder import existing_folder
 from codec.limits import Limits
 from codec.version import __version__
 
@@ -31,18 +36,22 @@ __all__ = [
     "VerifyError", "__version__", "complete", "compress", "decompress", "info", "recover",
 ]  # fmt: skip
 
+with existing_folder() as missing:
+    if missing:  # all modules of the package are loaded after this one, and most load torch
+        import_module("torch")
+
+_LATER = {"compress": "image", "decompress": "image", "info": "image", "recover": "salvage", "complete": "invent"}  # name -> module
+
+
+@operation
+def _load(name: str) -> Any:
+    """A name that is imported on first use. Whatever a call may import later is imported now, too, lest a fork should come in between."""
+    with steady, existing_folder():
+        import_module("codec.sources")
+        return getattr(import_module(f"codec.{_LATER[name]}"), name)
+
 
 def __getattr__(name: str) -> Any:
-    if name in ("compress", "decompress", "info"):
-        import codec.image
-
-        return getattr(codec.image, name)
-    if name == "recover":
-        from codec.salvage import recover
-
-        return recover
-    if name == "complete":
-        from codec.invent import complete
-
-        return complete
+    if name in _LATER:
+        return _load(name)
     raise AttributeError(f"module 'codec' has no attribute {name!r}")

@@ -6,14 +6,16 @@ kept whole. `codec.sources` says which formats can be made again.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from codec import container, cost, exact, frames, png, sources
-from codec.container import PNG_CHUNKS, PNG_FORM, SOURCE_FRAME, Header
+from codec.container import PNG_CHUNKS, PNG_FORM, SOURCE_FRAME, Header, as_bytes
+from codec.ending import operation
 from codec.errors import ArdmError, CorruptError, InputError, UnsupportedError, VerifyError
 from codec.frames import Frame
 from codec.image import TILE, compress, decompress
@@ -22,9 +24,12 @@ from codec.invent import complete as complete_pixels
 from codec.limits import NO_LIMITS, Limits, limits_of
 from codec.png import Png
 from codec.parallel import thread_count
-from codec.salvage import Report, recover
+from codec.salvage import Report, recover, whole_report
 from codec.samples import Kind
 from codec.sources import Content, Format
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 INTERLACED, RECIPE, DIFFERENCE = 1, 2, 4  # flag bits of the form; all others are reserved
 
@@ -47,20 +52,24 @@ class Packed:
     why: str = ""  # why the file could not be taken apart, or how it will be made again
     indivisible: bool = False  # it was kept whole because this release cannot take it apart
     converted: bool = False  # it was no PNG, but comes back as one
+    untrue: tuple[str, ...] = ()  # what the file says of its own bytes, which will not be so of what comes back
 
 
+@operation
 def pack(
-    source: bytes, *, exactly: bool, pixels: bool = False, max_pixels: int | None = None, limits: Limits | None = None, **options: Any
+    source: ReadableBuffer, *, exactly: bool, pixels: bool = False, name: str = "", max_pixels: int | None = None, limits: Limits | None = None, **options: Any
 ) -> Packed:  # fmt: skip
     """Compress an image file. exactly: it must come back byte for byte. pixels: these are enough, even of a file made by lossy compression.
-    max_pixels, limits: as of `decompress`. options: of `compress`.
+    name: under which the file comes back, if that is to be kept; not where it comes back in another format. max_pixels, limits: as of `decompress`.
+    options: of `compress`.
 
     Raises as `sources.look`, `Look.load` and `compress` do, InputError for a lossy file, UnsupportedError for one that holds more than a picture (animation,
     pages, colours that a PNG has not) unless `exactly`, and LimitError.
 
+    A PNG with chunks that speak of its own bytes (`png.bound_to_bytes`) comes back byte for byte unless `pixels` are enough.
     A PNG that cannot be taken apart, what cannot be made again (`exactly`), or would become larger than the file itself, is kept whole.
     """
-    limits = limits_of(limits, max_pixels)
+    source, limits = as_bytes(source), limits_of(limits, max_pixels)
     found = sources.look(source, limits.max_pixels)
     head, label = found.head, found.format.label
     if found.why and not exactly and found.format != Format.PNG:
@@ -72,12 +81,15 @@ def pack(
         )
     threads = options.get("threads") or thread_count()
     cost.check(cost.of_encoding(head.height, head.width, head.channels, head.kind, len(source), options.get("tile") or TILE, options.get("budget") or 0, threads), limits)
-    whole = container.write_whole(source, head.width, head.height, head.channels, head.kind)
+    named = container.name_chunk(name)
+    whole = container.write_whole(source, head.width, head.height, head.channels, head.kind, named)
     recipe = None
+    bound: tuple[str, ...] = ()
     try:
         if found.format == Format.PNG:
             image, coding = png.dissect(source, limits.max_pixels)
-            content = Content(image)
+            content, bound = Content(image), tuple(png.bound_to_bytes(image))
+            exactly = exactly or (bool(bound) and not pixels)
             recipe = exact.find(source, image, coding) if exactly else None
         else:
             content = found.load()
@@ -87,7 +99,9 @@ def pack(
         why = "nothing short makes the same bytes again" if found.format == Format.PNG else f"a {label} cannot be made again of its pixels"
         return Packed(whole, Way.WHOLE, why)
     image = content.image
-    data = compress(image.pixels, kind=image.kind, metadata=_metadata(content, recipe), **options)
+    converted = found.format != Format.PNG and not content.frame
+    metadata = _metadata(content, recipe) + (() if converted else named)
+    data = compress(image.pixels, kind=image.kind, metadata=metadata, **options)
     if options.get("verify"):
         _check(data, content, recipe)
     if len(whole) < len(data) and not found.lossy:
@@ -96,24 +110,26 @@ def pack(
         return Packed(data, Way.EXACT, f"{label} of the same samples")
     if recipe:
         return Packed(data, Way.DIFFERENCE if recipe.different else Way.EXACT, str(recipe))
-    return Packed(data, Way.CONTENT, converted=found.format != Format.PNG)
+    return Packed(data, Way.CONTENT, converted=converted, untrue=bound)
 
 
-def unpack(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> bytes:
+@operation
+def unpack(data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> bytes:
     """Inverse of `pack`: the file, or a PNG. options: of `decompress`. Raises as `decompress`, `exact.make` and `frames.make` do.
 
     Unless it was kept whole, the PNG has been read again and compared with the content, so that what is returned can take the place of the .ardm file.
     """
-    limits = limits_of(limits, max_pixels)
+    data, limits = as_bytes(data), limits_of(limits, max_pixels)
     header, at = _open(data, limits, options)
     if header.whole:
         return container.read_whole(data, header, at)
     return _make(header, decompress(data, limits=limits, **options))
 
 
-def test(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> None:  # noqa: PT028
+@operation
+def test(data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> None:  # noqa: PT028
     """Raise what `unpack` would raise of any file; compresses no PNG unless a recipe is to be tried out."""
-    limits = limits_of(limits, max_pixels)
+    data, limits = as_bytes(data), limits_of(limits, max_pixels)
     header, at = _open(data, limits, options)
     if header.whole:
         container.read_whole(data, header, at)
@@ -125,24 +141,32 @@ def test(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = 
         _image(header, pixels)
 
 
-def rescue(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> tuple[bytes, bytes, Report]:
+@operation
+def rescue(data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> tuple[bytes, bytes, Report]:
     """What can be had of a damaged file: (the file, a PNG of its size, grey, 1 bit, white where it is lost, report). Arguments and errors as of `recover`.
 
-    A PNG is made of the content anew, even if there is a recipe for the file as it was.
+    If anything is lost, a PNG is made of the content anew, even if there is a recipe for the file as it was.
     """
-    limits = limits_of(limits, max_pixels)
-    header, _ = _open(data, limits, options, salvage=True)
+    data, limits = as_bytes(data), limits_of(limits, max_pixels)
+    header, at = _open(data, limits, options, salvage=True)
+    if header.whole:
+        report = whole_report(data, header, at)
+        return container.read_whole(data, header, at), _mask(np.zeros((header.height, header.width), dtype=bool)), report
     pixels, mask, report = recover(data, limits=limits, **options)
+    if report.complete:
+        with suppress(CorruptError):  # of a recipe that makes nothing; then the content is what can be had
+            return _make(header, pixels), _mask(mask), report
     frame = _frame(header)
     image = frames.make(pixels, header.kind, frame, checked=False) if frame else png.write(_image(header, pixels))
     return image, _mask(mask), report
 
 
-def complete(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> tuple[bytes, bytes, Completion]:
+@operation
+def complete(data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> tuple[bytes, bytes, Completion]:
     """A file that was cut off, with the rest drawn: (the PNG, with a comment if anything in it is invented; a PNG of its size, grey, 1 bit, white where
     it is; what was done). Arguments and errors as of `codec.invent.complete`.
     """
-    limits = limits_of(limits, max_pixels)
+    data, limits = as_bytes(data), limits_of(limits, max_pixels)
     header, _ = _open(data, limits, options, salvage=True)
     pixels, mask, report = complete_pixels(data, limits=limits, **options)
     image = _image(header, pixels)
@@ -170,13 +194,28 @@ def way_of(header: Header) -> Way:
     return Way.EXACT if _form(header)[0] & RECIPE or _only(header, SOURCE_FRAME) else Way.CONTENT
 
 
-def format_of(data: bytes, limits: Limits, salvage: bool = False) -> Format | None:
+def untrue(data: ReadableBuffer, limits: Limits, anew: bool = False) -> list[str]:
+    """What the PNG that is made of a file says of other bytes than its own. anew: it is made of the content, as by `rescue`, whatever else there is."""
+    header, _ = container.read(as_bytes(data), limits, salvage=True)
+    if header.whole or _frame(header) or (way_of(header) != Way.CONTENT and not anew):
+        return []
+    block = _only(header, PNG_CHUNKS)
+    return png.bound_to_bytes(Png(np.zeros((1, 1), np.uint8), Kind(), False, *png.unpack_chunks(block))) if block else []
+
+
+def format_of(data: ReadableBuffer, limits: Limits, salvage: bool = False) -> Format | None:
     """What `unpack` (or `rescue`) will make; None if it is kept whole and no image that is known here. Raises as `container.read` does."""
+    data = as_bytes(data)
     header, at = container.read(data, limits, salvage)
     if header.whole:
         return sources.sniff(data[at : at + header.entries[0].length])
     frame = _frame(header)
     return sources.sniff(frame.head) if frame else Format.PNG
+
+
+def name_of(data: ReadableBuffer, limits: Limits, salvage: bool = False) -> str:
+    """The name that is kept in a file, empty if none is. Raises as `container.read` does."""
+    return container.name_in(container.read(as_bytes(data), limits, salvage)[0].metadata)
 
 
 def _metadata(content: Content, recipe: exact.Recipe | None) -> tuple[tuple[int, bytes], ...]:

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from codec.errors import ArdmError, CorruptError, InputError, NotArdmError, Outp
 from codec.limits import NO_LIMITS, Limits, parse_size
 from codec.presets import DEFAULT_BUDGET, MAX_THREADS, MODELS, ORDERS, PRESETS, QUICK_PRESETS, threads_for
 
-SUFFIX = ".ardm"
+SUFFIX = files.SUFFIX
 DAMAGE = ".damage.png"  # ending of the map that --recover writes
 PRESET_HELP = ", ".join(f"-{preset} = {calls}" for preset, calls in PRESETS.items())
 EXIT_HELP = "Exit codes: 0 done; 1 a file failed; 2 wrong usage; 4 damaged data; 5 not supported by this release; 130, 143 interrupted."
@@ -204,7 +204,7 @@ def run(command: click.Command, arguments: list[str], name: str) -> None:
 
 def _compress_one(name: str, options: Options) -> dict[str, Any]:
     files.check_input(name)
-    target = _target(name, options, lambda path: path.with_name(path.stem + SUFFIX if path.suffix.lower() == ".png" else path.name + SUFFIX))
+    target = _target(name, options, lambda path: path.with_name(files.compressed_name(path.name)))
     if name != files.STREAM and Path(name).suffix.lower() == SUFFIX and not options.force:
         raise InputError("is compressed already (.ardm); use -f to try anyway.")
     source = files.read_input(name, options.limits.max_memory)
@@ -212,11 +212,13 @@ def _compress_one(name: str, options: Options) -> dict[str, Any]:
 
     if not sources.is_image(source, Path(name).suffix.lstrip(".")):
         return _compress_text(name, source, target, options)
-    head = sources.look(source, options.limits.max_pixels).head
+    look = sources.look(source, options.limits.max_pixels)
+    head = look.head
     bar = _Progress(head.samples * head.kind.size * (1 + options.verify), name, options)
     with bar:
         packed = archive.pack(
-            source, exactly=options.exact, pixels=options.pixels, limits=options.limits, budget=options.budget or DEFAULT_BUDGET, order=options.order,
+            source, exactly=options.exact, pixels=options.pixels, name=_name_to_keep(name, look.format.endings), limits=options.limits,
+            budget=options.budget or DEFAULT_BUDGET, order=options.order,
             model=options.model,
             quick=options.quick, seed=options.seed, adaptive=options.adaptive, device=options.device, threads=options.threads,
             verify=options.verify, progress=bar.update,
@@ -226,10 +228,22 @@ def _compress_one(name: str, options: Options) -> dict[str, Any]:
     _deliver(target, packed.data, name, options, source)
     if packed.converted and not options.quiet:
         say(f"{name}: will come back as a PNG with its pixels, colour profile, Exif and XMP; --exact keeps the file itself.")
+    _say_untrue(name, packed.untrue, options)
     if packed.indivisible and not options.quiet:
         say(f"{name}: was stored whole, because {packed.why}, which this release cannot take apart; it will come back byte for byte.")
     return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(packed.data),
             "bits_per_subpixel": round(8 * len(packed.data) / head.samples, 4), "restores": packed.way, "why": packed.why}  # fmt: skip
+
+
+def _say_untrue(name: str, what: Iterable[str], options: Options) -> None:
+    for one in what if not options.quiet else ():
+        say(f"{name}: {one} speaks of the bytes of the original file, and will not hold for what is made of its pixels.")
+
+
+def _name_to_keep(name: str, endings: tuple[str, ...]) -> str:
+    """The name of a source that the name of its .ardm file would not tell; else nothing. endings: of the format, none if any will do."""
+    own = "" if name == files.STREAM else Path(name).name
+    return own if own and files.restored_name(files.compressed_name(own), "", endings) != own else ""
 
 
 def _compress_text(name: str, source: bytes, target: Path | None, options: Options) -> dict[str, Any]:
@@ -240,7 +254,10 @@ def _compress_text(name: str, source: bytes, target: Path | None, options: Optio
     order = {"raster": "plain", "lattice": "rows"}.get(options.order, "auto")
     bar = _Progress(len(source) * (1 + options.verify), name, options)
     with bar:
-        packed = text.pack(source, budget=options.budget, order=order, device=options.device, verify=options.verify, limits=options.limits, progress=bar.update)
+        packed = text.pack(
+            source, name=_name_to_keep(name, ()), budget=options.budget, order=order, device=options.device, verify=options.verify,
+            limits=options.limits, progress=bar.update,
+        )  # fmt: skip
     _deliver(target, packed, name, options, source)
     return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(packed),
             "bits_per_byte": round(8 * len(packed) / len(source), 4), "restores": "exact"}  # fmt: skip
@@ -252,6 +269,7 @@ def _decompress_one(name: str, options: Options) -> dict[str, Any]:
 
     data = _decoding(archive.unpack, name, source, options)
     _deliver(target, data, name, options, source)
+    _say_untrue(name, () if _is_text(source) else archive.untrue(source, options.limits), options)
     return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(data)}
 
 
@@ -260,6 +278,8 @@ def _recover_one(name: str, options: Options) -> dict[str, Any]:
         raise OutputError("--recover writes two files; say with -o where the image shall go.")
     source, target = _source_and_target(name, options, salvage=True)
     assert target is not None
+    if _is_text(source):
+        return _recover_text(name, source, target, options)
     damage = _free(target.with_name(target.stem + DAMAGE), name, options)
     from codec import archive
 
@@ -268,14 +288,30 @@ def _recover_one(name: str, options: Options) -> dict[str, Any]:
     result = {"file": name, "output": str(target), "bytes_in": len(source), "bytes_out": len(image), "tiles": report.tiles, "pixels_lost": report.pixels_lost,
               "tiles_lost": [dict(zip(("top", "left", "height", "width", "why"), tile, strict=True)) for tile in report.lost],
               "metadata_lost": report.metadata_lost, "foreign_bytes": report.foreign_bytes}  # fmt: skip
-    if not report.sound:
+    if report.pixels_lost:
         _deliver(damage, mask, name, options)
-        result |= {"damage_map": str(damage), "exit_code": CorruptError.exit_code}
+        result |= {"damage_map": str(damage)}
+    if not report.complete:
+        result |= {"exit_code": CorruptError.exit_code}
         for *_, why in report.lost if options.verbose else ():
             say(f"{name}: {why}")
     if options.quiet < 2:
         say(f"{name}: {report}.")
+    _say_untrue(name, archive.untrue(source, options.limits, anew=not report.complete), options)
     return result
+
+
+def _recover_text(name: str, source: bytes, target: Path, options: Options) -> dict[str, Any]:
+    """A text is one piece: it can be had if it is all there, whatever follows it."""
+    from codec import text
+
+    data = _decoding(text.unpack, name, source, options, salvage=True)
+    header, at = text.read(source, options.limits, salvage=True)
+    _deliver(target, data, name, options)
+    foreign = len(source) - at - header.length
+    if options.quiet < 2:
+        say(f"{name}: nothing is lost{f'; there are {foreign} foreign bytes at the end' * bool(foreign)}.")
+    return {"file": name, "output": str(target), "bytes_in": len(source), "bytes_out": len(data), "foreign_bytes": foreign}
 
 
 def _test_one(name: str, options: Options) -> dict[str, Any]:
@@ -298,7 +334,7 @@ def _list_one(name: str, options: Options) -> dict[str, Any]:
         from codec import text
 
         return {"file": name, **text.info(source), "restores": "exact"}
-    return {"file": name, **info(source), "restores": archive.way_of(container.read(source, NO_LIMITS)[0])}
+    return {"file": name, **info(source), "restores": archive.way_of(container.read(source, NO_LIMITS)[0]), "name": archive.name_of(source, NO_LIMITS)}
 
 
 def _header(source: bytes, options: Options, salvage: bool = False) -> Any:
@@ -307,9 +343,10 @@ def _header(source: bytes, options: Options, salvage: bool = False) -> Any:
     from codec import container, text
 
     if text.is_text(source):
-        if salvage:
-            raise CorruptError("nothing can be recovered: a text is one piece, not tiles.")
-        return text.read(source, options.limits)[0]
+        try:
+            return text.read(source, options.limits, salvage)[0]
+        except CorruptError as error:
+            raise type(error)(f"nothing can be recovered, since a text is one piece, not tiles: {error}" if salvage else str(error)) from error
     return container.read(source, options.limits, salvage)[0]
 
 
@@ -327,7 +364,7 @@ def _decoding(work: Callable[..., Any], name: str, source: bytes, options: Optio
 
         bar = _Progress(header.size, name, options)
         with bar:
-            return text.unpack(source, limits=options.limits, device=options.device, progress=bar.update)
+            return text.unpack(source, limits=options.limits, device=options.device, progress=bar.update, salvage=salvage)
     bar = _Progress(header.samples * header.kind.size, name, options)
     with bar:
         return work(source, limits=options.limits, device=options.device, threads=options.threads, progress=bar.update)
@@ -343,12 +380,15 @@ def _source_and_target(name: str, options: Options, salvage: bool = False) -> tu
     def restored(path: Path) -> Path:
         _header(source, options, salvage)
         if _is_text(source):
-            return path.with_suffix("")
+            from codec import text
+
+            kept = text.read(source, options.limits, salvage)[0].name
+            return path.with_name(files.restored_name(path.name, kept, ()))
         from codec import archive
 
         form = archive.format_of(source, options.limits, salvage)
-        known = form is None or path.with_suffix("").suffix.lower().lstrip(".") in form.endings
-        return path.with_suffix("" if known else f".{form}")
+        kept = archive.name_of(source, options.limits, salvage)
+        return path.with_name(files.restored_name(path.name, kept, form.endings if form else ()))
 
     return source, _target(name, options, restored)
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from typing import Any
 
 from numba import njit
 from numba.core.caching import FunctionCache
 
 from codec.errors import UnsupportedError
+from codec.folder import existing_folder
 
 
 class _Cache(FunctionCache):
@@ -41,9 +43,21 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
         if made is not function:  # which it is with NUMBA_DISABLE_JIT
             with suppress(RuntimeError, OSError):  # there is no folder to keep it in
                 made._cache = _Cache(function)
+            made.compile = _in_a_folder(made.compile)
         return made
 
     return compile_later
+
+
+def _in_a_folder(compile_one: Callable[..., Any]) -> Callable[..., Any]:
+    """Numba asks for the working directory while it compiles, to shorten names of files, and fails where that has been deleted."""
+
+    @wraps(compile_one)
+    def compile_there(*given: Any, **named: Any) -> Any:
+        with existing_folder():
+            return compile_one(*given, **named)
+
+    return compile_there
 
 
 def check_words(words: bytes, digest: str, coder: str) -> None:

@@ -7,14 +7,19 @@ chunk:  type u8 (bit 7: may be ignored by who does not know it) | length varint 
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 import zlib
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from codec.errors import CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError
+from codec.errors import CorruptError, InputError, LimitError, NotArdmError, TruncatedError, UnsupportedError
 from codec.limits import Limits
 from codec.samples import DEPTHS, Kind, plane_count
 from codec.schedule import MAX_CALLS, STAGES_MOST, Order, Schedule
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 MAGIC = b"\x89ARDM\r\n\x1a"
 VERSION = 2
@@ -24,6 +29,8 @@ OPTIONAL = 0x80  # types from here on are ancillary
 PNG_CHUNKS = 0x81  # ancillary chunks of the PNG that the image came from
 PNG_FORM = 0x82  # whether it was interlaced, and how to make the very same file again
 SOURCE_FRAME = 0x83  # what a file of bare samples has beside them (`codec.frames`)
+SOURCE_NAME = 0x84  # the name of the file that comes back, where that of the .ardm file does not tell it
+MAX_NAME = 1024  # bytes
 MAX_METADATA = 1000  # chunks; far more than anything writes
 MAX_TILE = 2048  # largest side of a tile; bounds the memory that a decoder needs
 ORDER, PLAIN, CHANNEL_AXIS, INDEXED, WHOLE, FOLDED = 3, 4, 8, 16, 32, 64  # flag bits; the last one is reserved
@@ -87,6 +94,20 @@ class Header:
             for y in range(0, self.height, self.tile[0])
             for x in range(0, self.width, self.tile[1])
         ]
+
+
+def as_bytes(data: ReadableBuffer) -> bytes:
+    """The bytes of any object with the buffer protocol, in the order of its elements. Raises InputError for anything else."""
+    if type(data) is bytes:
+        return data
+    try:
+        with memoryview(data) as view:
+            if "O" in view.format or "P" in view.format:
+                raise TypeError("holds references, not bytes")
+            return view.tobytes()
+    except (TypeError, ValueError, BufferError, NotImplementedError) as error:
+        like = "; read the file first" * isinstance(data, str | os.PathLike)
+        raise InputError(f"the data must be bytes, or an object with the buffer protocol, got {type(data).__name__}{like}.") from error
 
 
 def varint(n: int) -> bytes:
@@ -235,10 +256,14 @@ def describe(header: Header, at: int, size: int) -> dict[str, object]:
     }  # fmt: skip
 
 
-def write_whole(source: bytes, width: int, height: int, channels: int, kind: Kind) -> bytes:
+def write_whole(
+    source: bytes, width: int, height: int, channels: int, kind: Kind, metadata: tuple[tuple[int, bytes], ...] = ()
+) -> bytes:  # fmt: skip
     """Assemble a file that keeps an image file as it is."""
     entry = Entry(METHOD_FILE, len(source), zlib.crc32(source))
-    header = Header(width, height, channels, (4, 4), NO_WEIGHTS, Schedule(), True, digest(source), (entry,), (), kind, whole=True)
+    header = Header(
+        width, height, channels, (4, 4), NO_WEIGHTS, Schedule(), True, digest(source), (entry,), metadata, kind, whole=True
+    )
     return write(header, [source])
 
 
@@ -253,6 +278,22 @@ def read_whole(data: bytes, header: Header, at: int) -> bytes:
 def digest(data: bytes | memoryview, size: int = DIGEST_BYTES) -> bytes:
     """BLAKE2b, the format's hash, of so many bytes."""
     return hashlib.blake2b(data, digest_size=size).digest()
+
+
+def name_chunk(name: str) -> tuple[tuple[int, bytes], ...]:
+    """Metadata for the name of a file, as the system has it; none for what is no name, or far too long."""
+    packed = name.encode("utf-8", "surrogateescape")
+    return ((SOURCE_NAME, packed),) if _is_name(packed) else ()
+
+
+def name_in(metadata: tuple[tuple[int, bytes], ...]) -> str:
+    """The name in metadata, empty if there is none that could be that of a file. Never a path."""
+    found = [packed for kind, packed in metadata if kind == SOURCE_NAME]
+    return found[0].decode("utf-8", "surrogateescape") if len(found) == 1 and _is_name(found[0]) else ""
+
+
+def _is_name(packed: bytes) -> bool:
+    return 0 < len(packed) <= MAX_NAME and packed not in (b".", b"..") and not any(byte in packed for byte in b"/\0")
 
 
 def read_chunk(data: bytes, at: int) -> tuple[int, bytes, str, int]:

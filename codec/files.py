@@ -17,8 +17,31 @@ from codec.errors import InputError, LimitError, OutputError, VerifyError
 from codec.limits import show_size
 
 STREAM = "-"
+SUFFIX = ".ardm"
 PIECE = 1 << 20  # bytes that are read at once
 _temporary: set[str] = set()  # files to remove when a signal ends the process
+
+
+def compressed_name(name: str) -> str:
+    """What the .ardm file of a file is called: photo.ardm of photo.png, book.txt.ardm of book.txt."""
+    path = Path(name)
+    return (path.stem if path.suffix.lower() == ".png" else path.name) + SUFFIX
+
+
+def restored_name(name: str, kept: str, endings: tuple[str, ...]) -> str:
+    """What the file in an .ardm file of that name is called. kept: the name that it keeps, or empty; endings: of the format of what is in it, none if
+    any will do.
+
+    The kept name counts only for an .ardm file that is still called as `compressed_name` says: it adds an ending, and is nobody's way to name a file as he
+    likes. One that has been renamed keeps its new name, with the old ending.
+    """
+    stem = Path(name).stem
+    if kept and compressed_name(kept) == stem + SUFFIX:
+        return kept
+    if not endings or Path(stem).suffix.lower().lstrip(".") in endings:
+        return stem
+    ending = Path(kept).suffix
+    return stem + (ending if ending.lower().lstrip(".") in endings else f".{endings[0]}")
 
 
 def check_input(name: str) -> None:
@@ -66,6 +89,7 @@ def _reading() -> Iterator[None]:
 def check_output(target: Path, source: str, force: bool) -> None:
     """Refuse, before any work, what would overwrite a file without `force`, or the source with or without it."""
     try:
+        os.path.abspath(target)  # which is an error where the working directory has been deleted, and the target is in it
         if target.is_dir():
             raise OutputError(f"the output {target} is a directory; name a file, or use --output-dir.")
         if not target.parent.is_dir():

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from threading import Event, Lock
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from ardm.exact import window
 from ardm.exact.predictor import Predictor, by_torch, new_canvas, windows
 from ardm.exact.window import WeightsError, WindowWeights
 from ardm.orders import PATCH, PHASES, group_breaks
-from codec import container, cost, fine, plain, stored
+from codec import container, cost, ending, fine, plain, stored
 from codec.container import (
     METHOD_FINE,
     METHOD_GRAPHICS,
@@ -26,9 +26,11 @@ from codec.container import (
     METHOD_NETWORK,
     Entry,
     Header,
+    as_bytes,
     read_varint,
     varint,
 )
+from codec.ending import operation
 from codec.errors import ArdmError, CorruptError, TruncatedError, UnsupportedError, VerifyError
 from codec.limits import NO_LIMITS, Limits, limits_of
 from codec.mixing import Mixing
@@ -40,6 +42,9 @@ from codec.samples import planes as split
 from codec.schedule import MAX_CALLS, Order, Schedule, level_shapes
 from codec.selftest import check_coder
 from codec.walk import walk
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 TILE = 1024  # largest side of a tile; larger tiles save little, and memory grows with them
 ALONE = 2**18  # pixels of an image that is one tile at most: larger ones keep two cores busy
@@ -54,6 +59,7 @@ Progress = Callable[[int], None]  # told the subpixels done since the last call
 Note = TypeVar("Note")
 
 
+@operation
 def compress(
     pixels: np.ndarray, *, budget: int | None = None, order: str = "auto", seed: int | None = None, plain: bool = False, device: str = "cpu",
     threads: int = 0, tile: int | None = None, verify: bool = True, metadata: tuple[tuple[int, bytes], ...] = (), predictor: Predictor | None = None,
@@ -137,11 +143,14 @@ def _agrees(plane: np.ndarray, predictor: Predictor) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(compiled, other, strict=True))
 
 
+@operation
 def decompress(
-    data: bytes, *, device: str = "cpu", threads: int = 0, max_pixels: int | None = None, limits: Limits | None = None,
+    data: ReadableBuffer, *, device: str = "cpu", threads: int = 0, max_pixels: int | None = None, limits: Limits | None = None,
     predictor: Predictor | None = None, progress: Progress | None = None,
 ) -> np.ndarray:  # fmt: skip
     """Inverse of `compress`: uint8 or uint16 (H, W) or (H, W, C), exactly what went in, on every machine. Thread-safe.
+
+    data: bytes, or any object with the buffer protocol. The array is the caller's own: writable, of memory that nothing else refers to.
 
     limits: what the image may cost, `Limits()` if left out; max_pixels: its max_pixels. What costs more is told from the header and index, before
     anything is allocated.
@@ -149,18 +158,10 @@ def decompress(
     Raises a subclass of ArdmError: NotArdmError, TruncatedError, CorruptError (a checksum does not match), UnsupportedError (version,
     feature or weights of another release), LimitError (the image needs more than `limits` allow).
     """
-    limits = limits_of(limits, max_pixels)
+    data, limits = as_bytes(data), limits_of(limits, max_pixels)
     header, at = open_file(data, limits, threads)
     if header.whole:
-        from codec import png, sources
-
-        try:
-            look = sources.look(container.read_whole(data, header, at), limits.max_pixels)
-            if look.lossy:  # whose pixels depend on who decodes it
-                raise UnsupportedError(f"the file keeps a {look.format.label} whole, which was made by lossy compression; ardm-decompress restores it.")
-            return look.load().image.pixels
-        except png.IndivisibleError as error:
-            raise UnsupportedError(f"the file keeps another whole, because {error}; ardm-decompress restores it.") from error
+        return whole_pixels(data, header, at, limits)
     out, _ = decode_tiles(data, header, at, device, threads, predictor, progress)
     found = pixel_digest(out)
     if found != header.digest:
@@ -168,8 +169,10 @@ def decompress(
     return as_given(out, header)
 
 
-def info(data: bytes) -> dict[str, object]:
+@operation
+def info(data: ReadableBuffer) -> dict[str, object]:
     """What a file says of itself, without decoding pixels: a dict of plain values (the command's --json). Raises as `decompress` does."""
+    data = as_bytes(data)
     header, at = container.read(data, NO_LIMITS)
     return container.describe(header, at, len(data))
 
@@ -180,6 +183,19 @@ def open_file(data: bytes, limits: Limits, threads: int, salvage: bool = False) 
     cost.check(cost.of(header, len(data), threads or thread_count()), limits)
     cost.check_payloads(header)
     return header, at
+
+
+def whole_pixels(data: bytes, header: Header, at: int, limits: Limits) -> np.ndarray:
+    """The pixels of an image file that is kept whole, given what `open_file` returned. Raises as `decompress` does."""
+    from codec import png, sources
+
+    try:
+        look = sources.look(container.read_whole(data, header, at), limits.max_pixels)
+        if look.lossy:  # whose pixels depend on who decodes it
+            raise UnsupportedError(f"the file keeps a {look.format.label} whole, which was made by lossy compression; ardm-decompress restores it.")
+        return owned(look.load().image.pixels)
+    except png.IndivisibleError as error:
+        raise UnsupportedError(f"the file keeps another whole, because {error}; ardm-decompress restores it.") from error
 
 
 def decode_tiles(
@@ -223,7 +239,14 @@ def as_given(out: np.ndarray, header: Header) -> np.ndarray:
     if not in_range(out, header.kind):
         raise CorruptError(f"a sample is {out.max()}, but has {header.kind.depth} bits.")
     out = out.astype(out.dtype.newbyteorder("="), copy=False)
-    return out if header.channel_axis else out[..., 0]
+    if not header.channel_axis:
+        out.resize(out.shape[:2], refcheck=False)  # in place: a view would not own its memory, and a copy would take as much again
+    return owned(out)
+
+
+def owned(array: np.ndarray) -> np.ndarray:
+    """The array, or a copy: writable, contiguous, and the owner of its memory."""
+    return np.require(array, requirements=["C", "W", "O"])
 
 
 @dataclass(frozen=True)
@@ -479,6 +502,7 @@ def _teller(progress: Progress | None, stop: Event) -> Progress:
     lock = Lock()
 
     def told(count: int) -> None:
+        ending.check()
         if stop.is_set():
             raise ArdmError("stopped, because another tile failed.")
         if progress:

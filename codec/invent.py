@@ -6,18 +6,23 @@ What is drawn is invented: plausible to the model, true of nothing. Both functio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ardm.exact.predictor import Predictor
 from ardm.orders import PHASES
 from codec import container
-from codec.container import METHOD_NETWORK, Header
+from codec.container import METHOD_NETWORK, Header, as_bytes
+from codec.ending import operation
 from codec.errors import ArdmError, CorruptError
-from codec.image import PlaneJob, Progress, as_given, decode_plane, decode_tiles, load_predictor, open_file, pixel_digest, plan
+from codec.image import PlaneJob, Progress, as_given, decode_plane, decode_tiles, load_predictor, open_file, owned, pixel_digest, plan
 from codec.limits import Limits, limits_of
-from codec.parallel import thread_count
+from codec.parallel import set_threads, thread_count
 from codec.rest import Rest
 from codec.schedule import level_shapes
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Completion:
         return f"{self.invented} of {self.pixels} pixels are invented, not restored"
 
 
+@operation
 def draw(
     height: int, width: int, *, seed: int = 0, budget: int | None = None, adaptive: bool = False, device: str = "cpu",
     predictor: Predictor | None = None,
@@ -53,13 +59,15 @@ def draw(
     if budget is not None and not 1 <= budget <= most:
         raise ValueError(f"budget must be 1 to {most} network calls for {width} x {height} pixels, got {budget}.")
     _check_seed(seed)
+    set_threads(0)
     predictor = predictor or load_predictor(device)
     schedule = plan(predictor.weights, height, width, budget or most, "lattice", plain=not adaptive)
-    return decode_plane(METHOD_NETWORK, b"", (height, width, 3), predictor, schedule, thread_count(), None, rest=Rest([seed, 0], 1))
+    return owned(decode_plane(METHOD_NETWORK, b"", (height, width, 3), predictor, schedule, thread_count(), None, rest=Rest([seed, 0], 1)))
 
 
+@operation
 def complete(
-    data: bytes, *, seed: int = 0, device: str = "cpu", threads: int = 0, max_pixels: int | None = None, limits: Limits | None = None,
+    data: ReadableBuffer, *, seed: int = 0, device: str = "cpu", threads: int = 0, max_pixels: int | None = None, limits: Limits | None = None,
     predictor: Predictor | None = None, progress: Progress | None = None,
 ) -> tuple[np.ndarray, np.ndarray, Completion]:  # fmt: skip
     """Decode what there is of a file that was cut off, and draw the rest from the same models.
@@ -77,6 +85,7 @@ def complete(
     Raises as `decompress` does if the header or the tile index is damaged or cut, CorruptError if the file keeps a PNG whole, ValueError for a bad seed.
     """
     _check_seed(seed)
+    data = as_bytes(data)
     header, at = open_file(data, limits_of(limits, max_pixels), threads, salvage=True)
     if header.whole:
         raise CorruptError("the file cannot be completed: it keeps a PNG whole, in one piece that no model knows.")

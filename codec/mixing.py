@@ -13,7 +13,7 @@ import numpy as np
 
 from ardm.exact import evaluate
 from ardm.exact.window import WindowWeights
-from ardm.likelihood import MEAN_STEPS, PER_COMPONENT, WEIGHT_TOP
+from ardm.likelihood import MEAN_STEPS, WEIGHT_TOP
 from ardm.orders import LATTICE_ORDER, PATCH, Offset, geometry, offsets_within
 from codec import kernel
 from codec.kernel import APM_CELLS, BATCH, CONTEXTS, COUNTERS, EXPERTS, INPUTS, PAD, SEEN, SPREADS

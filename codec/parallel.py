@@ -1,26 +1,30 @@
-"""Threads: several jobs at once, and one thing made ahead of its use. Knows nothing of what the jobs are.
+"""Threads: several jobs at once, one thing beside another, and one made ahead of its use. Knows nothing of what the jobs are.
 
 A thread started here runs torch's operations by itself: where several threads work side by side, an operation that is split between
-all cores would mostly wait.
+all cores would mostly wait. These are plain threads, not those of `concurrent.futures`, which start none once the main thread has ended. Where none can be
+started (from Python 3.12 on, when the main thread has ended), whoever wants the result does the work.
 """
 
 from __future__ import annotations
 
-import os
+import itertools
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import lru_cache
-from threading import Event
-from typing import TypeVar
+from queue import SimpleQueue
+from threading import Event, Lock, Semaphore, Thread
+from typing import Generic, TypeVar
 
 import torch
 from threadpoolctl import ThreadpoolController
 
+from ardm.forks import forked
+from codec.errors import ArdmError
 from codec.presets import MAX_THREADS
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-_PROCESS = os.getpid()
+STARTING = 1.0  # seconds in which a thread begins to work, if it ever does
 
 
 def thread_count() -> int:
@@ -35,7 +39,7 @@ def set_threads(threads: int) -> None:
     """
     if not 0 <= threads <= MAX_THREADS:
         raise ValueError(f"threads must be 0 (leave as is) to {MAX_THREADS}, got {threads}.")
-    if os.getpid() != _PROCESS:
+    if forked():
         threads = 1
     if threads:
         torch.set_num_threads(threads)
@@ -51,6 +55,125 @@ def _alone() -> None:
     _libraries().limit(limits=1, user_api="openmp")
 
 
+class _Worker:
+    """A thread, a daemon if the caller is one, that does some work, which must raise nothing."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work, self._begun, self._ended = work, Event(), Event()
+        self._thread = Thread(target=self._run)
+        self.started = False
+
+    def _run(self) -> None:
+        self._begun.set()
+        try:
+            _alone()
+            self._work()
+        finally:
+            self._ended.set()
+
+    def start(self) -> bool:
+        """Whether it could be started."""
+        try:
+            self._thread.start()
+        except RuntimeError:  # the interpreter is about to end, or the system has no more of them
+            return False
+        self.started = True
+        return True
+
+    def wait(self) -> None:
+        """Wait for the end of what was started.
+
+        Not by `Thread.join` alone: if a signal handler ends that with an exception, Python takes the thread for ended.
+        """
+        if self.started or self._begun.wait(STARTING):
+            self._ended.wait()
+            self._thread.join()
+
+
+class beside(Generic[Result]):
+    """`with beside(work) as task: ...` does some work in another thread meanwhile; `task.result()` is what it returned, or raises what it raised."""
+
+    def __init__(self, work: Callable[[], Result]) -> None:
+        self._work = work
+        self._done: list[Result] = []
+        self._error: BaseException | None = None
+        self._worker = _Worker(self._run)
+        self._begun = self._worker.start()
+
+    def _run(self) -> None:
+        try:
+            self._done.append(self._work())
+        except BaseException as error:
+            self._error = error
+
+    def __enter__(self) -> beside[Result]:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._worker.started:
+            self._worker.wait()
+
+    def result(self) -> Result:
+        """Wait for the work, or do it if no thread does."""
+        if self._worker.started:
+            self._worker.wait()
+        elif not self._begun:
+            self._begun = True
+            self._run()
+        if self._error:
+            raise self._error
+        return self._done[0]
+
+
+def at_once(works: Sequence[Callable[[], None]]) -> None:
+    """Do all at once, each in a thread of its own; the first error is raised. Each may wait for those before it, and for no other."""
+    with ExitStack() as stack:
+        for task in [stack.enter_context(beside(work)) for work in works]:
+            task.result()
+
+
+class _Jobs(Generic[Job, Result]):
+    """Jobs that several threads do one after the other."""
+
+    def __init__(self, work: Callable[[Job, int], Result], jobs: Sequence[Job], share: int, stop: Event) -> None:
+        self.work, self.jobs, self.share, self.stop = work, jobs, share, stop
+        self.results: dict[int, Result] = {}
+        self.errors: dict[int, BaseException] = {}
+        self._lock = Lock()
+        self._next, self._running = 0, set[int]()
+
+    def run(self) -> None:
+        """Do jobs until there are no more, or one has failed."""
+        while (i := self._take()) is not None:
+            try:
+                result = self.work(self.jobs[i], self.share)
+            except BaseException as error:
+                self.errors[i] = error
+            else:
+                self.results[i] = result
+            self._drop(i)
+
+    def _take(self) -> int | None:
+        with self._lock:
+            if self.errors or self.stop.is_set() or self._next == len(self.jobs):
+                return None
+            self._running.add(self._next)
+            self._next += 1
+            return self._next - 1
+
+    def _drop(self, i: int) -> None:
+        """Those before a job that failed go on, so that it does not depend on the threads which error is raised; unless the error is not one of ours."""
+        with self._lock:
+            self._running.discard(i)
+            if self.errors and (min(self.errors) < min(self._running, default=0) or not isinstance(self.errors.get(i, ArdmError()), ArdmError)):
+                self.stop.set()
+
+    def first_error(self) -> BaseException | None:
+        """The error to raise: the first that is not one of ours, which made others end, else that of the first job that failed."""
+        found = [self.errors[i] for i in sorted(self.errors)]
+        return next((error for error in found if not isinstance(error, ArdmError)), found[0] if found else None)
+
+
 def in_parallel(work: Callable[[Job, int], Result], jobs: Sequence[Job], stop: Event) -> list[Result]:
     """work(job, threads it may use) of all jobs, in order, as many at once as torch has threads; the first error is raised.
 
@@ -60,24 +183,59 @@ def in_parallel(work: Callable[[Job, int], Result], jobs: Sequence[Job], stop: E
     workers = min(len(jobs), threads)
     if workers < 2:
         return [work(job, threads) for job in jobs]
-    with ThreadPoolExecutor(workers, initializer=_alone) as pool:
-        pending = [pool.submit(work, job, threads // workers) for job in jobs]
-        try:
-            return [p.result() for p in pending]
-        except BaseException:
-            stop.set()
-            for p in pending:
-                p.cancel()
-            raise
+    shared = _Jobs(work, jobs, threads // workers, stop)
+    running = [_Worker(shared.run) for _ in range(workers)]
+    try:
+        started = [worker.start() for worker in running]
+        if not any(started):
+            shared.run()
+        for worker in running:
+            if worker.started:
+                worker.wait()
+    except BaseException:  # of a signal handler
+        stop.set()
+        for worker in running:
+            worker.wait()
+        raise
+    if error := shared.first_error():
+        raise error
+    return [shared.results[i] for i in range(len(jobs))]
 
 
 def one_ahead(items: Iterator[Result], threads: int) -> Iterator[Result]:
     """The same items, the next one being made in another thread while one is used, if there are threads to spare."""
-    if threads < 2:
-        yield from items
-        return
-    with ThreadPoolExecutor(1, initializer=_alone) as pool:
-        pending = pool.submit(next, items, None)
-        while (item := pending.result()) is not None:
-            pending = pool.submit(next, items, None)
-            yield item
+    wanted, enough = Semaphore(1), Event()
+    made: SimpleQueue[tuple[list[Result], BaseException | None]] = SimpleQueue()  # at most one item; an error; neither at the end
+
+    def make() -> None:
+        more = True
+        while more:
+            wanted.acquire()
+            if enough.is_set():
+                return
+            try:
+                item = list(itertools.islice(items, 1))
+            except BaseException as error:
+                made.put(([], error))
+                return
+            made.put((item, None))
+            more = bool(item)
+
+    worker = _Worker(make)
+    try:
+        if threads < 2 or not worker.start():
+            yield from items
+            return
+        while True:
+            item, error = made.get()
+            if error:
+                raise error
+            if not item:
+                return
+            wanted.release()
+            yield item[0]
+    finally:
+        enough.set()
+        wanted.release()
+        if worker.started:
+            worker.wait()

@@ -12,7 +12,7 @@ import numpy as np
 
 from ardm.exact import evaluate, mixture
 from ardm.exact.evaluate import BLOCK, finish_block, gather_raster
-from ardm.exact.mixture import DIGITS, SPAN, finish_channel, split, start_channel, start_pixels, take
+from ardm.exact.mixture import DIGITS, finish_channel, split, start_channel, start_pixels, take
 from ardm.exact.window import WindowWeights
 from ardm.likelihood import CODING_ORDER, PER_COMPONENT
 from codec.compiled import compiled

@@ -24,6 +24,15 @@ CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}  # and back, without palette
 PALETTE = 3
 PIECE = 1 << 20  # bytes of compressed image data in each chunk that `write` makes
+# Kept chunks that are true only of the very bytes of the file, and what they are
+BOUND = {b"iDOT": "Apple's offsets into the compressed data", b"caBX": "C2PA content credentials", b"dSIG": "a digital signature", b"seAl": "a SEAL signature"}
+# What texts have in them that are of that sort: SEAL's records, and XMP that says where the credentials (C2PA) of the file's bytes are kept
+BOUND_TEXTS = {
+    b"<seal ": "a SEAL signature",
+    b"<?seal ": "a SEAL signature",
+    b"seal:seal": "a SEAL signature",
+    b"dcterms:provenance": "C2PA content credentials",
+}
 # (first row, first column, row step, column step) of the passes of an interlaced image
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 
@@ -218,6 +227,32 @@ def has_palette(png: Png) -> bool:
     return any(kind == b"PLTE" for kind, _, _ in _walk_chunks(png.before, 0))
 
 
+def bound_to_bytes(png: Png) -> list[str]:
+    """Which kept chunks speak of the file's own bytes, "a digital signature (dSIG)": they hold only if these come back."""
+    found = []
+    for block in (png.before, png.after):
+        for kind, at, end in _walk_chunks(block, 0):
+            said = BOUND.get(kind)
+            if kind in (b"tEXt", b"iTXt", b"zTXt"):
+                text = _text(kind, block[at + 8 : end - 4])
+                said = next((what for mark, what in BOUND_TEXTS.items() if mark in text), None)
+            found += [f"{said} ({kind.decode('latin1')})"] * bool(said)
+    return list(dict.fromkeys(found))
+
+
+def _text(kind: bytes, data: bytes) -> bytes:
+    """What a chunk of text says, as far as it can be unpacked; the keyword may come first."""
+    if kind == b"tEXt":
+        return data
+    rest = data[data.find(b"\0") + 1 :]
+    packed = rest[1:] if kind == b"zTXt" else rest[2:].split(b"\0", 2)[-1] if rest[:1] == b"\1" else None
+    if packed is None:
+        return data
+    with contextlib.suppress(zlib.error):
+        return zlib.decompressobj().decompress(packed, MAX_CHUNKS)
+    return b""
+
+
 def pack_chunks(png: Png) -> bytes:
     """The kept chunks as one block of bytes, empty if there are none."""
     if not png.before and not png.after:
@@ -305,8 +340,10 @@ def _inflate(pieces: list[bytes], size: int) -> bytearray:
                 piece = inflate.unconsumed_tail
     except zlib.error as error:
         raise CorruptError(f"the PNG's image data is damaged ({error}).") from error
-    if not inflate.eof or len(out) < size:
+    if len(out) < size:
         raise CorruptError(f"the PNG's image data is damaged: it ends after {len(out)} bytes, expected {size}.")
+    if not inflate.eof:
+        raise CorruptError(f"the PNG's image data is damaged: all {size} bytes are there, but the zlib stream ends before its checksum.")
     return out
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.ma import MaskedArray
 
 from codec.errors import InputError
 
@@ -86,7 +87,7 @@ def as_samples(pixels: np.ndarray, kind: Kind | None) -> tuple[np.ndarray, Kind]
     """An image as a caller gives it -> ((H, W, C), contiguous, of `kind.dtype`; kind). kind None: what the dtype says. Raises InputError."""
     if not isinstance(pixels, np.ndarray) or pixels.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
         raise InputError(f"pixels must be a NumPy array of uint8 or uint16, got {getattr(pixels, 'dtype', type(pixels).__name__)}.")
-    if isinstance(pixels, np.ma.MaskedArray):
+    if isinstance(pixels, MaskedArray):
         raise InputError("pixels are a masked array, whose mask would be lost; compress its .data, or .filled(value).")
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 2, 3, 4)):
         raise InputError(f"pixels must have shape (H, W) or (H, W, C) with C from 1 to 4, got {pixels.shape}.")

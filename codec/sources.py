@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from PIL import GifImagePlugin, JpegImagePlugin, WebPImagePlugin
 
 from codec import frames, png, tiff
 from codec.errors import CorruptError, InputError, LimitError, TruncatedError
@@ -225,8 +226,6 @@ def _gif(data: bytes, max_pixels: int) -> Look:
 
 
 def _read_gif(data: bytes, head: Head, table: bytes, transparent: int, comments: bytes) -> Content:
-    from PIL import GifImagePlugin
-
     _plausible(head, data)
     samples = tiff.unpacked(GifImagePlugin.GifImageFile, data, head.width, head.height)
     if samples.shape != (head.height, head.width) or samples.dtype != np.uint8 or 3 * int(samples.max()) >= len(table):
@@ -301,8 +300,6 @@ def _webp(data: bytes, max_pixels: int) -> Look:
 
 
 def _read_webp(data: bytes, head: Head, notes: tuple[bytes, bytes, bytes]) -> Content:
-    from PIL import WebPImagePlugin
-
     samples = tiff.unpacked(WebPImagePlugin.WebPImageFile, data, head.width, head.height)
     if samples.shape[:2] != (head.height, head.width) or samples.dtype != np.uint8:
         raise CorruptError("the WebP holds another image than its header says.")
@@ -345,8 +342,6 @@ def _jpeg(data: bytes, max_pixels: int) -> Look:
 
 
 def _read_jpeg(data: bytes, head: Head, notes: tuple[bytes, bytes, bytes]) -> Content:
-    from PIL import JpegImagePlugin
-
     samples = tiff.unpacked(JpegImagePlugin.JpegImageFile, data, head.width, head.height)
     if samples.shape != ((head.height, head.width) if head.channels == 1 else (head.height, head.width, 3)) or samples.dtype != np.uint8:
         raise CorruptError("the JPEG holds another image than its header says.")

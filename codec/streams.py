@@ -6,13 +6,14 @@ Knows words; nothing of what the decisions in them mean.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Semaphore
 
 import numpy as np
 
 from codec.container import read_varint, varint
 from codec.errors import TruncatedError
+from codec.parallel import at_once
 from codec.rangecoder import FULL, exhausted, seal, unseal
 from codec.rest import Rest
 
@@ -30,7 +31,7 @@ class Streams:
 
     def __init__(self, steps: range, pixels: int, most: int, data: bytes | None, threads: int, rest: Rest | None) -> None:
         self.steps, self.most, self.decoding, self.rest = steps, most, data is not None, rest
-        self.pool = ThreadPoolExecutor(3) if len(steps) == 3 and threads > 1 else None
+        self.pool = at_once if len(steps) == 3 and threads > 1 else None  # what lets channels follow each other
         self.state = np.zeros((3, LINE), dtype=np.uint64)
         self.state[:, 0] = FULL
         # What an encoder does not write to stays untouched, and costs no memory.
@@ -90,8 +91,7 @@ class Streams:
             finally:  # should this one fail, the next must not wait for ever; its error is raised below
                 done[step].release(rows + ahead)
 
-        for pending in [self.pool.submit(channel, step) for step in range(3)]:
-            pending.result()
+        self.pool([partial(channel, step) for step in range(3)])
 
     def finish(self) -> bytes:
         """An encoder's streams, with the lengths of all but the last before them, in words."""

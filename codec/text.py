@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,15 +28,18 @@ from ardm.generate import walk
 from ardm.orders import group_starts
 from ardm.predict import DiscretePredictor
 from ardm.weights import Weights, WeightsError
-from codec import container, cost, prose
+from codec import container, cost, ending, prose
 from codec.container import TEXT
+from codec.ending import operation
 from codec.errors import CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError, VerifyError
 from codec.limits import NO_LIMITS, Limits, show_size
 from codec.parallel import set_threads
 
-DIGEST_BYTES = 16  # of the text
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
-VERSION = 1
+DIGEST_BYTES = 16  # of the text
+VERSION, NAMED = 1, 2  # versions; the second: a chunk with the name follows
 CELL = 64
 TILE = 1 << 16  # letters that the network sees at once; bounds the memory of a call
 RAW, PACKED, MODEL = 0, 1, 2
@@ -69,6 +72,7 @@ class TextHeader:
     breaks: int = 0  # bit j: a new call starts after place j of the cells
     letters: int = 0  # of all words
     words: int = 0
+    name: str = ""  # under which the file comes back, if it is kept
 
     @property
     def calls(self) -> int:
@@ -82,9 +86,9 @@ class TextHeader:
         return max(0, self.letters + self.words - 1)
 
 
-def is_text(data: bytes) -> bool:
+def is_text(data: ReadableBuffer) -> bool:
     """Is it an .ardm file that holds no image but bytes?"""
-    at = len(container.MAGIC)
+    data, at = container.as_bytes(data), len(container.MAGIC)
     return data[:at] == container.MAGIC and data[at : at + 1] == bytes([TEXT])
 
 
@@ -176,6 +180,7 @@ def _code_tile(coder: prose.Coder, predictor: DiscretePredictor, tile: np.ndarra
     policy = [[b for b, following in zip(before, [*before[1:], place.size], strict=True) if b < following]]  # a short tile lacks late places
 
     def visit(params: torch.Tensor, parent: torch.Tensor, digit: int, where: torch.Tensor) -> torch.Tensor:
+        ending.check()
         ascending = where.argsort()
         at = where[ascending].numpy()
         coder.letters(tile, at, digit_frequencies(space, params[0, ascending], parent[0], digit, tables).numpy(), truth)
@@ -187,16 +192,18 @@ def _code_tile(coder: prose.Coder, predictor: DiscretePredictor, tile: np.ndarra
 # ---- files ------------------------------------------------------------------------------------------------------------------
 
 
+@operation
 def pack(
-    data: bytes, *, budget: int | None = None, order: str = "auto", device: str = "cpu", verify: bool = True, limits: Limits | None = None,
-    progress: Progress | None = None,
+    data: ReadableBuffer, *, budget: int | None = None, order: str = "auto", device: str = "cpu", verify: bool = True, limits: Limits | None = None,
+    progress: Progress | None = None, name: str = "",
 ) -> bytes:  # fmt: skip
     """Compress any bytes; best for English prose. Never longer than the bytes themselves plus 60.
 
     budget: network calls for every 65,536 letters, 1..64 (default 64); order: "rows", "plain" (no network) or "auto", the smaller.
+    name: under which the file comes back, if that is to be kept.
     Raises ValueError for wrong options, LimitError, and VerifyError if what was written does not decode to the same bytes.
     """
-    limits = limits or Limits()
+    data, limits = container.as_bytes(data), limits or Limits()
     if budget is not None and budget < 1:
         raise ValueError(f"budget must be at least 1 network call, got {budget}.")
     if order not in ("auto", *(o.name.lower() for o in Order)):
@@ -213,17 +220,24 @@ def pack(
             found, payload = _model(data, parts, marks, chosen, budget or BUDGET, device, progress)
             if len(payload) < best[0]:
                 header, best = found, (len(payload), MODEL, payload)
-    out = _write(header, best[2])
+    out = _write(replace(header, name=container.name_in(container.name_chunk(name))), best[2])
     if verify and unpack(out, device=device, limits=NO_LIMITS, progress=progress) != data:
         raise VerifyError("what was written does not decode to the same bytes; nothing was kept. This is a bug in ardm, please report it.")
     return out
 
 
-def unpack(data: bytes, *, device: str = "cpu", limits: Limits | None = None, progress: Progress | None = None) -> bytes:
-    """Inverse of `pack`. Raises NotArdmError, TruncatedError, CorruptError, UnsupportedError or LimitError."""
-    header, at = read(data, limits)
+@operation
+def unpack(
+    data: ReadableBuffer, *, device: str = "cpu", limits: Limits | None = None, progress: Progress | None = None, salvage: bool = False
+) -> bytes:  # fmt: skip
+    """Inverse of `pack`. salvage: bytes after the end of the file are let be.
+
+    Raises NotArdmError, TruncatedError, CorruptError, UnsupportedError or LimitError.
+    """
+    data = container.as_bytes(data)
+    header, at = read(data, limits, salvage)
     set_threads(0)
-    payload = data[at:]
+    payload = data[at : at + header.length]
     if zlib.crc32(payload) != header.crc:
         raise CorruptError(f"checksum of the text does not match. Stored: {header.crc:08x}. Computed: {zlib.crc32(payload):08x}.")
     out = payload if header.method == RAW else _unpack_lzma(payload, header.size) if header.method == PACKED else _unmodel(payload, header, device, progress)
@@ -232,16 +246,16 @@ def unpack(data: bytes, *, device: str = "cpu", limits: Limits | None = None, pr
     return out
 
 
-def read(data: bytes, limits: Limits | None = None) -> tuple[TextHeader, int]:
-    """Parse everything before the payload: (header, position of the payload). Raises as `unpack` does."""
-    limits = limits or Limits()
+def read(data: ReadableBuffer, limits: Limits | None = None, salvage: bool = False) -> tuple[TextHeader, int]:
+    """Parse everything before the payload: (header, position of the payload). salvage: as in `unpack`. Raises as `unpack` does."""
+    data, limits = container.as_bytes(data), limits or Limits()
     if not is_text(data):
         raise NotArdmError("not an .ardm file of text: it does not begin with the ardm signature and a text chunk.")
     _, chunk, damage, at = container.read_chunk(data, len(container.MAGIC))
     if damage:
         raise CorruptError(damage)
-    if chunk[:1] != bytes([VERSION]):
-        raise UnsupportedError(f"the text has version {chunk[0] if chunk else 'none'}, this release knows {VERSION}; a newer ardm may read it.")
+    if chunk[:1] not in (bytes([VERSION]), bytes([NAMED])):
+        raise UnsupportedError(f"the text has version {chunk[0] if chunk else 'none'}, this release knows {VERSION} and {NAMED}; a newer ardm may read it.")
     try:
         size, p = container.read_varint(chunk, 1)
         digest, method, p = chunk[p : p + 16], chunk[p + 16], p + 17
@@ -263,9 +277,11 @@ def read(data: bytes, limits: Limits | None = None) -> tuple[TextHeader, int]:
         raise CorruptError("the header of the text has too many bytes.")
     if header.letters > size or header.words > header.letters or (header.letters > 0) != (header.words > 0) or breaks_are_wrong(header):
         raise CorruptError("the header of the text contradicts itself.")
+    if chunk[0] == NAMED:
+        header, at = _read_name(data, header, at)
     if len(data) < at + length:
         raise TruncatedError(f"the file has {len(data)} bytes, its header promises {at + length}; the end is missing.")
-    if len(data) > at + length:
+    if len(data) > at + length and not salvage:
         raise CorruptError(f"the file has {len(data)} bytes, its header promises {at + length}; there are foreign bytes at the end.")
     _check_size(size, limits)
     least = math.ceil(cost.MARGIN * DECISIONS * header.stream * cost.BITS_OF_DECISION / 8)
@@ -276,12 +292,23 @@ def read(data: bytes, limits: Limits | None = None) -> tuple[TextHeader, int]:
     return header, at
 
 
-def info(data: bytes) -> dict[str, Any]:
+def _read_name(data: bytes, header: TextHeader, at: int) -> tuple[TextHeader, int]:
+    """The header with the name in the chunk that follows it, and the position after that."""
+    kind, packed, damage, at = container.read_chunk(data, at)
+    name = container.name_in(((kind, packed),))
+    if damage or not name:
+        raise CorruptError(damage or f"the text has a chunk of type {kind:#04x} that is no name, where one was expected.")
+    return replace(header, name=name), at
+
+
+def info(data: ReadableBuffer) -> dict[str, Any]:
     """What a file holds, from its header alone. Raises as `read` does."""
+    data = container.as_bytes(data)
     header, _ = read(data, NO_LIMITS)
     return {
         "size": header.size, "bytes": len(data), "method": ("raw", "lzma", "model")[header.method], "order": header.order.name.lower(),
         "letters": header.letters, "words": header.words, "network_calls": header.calls, "weights": header.weights_id, "hash": header.digest.hex(),
+        "name": header.name,
     }  # fmt: skip
 
 
@@ -305,12 +332,13 @@ def _header(data: bytes, method: int, payload: bytes) -> TextHeader:
 
 
 def _write(header: TextHeader, payload: bytes) -> bytes:
-    chunk = bytes([VERSION]) + container.varint(header.size) + header.digest + bytes([header.method])
+    named = container.name_chunk(header.name)
+    chunk = bytes([NAMED if named else VERSION]) + container.varint(header.size) + header.digest + bytes([header.method])
     chunk += container.varint(header.length) + struct.pack("<I", header.crc)
     if header.method == MODEL:
         chunk += bytes([header.order]) + bytes.fromhex(header.weights_id) + struct.pack("<Q", header.breaks)
         chunk += container.varint(header.letters) + container.varint(header.words)
-    return container.MAGIC + container.chunk(TEXT, chunk) + payload
+    return container.MAGIC + container.chunk(TEXT, chunk) + b"".join(container.chunk(*each) for each in named) + payload
 
 
 def _unpack_lzma(payload: bytes, size: int) -> bytes:

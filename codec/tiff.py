@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from threading import Lock
 
 import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin, _imaging
 
+from ardm.forks import steady
 from codec import png
 from codec.errors import CorruptError, TruncatedError
 from codec.frames import HIGH_FIRST, Plan
@@ -187,13 +187,10 @@ def unpacked(reader: type[ImageFile.ImageFile], data: bytes, width: int, height:
         raise CorruptError(f"the file is damaged or cut short, or this Pillow cannot unpack it ({error or type(error).__name__}).") from error
 
 
-_settings = Lock()
-
-
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Pillow's warnings, and what libtiff prints, are not for the reader of our messages; and the ways to silence them are not for several threads at once."""
-    with _settings, warnings.catch_warnings():
+    with steady, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = [(silence, silence(None)) for silence in _printers()]
         try:
@@ -272,8 +269,10 @@ def _check_strips(tiff: Tiff) -> None:
                 found = len(inflate.decompress(tiff.data[offset : offset + length], size + 1))
             except zlib.error as error:
                 raise CorruptError(f"a strip or tile of the TIFF is damaged ({error}).") from error
-            if found < size or (found == size and not inflate.eof):
+            if found < size:
                 raise CorruptError(f"a strip or tile of the TIFF is cut short: it ends after {found} bytes, expected {size}.")
+            if found == size and not inflate.eof:
+                raise CorruptError(f"a strip or tile of the TIFF is cut short: all {size} bytes are there, but its zlib stream ends before its checksum.")
 
 
 def _samples(tiff: Tiff) -> np.ndarray:
