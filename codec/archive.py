@@ -15,17 +15,18 @@ import torch
 
 from codec import container, cost, exact, frames, png, sources
 from codec.container import PNG_CHUNKS, PNG_FORM, SOURCE_FRAME, Header
-from codec.errors import ArdmError, CorruptError, InputError, UnsupportedError, VerifyError
+from codec.errors import ArdmError, CorruptError, UnsupportedError, VerifyError
 from codec.frames import Frame
 from codec.image import TILE, compress, decompress
 from codec.invent import Completion
 from codec.invent import complete as complete_pixels
 from codec.limits import NO_LIMITS, Limits, limits_of
+from codec.luggage import listed
 from codec.png import Png
 from codec.presets import DEFAULT_BUDGET
 from codec.salvage import Report, recover
 from codec.samples import Kind
-from codec.sources import Content, Format
+from codec.sources import Content, Format, Look
 
 INTERLACED, RECIPE, DIFFERENCE = 1, 2, 4  # flag bits of the form; all others are reserved
 
@@ -46,8 +47,9 @@ class Packed:
     data: bytes
     way: Way
     why: str = ""  # why the file could not be taken apart, or how it will be made again
-    indivisible: bool = False  # it was kept whole because this release cannot take it apart
+    indivisible: bool = False  # it was kept whole because it cannot be taken apart, or not without loss: something to tell its owner
     converted: bool = False  # it was no PNG, but comes back as one
+    dropped: tuple[str, ...] = ()  # what was in it and does not come back: "geographic tags"
 
 
 def pack(
@@ -56,35 +58,30 @@ def pack(
     """Compress an image file. exactly: it must come back byte for byte. pixels: these are enough, even of a file made by lossy compression.
     max_pixels, limits: as of `decompress`. options: of `compress`.
 
-    Raises as `sources.look`, `Look.load` and `compress` do, InputError for a lossy file, UnsupportedError for one that holds more than a picture (animation,
-    pages, colours that a PNG has not) unless `exactly`, and LimitError.
+    Raises as `sources.look`, `Look.load` and `compress` do: InputError for what is no image, CorruptError for one that is damaged, unless `exactly`;
+    and LimitError.
 
-    A PNG that cannot be taken apart, what cannot be made again (`exactly`), or would become larger than the file itself, is kept whole.
+    What cannot be taken apart, holds more than a PNG can (unless `pixels`), was made by lossy compression (unless `pixels`), cannot be made again
+    (`exactly`), or would become larger than the file itself, is kept whole.
     """
     limits = limits_of(limits, max_pixels)
     found = sources.look(source, limits.max_pixels)
     head, label = found.head, found.format.label
-    if found.why and not exactly and found.format != Format.PNG:
-        raise UnsupportedError(f"the {label} cannot be taken apart, because {found.why}; --exact keeps the file as it is.")
-    if found.lossy and not (pixels or exactly):
-        raise InputError(
-            f"is a {label} file made by lossy compression, and already smaller than its pixels would be without loss; "
-            "--pixels compresses these all the same, --exact keeps the file as it is."
-        )
     calls = 0 if options.get("order") == "raster" else options.get("budget", DEFAULT_BUDGET)
     threads = options.get("threads") or torch.get_num_threads()
     cost.check(cost.of_encoding(head.height, head.width, head.channels, head.kind, len(source), options.get("tile", TILE), calls, threads), limits)
     whole = container.write_whole(source, head.width, head.height, head.channels, head.kind)
-    recipe = None
     try:
-        if found.format == Format.PNG:
-            image, coding = png.dissect(source, limits.max_pixels)
-            content = Content(image)
-            recipe = exact.find(source, image, coding) if exactly else None
-        else:
-            content = found.load()
+        content, recipe = _take_apart(source, found, exactly, limits)
     except png.IndivisibleError as error:
-        return Packed(whole, Way.WHOLE, str(error), indivisible=True)
+        return Packed(whole, Way.WHOLE, f"{error}, which this release cannot take apart", indivisible=True)
+    except CorruptError as error:
+        said = str(error).removesuffix(".")
+        if not exactly:
+            raise type(error)(f"{said}; --exact keeps the file as it is.") from error
+        return Packed(whole, Way.WHOLE, f"it is damaged: {said}", indivisible=True)
+    if why := _more_than_pixels(found) if not (exactly or pixels) else "":
+        return Packed(whole, Way.WHOLE, why, indivisible=True)
     if exactly and not recipe and not content.frame:
         why = "nothing short makes the same bytes again" if found.format == Format.PNG else f"a {label} cannot be made again of its pixels"
         return Packed(whole, Way.WHOLE, why)
@@ -98,7 +95,22 @@ def pack(
         return Packed(data, Way.EXACT, f"{label} of the same samples")
     if recipe:
         return Packed(data, Way.DIFFERENCE if recipe.different else Way.EXACT, str(recipe))
-    return Packed(data, Way.CONTENT, converted=found.format != Format.PNG)
+    return Packed(data, Way.CONTENT, converted=found.format != Format.PNG, dropped=found.beyond)
+
+
+def _take_apart(source: bytes, found: Look, exactly: bool, limits: Limits) -> tuple[Content, exact.Recipe | None]:
+    """What is in a file, and how a PNG is made again of that. Raises IndivisibleError or CorruptError."""
+    if found.format != Format.PNG or found.why:
+        return found.load(), None
+    image, coding = png.dissect(source, limits.max_pixels)
+    return Content(image), exact.find(source, image, coding) if exactly else None
+
+
+def _more_than_pixels(found: Look) -> str:
+    """Why a file that can be taken apart shall come back itself, unless pixels are enough; nothing if they can stand for it."""
+    if found.lossy:
+        return "it was made by lossy compression, and is already smaller than its pixels would be (--pixels compresses these all the same)"
+    return f"it has {listed(found.beyond)}, which a PNG cannot hold (--pixels drops that)" if found.beyond else ""
 
 
 def unpack(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> bytes:

@@ -204,13 +204,16 @@ def run(command: click.Command, arguments: list[str], name: str) -> None:
 
 def _compress_one(name: str, options: Options) -> dict[str, Any]:
     files.check_input(name)
-    target = _target(name, options, lambda path: path.with_name(path.stem + SUFFIX if path.suffix.lower() == ".png" else path.name + SUFFIX))
     if name != files.STREAM and Path(name).suffix.lower() == SUFFIX and not options.force:
         raise InputError("is compressed already (.ardm); use -f to try anyway.")
     source = files.read_input(name, options.limits.max_memory)
     from codec import archive, sources
+    from codec.luggage import listed
 
-    if not sources.is_image(source, Path(name).suffix.lstrip(".")):
+    is_image = sources.is_image(source)
+    short = is_image and Path(name).suffix.lower() == ".png"  # else the ending must come back
+    target = _target(name, options, lambda path: path.with_name((path.stem if short else path.name) + SUFFIX))
+    if not is_image:
         return _compress_text(name, source, target, options)
     head = sources.look(source, options.limits.max_pixels).head
     bar = _Progress(head.samples * head.kind.size * (1 + options.verify), name, options)
@@ -223,11 +226,14 @@ def _compress_one(name: str, options: Options) -> dict[str, Any]:
         )  # fmt: skip
     if packed.converted and options.remove and not options.pixels:
         raise InputError("would come back as a PNG; --rm needs --pixels, to say that the pixels are enough, or --exact, to keep the file itself.")
+    if packed.dropped and options.remove:
+        raise InputError(f"would come back without its {listed(packed.dropped)}; --rm removes only what is kept, --exact keeps the file itself.")
     _deliver(target, packed.data, name, options, source)
-    if packed.converted and not options.quiet:
-        say(f"{name}: will come back as a PNG with its pixels, colour profile, Exif and XMP; --exact keeps the file itself.")
-    if packed.indivisible and not options.quiet:
-        say(f"{name}: was stored whole, because {packed.why}, which this release cannot take apart; it will come back byte for byte.")
+    if packed.converted:
+        without = f"without its {listed(packed.dropped)}" if packed.dropped else "with its pixels and all else that is in it"
+        _note(f"{name}: will come back as a PNG {without}; --exact keeps the file itself.", options)
+    if packed.indivisible:
+        _note(f"{name}: was stored whole, because {packed.why}; it will come back byte for byte.", options)
     return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(packed.data),
             "bits_per_subpixel": round(8 * len(packed.data) / head.samples, 4), "restores": packed.way, "why": packed.why}  # fmt: skip
 
@@ -235,15 +241,20 @@ def _compress_one(name: str, options: Options) -> dict[str, Any]:
 def _compress_text(name: str, source: bytes, target: Path | None, options: Options) -> dict[str, Any]:
     if options.seed is not None:
         raise InputError("is no image; a random order is for images only.")
-    from codec import text
+    from codec import sources, text
 
+    doubt = sources.doubt(source, Path(name).suffix.lstrip("."))
+    if doubt and options.pixels:
+        raise InputError(f"{doubt}; expected {sources.KNOWN}, or JPEG. Without --pixels it is kept as a file.")
     order = {"raster": "plain", "lattice": "rows"}.get(options.order, "auto")
     bar = _Progress(len(source) * (1 + options.verify), name, options)
     with bar:
         packed = text.pack(source, budget=options.budget, order=order, device=options.device, verify=options.verify, limits=options.limits, progress=bar.update)
     _deliver(target, packed, name, options, source)
+    if doubt:
+        _note(f"{name}: {doubt}; it was kept as a file and will come back byte for byte.", options)
     return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(packed),
-            "bits_per_byte": round(8 * len(packed) / len(source), 4), "restores": "exact"}  # fmt: skip
+            "bits_per_byte": round(8 * len(packed) / max(1, len(source)), 4), "restores": "exact"}  # fmt: skip
 
 
 def _decompress_one(name: str, options: Options) -> dict[str, Any]:
@@ -431,6 +442,12 @@ def say(message: str) -> None:
     """A line on standard error, with the name of the command."""
     with contextlib.suppress(OSError):  # nobody to tell
         click.echo(_tame(f"{click.get_current_context().info_name}: {message}"), err=True)
+
+
+def _note(message: str, options: Options) -> None:
+    """What the owner of a file that is well may want to know."""
+    if not options.quiet:
+        say(message)
 
 
 def _print(text: str, err: bool = False) -> None:

@@ -135,13 +135,15 @@ def decompress(
     if header.whole:
         from codec import png, sources
 
+        source = container.read_whole(data, header, at)
         try:
-            look = sources.look(container.read_whole(data, header, at), limits.max_pixels)
+            look = sources.look(source, limits.max_pixels)
             if look.lossy:  # whose pixels depend on who decodes it
                 raise UnsupportedError(f"the file keeps a {look.format.label} whole, which was made by lossy compression; ardm-decompress restores it.")
             return look.load().image.pixels
-        except png.IndivisibleError as error:
-            raise UnsupportedError(f"the file keeps another whole, because {error}; ardm-decompress restores it.") from error
+        except (png.IndivisibleError, CorruptError) as error:  # of the file that is kept, not of the one that keeps it
+            said = str(error).removesuffix(".")
+            raise UnsupportedError(f"the file keeps another whole, because {said}; ardm-decompress restores it.") from error
     out, _ = decode_tiles(data, header, at, device, threads, predictor, progress)
     found = pixel_digest(out)
     if found != header.digest:
