@@ -119,16 +119,19 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--no-adaptive", is_flag=True, help="Do not learn from the image while coding it: the network alone, larger files.")
 @click.option("--exact", is_flag=True, help="Restore the file byte for byte, not only pixels and metadata; costs a few bytes, or all of them.")
-@click.option("--pixels", is_flag=True, help="The pixels are enough: accept JPEG and other lossy files, too, which come back as PNG.")
+@click.option(
+    "--pixels", is_flag=True, help="The pixels are enough: JPEG and other lossy files come back as PNG, too, and what no PNG can hold is named and dropped."
+)
 @click.option("--no-verify", is_flag=True, help="Do not decode the result to compare it with the source.")
 def compress_command(
     budget: int | None, best: bool, order: str, model: str, quick: bool, no_adaptive: bool, exact: bool, pixels: bool, no_verify: bool, **given: Any
 ) -> None:
     """Compress images, text and any other files without loss: photo.png -> photo.ardm, book.txt -> book.txt.ardm. The source is kept.
 
-    PBM, PGM, PPM, PAM, BMP, QOI, .npy and uncompressed TIFF come back byte for byte; PNG with all its chunks; other TIFF, GIF and lossless WebP as PNG.
+    PBM, PGM, PPM, PAM, BMP, QOI, .npy and uncompressed TIFF come back byte for byte; PNG with all its chunks; other TIFF, GIF and lossless WebP as PNG, or
+    byte for byte if a PNG cannot hold all that is in them.
 
-    What is no image comes back byte for byte; English text is what the model for text knows.
+    All other files come back byte for byte, JPEG too; English text is what the model for text knows. Damaged images are kept with --exact only.
 
     '-' reads standard input and writes standard output. Presets for the budget: PRESETS.
     """
@@ -227,15 +230,16 @@ def _compress_one(name: str, options: Options) -> dict[str, Any]:
     if packed.converted and options.remove and not options.pixels:
         raise InputError("would come back as a PNG; --rm needs --pixels, to say that the pixels are enough, or --exact, to keep the file itself.")
     if packed.dropped and options.remove:
-        raise InputError(f"would come back without its {listed(packed.dropped)}; --rm removes only what is kept, --exact keeps the file itself.")
+        raise InputError(f"would come back without {listed(packed.dropped)}, so --rm would lose that; --exact keeps the file itself.")
     _deliver(target, packed.data, name, options, source)
     if packed.converted:
-        without = f"without its {listed(packed.dropped)}" if packed.dropped else "with its pixels and all else that is in it"
+        without = f"without {listed(packed.dropped)}" if packed.dropped else "with its pixels and all else that is in it"
         _note(f"{name}: will come back as a PNG {without}; --exact keeps the file itself.", options)
     if packed.indivisible:
         _note(f"{name}: was stored whole, because {packed.why}; it will come back byte for byte.", options)
     return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(packed.data),
-            "bits_per_subpixel": round(8 * len(packed.data) / head.samples, 4), "restores": packed.way, "why": packed.why}  # fmt: skip
+            "bits_per_subpixel": round(8 * len(packed.data) / head.samples, 4), "restores": packed.way, "why": packed.why,
+            "dropped": packed.dropped}  # fmt: skip
 
 
 def _compress_text(name: str, source: bytes, target: Path | None, options: Options) -> dict[str, Any]:

@@ -50,10 +50,11 @@ NAMES = {
     33550: GEOGRAPHIC, 33920: GEOGRAPHIC, 33922: GEOGRAPHIC, 34264: GEOGRAPHIC, 34735: GEOGRAPHIC, 34736: GEOGRAPHIC, 34737: GEOGRAPHIC,
     42112: GDAL, 42113: GDAL, 50838: IMAGEJ, 50839: IMAGEJ, 33723: "IPTC", 34377: PHOTOSHOP, 37724: PHOTOSHOP,
 }  # fmt: skip
-MADE_BY_IMAGEJ = re.compile(rb"ImageJ=[^\n]{0,99}\n(?:[^\n]{0,999}\n){0,99}?images=(\d{1,9})\s")
+MADE_BY_IMAGEJ = re.compile(rb"ImageJ=[^\n]{0,99}\n(?:[^\n]{0,999}\n){0,99}?images=(\d{1,9})[\s\0]")
 MADE_BY_TIFFFILE = re.compile(rb'\{"shape": \[(\d{1,9}(?:, ?\d{1,9}){1,20})\]')
 TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 7: "s"}  # of the entries that are read here: bytes, text, 16 and 32 bits
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+DIRECTORY = 13  # the type of positions of directories
 MAX_ENTRIES = 4096
 MAX_PAGES = 1 << 16
 MAX_TILE = 4096  # pixels a side, or the image's side: what libtiff allocates for a tile follows from its claim, not from the bytes in the file
@@ -124,9 +125,10 @@ def parse(data: bytes) -> Tiff:
         before = pages[-1] if pages else first
         try:
             page, following = _page(data, order, following)
+            good = _follows(before, page) and len(pages) < MAX_PAGES
         except (CorruptError, IndivisibleError):
-            raise IndivisibleError("it has several pages") from None
-        if not _follows(before, page) or len(pages) == MAX_PAGES:
+            good = False
+        if not good:
             raise IndivisibleError("it has several pages")
         pages.append(page)
     return replace(first, pages=tuple(pages))
@@ -321,7 +323,7 @@ def luggage(tiff: Tiff) -> Luggage:
     for tag, (kind, count, _) in tiff.entries.items():
         if tag in (EXIF, GPS):
             table |= {tag: below} if (below := _nested(tiff, tiff.raw(tag), found, spans)) else {}
-        elif tag in TOLD:
+        elif tag in TOLD and kind != DIRECTORY:
             table[tag] = (kind, count, tiff.raw(tag))
         elif tag not in STRUCTURE and tag not in (ICC, XMP) and not (tag == COLOURS and tiff.head.kind.indexed):
             found.leave(NAMES.get(tag, f"a tag {tag}"))
@@ -351,6 +353,8 @@ def _nested(tiff: Tiff, pointer: bytes, found: Luggage, spans: list[tuple[int, i
             found.leave("its camera's own notes (MakerNote)")
         elif tag == INTEROPERABILITY and depth < 2:
             table |= {tag: nested} if (nested := _nested(tiff, below.raw(tag), found, spans, depth + 1)) else {}
+        elif tag == INTEROPERABILITY or kind == DIRECTORY:  # positions that would be of nothing
+            found.leave(f"a tag {tag} in its Exif")
         else:
             table[tag] = (kind, count, below.raw(tag))
     for tag in unread:
