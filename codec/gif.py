@@ -77,7 +77,7 @@ def is_gif(data: bytes) -> bool:
 
 
 def parse(data: bytes) -> Gif:
-    """Raises TruncatedError or CorruptError."""
+    """Raises TruncatedError or CorruptError. A background or transparent colour that is not in the palette says nothing; many files have one."""
     if len(data) < 13:
         raise TruncatedError("the GIF is cut short inside its header.")
     width, height, packed, background, aspect = struct.unpack_from("<HHBBB", data, 6)
@@ -103,10 +103,7 @@ def parse(data: bytes) -> Gif:
         gif.luggage.leave("a palette that its picture does not use")
     elif background < len(shared) // 3:
         gif.background = background
-    elif shared:
-        gif.luggage.leave("a background colour that is not in its palette")
     if gif.transparent >= len(gif.table) // 3:
-        gif.luggage.leave("a transparent colour that is not in its palette")
         gif.transparent = -1
     return gif
 

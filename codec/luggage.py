@@ -51,6 +51,8 @@ class Luggage:
         return None
 
     def add_xmp(self, text: bytes) -> None:
+        """Zeros after it are padding."""
+        text = text.rstrip(b"\0")
         if self.xmp and text:
             return self.leave("a second block of XMP")
         if not _is_utf8(text) or b"\0" in text:

@@ -216,6 +216,17 @@ def test_a_gif_keeps_what_only_it_has() -> None:
     assert chunks[b"pHYs"] == struct.pack(">IIB", 64, 115, 0)
 
 
+def test_colours_that_are_not_in_the_palette_say_nothing() -> None:
+    data = bytearray(extended(b"!\xf9\x04\x01\0\0\xfe\0"))
+    data[11] = 255
+    found = dict(chunks_of(bytes(data)))
+    assert not {b"bKGD", b"tRNS"} & found.keys()
+
+
+def test_xmp_that_is_padded_with_zeros_comes_back() -> None:
+    assert dict(chunks_of(tiff(RGB, compression=8, more=((700, 1, (*XMP, 0, 0)),))))[b"iTXt"].endswith(b"\0" + XMP)
+
+
 def test_a_grey_gif_with_a_profile_keeps_its_palette() -> None:
     image = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16), "L").convert("P")
     image.putpalette([i for i in range(256) for _ in range(3)])
