@@ -47,7 +47,7 @@ class Packed:
     data: bytes
     way: Way
     why: str = ""  # why the file could not be taken apart, or how it will be made again
-    indivisible: bool = False  # it was kept whole because it cannot be taken apart, or not without loss: something to tell its owner
+    indivisible: bool = False  # it was kept whole because it cannot be taken apart, or not without loss
     converted: bool = False  # it was no PNG, but comes back as one
     dropped: tuple[str, ...] = ()  # what was in it and does not come back: "geographic tags"
 
@@ -58,11 +58,11 @@ def pack(
     """Compress an image file. exactly: it must come back byte for byte. pixels: these are enough, even of a file made by lossy compression.
     max_pixels, limits: as of `decompress`. options: of `compress`.
 
-    Raises as `sources.look`, `Look.load` and `compress` do: InputError for what is no image, CorruptError for one that is damaged, unless `exactly`;
-    and LimitError.
+    Raises as `sources.look`, `Look.load` and `compress` do: InputError for what is no image, CorruptError for
+    one that is damaged, unless `exactly`; and LimitError.
 
-    What cannot be taken apart, holds more than a PNG can (unless `pixels`), was made by lossy compression (unless `pixels`), cannot be made again
-    (`exactly`), or would become larger than the file itself, is kept whole.
+    What cannot be taken apart, holds more than a PNG can or was made by lossy compression (both unless
+    `pixels`), cannot be made again (`exactly`), or would become larger than the file itself, is kept whole.
     """
     limits = limits_of(limits, max_pixels)
     found = sources.look(source, limits.max_pixels)
@@ -98,7 +98,9 @@ def pack(
     return Packed(data, Way.CONTENT, converted=found.format != Format.PNG, dropped=found.beyond)
 
 
-def _take_apart(source: bytes, found: Look, exactly: bool, limits: Limits) -> tuple[Content, exact.Recipe | None]:
+def _take_apart(
+    source: bytes, found: Look, exactly: bool, limits: Limits
+) -> tuple[Content, exact.Recipe | None]:  # fmt: skip
     """What is in a file, and how a PNG is made again of that. Raises IndivisibleError or CorruptError."""
     if found.format != Format.PNG or found.why:
         return found.load(), None
@@ -107,10 +109,14 @@ def _take_apart(source: bytes, found: Look, exactly: bool, limits: Limits) -> tu
 
 
 def _more_than_pixels(found: Look) -> str:
-    """Why a file that can be taken apart shall come back itself, unless pixels are enough; nothing if they can stand for it."""
+    """Why a file that can be taken apart shall come back itself, unless pixels are enough; nothing if they
+    can stand for it."""
     if found.lossy:
-        return "it was made by lossy compression, and is already smaller than its pixels would be (--pixels compresses these all the same)"
-    return f"it has {listed(found.beyond)}, which a PNG cannot hold (--pixels drops that)" if found.beyond else ""
+        smaller = "it was made by lossy compression, and is already smaller than its pixels would be"
+        return f"{smaller} (--pixels compresses these all the same)"
+    if found.beyond:
+        return f"it has {listed(found.beyond)}, which a PNG cannot hold (--pixels drops that)"
+    return ""
 
 
 def unpack(data: bytes, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> bytes:

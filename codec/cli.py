@@ -128,10 +128,11 @@ def compress_command(
 ) -> None:
     """Compress images, text and any other files without loss: photo.png -> photo.ardm, book.txt -> book.txt.ardm. The source is kept.
 
-    PBM, PGM, PPM, PAM, BMP, QOI, .npy and uncompressed TIFF come back byte for byte; PNG with all its chunks; other TIFF, GIF and lossless WebP as PNG, or
-    byte for byte if a PNG cannot hold all that is in them.
+    PBM, PGM, PPM, PAM, BMP, QOI, .npy and uncompressed TIFF come back byte for byte; PNG with all its chunks;
+    other TIFF, GIF and lossless WebP as PNG, or byte for byte if a PNG cannot hold all that is in them.
 
-    All other files come back byte for byte, JPEG too; English text is what the model for text knows. Damaged images are kept with --exact only.
+    All other files come back byte for byte, JPEG too; English text is what the model for text knows. Damaged
+    images are kept with --exact only.
 
     '-' reads standard input and writes standard output. Presets for the budget: PRESETS.
     """
@@ -230,11 +231,12 @@ def _compress_one(name: str, options: Options) -> dict[str, Any]:
     if packed.converted and options.remove and not options.pixels:
         raise InputError("would come back as a PNG; --rm needs --pixels, to say that the pixels are enough, or --exact, to keep the file itself.")
     if packed.dropped and options.remove:
-        raise InputError(f"would come back without {listed(packed.dropped)}, so --rm would lose that; --exact keeps the file itself.")
+        without = f"would come back without {listed(packed.dropped)}"
+        raise InputError(f"{without}, so --rm would lose that; --exact keeps the file itself.")
     _deliver(target, packed.data, name, options, source)
     if packed.converted:
-        without = f"without {listed(packed.dropped)}" if packed.dropped else "with its pixels and all else that is in it"
-        _note(f"{name}: will come back as a PNG {without}; --exact keeps the file itself.", options)
+        what = f"without {listed(packed.dropped)}" if packed.dropped else "with all that is in it"
+        _note(f"{name}: will come back as a PNG {what}; --exact keeps the file itself.", options)
     if packed.indivisible:
         _note(f"{name}: was stored whole, because {packed.why}; it will come back byte for byte.", options)
     return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(packed.data),
@@ -249,7 +251,8 @@ def _compress_text(name: str, source: bytes, target: Path | None, options: Optio
 
     doubt = sources.doubt(source, Path(name).suffix.lstrip("."))
     if doubt and options.pixels:
-        raise InputError(f"{doubt}; expected {sources.KNOWN}, or JPEG. Without --pixels it is kept as a file.")
+        cure = "Without --pixels it is kept as a file."
+        raise InputError(f"{doubt}; expected {sources.KNOWN}, or JPEG. {cure}")
     order = {"raster": "plain", "lattice": "rows"}.get(options.order, "auto")
     bar = _Progress(len(source) * (1 + options.verify), name, options)
     with bar:

@@ -1,8 +1,10 @@
-"""The blocks of a GIF: its one picture, palette, and what else is in it. Pillow only unpacks the pixels. Knows the format, and no .ardm files.
+"""The blocks of a GIF: its one picture, palette, and what else is in it. Pillow only unpacks the pixels.
+Knows the format, and no .ardm files.
 
     header | palette | blocks: extensions, pictures | ;
 
-Extensions have places among a PNG's chunks that were registered for them (gIFg, gIFx), apart from XMP, profiles and comments, which PNG has itself.
+Extensions have places among a PNG's chunks that were registered for them (gIFg, gIFx), apart from XMP,
+profiles and comments, which PNG has itself.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from codec.samples import Kind
 SIGNATURES = (b"GIF87a", b"GIF89a")
 MARKS = b"!,;"  # with which blocks begin
 CONTROL, COMMENT, TEXT, APPLICATION = 0xF9, 0xFE, 0x01, 0xFF
-XMP_TRAILER = b"\x01" + bytes(range(255, -1, -1)) + b"\0"  # makes XMP, which is not cut into blocks, pass for some
+NAMES = {CONTROL: "a control block of no use", TEXT: "a text over its picture"}
+XMP_TRAILER = b"\x01" + bytes(range(255, -1, -1)) + b"\0"  # makes XMP, which has no blocks, pass for some
+RAMP = bytes(i for i in range(256) for _ in range(3))
 
 
 @dataclass
@@ -37,8 +41,9 @@ class Gif:
 
     @property
     def head(self) -> Head:
-        """Grey if the palette is nothing else; else indices, as small as they can be. A colour profile may be of colours, so it wants a palette."""
-        if self.transparent < 0 and not self.luggage.icc and self.table == bytes(i for i in range(256) for _ in range(3)):
+        """Grey if the palette is nothing else; else indices, as small as they can be. A colour profile may be
+        of colours, so it wants a palette."""
+        if self.transparent < 0 and not self.luggage.icc and self.table == RAMP:
             return Head(self.width, self.height, 1, Kind(), False)
         depth = next(depth for depth in (1, 2, 4, 8) if len(self.table) <= 3 << depth)
         return Head(self.width, self.height, 1, Kind(depth, indexed=True), False)
@@ -64,7 +69,7 @@ class Gif:
         if self.transparent >= 0:
             chunks += png.chunk(b"tRNS", b"\xff" * self.transparent + b"\0")
         if self.background:
-            chunks += png.chunk(b"bKGD", bytes([self.background]) if indexed else struct.pack(">H", self.background))
+            chunks += png.chunk(b"bKGD", struct.pack(">B" if indexed else ">H", self.background))
         return chunks
 
 
@@ -77,7 +82,8 @@ def is_gif(data: bytes) -> bool:
 
 
 def parse(data: bytes) -> Gif:
-    """Raises TruncatedError or CorruptError. A background or transparent colour that is not in the palette says nothing; many files have one."""
+    """Raises TruncatedError or CorruptError. A background or transparent colour that is not in the palette
+    says nothing; many files have one."""
     if len(data) < 13:
         raise TruncatedError("the GIF is cut short inside its header.")
     width, height, packed, background, aspect = struct.unpack_from("<HHBBB", data, 6)
@@ -96,7 +102,7 @@ def parse(data: bytes) -> Gif:
         elif mark:
             raise CorruptError(f"the GIF has a damaged block at byte {at}.")
         else:
-            raise TruncatedError(f"the GIF is cut short: it ends after {len(data)} bytes, before its end marker.")
+            raise TruncatedError(f"the GIF is cut short: it ends after {len(data)} bytes, without an end marker.")
     if len(data) > at + 1:
         gif.luggage.leave(f"{len(data) - at - 1} bytes after its end")
     if shared and gif.table != shared:
@@ -134,7 +140,7 @@ def _extension(gif: Gif, data: bytes, at: int) -> int:
     elif label == APPLICATION and len(body) >= 11 and data[at + 2] == 11:
         _application(luggage, body[:11], data[at + 14 : end], body[11:])
     else:
-        luggage.leave({CONTROL: "a control block of no use", TEXT: "a text over its picture"}.get(label, f"an extension of kind {label}"))
+        luggage.leave(NAMES.get(label, f"an extension of kind {label}"))
     return end
 
 

@@ -141,9 +141,9 @@ def decompress(
             if look.lossy:  # whose pixels depend on who decodes it
                 raise UnsupportedError(f"the file keeps a {look.format.label} whole, which was made by lossy compression; ardm-decompress restores it.")
             return look.load().image.pixels
-        except (png.IndivisibleError, CorruptError) as error:  # of the file that is kept, not of the one that keeps it
-            said = str(error).removesuffix(".")
-            raise UnsupportedError(f"the file keeps another whole, because {said}; ardm-decompress restores it.") from error
+        except (png.IndivisibleError, CorruptError) as error:  # what is wrong with the file that is kept
+            why = f"the file keeps another whole, because {str(error).removesuffix('.')}"
+            raise UnsupportedError(f"{why}; ardm-decompress restores it.") from error
     out, _ = decode_tiles(data, header, at, device, threads, predictor, progress)
     found = pixel_digest(out)
     if found != header.digest:

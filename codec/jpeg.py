@@ -1,4 +1,5 @@
-"""The segments of a JPEG: its size, and what else is in it. Pillow only unpacks the pixels. Knows the format, and no .ardm files.
+"""The segments of a JPEG: its size, and what else is in it. Pillow only unpacks the pixels. Knows the format,
+and no .ardm files.
 
 FF D8 | segments: FF, kind, size, data; after some of them, coded pixels | FF D9
 """
@@ -47,7 +48,8 @@ def is_jpeg(data: bytes) -> bool:
 
 
 def parse(data: bytes) -> Jpeg:
-    """Raises TruncatedError or CorruptError for what is damaged up to its size; what follows that is for the decoder to judge."""
+    """Raises TruncatedError or CorruptError for what is damaged up to its size; what follows that is for the
+    decoder to judge."""
     jpeg, at = Jpeg(), 2
     while True:
         while data[at : at + 2] == b"\xff\xff":  # fill bytes
@@ -101,12 +103,13 @@ def _application(jpeg: Jpeg, mark: int, segment: bytes) -> None:
     elif segment.startswith(JFIF) and len(segment) >= 14:
         unit, across, down = struct.unpack_from(">BHH", segment, 7)
         scale = _UNITS.get(unit, 1)
-        luggage.add_resolution(round(across * scale), round(down * scale), PER_METRE if unit in _UNITS else RATIO_ONLY)
+        known = PER_METRE if unit in _UNITS else RATIO_ONLY
+        luggage.add_resolution(round(across * scale), round(down * scale), known)
         if segment[12] and segment[13]:
             luggage.leave("a small copy (JFIF)")
     elif mark != ADOBE:  # which says what its colours are, as pixels do
-        name = next((name for start, name in NAMES.items() if segment.startswith(start)), f"a segment of kind APP{mark - 0xE0}")
-        luggage.leave(name)
+        other = f"a segment of kind APP{mark - APPLICATIONS.start}"
+        luggage.leave(next((name for start, name in NAMES.items() if segment.startswith(start)), other))
 
 
 def _join_profile(jpeg: Jpeg) -> None:

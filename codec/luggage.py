@@ -1,7 +1,8 @@
-"""What an image file holds beside its pixels, as chunks of a PNG, and the names of what no chunk can hold. Knows chunks, and no format that is read.
+"""What an image file holds beside its pixels, as chunks of a PNG, and the names of what no chunk can hold.
+Knows chunks, and no format that is read.
 
-A reader of another format puts everything that it finds in here. So nothing is dropped in silence: what is not carried
-is named, and then the file is kept whole, unless its owner said that the pixels are enough.
+A reader of another format puts everything that it finds in here. So nothing is dropped in silence: what is
+not carried is named, and then the file is kept whole, unless its owner said that the pixels are enough.
 """
 
 from __future__ import annotations

@@ -94,7 +94,8 @@ class Coding:
 
 
 def begins(data: bytes) -> bool:
-    """Whether it begins as a PNG does, or did before its signature was damaged; words that speak of the header do not."""
+    """Whether it begins as a PNG does, or did before its signature was damaged; words that speak of the
+    header do not."""
     return data[:8] == SIGNATURE or _HEADER.search(data[:26]) is not None
 
 

@@ -4,8 +4,8 @@
 |---|---|---|
 | PNG | PNG: pixels, kind, chunks; or the file itself | `codec.png`, `codec.exact` |
 | PBM, PGM, PPM, PAM, BMP, QOI, NPY, TIFF without compression | the file itself | `codec.frames` |
-| TIFF, GIF, lossless WebP | a PNG with all that is in them; or the file itself, if a PNG cannot hold that | `codec.tiff`, `codec.gif`, Pillow |
-| JPEG, lossy WebP | the file itself; or such a PNG, if the caller says that the pixels are enough | `codec.jpeg`, Pillow |
+| TIFF, GIF, lossless WebP | a PNG with all that is in them, or the file itself | `codec.tiff`, `codec.gif`, Pillow |
+| JPEG, lossy WebP | the file itself, or a PNG if the pixels are enough | `codec.jpeg`, Pillow |
 | all others that say more than pixels | the file itself | |
 
 Knows no .ardm files. Headers are read here and not by Pillow, so that nothing is allocated for an image that is too large.
@@ -58,9 +58,11 @@ class Format(StrEnum):
 
 _PNM = ("pnm",)
 OTHER_ENDINGS = {
-    Format.BMP: ("dib",), Format.TIFF: ("tiff",), Format.JPEG: ("jpeg", "jpe", "jfif"), Format.PBM: _PNM, Format.PGM: _PNM, Format.PPM: _PNM,
+    Format.BMP: ("dib",), Format.TIFF: ("tiff",), Format.JPEG: ("jpeg", "jpe", "jfif"),
+    Format.PBM: _PNM, Format.PGM: _PNM, Format.PPM: _PNM,
 }  # fmt: skip
-IMAGE_ENDINGS = {ending for form in Format for ending in form.endings} | {"apng", "avif", "heic", "heif", "jxl", "jp2", "pfm", "tga", "exr", "psd", "ico"}
+OF_OTHERS = ("apng", "avif", "heic", "heif", "jxl", "jp2", "pfm", "tga", "exr", "psd", "ico")
+IMAGE_ENDINGS = {ending for form in Format for ending in form.endings}.union(OF_OTHERS)
 LIKE = {  # beginnings of what is not read here, but may be taken for it
     rb"\x89ARDM": "an .ardm file",
     rb"\0\0\0\x0cJXL|\xff\x0a": "a JPEG XL",
@@ -73,7 +75,8 @@ LIKE = {  # beginnings of what is not read here, but may be taken for it
     rb"P[1-7Ff]\s": "a Netpbm image",
 }
 _CONTROL = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")
-WEBP_CHUNKS = (b"VP8X", b"VP8L", b"VP8 ", b"ALPH", b"ICCP", b"EXIF", b"XMP ")  # of a picture that does not move
+# of a picture that does not move
+WEBP_CHUNKS = (b"VP8X", b"VP8L", b"VP8 ", b"ALPH", b"ICCP", b"EXIF", b"XMP ")
 MOST_OF_A_BYTE = 8192  # bytes that a byte of LZW, deflate or LZMA can stand for; far fewer are usual
 KNOWN = "PNG, PBM, PGM, PPM, PAM, BMP, QOI, NPY, TIFF, GIF and WebP"
 
@@ -99,7 +102,8 @@ class Look:
 
 
 def sniff(data: bytes) -> Format | None:
-    """The format of a file, of which only the header need be there, damaged or not; None for what is no image that is known here."""
+    """The format of a file, of which only the header need be there, damaged or not; None for what is no image
+    that is known here."""
     if png.begins(data):
         return Format.PNG
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
@@ -125,9 +129,11 @@ def sniff(data: bytes) -> Format | None:
 
 
 def is_image(data: bytes) -> bool:
-    """Is a whole file an image that is read here, sound or damaged? All else is bytes like any others, which `codec.text` takes.
+    """Is a whole file an image that is read here, sound or damaged? All else is bytes like any others, which
+    `codec.text` takes.
 
-    Some images begin with words. What does, is damaged as an image, and reads as a text, is a text: "P4 10 20 apples".
+    Some images begin with words. What does, is damaged as an image, and reads as a text, is a text:
+    "P4 10 20 apples".
     """
     if sniff(data) is None:
         return False
@@ -141,7 +147,8 @@ def is_image(data: bytes) -> bool:
 
 
 def doubt(data: bytes, ending: str) -> str:
-    """Of what is no image to `is_image`: why its owner may think that it is one ("is empty"); nothing if there is no reason to. ending: of its name."""
+    """Of what is no image to `is_image`: why its owner may think that it is one ("is empty"); nothing if
+    there is no reason to. ending: of its name."""
     if not data:
         return "is empty"
     if like := likeness(data):
@@ -152,18 +159,21 @@ def doubt(data: bytes, ending: str) -> str:
 
 
 def likeness(data: bytes) -> str:
-    """What somebody may take it for who sees its first bytes: "a JPEG XL"; nothing if there is no such thing."""
+    """What somebody may take it for who sees its first bytes: "a JPEG XL"; nothing if there is no such
+    thing."""
     return next((name for start, name in LIKE.items() if re.match(start, data, re.DOTALL)), "")
 
 
 def look(data: bytes, max_pixels: int) -> Look:
-    """What a file is. Raises InputError for no image, LimitError for one of too many pixels. A damaged header is told by `Look.load`."""
+    """What a file is. Raises InputError for no image, LimitError for one of too many pixels. A damaged header
+    is told by `Look.load`."""
     form = sniff(data)
     if form is None:
         like = likeness(data)
         if not data:
             raise InputError("the file is empty; expected an image.")
-        raise InputError(f"not an image{like and f'; it begins like {like}'}. Known are {KNOWN}, and JPEG with --pixels.")
+        said = f"not an image; it begins like {like}" if like else "not an image"
+        raise InputError(f"{said}. Known are {KNOWN}, and JPEG with --pixels.")
     try:
         found = LOOKS[form](data, max_pixels)
     except (IndivisibleError, CorruptError) as error:
@@ -180,7 +190,8 @@ def read(data: bytes, max_pixels: int) -> Content:
 
 
 def _cannot(form: Format, head: Head, why: str | ArdmError, lossy: bool = False) -> Look:
-    """Of a file whose pixels cannot be had, or not alone. why: an error, or the reason for an IndivisibleError."""
+    """Of a file whose pixels cannot be had, or not alone. why: an error, or the reason for an
+    IndivisibleError."""
     error = why if isinstance(why, ArdmError) else IndivisibleError(why)
 
     def load() -> Content:
@@ -262,7 +273,8 @@ def _read_gif(data: bytes, found: gif.Gif) -> Content:
     head = found.head
     _plausible(head, data)
     samples = tiff.unpacked(GifImagePlugin.GifImageFile, data, head.width, head.height)
-    if samples.shape != (head.height, head.width) or samples.dtype != np.uint8 or 3 * int(samples.max()) >= len(found.table):
+    sound = samples.shape == (head.height, head.width) and samples.dtype == np.uint8
+    if not sound or 3 * int(samples.max()) >= len(found.table):
         raise IndivisibleError("it has pixels that are not in its palette")
     return _content(samples, head.kind, found.chunks)
 
@@ -328,7 +340,8 @@ def _read_webp(data: bytes, head: Head, luggage: Luggage) -> Content:
 def _jpeg(data: bytes, max_pixels: int) -> Look:
     found = jpeg.parse(data)
     if found.depth != 8 or found.channels not in (1, 3):
-        return _cannot(Format.JPEG, found.head, f"it has {found.channels} channels of {found.depth} bits", lossy=True)
+        why = f"it has {found.channels} channels of {found.depth} bits"
+        return _cannot(Format.JPEG, found.head, why, lossy=True)
     load = lambda: _read_jpeg(data, found)  # noqa: E731
     return Look(Format.JPEG, found.head, load, lossy=True, beyond=found.luggage.left)
 

@@ -2,9 +2,11 @@
 
 Pillow itself makes 8 bits of 16 in colour, drops a fourth channel that it does not know, divides by alpha, and turns the image upright. So it is shown the
 same strips under a directory of our own, which calls every row of samples a row of grey bytes; what the bytes mean is decided here. Files without compression
-do not even need that: their samples lie bare in the file (`codec.frames`), of all planes of a stack if these follow each other.
+do not even need that: their samples lie bare in the file (`codec.frames`), of all planes of a stack if these
+follow each other.
 
-What else a directory says is copied into a block of Exif, byte for byte, where Exif has a place for it; all other tags are named (`luggage`).
+What else a directory says is copied into a block of Exif, byte for byte, where Exif has a place for it; all
+other tags are named (`luggage`).
 """
 
 from __future__ import annotations
@@ -38,16 +40,21 @@ FAX3, FAX4 = 292, 293  # options of fax compression
 SUBFILE, OLD_SUBFILE, SUB_DIRECTORIES, DESCRIPTION = 254, 255, 330, 270
 XMP, ICC, EXIF, GPS, INTEROPERABILITY, MAKER_NOTE = 700, 34675, 34665, 34853, 40965, 37500
 STRUCTURE = {  # what says where the samples are and what they mean
-    WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL, OFFSETS, SAMPLES, ROWS, COUNTS, PLANAR, PREDICTOR, TILE_WIDTH, TILE_HEIGHT,
-    TILE_OFFSETS, TILE_COUNTS, EXTRA, FORMAT, FAX3, FAX4, SUBFILE, OLD_SUBFILE,
+    WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL, OFFSETS, SAMPLES, ROWS, COUNTS, PLANAR, PREDICTOR,
+    TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS, EXTRA, FORMAT, FAX3, FAX4, SUBFILE, OLD_SUBFILE,
 }  # fmt: skip
-SAME = (WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL, SAMPLES, PLANAR, PREDICTOR, COLOURS, EXTRA, FORMAT)  # in all planes of a stack
-TOLD = {  # tags that Exif has in common, or that are plain texts: description, camera, resolution, software, artist, ...
-    269, DESCRIPTION, 271, 272, ORIENTATION, 282, 283, 285, 296, 301, 305, 306, 315, 316, 318, 319, 33432, 40091, 40092, 40093, 40094, 40095,
+VITAL = (WIDTH, HEIGHT, BITS, OFFSETS, COUNTS, TILE_OFFSETS, TILE_COUNTS, COLOURS, ICC, XMP)
+SAME = (  # in all planes of a stack
+    WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL, SAMPLES, PLANAR, PREDICTOR, COLOURS, EXTRA, FORMAT,
+)  # fmt: skip
+TOLD = {  # tags that Exif has in common, or that are plain texts: description, camera, resolution, artist, ...
+    269, DESCRIPTION, 271, 272, ORIENTATION, 282, 283, 285, 296, 301, 305, 306, 315, 316, 318, 319, 33432,
+    40091, 40092, 40093, 40094, 40095,
 }  # fmt: skip
 GEOGRAPHIC, GDAL, IMAGEJ, PHOTOSHOP = "geographic tags", "GDAL's tags", "ImageJ's tags", "Photoshop's tags"
 NAMES = {
-    33550: GEOGRAPHIC, 33920: GEOGRAPHIC, 33922: GEOGRAPHIC, 34264: GEOGRAPHIC, 34735: GEOGRAPHIC, 34736: GEOGRAPHIC, 34737: GEOGRAPHIC,
+    33550: GEOGRAPHIC, 33920: GEOGRAPHIC, 33922: GEOGRAPHIC, 34264: GEOGRAPHIC,
+    34735: GEOGRAPHIC, 34736: GEOGRAPHIC, 34737: GEOGRAPHIC,
     42112: GDAL, 42113: GDAL, 50838: IMAGEJ, 50839: IMAGEJ, 33723: "IPTC", 34377: PHOTOSHOP, 37724: PHOTOSHOP,
 }  # fmt: skip
 MADE_BY_IMAGEJ = re.compile(rb"ImageJ=[^\n]{0,99}\n(?:[^\n]{0,999}\n){0,99}?images=(\d{1,9})[\s\0]")
@@ -111,8 +118,8 @@ class Tiff:
 
 
 def parse(data: bytes) -> Tiff:
-    """The directory of a TIFF. Raises TruncatedError or CorruptError, and IndivisibleError for BigTIFF, several pages that are no stack, or what is no image of
-    1 to 16 bits."""
+    """The directory of a TIFF. Raises TruncatedError or CorruptError, and IndivisibleError for BigTIFF,
+    several pages that are no stack, or what is no image of 1 to 16 bits."""
     order = "<" if data[:2] == b"II" else ">"
     if data[2:4] in (b"+\0", b"\0+"):
         raise IndivisibleError("it is a BigTIFF")
@@ -135,14 +142,16 @@ def parse(data: bytes) -> Tiff:
 
 
 def _follows(one: Tiff, other: Tiff) -> bool:
-    """Whether the samples of a page come at once after those of another, and are of the same shape and kind; so no page follows itself."""
+    """Whether the samples of a page come at once after those of another, and are of the same shape and kind;
+    so no page follows itself."""
     start, end = _bare(one), _bare(other)
     same = all(one.values(tag) == other.values(tag) for tag in SAME)
     return same and start is not None and end is not None and start[0] + start[1] == end[0]
 
 
 def _directory(data: bytes, order: str, at: int) -> tuple[dict[int, tuple[int, int, int]], list[int], int]:
-    """(entries as of `Tiff`, tags that are damaged or said twice, position after the directory). Raises TruncatedError or CorruptError."""
+    """(entries as of `Tiff`, tags that are damaged or said twice, position after the directory). Raises
+    TruncatedError or CorruptError."""
     if at + 2 > len(data):
         raise TruncatedError("the TIFF is cut short: it ends before its directory.")
     (count,) = struct.unpack_from(f"{order}H", data, at)
@@ -166,7 +175,7 @@ def _page(data: bytes, order: str, at: int) -> tuple[Tiff, int]:
     """A directory, and where the next one is, or 0."""
     entries, unread, end = _directory(data, order, at)
     for tag in unread:
-        if tag in (WIDTH, HEIGHT, BITS, OFFSETS, COUNTS, TILE_OFFSETS, TILE_COUNTS, COLOURS, ICC, XMP) and tag not in entries:
+        if tag in VITAL and tag not in entries:
             raise CorruptError(f"the TIFF's tag {tag} is damaged, or the file is cut short.")
     following = int.from_bytes(data[end : end + 4], "little" if order == "<" else "big")
     tiff = Tiff(data, order, entries, Head(1, 1, 1, Kind(), False), (at, end + 4), tuple(unread))
@@ -178,8 +187,9 @@ def _head(tiff: Tiff) -> Head:
     bits = tiff.values(BITS, (1,))
     channels, photometric, compression = tiff.value(SAMPLES, 1), tiff.value(PHOTOMETRIC), tiff.value(COMPRESSION, NONE)
     indexed = photometric == PALETTE
+    small = tiff.value(SUBFILE, 0) & ~2 or tiff.value(OLD_SUBFILE, 1) == 2
     for good, why in (
-        (not tiff.value(SUBFILE, 0) & ~2 and tiff.value(OLD_SUBFILE, 1) != 2, "its first directory is that of a small copy, or of a mask"),
+        (not small, "its first directory is that of a small copy, or of a mask"),
         (compression in LOSSLESS or compression in LOSSY or (compression in FAX and bits == (1,)), f"it has compression {compression}"),
         (set(tiff.values(FORMAT, (1,))) == {1}, "its samples are not whole numbers without sign"),
         (len(set(bits)) == 1 and bits[0] in DEPTHS, f"its samples have {', '.join(map(str, bits[:8]))} bits, rather than 1, 2, 4, 8 or 16"),
@@ -207,7 +217,8 @@ def _head(tiff: Tiff) -> Head:
 
 
 def plan(tiff: Tiff, max_pixels: int) -> Plan | None:
-    """Where the samples lie bare, if they do, in one piece from the top; of a stack all planes, one below the other, or as many as the limit permits."""
+    """Where the samples lie bare, if they do, in one piece from the top; of a stack all planes, one below the
+    other, or as many as the limit permits."""
     place = _bare(tiff)
     if not place:
         return None
@@ -219,13 +230,15 @@ def plan(tiff: Tiff, max_pixels: int) -> Plan | None:
 
 
 def _planes(tiff: Tiff, most: int) -> int:
-    """How many planes of the same shape follow each other where the directory describes the first only, as ImageJ and tifffile write large stacks.
+    """How many planes of the same shape follow each other where the directory describes the first only, as
+    ImageJ and tifffile write large stacks.
     most: as many as can be; more are not believed, since programs copy descriptions into files that hold one plane."""
     text, head = tiff.raw(DESCRIPTION), tiff.head
     if match := MADE_BY_IMAGEJ.match(text):
         planes = int(match[1])
     elif match := MADE_BY_TIFFFILE.match(text):
-        planes, rest = divmod(math.prod(map(int, match[1].split(b","))), head.width * head.height * head.channels)
+        shape = map(int, match[1].split(b","))
+        planes, rest = divmod(math.prod(shape), head.width * head.height * head.channels)
         planes = 1 if rest else planes
     else:
         planes = 1
@@ -247,7 +260,8 @@ def _bare(tiff: Tiff) -> tuple[int, int] | None:
 
 
 def read(tiff: Tiff) -> tuple[np.ndarray, bytes]:
-    """(the pixels, the chunk of their palette, if there is one), as a PNG has them. Raises CorruptError or IndivisibleError."""
+    """(the pixels, the chunk of their palette, if there is one), as a PNG has them. Raises CorruptError or
+    IndivisibleError."""
     head = tiff.head
     if SUB_DIRECTORIES in tiff.entries:
         raise IndivisibleError("it has further pictures in directories below the first")
@@ -319,13 +333,14 @@ def luggage(tiff: Tiff) -> Luggage:
     found.add_icc(tiff.raw(ICC))
     found.add_xmp(tiff.raw(XMP))
     table: dict[int, Value | dict] = {}
+    known = STRUCTURE | {ICC, XMP} | ({COLOURS} if tiff.head.kind.indexed else set())
     spans = [(0, 8), tiff.span, *_strips(tiff), *_spans(tiff.entries)]
     for tag, (kind, count, _) in tiff.entries.items():
         if tag in (EXIF, GPS):
             table |= {tag: below} if (below := _nested(tiff, tiff.raw(tag), found, spans)) else {}
         elif tag in TOLD and kind != DIRECTORY:
             table[tag] = (kind, count, tiff.raw(tag))
-        elif tag not in STRUCTURE and tag not in (ICC, XMP) and not (tag == COLOURS and tiff.head.kind.indexed):
+        elif tag not in known:
             found.leave(NAMES.get(tag, f"a tag {tag}"))
     for tag in tiff.unread:
         found.leave(f"a damaged tag {tag}")
@@ -337,8 +352,11 @@ def luggage(tiff: Tiff) -> Luggage:
     return found
 
 
-def _nested(tiff: Tiff, pointer: bytes, found: Luggage, spans: list[tuple[int, int]], depth: int = 1) -> dict[int, Value | dict]:
-    """A directory below the first: Exif or what is in it. pointer: where it is. A camera's own notes have positions in the file, which no copy keeps."""
+def _nested(
+    tiff: Tiff, pointer: bytes, found: Luggage, spans: list[tuple[int, int]], depth: int = 1
+) -> dict[int, Value | dict]:  # fmt: skip
+    """A directory below the first: Exif or what is in it. pointer: where it is. A camera's own notes have
+    positions in the file, which no copy keeps."""
     try:
         (at,) = struct.unpack(f"{tiff.order}I", pointer)
         entries, unread, end = _directory(tiff.data, tiff.order, at)
@@ -352,7 +370,8 @@ def _nested(tiff: Tiff, pointer: bytes, found: Luggage, spans: list[tuple[int, i
         if tag == MAKER_NOTE:
             found.leave("its camera's own notes (MakerNote)")
         elif tag == INTEROPERABILITY and depth < 2:
-            table |= {tag: nested} if (nested := _nested(tiff, below.raw(tag), found, spans, depth + 1)) else {}
+            nested = _nested(tiff, below.raw(tag), found, spans, depth + 1)
+            table |= {tag: nested} if nested else {}
         elif tag == INTEROPERABILITY or kind == DIRECTORY:  # positions that would be of nothing
             found.leave(f"a tag {tag} in its Exif")
         else:
@@ -387,7 +406,8 @@ def _entries(order: str, table: dict[int, Value], at: int) -> bytes:
 def _strips(tiff: Tiff) -> list[tuple[int, int]]:
     """Where the samples are."""
     offsets, counts = (OFFSETS, COUNTS) if TILE_WIDTH not in tiff.entries else (TILE_OFFSETS, TILE_COUNTS)
-    return [(start, start + size) for start, size in zip(tiff.values(offsets), tiff.values(counts), strict=False)]
+    pairs = zip(tiff.values(offsets), tiff.values(counts), strict=False)
+    return [(start, start + size) for start, size in pairs]
 
 
 def _spans(entries: dict[int, tuple[int, int, int]]) -> list[tuple[int, int]]:

@@ -169,7 +169,8 @@ def _qoi(data: bytes, rng: random.Random, blind: Blind) -> bytes:
 # ---- TIFF -------------------------------------------------------------------------------------------------------------------
 
 NO_TAGS = (32773, 50000, tiff.MAX_ENTRIES, tiff.MAX_PAGES)  # compressions, and limits
-TAGS = [value for name, value in vars(tiff).items() if name.isupper() and isinstance(value, int) and value >= tiff.SUBFILE and value not in NO_TAGS]
+_NUMBERS = [value for name, value in vars(tiff).items() if name.isupper() and isinstance(value, int)]
+TAGS = [value for value in _NUMBERS if value >= tiff.SUBFILE and value not in NO_TAGS]
 CODES = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000, 50001, 0)
 Entries = dict[int, tuple[int, bytes]]  # tag: (type, values)
 

@@ -1,4 +1,5 @@
-"""What counts as an image, what as a damaged one, and what is a file like any other: "any file comes back byte for byte"."""
+"""What counts as an image, what as a damaged one, and what is a file like any other: "any file comes back
+byte for byte"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What files of other formats hold beside their pixels: it comes back, in a PNG or because the file is kept whole, or it is named."""
+"""What files of other formats hold beside their pixels: it comes back, in a PNG or because the file is kept
+whole, or it is named."""
 
 from __future__ import annotations
 
