@@ -253,6 +253,8 @@ def _bare(tiff: Tiff) -> tuple[int, int] | None:
     line, rows = tiff.head.line(tiff.head.width) - 1, min(tiff.value(ROWS, 2**32 - 1), tiff.head.height)
     if not rows or len(offsets) != -(-tiff.head.height // rows) or len(counts) != len(offsets):
         return None
+    if offsets[0] < 8:  # in the header, by which the file that is made again is known
+        return None
     whole = [line * min(rows, tiff.head.height - i * rows) for i in range(len(offsets))]
     if list(counts) != whole or any(offsets[i] + whole[i] != offsets[i + 1] for i in range(len(offsets) - 1)):
         return None
