@@ -16,17 +16,18 @@ import numpy as np
 from codec import container, cost, exact, frames, png, sources
 from codec.container import PNG_CHUNKS, PNG_FORM, SOURCE_FRAME, Header, as_bytes
 from codec.ending import operation
-from codec.errors import ArdmError, CorruptError, InputError, UnsupportedError, VerifyError
+from codec.errors import ArdmError, CorruptError, UnsupportedError, VerifyError
 from codec.frames import Frame
 from codec.image import TILE, compress, decompress
 from codec.invent import Completion
 from codec.invent import complete as complete_pixels
 from codec.limits import NO_LIMITS, Limits, limits_of
+from codec.luggage import listed
 from codec.png import Png
 from codec.parallel import thread_count
 from codec.salvage import Report, recover, whole_report
 from codec.samples import Kind
-from codec.sources import Content, Format
+from codec.sources import Content, Format, Look
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -50,9 +51,10 @@ class Packed:
     data: bytes
     way: Way
     why: str = ""  # why the file could not be taken apart, or how it will be made again
-    indivisible: bool = False  # it was kept whole because this release cannot take it apart
+    indivisible: bool = False  # it was kept whole because it cannot be taken apart, or not without loss
     converted: bool = False  # it was no PNG, but comes back as one
     untrue: tuple[str, ...] = ()  # what the file says of its own bytes, which will not be so of what comes back
+    dropped: tuple[str, ...] = ()  # what was in it and does not come back: "geographic tags"
 
 
 @operation
@@ -63,38 +65,33 @@ def pack(
     name: under which the file comes back, if that is to be kept; not where it comes back in another format. max_pixels, limits: as of `decompress`.
     options: of `compress`.
 
-    Raises as `sources.look`, `Look.load` and `compress` do, InputError for a lossy file, UnsupportedError for one that holds more than a picture (animation,
-    pages, colours that a PNG has not) unless `exactly`, and LimitError.
+    Raises as `sources.look`, `Look.load` and `compress` do: InputError for what is no image, CorruptError for
+    one that is damaged, unless `exactly`; and LimitError.
 
     A PNG with chunks that speak of its own bytes (`png.bound_to_bytes`) comes back byte for byte unless `pixels` are enough.
-    A PNG that cannot be taken apart, what cannot be made again (`exactly`), or would become larger than the file itself, is kept whole.
+    What cannot be taken apart, holds more than a PNG can or was made by lossy compression (both unless
+    `pixels`), cannot be made again (`exactly`), or would become larger than the file itself, is kept whole.
     """
     source, limits = as_bytes(source), limits_of(limits, max_pixels)
     found = sources.look(source, limits.max_pixels)
     head, label = found.head, found.format.label
-    if found.why and not exactly and found.format != Format.PNG:
-        raise UnsupportedError(f"the {label} cannot be taken apart, because {found.why}; --exact keeps the file as it is.")
-    if found.lossy and not (pixels or exactly):
-        raise InputError(
-            f"is a {label} file made by lossy compression, and already smaller than its pixels would be without loss; "
-            "--pixels compresses these all the same, --exact keeps the file as it is."
-        )
-    threads = options.get("threads") or thread_count()
-    cost.check(cost.of_encoding(head.height, head.width, head.channels, head.kind, len(source), options.get("tile") or TILE, options.get("budget") or 0, threads), limits)
+    threads, tile = options.get("threads") or thread_count(), options.get("tile") or TILE
+    calls = options.get("budget") or 0
+    needed = cost.of_encoding(head.height, head.width, head.channels, head.kind, len(source), tile, calls, threads)
+    cost.check(needed, limits)
     named = container.name_chunk(name)
     whole = container.write_whole(source, head.width, head.height, head.channels, head.kind, named)
-    recipe = None
-    bound: tuple[str, ...] = ()
     try:
-        if found.format == Format.PNG:
-            image, coding = png.dissect(source, limits.max_pixels)
-            content, bound = Content(image), tuple(png.bound_to_bytes(image))
-            exactly = exactly or (bool(bound) and not pixels)
-            recipe = exact.find(source, image, coding) if exactly else None
-        else:
-            content = found.load()
+        content, recipe, bound, exactly = _take_apart(source, found, exactly, pixels, limits)
     except png.IndivisibleError as error:
-        return Packed(whole, Way.WHOLE, str(error), indivisible=True)
+        return Packed(whole, Way.WHOLE, f"{error}, which this release cannot take apart", indivisible=True)
+    except CorruptError as error:
+        said = str(error).removesuffix(".")
+        if not exactly:
+            raise type(error)(f"{said}; --exact keeps the file as it is.") from error
+        return Packed(whole, Way.WHOLE, f"it is damaged: {said}", indivisible=True)
+    if why := _more_than_pixels(found) if not (exactly or pixels) else "":
+        return Packed(whole, Way.WHOLE, why, indivisible=True)
     if exactly and not recipe and not content.frame:
         why = "nothing short makes the same bytes again" if found.format == Format.PNG else f"a {label} cannot be made again of its pixels"
         return Packed(whole, Way.WHOLE, why)
@@ -110,7 +107,31 @@ def pack(
         return Packed(data, Way.EXACT, f"{label} of the same samples")
     if recipe:
         return Packed(data, Way.DIFFERENCE if recipe.different else Way.EXACT, str(recipe))
-    return Packed(data, Way.CONTENT, converted=converted, untrue=bound)
+    return Packed(data, Way.CONTENT, converted=converted, untrue=bound, dropped=found.beyond)
+
+
+def _take_apart(
+    source: bytes, found: Look, exactly: bool, pixels: bool, limits: Limits
+) -> tuple[Content, exact.Recipe | None, tuple[str, ...], bool]:  # fmt: skip
+    """(what is in a file; how a PNG is made again of that; chunks of a PNG that speak of its own bytes; whether
+    the file itself must come back, which such chunks ask for). Raises IndivisibleError or CorruptError."""
+    if found.format != Format.PNG or found.why:
+        return found.load(), None, (), exactly
+    image, coding = png.dissect(source, limits.max_pixels)
+    bound = tuple(png.bound_to_bytes(image))
+    exactly = exactly or (bool(bound) and not pixels)
+    return Content(image), exact.find(source, image, coding) if exactly else None, bound, exactly
+
+
+def _more_than_pixels(found: Look) -> str:
+    """Why a file that can be taken apart shall come back itself, unless pixels are enough; nothing if they
+    can stand for it."""
+    if found.lossy:
+        smaller = "it was made by lossy compression, and is already smaller than its pixels would be"
+        return f"{smaller} (--pixels compresses these all the same)"
+    if found.beyond:
+        return f"it has {listed(found.beyond)}, which a PNG cannot hold (--pixels drops that)"
+    return ""
 
 
 @operation

@@ -21,11 +21,11 @@ import codec
 from codec import files
 from codec.errors import ArdmError, CorruptError, InputError, NotArdmError, OutputError
 from codec.limits import NO_LIMITS, Limits, parse_size
-from codec.presets import DEFAULT_BUDGET, MAX_THREADS, MODELS, ORDERS, PRESETS, QUICK_PRESETS, threads_for
+from codec.presets import MAX_THREADS, ORDERS, PRESETS, threads_for
 
 SUFFIX = files.SUFFIX
 DAMAGE = ".damage.png"  # ending of the map that --recover writes
-PRESET_HELP = ", ".join(f"-{preset} = {calls}" for preset, calls in PRESETS.items())
+PRESET_HELP = ", ".join(f"-{preset} = {calls or 'as many as pay'}" for preset, calls in PRESETS.items())
 EXIT_HELP = "Exit codes: 0 done; 1 a file failed; 2 wrong usage; 4 damaged data; 5 not supported by this release; 130, 143 interrupted."
 
 
@@ -50,10 +50,8 @@ class Options:
     verify: bool = True
     budget: int | None = None  # network calls; None: the default of images, or of text
     seed: int | None = None
-    adaptive: bool = True
+    plain: bool = False
     order: str = "auto"
-    model: str = "base"
-    quick: bool = False
     exact: bool = False  # the file itself must come back
     pixels: bool = False  # these are enough
     written: set[str] = field(default_factory=set)  # outputs of this run, which not even -f may overwrite
@@ -103,43 +101,39 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command(epilog=EXIT_HELP)
 @shared_options
 @click.option(
-    "--budget", type=click.IntRange(1), metavar="N", help=f"Network calls per tile, over all stages; default {DEFAULT_BUDGET}. More: smaller, slower."
+    "--budget", type=click.IntRange(1), metavar="N", help="Most network calls per tile. Fewer: larger files. Default: as many as pay, in raster order."
 )
-@click.option("--best", is_flag=True, help=f"The smallest file: {PRESETS[9]} network calls, and every tile coded in both orders.")
+@click.option("--best", is_flag=True, help="The smallest file that this release can make: the default, without a budget.")
 @click.option(
-    "--order",
-    metavar="ORDER",
-    default="auto",
-    show_default=True,
-    help="lattice (the network's), raster (no network), auto (the better on a part of each tile), or random:SEED (larger files; for study).",
+    "--order", metavar="ORDER", default="auto", show_default=True,
+    help="raster, lattice, auto (what the budget allows and measured bits favour), or random:SEED (larger files; for study).",
 )
-@click.option("--model", type=click.Choice(MODELS), default="base", help="Size of the network, where it is used; small is quicker.")
-@click.option(
-    "--quick", is_flag=True, help=f"Learn from the image by simpler rules: a fifth quicker, half a per cent larger; so do presets -1 to -{QUICK_PRESETS[-1]}."
-)
-@click.option("--no-adaptive", is_flag=True, help="Do not learn from the image while coding it: the network alone, larger files.")
+@click.option("--plain", is_flag=True, help="Do not learn from the image while coding it: the network alone; quicker, larger files.")
 @click.option("--exact", is_flag=True, help="Restore the file byte for byte, not only pixels and metadata; costs a few bytes, or all of them.")
-@click.option("--pixels", is_flag=True, help="The pixels are enough: accept JPEG and other lossy files, too, which come back as PNG.")
+@click.option(
+    "--pixels", is_flag=True, help="The pixels are enough: JPEG and other lossy files come back as PNG, too, and what no PNG can hold is named and dropped."
+)
 @click.option("--no-verify", is_flag=True, help="Do not decode the result to compare it with the source.")
 def compress_command(
-    budget: int | None, best: bool, order: str, model: str, quick: bool, no_adaptive: bool, exact: bool, pixels: bool, no_verify: bool, **given: Any
-) -> None:
+    budget: int | None, best: bool, order: str, plain: bool, exact: bool, pixels: bool, no_verify: bool, **given: Any
+) -> None:  # fmt: skip
     """Compress images, text and any other files without loss: photo.png -> photo.ardm, book.txt -> book.txt.ardm. The source is kept.
 
-    PBM, PGM, PPM, PAM, BMP, QOI, .npy and uncompressed TIFF come back byte for byte; PNG with all its chunks; other TIFF, GIF and lossless WebP as PNG.
+    PBM, PGM, PPM, PAM, BMP, QOI, .npy and uncompressed TIFF come back byte for byte; PNG with all its chunks;
+    other TIFF, GIF and lossless WebP as PNG, or byte for byte if a PNG cannot hold all that is in them.
 
-    What is no image comes back byte for byte; English text is what the model for text knows.
+    All other files come back byte for byte, JPEG too; English text is what the model for text knows. Damaged
+    images are kept with --exact only.
 
     '-' reads standard input and writes standard output. Presets for the budget: PRESETS.
     """
-    if best and (order != "auto" or no_adaptive):
-        raise click.UsageError("--best tries both orders itself; leave out --order and --no-adaptive.")
-    budget = budget or PRESETS[9] * best or None
-    order, seed = _parse_order("best" if best else order)
+    if best and (order != "auto" or plain or budget):
+        raise click.UsageError("--best chooses itself; leave out --budget, --order and --plain.")
+    order, seed = _parse_order(order)
     if exact and pixels:
         raise click.UsageError("--exact keeps more than pixels; leave out --pixels.")
     options = _options(
-        given, verify=not no_verify, budget=budget, order=order, seed=seed, adaptive=not no_adaptive, model=model, quick=quick, exact=exact, pixels=pixels
+        given, verify=not no_verify, budget=budget, order=order, seed=seed, plain=plain, exact=exact, pixels=pixels
     )
     _each(given["names"], options, _list_one if options.listing else _test_one if options.test else _compress_one)
 
@@ -165,14 +159,14 @@ def decompress_command(decompress: bool, recover: bool, **given: Any) -> None:
 
 
 def compress_main() -> None:
-    """Entry point of ardm-compress: presets -1..-9 become --budget, and --quick, then click takes over."""
+    """Entry point of ardm-compress: presets -1..-9 become --budget, then click takes over."""
     arguments = []
     literal = False
     for argument in sys.argv[1:]:
         literal = literal or argument == "--"
         is_preset = not literal and len(argument) == 2 and argument[0] == "-" and argument[1] in "123456789"
         preset = int(argument[1]) if is_preset else 0
-        arguments += [f"--budget={PRESETS[preset]}", *["--quick"] * (preset in QUICK_PRESETS)] if is_preset else [argument]
+        arguments += [argument] if not is_preset else [f"--budget={PRESETS[preset]}"] if PRESETS[preset] else ["--best"]
     run(compress_command, arguments, "ardm-compress")
 
 
@@ -204,13 +198,16 @@ def run(command: click.Command, arguments: list[str], name: str) -> None:
 
 def _compress_one(name: str, options: Options) -> dict[str, Any]:
     files.check_input(name)
-    target = _target(name, options, lambda path: path.with_name(files.compressed_name(path.name)))
     if name != files.STREAM and Path(name).suffix.lower() == SUFFIX and not options.force:
         raise InputError("is compressed already (.ardm); use -f to try anyway.")
     source = files.read_input(name, options.limits.max_memory)
     from codec import archive, sources
+    from codec.luggage import listed
 
-    if not sources.is_image(source, Path(name).suffix.lstrip(".")):
+    is_image = sources.is_image(source)
+    # The name of what is no image keeps its ending, whatever that promises.
+    target = _target(name, options, lambda path: path.with_name(files.compressed_name(path.name) if is_image else path.name + SUFFIX))
+    if not is_image:
         return _compress_text(name, source, target, options)
     look = sources.look(source, options.limits.max_pixels)
     head = look.head
@@ -218,21 +215,24 @@ def _compress_one(name: str, options: Options) -> dict[str, Any]:
     with bar:
         packed = archive.pack(
             source, exactly=options.exact, pixels=options.pixels, name=_name_to_keep(name, look.format.endings), limits=options.limits,
-            budget=options.budget or DEFAULT_BUDGET, order=options.order,
-            model=options.model,
-            quick=options.quick, seed=options.seed, adaptive=options.adaptive, device=options.device, threads=options.threads,
-            verify=options.verify, progress=bar.update,
+            budget=options.budget, order=options.order, seed=options.seed, plain=options.plain, device=options.device,
+            threads=options.threads, verify=options.verify, progress=bar.update,
         )  # fmt: skip
     if packed.converted and options.remove and not options.pixels:
         raise InputError("would come back as a PNG; --rm needs --pixels, to say that the pixels are enough, or --exact, to keep the file itself.")
+    if packed.dropped and options.remove:
+        without = f"would come back without {listed(packed.dropped)}"
+        raise InputError(f"{without}, so --rm would lose that; --exact keeps the file itself.")
     _deliver(target, packed.data, name, options, source)
-    if packed.converted and not options.quiet:
-        say(f"{name}: will come back as a PNG with its pixels, colour profile, Exif and XMP; --exact keeps the file itself.")
+    if packed.converted:
+        what = f"without {listed(packed.dropped)}" if packed.dropped else "with all that is in it"
+        _note(f"{name}: will come back as a PNG {what}; --exact keeps the file itself.", options)
     _say_untrue(name, packed.untrue, options)
-    if packed.indivisible and not options.quiet:
-        say(f"{name}: was stored whole, because {packed.why}, which this release cannot take apart; it will come back byte for byte.")
+    if packed.indivisible:
+        _note(f"{name}: was stored whole, because {packed.why}; it will come back byte for byte.", options)
     return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(packed.data),
-            "bits_per_subpixel": round(8 * len(packed.data) / head.samples, 4), "restores": packed.way, "why": packed.why}  # fmt: skip
+            "bits_per_subpixel": round(8 * len(packed.data) / head.samples, 4), "restores": packed.way, "why": packed.why,
+            "dropped": packed.dropped}  # fmt: skip
 
 
 def _say_untrue(name: str, what: Iterable[str], options: Options) -> None:
@@ -249,8 +249,12 @@ def _name_to_keep(name: str, endings: tuple[str, ...]) -> str:
 def _compress_text(name: str, source: bytes, target: Path | None, options: Options) -> dict[str, Any]:
     if options.seed is not None:
         raise InputError("is no image; a random order is for images only.")
-    from codec import text
+    from codec import sources, text
 
+    doubt = sources.doubt(source, Path(name).suffix.lstrip("."))
+    if doubt and options.pixels:
+        cure = "Without --pixels it is kept as a file."
+        raise InputError(f"{doubt}; expected {sources.KNOWN}, or JPEG. {cure}")
     order = {"raster": "plain", "lattice": "rows"}.get(options.order, "auto")
     bar = _Progress(len(source) * (1 + options.verify), name, options)
     with bar:
@@ -259,8 +263,10 @@ def _compress_text(name: str, source: bytes, target: Path | None, options: Optio
             limits=options.limits, progress=bar.update,
         )  # fmt: skip
     _deliver(target, packed, name, options, source)
+    if doubt:
+        _note(f"{name}: {doubt}; it was kept as a file and will come back byte for byte.", options)
     return {"file": name, "output": str(target or files.STREAM), "bytes_in": len(source), "bytes_out": len(packed),
-            "bits_per_byte": round(8 * len(packed) / len(source), 4), "restores": "exact"}  # fmt: skip
+            "bits_per_byte": round(8 * len(packed) / max(1, len(source)), 4), "restores": "exact"}  # fmt: skip
 
 
 def _decompress_one(name: str, options: Options) -> dict[str, Any]:
@@ -471,6 +477,12 @@ def say(message: str) -> None:
     """A line on standard error, with the name of the command."""
     with contextlib.suppress(OSError):  # nobody to tell
         click.echo(_tame(f"{click.get_current_context().info_name}: {message}"), err=True)
+
+
+def _note(message: str, options: Options) -> None:
+    """What the owner of a file that is well may want to know."""
+    if not options.quiet:
+        say(message)
 
 
 def _print(text: str, err: bool = False) -> None:

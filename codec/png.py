@@ -7,6 +7,7 @@ chunks byte for byte and in order. How the image data was filtered, compressed a
 from __future__ import annotations
 
 import contextlib
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -37,6 +38,7 @@ BOUND_TEXTS = {
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 
 
+_HEADER = re.compile(rb"\0\0\0[\r\n]{0,2}IHDR")  # its size, 13, is a line's end to what damages signatures
 Chunk = tuple[bytes, int, int]  # type, start, end
 
 
@@ -100,12 +102,18 @@ class Coding:
     sizes: tuple[int, ...]  # of the chunks into which the stream is cut
 
 
+def begins(data: bytes) -> bool:
+    """Whether it begins as a PNG does, or did before its signature was damaged; words that speak of the
+    header do not."""
+    return data[:8] == SIGNATURE or _HEADER.search(data[:26]) is not None
+
+
 def read_head(data: bytes, max_pixels: int) -> Head:
     """The header of a PNG, of which nothing more need be there. Raises as `dissect` does."""
     if not data:
         raise InputError("the file is empty; expected a PNG image.")
     if data[:8] != SIGNATURE:
-        if b"IHDR" in data[:24]:
+        if begins(data):
             raise CorruptError("the PNG's signature is damaged, perhaps by a transfer as text.")
         raise InputError("not a PNG image.")
     kind, at, end = next(_walk_chunks(data, 8), (b"", 0, 0))

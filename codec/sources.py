@@ -4,14 +4,16 @@
 |---|---|---|
 | PNG | PNG: pixels, kind, chunks; or the file itself | `codec.png`, `codec.exact` |
 | PBM, PGM, PPM, PAM, BMP, QOI, NPY, TIFF without compression | the file itself | `codec.frames` |
-| TIFF, GIF, lossless WebP | a PNG with the pixels, ICC profile, Exif and XMP | `codec.tiff`, Pillow |
-| JPEG, lossy WebP or TIFF | the same, but only if the caller says that the pixels are enough | Pillow |
+| TIFF, GIF, lossless WebP | a PNG with all that is in them, or the file itself | `codec.tiff`, `codec.gif`, Pillow |
+| JPEG, lossy WebP | the file itself, or a PNG if the pixels are enough | `codec.jpeg`, Pillow |
+| all others that say more than pixels | the file itself | |
 
 Knows no .ardm files. Headers are read here and not by Pillow, so that nothing is allocated for an image that is too large.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +22,10 @@ from enum import StrEnum
 import numpy as np
 from PIL import GifImagePlugin, JpegImagePlugin, WebPImagePlugin
 
-from codec import frames, png, tiff
-from codec.errors import CorruptError, InputError, LimitError, TruncatedError
+from codec import frames, gif, jpeg, png, tiff
+from codec.errors import ArdmError, CorruptError, InputError, LimitError, TruncatedError
 from codec.frames import Frame, Plan
+from codec.luggage import Luggage
 from codec.png import Head, IndivisibleError, Png
 from codec.samples import Kind
 
@@ -55,8 +58,26 @@ class Format(StrEnum):
 
 
 _PNM = ("pnm",)
-OTHER_ENDINGS = {Format.BMP: ("dib",), Format.TIFF: ("tiff",), Format.JPEG: ("jpeg", "jpe", "jfif"), Format.PBM: _PNM, Format.PGM: _PNM, Format.PPM: _PNM}
-UNSUPPORTED = {b"\x89ARDM": "an .ardm", b"\0\0\0\x0cJXL": "a JPEG XL", b"\xff\x0a": "a JPEG XL"}
+OTHER_ENDINGS = {
+    Format.BMP: ("dib",), Format.TIFF: ("tiff",), Format.JPEG: ("jpeg", "jpe", "jfif"),
+    Format.PBM: _PNM, Format.PGM: _PNM, Format.PPM: _PNM,
+}  # fmt: skip
+OF_OTHERS = ("apng", "avif", "heic", "heif", "jxl", "jp2", "pfm", "tga", "exr", "psd", "ico")
+IMAGE_ENDINGS = {ending for form in Format for ending in form.endings}.union(OF_OTHERS)
+LIKE = {  # beginnings of what is not read here, but may be taken for it
+    rb"\x89ARDM": "an .ardm file",
+    rb"\0\0\0\x0cJXL|\xff\x0a": "a JPEG XL",
+    rb"\0\0\0.ftyp(avi|hei|mif)": "an AVIF or HEIF",
+    rb"\x89PNG|.{0,20}IHDR": "a PNG",
+    rb"GIF8[79]a": "a GIF",
+    rb"\xff\xd8\xff": "a JPEG",
+    rb"RIFF....WEBP": "a WebP",
+    rb"qoif": "a QOI",
+    rb"P[1-7Ff]\s": "a Netpbm image",
+}
+_CONTROL = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+# of a picture that does not move
+WEBP_CHUNKS = (b"VP8X", b"VP8L", b"VP8 ", b"ALPH", b"ICCP", b"EXIF", b"XMP ")
 MOST_OF_A_BYTE = 8192  # bytes that a byte of LZW, deflate or LZMA can stand for; far fewer are usual
 KNOWN = "PNG, PBM, PGM, PPM, PAM, BMP, QOI, NPY, TIFF, GIF and WebP"
 
@@ -78,17 +99,19 @@ class Look:
     load: Callable[[], Content]  # raises CorruptError, TruncatedError or IndivisibleError
     lossy: bool = False  # the file was made by lossy compression
     why: str = ""  # why pixels alone cannot stand for the file, "it is animated"; empty: they can
+    beyond: tuple[str, ...] = ()  # what else is in it that no PNG can hold: "geographic tags"
 
 
 def sniff(data: bytes) -> Format | None:
-    """The format of a file, of which only the header need be there; None for what is no image that is known here."""
-    if data[:8] == png.SIGNATURE or b"IHDR" in data[:24]:  # the second: with a damaged signature
+    """The format of a file, of which only the header need be there, damaged or not; None for what is no image
+    that is known here."""
+    if png.begins(data):
         return Format.PNG
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return Format.TIFF
-    if data[:3] == b"\xff\xd8\xff":
+    if jpeg.is_jpeg(data):
         return Format.JPEG
-    if data[:6] in (b"GIF87a", b"GIF89a"):
+    if gif.is_gif(data):
         return Format.GIF
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return Format.WEBP
@@ -106,24 +129,56 @@ def sniff(data: bytes) -> Format | None:
     return None if not match else Format.PPM if match[1] == b"6" else Format.PGM
 
 
-def is_image(data: bytes, ending: str) -> bool:
-    """Is it an image, of a known format or not, or nothing, or does its name say so ("png")? All else is bytes like any others, which `codec.text` takes."""
-    named = any(ending.lower() in form.endings for form in Format)
-    return not data or named or sniff(data) is not None or data.startswith(tuple(UNSUPPORTED))
+def is_image(data: bytes) -> bool:
+    """Is a whole file an image that is read here, sound or damaged? All else is bytes like any others, which
+    `codec.text` takes.
+
+    Some images begin with words. What does, is damaged as an image, and reads as a text, is a text:
+    "P4 10 20 apples".
+    """
+    if sniff(data) is None:
+        return False
+    if not _is_words(data):
+        return True
+    try:
+        read(data, len(data) * MOST_OF_A_BYTE)
+    except ArdmError:
+        return False
+    return True
+
+
+def doubt(data: bytes, ending: str) -> str:
+    """Of what is no image to `is_image`: why its owner may think that it is one ("is empty"); nothing if
+    there is no reason to. ending: of its name."""
+    if not data:
+        return "is empty"
+    if like := likeness(data):
+        return f"begins like {like}, but is no image that is read here"
+    if ending.lower() in IMAGE_ENDINGS:
+        return "is no image that is read here, though its name says that it is one"
+    return ""
+
+
+def likeness(data: bytes) -> str:
+    """What somebody may take it for who sees its first bytes: "a JPEG XL"; nothing if there is no such
+    thing."""
+    return next((name for start, name in LIKE.items() if re.match(start, data, re.DOTALL)), "")
 
 
 def look(data: bytes, max_pixels: int) -> Look:
-    """What a file is. Raises InputError for no image, LimitError for one of too many pixels, TruncatedError or CorruptError for a damaged header."""
+    """What a file is. Raises InputError for no image, LimitError for one of too many pixels. A damaged header
+    is told by `Look.load`."""
     form = sniff(data)
     if form is None:
+        like = likeness(data)
         if not data:
             raise InputError("the file is empty; expected an image.")
-        like = next((f"; it looks like {name} file" for head, name in UNSUPPORTED.items() if data.startswith(head)), "")
-        raise InputError(f"not an image{like}. Known are {KNOWN}, and JPEG with --pixels.")
+        said = f"not an image; it begins like {like}" if like else "not an image"
+        raise InputError(f"{said}. Known are {KNOWN}, and JPEG with --pixels.")
     try:
         found = LOOKS[form](data, max_pixels)
-    except IndivisibleError as error:
-        found = _cannot(form, Head(1, 1, 1, Kind(), False), str(error))
+    except (IndivisibleError, CorruptError) as error:
+        found = _cannot(form, Head(1, 1, 1, Kind(), False), error)
     if found.head.width * found.head.height > max_pixels:
         size = f"{found.head.width} x {found.head.height}"
         raise LimitError(f"the image has {size} pixels, the limit is {max_pixels}; raise it with --max-pixels (max_pixels=).")
@@ -135,11 +190,33 @@ def read(data: bytes, max_pixels: int) -> Content:
     return look(data, max_pixels).load()
 
 
-def _cannot(form: Format, head: Head, why: str, lossy: bool = False) -> Look:
-    def load() -> Content:
-        raise IndivisibleError(why)
+def _cannot(form: Format, head: Head, why: str | ArdmError, lossy: bool = False) -> Look:
+    """Of a file whose pixels cannot be had, or not alone. why: an error, or the reason for an
+    IndivisibleError."""
+    error = why if isinstance(why, ArdmError) else IndivisibleError(why)
 
-    return Look(form, head, load, lossy, why)
+    def load() -> Content:
+        raise error
+
+    return Look(form, head, load, lossy, str(error) if isinstance(error, IndivisibleError) else "")
+
+
+def _content(samples: np.ndarray, kind: Kind, chunks: bytes) -> Content:
+    """What comes back as a PNG."""
+    if len(chunks) > png.MAX_CHUNKS:
+        raise IndivisibleError(f"it has {len(chunks)} bytes of metadata, more than {png.MAX_CHUNKS}")
+    return Content(Png(samples, kind, False, chunks, b""))
+
+
+def _is_words(data: bytes) -> bool:
+    """Whether it reads as a text: no control characters, and UTF-8, or mostly ASCII."""
+    if _CONTROL.search(data):
+        return False
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return 4 * len(data.translate(None, bytes(range(128)))) < len(data)
+    return True
 
 
 def _plausible(head: Head, data: bytes) -> None:
@@ -165,102 +242,40 @@ def _plain(form: Format, plan: Plan, data: bytes) -> Look:
 
 def _tiff(data: bytes, max_pixels: int) -> Look:
     directory = tiff.parse(data)
-    plan = tiff.plan(directory)
+    plan = tiff.plan(directory, max_pixels)
     if plan:
         return _plain(Format.TIFF, plan, data)
     if directory.lossy:
         return _cannot(Format.TIFF, directory.head, "its strips are compressed by a lossy method", lossy=True)
+    luggage = tiff.luggage(directory)
 
     def load() -> Content:
         if not directory.boundless:
             _plausible(directory.head, data)
-        return Content(tiff.read(directory))
+        samples, palette = tiff.read(directory)
+        return _content(samples, directory.head.kind, luggage.chunks + palette)
 
-    return Look(Format.TIFF, directory.head, load)
+    return Look(Format.TIFF, directory.head, load, beyond=luggage.left)
 
 
 # ---- GIF --------------------------------------------------------------------------------------------------------------------
 
 
 def _gif(data: bytes, max_pixels: int) -> Look:
-    if len(data) < 13:
-        raise TruncatedError("the GIF is cut short inside its header.")
-    width, height, packed = struct.unpack_from("<HHB", data, 6)
-    if not width or not height:
-        raise CorruptError(f"the GIF says {width} x {height} pixels.")
-    table, at = _gif_table(data, 13, packed)
-    transparent, pictures, picture = -1, 0, (0, 0, 0, 0)
-    comments: list[bytes] = []
-    while True:
-        mark = data[at : at + 1]
-        if mark == b";":
-            break
-        if mark == b"!":
-            block, end = _gif_blocks(data, at + 2)
-            label = data[at + 1]
-            if label == 0xF9 and len(block) >= 4 and not pictures:
-                transparent = block[3] if block[0] & 1 else -1
-            comments += [block] * (label == 0xFE)
-            at = end
-        elif mark == b",":
-            if at + 10 > len(data):
-                raise TruncatedError("the GIF is cut short.")
-            left, top, w, h, packed = struct.unpack_from("<HHHHB", data, at + 1)
-            local, at = _gif_table(data, at + 10, packed)
-            pictures += 1
-            if pictures == 1:
-                picture, table = (left, top, w, h), local or table
-            at = _gif_blocks(data, at + 1)[1]
-        elif mark:
-            raise CorruptError(f"the GIF has a damaged block at byte {at}.")
-        else:
-            raise TruncatedError(f"the GIF is cut short: it ends after {len(data)} bytes, before its end marker.")
-    head = Head(width, height, 1, _gif_kind(table, transparent), False)
-    if pictures != 1:
-        return _cannot(Format.GIF, head, "it is animated" if pictures else "it has no picture")
-    if picture != (0, 0, width, height):
-        return _cannot(Format.GIF, head, "its picture does not fill its screen")
-    if not table:
-        return _cannot(Format.GIF, head, "it has no palette")
-    return Look(Format.GIF, head, lambda: _read_gif(data, head, table, transparent, b"".join(comments)))
+    found = gif.parse(data)
+    if found.why:
+        return _cannot(Format.GIF, found.head, found.why)
+    return Look(Format.GIF, found.head, lambda: _read_gif(data, found), beyond=found.luggage.left)
 
 
-def _read_gif(data: bytes, head: Head, table: bytes, transparent: int, comments: bytes) -> Content:
+def _read_gif(data: bytes, found: gif.Gif) -> Content:
+    head = found.head
     _plausible(head, data)
     samples = tiff.unpacked(GifImagePlugin.GifImageFile, data, head.width, head.height)
-    if samples.shape != (head.height, head.width) or samples.dtype != np.uint8 or 3 * int(samples.max()) >= len(table):
+    sound = samples.shape == (head.height, head.width) and samples.dtype == np.uint8
+    if not sound or 3 * int(samples.max()) >= len(found.table):
         raise IndivisibleError("it has pixels that are not in its palette")
-    chunks = png.chunk(b"PLTE", table) if head.kind.indexed else b""
-    if 0 <= transparent < len(table) // 3:
-        chunks += png.chunk(b"tRNS", b"\xff" * transparent + b"\0")
-    chunks += png.chunk(b"tEXt", b"Comment\0" + comments.replace(b"\0", b" ")) if comments else b""
-    return Content(Png(samples, head.kind, False, chunks, b""))
-
-
-def _gif_kind(table: bytes, transparent: int) -> Kind:
-    """Grey if the palette is nothing else; else indices, as small as they can be."""
-    if transparent < 0 and table == bytes(i for i in range(256) for _ in range(3)):
-        return Kind()
-    return Kind(next(depth for depth in (1, 2, 4, 8) if len(table) <= 3 << depth), indexed=True)
-
-
-def _gif_table(data: bytes, at: int, packed: int) -> tuple[bytes, int]:
-    """(colours, position after them), if the flags say that there are any."""
-    size = 3 << (packed & 7) + 1 if packed & 128 else 0
-    if at + size > len(data):
-        raise TruncatedError("the GIF is cut short inside a palette.")
-    return data[at : at + size], at + size
-
-
-def _gif_blocks(data: bytes, at: int) -> tuple[bytes, int]:
-    """(what a row of small blocks holds, position after it)."""
-    parts = []
-    while at < len(data) and data[at]:
-        parts.append(data[at + 1 : at + 1 + data[at]])
-        at += 1 + data[at]
-    if at >= len(data):
-        raise TruncatedError(f"the GIF is cut short: it ends after {len(data)} bytes, inside a block.")
-    return b"".join(parts), at + 1
+    return _content(samples, head.kind, found.chunks)
 
 
 # ---- WebP -------------------------------------------------------------------------------------------------------------------
@@ -270,13 +285,18 @@ def _webp(data: bytes, max_pixels: int) -> Look:
     if len(data) < 20 or struct.unpack_from("<I", data, 4)[0] + 8 > len(data):
         raise TruncatedError(f"the WebP is cut short: it has {len(data)} bytes, its header promises more.")
     chunks: dict[bytes, bytes] = {}
+    luggage = Luggage()
     at, end = 12, struct.unpack_from("<I", data, 4)[0] + 8
     while at + 8 <= end:
         (size,) = struct.unpack_from("<I", data, at + 4)
         if at + 8 + size > end:
             raise TruncatedError("the WebP is cut short inside a chunk.")
+        if data[at : at + 4] in chunks or data[at : at + 4] not in WEBP_CHUNKS:
+            luggage.leave(f"a chunk {data[at : at + 4].decode('latin1').strip()} of its own")
         chunks.setdefault(data[at : at + 4], data[at + 8 : at + 8 + size])
         at += 8 + size + size % 2
+    if len(data) > min(at, end):
+        luggage.leave(f"{len(data) - min(at, end)} bytes after its last chunk")
     first = next((kind for kind in chunks if kind in (b"VP8L", b"VP8 ")), b"")  # what a reader takes; others are not looked at
     coded, wide = chunks[first] if first == b"VP8L" else b"", chunks.get(b"VP8X", b"")
     alpha = False
@@ -295,57 +315,41 @@ def _webp(data: bytes, max_pixels: int) -> Look:
     head = Head(width, height, 4 if alpha else 3, Kind(), False)
     if b"ANIM" in chunks or b"ANMF" in chunks or (wide and wide[0] & 2):
         return _cannot(Format.WEBP, head, "it is animated")
-    notes = (chunks.get(b"ICCP", b""), chunks.get(b"EXIF", b"").removeprefix(b"Exif\0\0"), chunks.get(b"XMP ", b""))
-    return Look(Format.WEBP, head, lambda: _read_webp(data, head, notes), lossy=not coded)
+    if {b"VP8L", b"VP8 "} <= chunks.keys() or (coded and b"ALPH" in chunks):
+        luggage.leave("a second picture")
+    luggage.add_icc(chunks.get(b"ICCP", b""))
+    luggage.add_exif(chunks.get(b"EXIF", b"").removeprefix(b"Exif\0\0"))
+    luggage.add_xmp(chunks.get(b"XMP ", b""))
+    load = lambda: _read_webp(data, head, luggage)  # noqa: E731
+    return Look(Format.WEBP, head, load, lossy=not coded, beyond=luggage.left)
 
 
-def _read_webp(data: bytes, head: Head, notes: tuple[bytes, bytes, bytes]) -> Content:
+def _read_webp(data: bytes, head: Head, luggage: Luggage) -> Content:
     samples = tiff.unpacked(WebPImagePlugin.WebPImageFile, data, head.width, head.height)
     if samples.shape[:2] != (head.height, head.width) or samples.dtype != np.uint8:
         raise CorruptError("the WebP holds another image than its header says.")
-    return Content(Png(np.ascontiguousarray(samples), Kind(), False, png.metadata_chunks(*notes), b""))
+    return _content(np.ascontiguousarray(samples), Kind(), luggage.chunks)
 
 
 # ---- JPEG -------------------------------------------------------------------------------------------------------------------
 
 
 def _jpeg(data: bytes, max_pixels: int) -> Look:
-    at, head, exif, xmp = 2, None, b"", b""
-    icc: dict[int, bytes] = {}
-    while head is None:
-        while data[at : at + 2] == b"\xff\xff":  # fill bytes
-            at += 1
-        if at + 4 > len(data):
-            raise TruncatedError("the JPEG is cut short inside its header.")
-        mark, size = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        segment = data[at + 4 : at + 2 + size]
-        if data[at] != 255 or size < 2 or at + 2 + size > len(data):
-            raise CorruptError(f"the JPEG has a damaged segment at byte {at}.")
-        if mark == 0xE1 and segment.startswith(b"Exif\0\0"):
-            exif = exif or segment[6:]
-        elif mark == 0xE1 and segment.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
-            xmp = xmp or segment[29:]
-        elif mark == 0xE2 and segment.startswith(b"ICC_PROFILE\0") and len(segment) > 14:
-            icc[segment[12]] = segment[14:]
-        elif mark in range(0xC0, 0xD0) and mark not in (0xC4, 0xC8, 0xCC):
-            if len(segment) < 6:
-                raise CorruptError("the JPEG's header is damaged.")
-            depth, height, width, channels = struct.unpack_from(">BHHB", segment)
-            head = Head(width, height, min(max(channels, 1), 4), Kind(), False)
-        at += 2 + size
-    if not head.width or not head.height:
-        raise CorruptError(f"the JPEG says {head.width} x {head.height} pixels.")
-    if depth != 8 or channels not in (1, 3):
-        return _cannot(Format.JPEG, head, f"it has {channels} channels of {depth} bits", lossy=True)
-    notes = (b"".join(icc[i] for i in sorted(icc)), exif, xmp)
-    return Look(Format.JPEG, head, lambda: _read_jpeg(data, head, notes), lossy=True)
+    found = jpeg.parse(data)
+    if found.depth != 8 or found.channels not in (1, 3):
+        why = f"it has {found.channels} channels of {found.depth} bits"
+        return _cannot(Format.JPEG, found.head, why, lossy=True)
+    load = lambda: _read_jpeg(data, found)  # noqa: E731
+    return Look(Format.JPEG, found.head, load, lossy=True, beyond=found.luggage.left)
 
 
-def _read_jpeg(data: bytes, head: Head, notes: tuple[bytes, bytes, bytes]) -> Content:
+def _read_jpeg(data: bytes, found: jpeg.Jpeg) -> Content:
+    head = found.head
     samples = tiff.unpacked(JpegImagePlugin.JpegImageFile, data, head.width, head.height)
-    if samples.shape != ((head.height, head.width) if head.channels == 1 else (head.height, head.width, 3)) or samples.dtype != np.uint8:
+    shape = (head.height, head.width) if head.channels == 1 else (head.height, head.width, 3)
+    if samples.shape != shape or samples.dtype != np.uint8:
         raise CorruptError("the JPEG holds another image than its header says.")
-    return Content(Png(samples, Kind(), False, png.metadata_chunks(*notes), b""))
+    return _content(samples, Kind(), found.luggage.chunks)
 
 
 LOOKS: dict[Format, Callable[[bytes, int], Look]] = {

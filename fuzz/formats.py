@@ -168,7 +168,9 @@ def _qoi(data: bytes, rng: random.Random, blind: Blind) -> bytes:
 
 # ---- TIFF -------------------------------------------------------------------------------------------------------------------
 
-TAGS = [value for name, value in vars(tiff).items() if name.isupper() and isinstance(value, int) and value >= tiff.WIDTH and value not in (32773, 50000, 4096)]
+NO_TAGS = (32773, 50000, tiff.MAX_ENTRIES, tiff.MAX_PAGES)  # compressions, and limits
+_NUMBERS = [value for name, value in vars(tiff).items() if name.isupper() and isinstance(value, int)]
+TAGS = [value for value in _NUMBERS if value >= tiff.SUBFILE and value not in NO_TAGS]
 CODES = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000, 50001, 0)
 Entries = dict[int, tuple[int, bytes]]  # tag: (type, values)
 

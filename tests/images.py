@@ -11,8 +11,6 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from codec import ArdmError, InputError, UnsupportedError
-
 RNG = np.random.default_rng(5)
 ROWS, COLUMNS = 11, 21
 RGB = (np.add.outer(np.arange(ROWS) * 9, np.arange(COLUMNS) * 5)[..., None] + np.array([0, 30, 7]) + RNG.integers(0, 9, (ROWS, COLUMNS, 3))).astype(np.uint8)
@@ -81,10 +79,10 @@ def tiff(
     values, table = b"", struct.pack(f"{order}H", len(entries))
     after = 8 + len(data) + 2 + 12 * len(entries) + 4
     for tag, (kind, numbers) in sorted(entries.items()):
-        packed = struct.pack(f"{order}{len(numbers)}{ {1: 'B', 3: 'H', 4: 'I', 7: 'B'}[kind] }", *numbers)
+        packed = struct.pack(f"{order}{len(numbers)}{ {1: 'B', 2: 'B', 3: 'H', 4: 'I', 5: 'B', 7: 'B', 12: 'd', 99: 'I'}[kind] }", *numbers)
         place = packed.ljust(4, b"\0") if len(packed) <= 4 else struct.pack(f"{order}I", after + len(values))
         values += packed + b"\0" * (len(packed) % 2) if len(packed) > 4 else b""
-        table += struct.pack(f"{order}HHI", tag, kind, len(numbers)) + place
+        table += struct.pack(f"{order}HHI", tag, kind, len(numbers) // (8 if kind == 5 else 1)) + place
     return (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8 + len(data)) + data + table + bytes(4) + values
 
 
@@ -131,7 +129,7 @@ AS_PNG = {  # files that come back as PNG: (file, samples)
         for name, array in {"grey": GREY, "rgba": RGBA, "rgb-16": DEEP, "rgba-16": DEEP_ALPHA, "grey-alpha-16": DEEP_ALPHA[..., 2:]}.items()
     },
     **{f"tiff-tiles-{a.dtype}-{p}": (tiff(a, compression=8, tile=16, predictor=p), a) for a in (RGB, DEEP) for p in (1, 2)},
-    "tiff-scattered": (tiff(DEEP, gap=b"gap"), DEEP),
+    "tiff-scattered": (tiff(DEEP, gap=b"\0\0"), DEEP),
     "tiff-white-is-0": (tiff(255 - GREY, photometric=0, compression=8), GREY),
     "tiff-palette": (tiff(GREY, compression=8, photometric=3, more=((320, 3, tuple(v * 257 for v in PALETTE[:768])),)), GREY),
     "gif": (saved(GREYS.convert("P"), "GIF"), None),
@@ -147,26 +145,29 @@ def animation(name: str, **options: Any) -> bytes:
     return saved(Image.fromarray(RGB), name, save_all=True, append_images=[Image.fromarray(255 - RGB)], **options)
 
 
-REFUSED: dict[str, tuple[bytes, type[ArdmError], str]] = {  # not without --exact
-    "gif-animated": (animation("GIF"), UnsupportedError, "it is animated"),
-    "gif-offset": (saved(GREYS, "GIF")[:6] + struct.pack("<HH", 50, 50) + saved(GREYS, "GIF")[10:], UnsupportedError, "does not fill its screen"),
-    "webp-animated": (animation("WEBP", lossless=True), UnsupportedError, "it is animated"),
-    "tiff-pages": (animation("TIFF"), UnsupportedError, "it has several pages"),
-    "tiff-cmyk": (saved(Image.new("CMYK", (9, 9)), "TIFF"), UnsupportedError, "neither grey, RGB nor a palette"),
-    "tiff-float": (saved(Image.new("F", (9, 9)), "TIFF"), UnsupportedError, "not whole numbers"),
-    "tiff-32": (saved(Image.new("I", (9, 9)), "TIFF"), UnsupportedError, "not whole numbers|32 bits"),
-    "tiff-planes": (tiff(RGB, more=((284, 3, (2,)),)), UnsupportedError, "one after the other"),
-    "tiff-jpeg": (saved(RGB, "TIFF", compression="jpeg"), UnsupportedError, "lossy"),
-    "tiff-big": (b"II+\0" + bytes(20), UnsupportedError, "BigTIFF"),
-    "bmp-16": (bmp(16), UnsupportedError, "16 bits per pixel"),
-    "npy-float": (npy(RGB / 2), UnsupportedError, "found|but is .*<f8"),
-    "npy-stack": (npy(np.zeros((2, 3, 4, 5), np.uint8)), UnsupportedError, "C from 1 to 4"),
-    "npy-object": (npy(np.array([["x"]])), UnsupportedError, "U1"),
-    "ppm-several": (SAME["ppm"][0] * 2, UnsupportedError, "several images"),
-    "jpeg": (saved(RGB, "JPEG"), InputError, "already smaller than its pixels"),
-    "jpeg-cmyk": (saved(Image.new("CMYK", (9, 9)), "JPEG"), UnsupportedError, "4 channels"),
-    "webp-lossy": (saved(RGB, "WEBP"), InputError, "already smaller than its pixels"),
-    "webp-lossy-alpha": (saved(RGBA, "WEBP"), InputError, "already smaller than its pixels"),
+KEPT: dict[str, tuple[bytes, str]] = {  # whole, and why
+    "gif-animated": (animation("GIF"), "it is animated"),
+    "gif-offset": (saved(GREYS, "GIF")[:6] + struct.pack("<HH", 50, 50) + saved(GREYS, "GIF")[10:], "does not fill its screen"),
+    "webp-animated": (animation("WEBP", lossless=True), "it is animated"),
+    "tiff-pages": (animation("TIFF"), "it has several pages"),
+    "tiff-cmyk": (saved(Image.new("CMYK", (9, 9)), "TIFF"), "neither grey, RGB nor a palette"),
+    "tiff-float": (saved(Image.new("F", (9, 9)), "TIFF"), "not whole numbers"),
+    "tiff-32": (saved(Image.new("I", (9, 9)), "TIFF"), "not whole numbers|32 bits"),
+    "tiff-planes": (tiff(RGB, more=((284, 3, (2,)),)), "one after the other"),
+    "tiff-jpeg": (saved(RGB, "TIFF", compression="jpeg"), "lossy"),
+    "tiff-big": (b"II+\0" + bytes(20), "BigTIFF"),
+    "bmp-16": (bmp(16), "16 bits per pixel"),
+    "npy-float": (npy(RGB / 2), "found|but is .*<f8"),
+    "npy-stack": (npy(np.zeros((2, 3, 4, 5), np.uint8)), "C from 1 to 4"),
+    "npy-object": (npy(np.array([["x"]])), "U1"),
+    "ppm-several": (SAME["ppm"][0] * 2, "several images"),
+    "tiff-thumbnail": (tiff(RGB, compression=8, more=((254, 4, (1,)), (330, 4, (8,)))), "that of a small copy"),
+    "tiff-below": (tiff(RGB, compression=8, more=((330, 4, (8,)),)), "directories below"),
+    "tiff-long-strips": (tiff(RGB, compression=8, more=((257, 4, (ROWS - 1,)),)), "more bytes than their pixels need"),
+    "jpeg": (saved(RGB, "JPEG"), "already smaller than its pixels"),
+    "jpeg-cmyk": (saved(Image.new("CMYK", (9, 9)), "JPEG"), "4 channels"),
+    "webp-lossy": (saved(RGB, "WEBP"), "already smaller than its pixels"),
+    "webp-lossy-alpha": (saved(RGBA, "WEBP"), "already smaller than its pixels"),
 }
 
-EVERY = {**{n: s[0] for n, s in SAME.items()}, **{n: s[0] for n, s in AS_PNG.items()}, **{n: s[0] for n, s in REFUSED.items()}}  # name -> file
+EVERY = {**{n: s[0] for n, s in SAME.items()}, **{n: s[0] for n, s in AS_PNG.items()}, **{n: s[0] for n, s in KEPT.items()}}  # name -> file

@@ -103,8 +103,11 @@ def test_limits_and_damage_are_refused_before_anything_is_kept() -> None:
     with pytest.raises(LimitError):
         archive.pack(build([HEAD, (b"acTL", bytes(8)), DATA, END]), exactly=False, max_pixels=3)
     for path in sorted(SUITE.glob("x*.png")):
-        with pytest.raises(CorruptError):
-            archive.pack(path.read_bytes(), exactly=True, max_pixels=LIMIT)
+        with pytest.raises(CorruptError, match="--exact keeps the file as it is"):
+            archive.pack(path.read_bytes(), exactly=False, max_pixels=LIMIT)
+        packed = archive.pack(path.read_bytes(), exactly=True, max_pixels=LIMIT)
+        assert packed.why.startswith("it is damaged: ")
+        assert archive.unpack(packed.data) == path.read_bytes()
 
 
 # ---- recipes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
@@ -140,14 +139,9 @@ def test_bad_input_gives_one_sentence_and_the_documented_code(source: Path, tmp_
 
     length = unknown[9]
     unknown = unknown[: 10 + length] + zlib.crc32(unknown[8 : 10 + length]).to_bytes(4, "little") + unknown[14 + length :]
-    jpeg = io.BytesIO()
-    Image.new("RGB", (9, 9)).save(jpeg, "JPEG")
     cases: list[tuple[list[str], str, bytes, int, str]] = [
-        (COMPRESS, "text.png", b"just text", 1, "not an image"),
-        (COMPRESS, "jpeg.png", jpeg.getvalue(), 1, "a JPEG file"),
         (COMPRESS, "cut.png", png[: len(png) // 2], 4, "cut short"),
         (COMPRESS, "text-mode.png", png.replace(b"\r\n", b"\n"), 4, "signature is damaged"),
-        (COMPRESS, "empty.png", b"", 1, "empty"),
         (DECOMPRESS, "plain.ardm", b"just text", 4, "not an .ardm file"),
         (DECOMPRESS, "void.ardm", b"", 4, "empty"),
         (DECOMPRESS, "short.ardm", packed[:-50], 4, "the end is missing"),
@@ -166,6 +160,8 @@ def test_bad_input_gives_one_sentence_and_the_documented_code(source: Path, tmp_
 
 
 def test_refusals(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_bytes(b"just text")
+    assert b"its name says that it is one; expected PNG" in run(COMPRESS, "--pixels", tmp_path / "text.png", code=1).stderr
     assert b"is a directory" in run(COMPRESS, tmp_path, code=1).stderr
     assert b"does not exist" in run(COMPRESS, tmp_path / "none.png", code=1).stderr
     (tmp_path / "photo.ardm").write_bytes(b"precious")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
 import sys
 import zlib
@@ -35,7 +36,7 @@ from codec import tiff as tiff_reader
 from codec.archive import Way
 from codec.salvage import recover
 from tests import pngs
-from tests.images import AS_PNG, COLUMNS, DEEP, EVERY, GREY, GREYS, REFUSED, RGB, SAME, bmp, npy, saved, tiff
+from tests.images import AS_PNG, COLUMNS, DEEP, EVERY, GREY, GREYS, KEPT, RGB, ROWS, SAME, bmp, npy, saved, tiff
 from tests.make_golden import GOLDEN, source_files
 from tests.test_cli import COMPRESS, DECOMPRESS, only_files, run
 
@@ -105,14 +106,15 @@ def test_there_and_back_as_png_or_whole(name: str) -> None:
     assert same(decompress(packed.data), samples)
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_is_refused_can_be_kept_whole(name: str) -> None:
-    source, error, says = REFUSED[name]
-    with pytest.raises(error, match=says) as raised:
-        archive.pack(source, exactly=False)
-    assert "--exact" in str(raised.value)
-    packed = archive.pack(source, exactly=True)
+@pytest.mark.parametrize("name", KEPT)
+@pytest.mark.parametrize("exactly", [False, True])
+def test_what_is_more_than_pixels_is_kept_whole(name: str, exactly: bool) -> None:
+    source, says = KEPT[name]
+    packed = archive.pack(source, exactly=exactly)
     assert packed.way == Way.WHOLE
+    if not exactly:
+        assert packed.indivisible
+        assert re.search(says, packed.why)
     assert archive.unpack(packed.data) == source
     with pytest.raises(UnsupportedError, match="ardm-decompress restores it"):
         decompress(packed.data)
@@ -120,7 +122,7 @@ def test_what_is_refused_can_be_kept_whole(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["jpeg", "webp-lossy"])
 def test_pixels_of_a_lossy_file_on_request(name: str) -> None:
-    source = REFUSED[name][0]
+    source = KEPT[name][0]
     packed = archive.pack(source, exactly=False, pixels=True, order="raster", verify=True)
     with Image.open(io.BytesIO(source)) as image:
         assert same(decompress(packed.data), np.asarray(image))
@@ -172,6 +174,75 @@ def test_golden_source_file_comes_back(name: str) -> None:
     path = GOLDEN / f"{name}.ardm"
     assert archive.unpack(path.read_bytes()) == path.with_suffix("." + source_files()[name][0]).read_bytes()
     assert archive.way_of(container.read(path.read_bytes())[0]) == Way.EXACT
+
+
+# ---- stacks of planes in a TIFF
+
+
+STACK = np.stack([DEEP[..., 0] + np.uint16(37 * i) for i in range(5)])
+TOLD_BY_IMAGEJ = (270, 7, tuple(b"ImageJ=1.53t\nimages=5\nslices=5\nloop=false\n\0"))
+
+
+def stack(planes: np.ndarray, told: tuple[int, int, tuple[int, ...]], order: str = ">") -> bytes:
+    """A TIFF whose directory describes the first plane of several, as ImageJ writes large ones."""
+    one = tiff(planes[0], order, rows=planes.shape[1], more=(told,))
+    size = planes[0].nbytes
+    shift = planes.nbytes - size
+    data = bytearray(one[:8] + planes.astype(planes.dtype.newbyteorder(order)).tobytes() + one[8 + size :])
+    (at,) = struct.unpack_from(f"{order}I", data, 4)
+    struct.pack_into(f"{order}I", data, 4, at + shift)
+    for entry in range(at + shift + 2, at + shift + 2 + 12 * struct.unpack_from(f"{order}H", data, at + shift)[0], 12):
+        _, kind, count, value = struct.unpack_from(f"{order}HHII", data, entry)
+        if count * {1: 1, 3: 2, 4: 4, 7: 1}[kind] > 4:
+            struct.pack_into(f"{order}I", data, entry + 8, value + shift)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(
+    ("planes", "told"),
+    [
+        (STACK, TOLD_BY_IMAGEJ),
+        (STACK, (270, 7, tuple(b'{"shape": [5, 11, 21], "truncated": true}\0'))),
+        (np.stack([RGB] * 3), (270, 7, tuple(b"ImageJ=1.11a\nimages=3\n\0"))),
+    ],
+)
+def test_all_planes_of_a_stack_are_coded(planes: np.ndarray, told: tuple[int, int, tuple[int, ...]], order: str) -> None:
+    source = stack(planes, told, order)
+    packed = archive.pack(source, exactly=False, verify=True, order="raster")
+    assert packed.way == Way.EXACT
+    assert archive.unpack(packed.data) == source
+    assert same(decompress(packed.data), planes.reshape(-1, *planes.shape[2:]))
+    assert sources.look(source, 3 * ROWS * COLUMNS).head.height == 3 * ROWS  # as many as the limit permits
+
+
+def test_a_stack_of_pages_is_coded_if_their_samples_follow_each_other() -> None:
+    """ImageJ and tifffile write small stacks so."""
+    one = tiff(GREY, rows=99, more=((254, 4, (2,)),))
+    directory = one[8 + GREY.nbytes + GREY.nbytes % 2 :]
+    (count,) = struct.unpack_from("<H", directory)
+    planes = np.stack([GREY, GREY ^ 1, GREY ^ 3])
+    for gap, way in ((0, Way.EXACT), (1, Way.WHOLE)):
+        first = 8 + 3 * (GREY.nbytes + gap) + 1
+        length = 2 + 12 * count + 4
+        data = one[:4] + struct.pack("<I", first) + b"".join(plane.tobytes() + b"x" * gap for plane in planes) + b"\0"
+        for i in range(3):
+            entries = bytearray(directory[:length])
+            for at in range(2, 2 + 12 * count, 12):
+                if struct.unpack_from("<H", entries, at)[0] == 273:
+                    struct.pack_into("<I", entries, at + 8, 8 + i * (GREY.nbytes + gap))
+            struct.pack_into("<I", entries, length - 4, first + (i + 1) * length if i < 2 else 0)
+            data += bytes(entries)
+        packed = archive.pack(data, exactly=False, order="raster")
+        assert archive.unpack(packed.data) == data
+        assert packed.way == way
+        if way == Way.EXACT:
+            assert same(decompress(packed.data), planes.reshape(-1, COLUMNS))
+
+
+def test_a_description_of_more_planes_than_there_are_is_not_believed() -> None:
+    source = tiff(DEEP[..., 0], more=(TOLD_BY_IMAGEJ,))
+    assert sources.look(source, LIMIT).head.height == ROWS
 
 
 # ---- hostile files
@@ -321,7 +392,7 @@ def test_names_there_and_back(tmp_path: Path) -> None:
     (tmp_path / "a.ppm").write_bytes(SAME["ppm"][0])
     (tmp_path / "b.tiff").write_bytes(AS_PNG["tiff-rgb-16<8-2"][0])
     (tmp_path / "c.dat").write_bytes(SAME["qoi"][0])
-    (tmp_path / "d.GIF").write_bytes(REFUSED["gif-animated"][0])
+    (tmp_path / "d.GIF").write_bytes(KEPT["gif-animated"][0])
     names = [tmp_path / name for name in ("a.ppm", "b.tiff", "c.dat")]
     done = run(COMPRESS, *names)
     assert done.stderr.decode().count("\n") == 1
@@ -344,12 +415,15 @@ def test_names_there_and_back(tmp_path: Path) -> None:
 
 def test_rm_and_lossy_files_need_consent(tmp_path: Path) -> None:
     photo, page, moving = (tmp_path / name for name in ("photo.jpg", "page.tif", "moving.gif"))
-    photo.write_bytes(REFUSED["jpeg"][0])
+    photo.write_bytes(KEPT["jpeg"][0])
     page.write_bytes(AS_PNG["tiff-rgb-16<8-2"][0])
-    moving.write_bytes(REFUSED["gif-animated"][0])
-    messages = run(COMPRESS, "--rm", photo, page, moving, code=5).stderr.decode().splitlines()
-    for message, says in zip(messages, ("already smaller", "--rm needs --pixels", "it is animated; --exact keeps"), strict=True):
+    moving.write_bytes(KEPT["gif-animated"][0])
+    messages = run(COMPRESS, "--rm", photo, page, moving, code=1).stderr.decode().splitlines()
+    for message, says in zip(messages, ("already smaller", "--rm needs --pixels", "it is animated"), strict=True):
         assert says in message
+    only_files(tmp_path, "photo.jpg.ardm", "page.tif", "moving.gif.ardm")
+    run(DECOMPRESS, "--rm", tmp_path / "photo.jpg.ardm", tmp_path / "moving.gif.ardm")
+    assert (photo.read_bytes(), moving.read_bytes()) == (KEPT["jpeg"][0], KEPT["gif-animated"][0])
     assert b"leave out --pixels" in run(COMPRESS, "--exact", "--pixels", photo, code=2).stderr
     only_files(tmp_path, "photo.jpg", "page.tif", "moving.gif")
     moving.unlink()

@@ -231,8 +231,10 @@ def test_commands_refuse_what_texts_cannot_do(tmp_path: Path) -> None:
     named = tmp_path / "photo.png"
     named.write_bytes(PROSE)
     misnamed = CliRunner().invoke(compress_command, [str(named)])
-    assert misnamed.exit_code == 1
-    assert "not an image" in misnamed.stderr
+    assert misnamed.exit_code == 0
+    assert "is no image that is read here, though its name says that it is one; it was kept as a file" in misnamed.stderr
+    assert (tmp_path / "photo.png.ardm").exists()
+    assert CliRunner().invoke(compress_command, ["--pixels", "-f", str(named)]).exit_code == 1
     packed.write_bytes(SAMPLES["plain"][:-1])
     assert CliRunner().invoke(decompress_command, [str(packed)]).exit_code == 4
     assert not (tmp_path / "a").exists()
