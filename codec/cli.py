@@ -513,7 +513,7 @@ def _report(result: dict[str, Any], options: Options, work: Callable[..., Any]) 
         _print(f"{result['file']}: {result['size']} bytes, {result['bytes']} compressed, method {result['method']}; {how}; restores {result['restores']}")
     elif work is _list_one:
         kind = f"{result['channels']} x {result['bits_per_channel']} bit" + ", palette" * result["indexed"]
-        ways = ", ".join(f"{result[way + '_planes']} {way}" for way in ("lattice", "raster", "stored") if result[way + "_planes"])
+        ways = ", ".join(f"{result[way + '_planes']} {way}" for way in ("network", "graphics", "fine", "stored") if result[way + "_planes"])
         _print(
             f"{result['file']}: {result['width']} x {result['height']}, {kind}, {result['bytes']} bytes, {result['bits_per_subpixel']:.3f} bits/subpixel, "
             + (f"planes: {ways}; {result['network_calls']} network calls, weights {result['weights']}, pixels " if ways else "file ")

@@ -408,9 +408,13 @@ def decode_network(
     """Inverse of `encode_network`: uint8 (h, w, 3). rest: as in `decode_plane`."""
     told = _per_pixel(progress, channels)
     if schedule.order == Order.RASTER:
+        if schedule.slope != predictor.weights.config.radius + 1:
+            raise UnsupportedError(f"rows that follow each other {schedule.slope} pixels apart; a newer ardm may read the file.")
         if schedule.plain:
+            if len(payload) % 4 and rest is None:
+                raise TruncatedError("its data is cut short.")
             image = np.zeros((height, width, 3), np.uint8)
-            plain.code_raster(plain.Decoder(payload), predictor.weights, image, channels, True, rest, told)
+            plain.code_raster(plain.Decoder(payload[: len(payload) // 4 * 4]), predictor.weights, image, channels, True, rest, told)
             return image
         mixing = Mixing(channels, height * width, predictor.weights, payload, rest)
         found = mixing.start_stage(np.zeros((3, height, width), np.int16), None)
