@@ -533,6 +533,17 @@ def plan(weights: WindowWeights, height: int, width: int, budget: int | None, or
     return Schedule(Order.LATTICE, _lattice_stages(weights, height, width, budget)[1], plain=plain)
 
 
+def calls_needed(
+    height: int, width: int, *, budget: int | None = None, order: str = "auto", seed: int | None = None, plain: bool = False, tile: int | None = None,
+    predictor: Predictor | None = None, **others: object,
+) -> int:  # fmt: skip
+    """Most network calls of a plane of a tile with such options of `compress`."""
+    if budget is not None:
+        return budget
+    rows, columns = (min(part, whole) for part, whole in zip(tile_shape(height, width, tile), (height, width), strict=True))
+    return plan((predictor or load_predictor()).weights, rows, columns, None, order, seed, plain).calls(rows, columns)
+
+
 def _raster_pays(weights: WindowWeights, height: int, width: int, budget: int | None) -> bool:
     """Whether raster order is expected to take fewer bits than lattice order within the budget."""
     return float(weights.tensors["raster_bits"][0]) * height * width <= _lattice_stages(weights, height, width, budget)[0]
