@@ -251,7 +251,7 @@ def image_runs(height: int, width: int, phase: tuple[int, int] | None = None) ->
 def image_bits(net: WindowNet, image: np.ndarray, pattern: np.ndarray, phase: tuple[int, int] | None, kind: int, share: float = 0, seed: int = 0) -> float:
     """Mean bits per subpixel of an image, uint8 (h, w, 3), or of one phase of it, with one pattern of knowledge."""
     device = next(net.parameters()).device
-    runs = image_runs(*image.shape[:2], phase)
+    runs = image_runs(image.shape[0], image.shape[1], phase)
     total, count = 0.0, 0
     for start in range(0, len(runs), 48):
         some = runs[start : start + 48]
@@ -288,10 +288,9 @@ def validate(net: WindowNet, images: np.ndarray, every: int = 1) -> dict[str, fl
 class PhotoRun(Run[WindowNet]):
     """A run whose rate is held, then falls."""
 
-    recipe: Recipe
-
     def rate(self) -> float:
         r = self.recipe
+        assert isinstance(r, Recipe)
         falling = max(0.0, (self.progress - r.decay_from) / (1 - r.decay_from)) if r.decay_from < 1 else 0.0
         return r.rate * min(1.0, (self.step + 1) / r.warmup) * max(0.0, 1 - falling)
 
