@@ -86,7 +86,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True, help="Files are the same on all."),
         click.option("--max-pixels", type=click.IntRange(1), metavar="N", help="Refuse larger images. Default: 178 million."),
         click.option("--memory", type=_Size(), metavar="SIZE", help="Refuse what is estimated to need more memory, such as 512M or 2G. Default: no limit."),
-        click.option("--max-calls", type=click.IntRange(0), metavar="N", help="Refuse what needs more network calls. Default: a million."),
+        click.option("--max-calls", type=click.IntRange(0), metavar="N", help="Refuse what needs more network calls. Default: 100 million."),
         click.option("--no-progress", is_flag=True, help="No progress bar."),
         click.option("-q", "--quiet", count=True, help="No notes; twice: no error messages either."),
         click.option("-v", "--verbose", is_flag=True, help="Say more."),
@@ -513,10 +513,11 @@ def _report(result: dict[str, Any], options: Options, work: Callable[..., Any]) 
         _print(f"{result['file']}: {result['size']} bytes, {result['bytes']} compressed, method {result['method']}; {how}; restores {result['restores']}")
     elif work is _list_one:
         kind = f"{result['channels']} x {result['bits_per_channel']} bit" + ", palette" * result["indexed"]
-        ways = ", ".join(f"{result[way + '_planes']} {way}" for way in ("lattice", "raster", "stored") if result[way + "_planes"])
+        ways = ", ".join(f"{result[way + '_planes']} {way}" for way in ("network", "graphics", "fine", "stored") if result[way + "_planes"])
+        asked = f"{result['order']} order, {result['coding']}, {result['network_calls']} network calls a tile, 1 evaluation a pixel, weights {result['weights']}"
         _print(
             f"{result['file']}: {result['width']} x {result['height']}, {kind}, {result['bytes']} bytes, {result['bits_per_subpixel']:.3f} bits/subpixel, "
-            + (f"planes: {ways}; {result['network_calls']} network calls, weights {result['weights']}, pixels " if ways else "file ")
+            + (f"planes: {ways}; {asked + ', ' if result['network_planes'] else ''}pixels " if ways else "file ")
             + f"{result['pixel_hash']}; restores {result['restores']}"
         )
     elif work is _test_one:

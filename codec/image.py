@@ -189,13 +189,15 @@ def whole_pixels(data: bytes, header: Header, at: int, limits: Limits) -> np.nda
     """The pixels of an image file that is kept whole, given what `open_file` returned. Raises as `decompress` does."""
     from codec import png, sources
 
+    source = container.read_whole(data, header, at)
     try:
-        look = sources.look(container.read_whole(data, header, at), limits.max_pixels)
+        look = sources.look(source, limits.max_pixels)
         if look.lossy:  # whose pixels depend on who decodes it
             raise UnsupportedError(f"the file keeps a {look.format.label} whole, which was made by lossy compression; ardm-decompress restores it.")
         return owned(look.load().image.pixels)
-    except png.IndivisibleError as error:
-        raise UnsupportedError(f"the file keeps another whole, because {error}; ardm-decompress restores it.") from error
+    except (png.IndivisibleError, CorruptError) as error:  # what is wrong with the file that is kept
+        why = f"the file keeps another whole, because {str(error).removesuffix('.')}"
+        raise UnsupportedError(f"{why}; ardm-decompress restores it.") from error
 
 
 def decode_tiles(
