@@ -164,7 +164,7 @@ class WindowNet(nn.Module):
         """ReLU, on the grid 2**-exponent {0..255} when quantized."""
         if self.calibrating:
             sample = x.detach().flatten()[:: max(1, x.numel() // 1_000_000)].float()
-            self.peaks[which] = torch.maximum(self.peaks[which], torch.quantile(sample[:1_000_000], 0.99995))
+            self.peaks[which] = torch.maximum(self.peaks[which], torch.quantile(sample[:1_000_000], 0.9995))
         if not self.quantized:
             return F.relu(x)
         scale = torch.exp2(self.exponents[which])

@@ -317,9 +317,7 @@ def encode_plane(plane: np.ndarray, predictor: Predictor, schedule: Schedule, pr
     return method, payload
 
 
-def encode_samples(
-    samples: np.ndarray, predictor: Predictor, schedule: Schedule, threads: int, progress: Progress | None
-) -> list[tuple[int, bytes]]:
+def encode_samples(samples: np.ndarray, predictor: Predictor, schedule: Schedule, threads: int, progress: Progress | None) -> list[tuple[int, bytes]]:
     """samples: uint16 (h, w, 1 or 3). Other arguments as of `encode_plane`.
 
     Returns (method, payload) of the high bytes and of the low ones, the smallest of: both together; each as a plane. The latter is left out where
@@ -524,7 +522,9 @@ def plan(weights: WindowWeights, height: int, width: int, budget: int | None, or
     within = [schedule for schedule in rows if budget is None or schedule.calls(height, width) <= budget]
     if order == "raster":
         if not within:
-            raise ValueError(f"raster order of {width} x {height} pixels takes at least {rows[-1].calls(height, width)} network calls, got a budget of {budget}.")
+            raise ValueError(
+                f"raster order of {width} x {height} pixels takes at least {rows[-1].calls(height, width)} network calls, got a budget of {budget}."
+            )
         return within[0]
     if order == "auto" and within and _raster_pays(weights, height, width, budget):
         return within[0]

@@ -129,7 +129,8 @@ class Mixing(Streams):
         self._run(np.zeros(0, np.int32), (0, 0, 1), (min(strip or height, height), slope), RASTER_KIND, own, RASTER_CROSS, near, RASTER_EXPERTS, network, told)
 
     def _run(
-        self, params: np.ndarray, place: tuple[int, int, int], wave: tuple[int, int], kind: int, own: np.ndarray, cross: int, near: np.ndarray, mean_of: np.ndarray, network: tuple,
+        self, params: np.ndarray, place: tuple[int, int, int], wave: tuple[int, int], kind: int, own: np.ndarray, cross: int,
+        near: np.ndarray, mean_of: np.ndarray, network: tuple,
         told: Callable[[int], None] | None = None,
     ) -> None:  # fmt: skip
         components = self.weights.config.mixture if self.weights else 0
@@ -181,7 +182,7 @@ def raster_net(weights: WindowWeights) -> evaluate.Net:
 @lru_cache(maxsize=1)
 def _no_network() -> tuple[evaluate.Net, evaluate.Scratch]:
     """Stand-ins where the kernel asks no network."""
-    empty = {"sizes": np.zeros(9, np.int64), "places": np.zeros((0, 2), np.int32), "slots": np.zeros(0, np.int64), "enter": np.zeros(0, np.int8),
-             "hidden": np.zeros(0, np.int8), "head": np.zeros(0, np.int8)}  # fmt: skip
+    empty: dict[str, np.ndarray] = {"sizes": np.zeros(9, np.int64), "places": np.zeros((0, 2), np.int32), "slots": np.zeros(0, np.int64)}
+    empty |= {name: np.zeros(0, np.int8) for name in ("enter", "hidden", "head")}
     net = evaluate.Net(**{name: empty.get(name, np.zeros(0, np.int32)) for name in evaluate.Net._fields})
     return net, evaluate.scratch(net)

@@ -266,7 +266,9 @@ def code_raster(
         end = min(total, at + piece)
         coder.make_room((end - at) * len(state.low) * channels * DIGITS)
         with np.errstate(over="ignore"):
-            done = code_diagonals(at, end, slope, channels, network, height, width, tables_of(weights), state, coder.state, coder.words, decoding, rest is not None)
+            done = code_diagonals(
+                at, end, slope, channels, network, height, width, tables_of(weights), state, coder.state, coder.words, decoding, rest is not None
+            )
         if done < end - at:
             raise CorruptError("the coded data does not fit the model.")
         if rest and sure is None and int(coder.state[0, 2]) > sure_words:

@@ -244,16 +244,16 @@ def evaluate(net: Any, pixels: Any, height: Any, columns: Any, known: Any, every
 
 
 @njit(nogil=True, boundscheck=False)
-def evaluate_raster(net: Any, pixels: Any, height: Any, columns: Any, y: Any, x: Any, known: Any, work: Any, params: Any, to: Any, base: Any, base_at: Any) -> None:
+def evaluate_raster(
+    net: Any, pixels: Any, height: Any, columns: Any, y: Any, x: Any, known: Any, work: Any, params: Any, to: Any, base: Any, base_at: Any
+) -> None:
     """Parameters (from `to` on) and base (from base_at on) of one pixel in raster order."""
     gather_raster(net, pixels, height, columns, y, x, known, work, 0, base, base_at)
     finish_one(net, work, params, to)
 
 
 @njit(nogil=True, boundscheck=False)
-def evaluate_raster_block(
-    net: Any, pixels: Any, height: Any, columns: Any, y: Any, x: Any, count: Any, known: Any, work: Any, params: Any, base: Any
-) -> None:
+def evaluate_raster_block(net: Any, pixels: Any, height: Any, columns: Any, y: Any, x: Any, count: Any, known: Any, work: Any, params: Any, base: Any) -> None:
     """The same of `count` pixels, BLOCK at most, side by side, of an image that is all there: what an encoder can do."""
     for p in range(count):
         gather_raster(net, pixels, height, columns, y, x + p, known, work, p, base, 3 * p)

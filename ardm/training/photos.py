@@ -251,7 +251,7 @@ def image_runs(height: int, width: int, phase: tuple[int, int] | None = None) ->
 def image_bits(net: WindowNet, image: np.ndarray, pattern: np.ndarray, phase: tuple[int, int] | None, kind: int, share: float = 0, seed: int = 0) -> float:
     """Mean bits per subpixel of an image, uint8 (h, w, 3), or of one phase of it, with one pattern of knowledge."""
     device = next(net.parameters()).device
-    runs = image_runs(*image.shape[:2], phase)
+    runs = image_runs(image.shape[0], image.shape[1], phase)
     total, count = 0.0, 0
     for start in range(0, len(runs), 48):
         some = runs[start : start + 48]
@@ -273,9 +273,7 @@ def validate(net: WindowNet, images: np.ndarray, every: int = 1) -> dict[str, fl
     radius = net.config.radius
     raster = [image_bits(net, x, raster_pattern(radius), None, gather.RASTER) for x in images]
     few = [np.ascontiguousarray(x[:128, :128]) for x in images[::every]]
-    lattice = [
-        np.mean([image_bits(net, x, lattice_pattern(radius, p, k), p, gather.LATTICE) for k, p in enumerate(LATTICE_ORDER)]) for x in few
-    ]
+    lattice = [np.mean([image_bits(net, x, lattice_pattern(radius, p, k), p, gather.LATTICE) for k, p in enumerate(LATTICE_ORDER)]) for x in few]
     everything = np.arange(net.config.positions)
     sizes = (0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
     bound = [np.mean([image_bits(net, x[:64, :64].copy(), everything, None, gather.RANDOM, u, 9) for u in sizes]) for x in few]
@@ -288,12 +286,10 @@ def validate(net: WindowNet, images: np.ndarray, every: int = 1) -> dict[str, fl
 class PhotoRun(Run[WindowNet]):
     """A run whose rate is held, then falls."""
 
-    recipe: Recipe
-
     def rate(self) -> float:
-        r = self.recipe
+        r: Any = self.recipe
         falling = max(0.0, (self.progress - r.decay_from) / (1 - r.decay_from)) if r.decay_from < 1 else 0.0
-        return r.rate * min(1.0, (self.step + 1) / r.warmup) * max(0.0, 1 - falling)
+        return float(r.rate * min(1.0, (self.step + 1) / r.warmup) * max(0.0, 1 - falling))
 
 
 def make_cost(mixture: int, compiled: bool) -> Any:
@@ -398,7 +394,7 @@ def main(
         if finish is not None and source == start:
             done = about["seconds"] / 60
             share = lambda x: (done + x * finish) / (done + finish)  # noqa: E731
-            recipe = replace(recipe, minutes=done + finish, decay_from=share(0), quantize_from=share(0.4), exact_from=share(0.85))
+            recipe = replace(recipe, minutes=done + finish, decay_from=share(0), quantize_from=share(0.4), exact_from=share(0.9))
     print(json.dumps(asdict(recipe)))
     train(recipe, folder, out, held_out, torch.device(device), limit, every, source, compiled)
 
