@@ -18,7 +18,7 @@ from codec.container import PNG_CHUNKS, PNG_FORM, SOURCE_FRAME, Header, as_bytes
 from codec.ending import operation
 from codec.errors import ArdmError, CorruptError, UnsupportedError, VerifyError
 from codec.frames import Frame
-from codec.image import TILE, compress, decompress
+from codec.image import TILE, calls_needed, compress, decompress
 from codec.invent import Completion
 from codec.invent import complete as complete_pixels
 from codec.limits import NO_LIMITS, Limits, limits_of
@@ -76,7 +76,7 @@ def pack(
     found = sources.look(source, limits.max_pixels)
     head, label = found.head, found.format.label
     threads, tile = options.get("threads") or thread_count(), options.get("tile") or TILE
-    calls = options.get("budget") or 0
+    calls = calls_needed(head.height, head.width, **options)
     needed = cost.of_encoding(head.height, head.width, head.channels, head.kind, len(source), tile, calls, threads)
     cost.check(needed, limits)
     named = container.name_chunk(name)

@@ -86,7 +86,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True, help="Files are the same on all."),
         click.option("--max-pixels", type=click.IntRange(1), metavar="N", help="Refuse larger images. Default: 178 million."),
         click.option("--memory", type=_Size(), metavar="SIZE", help="Refuse what is estimated to need more memory, such as 512M or 2G. Default: no limit."),
-        click.option("--max-calls", type=click.IntRange(0), metavar="N", help="Refuse what needs more network calls. Default: 100 million."),
+        click.option("--max-calls", type=click.IntRange(0), metavar="N", help="Refuse what needs more network calls. Default: 200 million."),
         click.option("--no-progress", is_flag=True, help="No progress bar."),
         click.option("-q", "--quiet", count=True, help="No notes; twice: no error messages either."),
         click.option("-v", "--verbose", is_flag=True, help="Say more."),

@@ -7,7 +7,7 @@ Knows tiles and coders' bounds; allocates nothing, decodes nothing.
     BASE + file + OF_ARRAY (OF_PNG) * image + OF_CHUNKS * kept chunks + OF_TILE * tiles + workers * (counters + PER_PIXEL * pixels of a tile)
 
 where image is the size of the samples, workers as many planes as are coded at once, and counters 48 bytes for each of the mixing coder's 2**k counters of
-a channel (none if all samples are fine). The constants were measured (see `tests/test_limits.py`, which measures again) and rounded up.
+a channel (none if no plane is coded by that coder). The constants were measured (see `tests/test_limits.py`, which measures again) and rounded up.
 
 **Least payloads.** No decision of the mixing coder has a probability above 1 - LEAST / ONE, "certain" ones included, and no digit of the plain coder one that
 leaves less than 64 parts a level for the other values. A range coder's words hold at least the sum of -log2 of those probabilities. So a
@@ -66,7 +66,8 @@ def of(header: Header, size: int, threads: int, png: bool = False, kept: int = 0
     asking = Counter((height, width) for (_, _, height, width), _, entry in _planes(header) if entry.method == METHOD_NETWORK)
     calls = sum(count * header.schedule.calls(*shape) for shape, count in asking.items())
     height, width = min(header.tile[0], header.height), min(header.tile[1], header.width)
-    counted = any(entry.method not in (METHOD_FINE, METHOD_INCLUDED) for entry in header.entries)
+    counting = {METHOD_GRAPHICS} | ({METHOD_NETWORK} if not header.schedule.plain else set())
+    counted = any(entry.method in counting for entry in header.entries)
     return Cost(calls, memory + min(threads, len(header.entries)) * _work(height, width, counted))
 
 
@@ -136,6 +137,6 @@ def _planes(header: Header) -> Iterator[tuple[tuple[int, int, int, int], int, En
 
 
 def _work(height: int, width: int, counted: bool = True) -> int:
-    """Bytes that coding a plane of a tile takes. counted: by a coder that has counters, as all but the fine one do."""
+    """Bytes that coding a plane of a tile takes. counted: by a coder that has counters, which only the mixing coder does."""
     pixels = height * width
     return 48 * counter_count(pixels) * counted + PER_PIXEL * pixels

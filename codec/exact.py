@@ -28,6 +28,7 @@ BEGINNING = "<2sBBBB"
 BEGINNING_DIFFERENT = "<2sBB"
 LINKS = MOST_LINKS = 12  # log2 of the places that each place is compared with at most, where there is a difference
 SPARSE = 0, 4  # what quick compressors know of places within matches (`dense`)
+DIGEST_BYTES = 16  # of the file, in a recipe
 POOR = 16  # a difference that takes more than this part of the stream is tried with these, too
 
 
@@ -88,15 +89,16 @@ def find(source: bytes, image: Png, coding: Coding) -> Recipe | None:
     settings = next((s for s in itertools.chain(stored, _candidates(start)) if _compress(raw, s, body) == body), None) or _differ(raw, body)
     if settings is None:
         return None
-    recipe = Recipe(start, settings, coding.filters, coding.filters == png.usual_filters(image), coding.sizes, digest(source))
+    recipe = Recipe(start, settings, coding.filters, coding.filters == png.usual_filters(image), coding.sizes, digest(source, DIGEST_BYTES))
     return recipe if _cut(image, coding.stream, coding.sizes) == source else None
 
 
 def make(image: Png, recipe: Recipe) -> bytes:
     """The file. Raises CorruptError if it is another than the recipe was made for."""
     data = _make(image, recipe)
-    if digest(data) != recipe.digest:
-        raise CorruptError(f"hash of the PNG file made again does not match. Stored: {recipe.digest.hex()}. Computed: {digest(data).hex()}.")
+    found = digest(data, DIGEST_BYTES)
+    if found != recipe.digest:
+        raise CorruptError(f"hash of the PNG file made again does not match. Stored: {recipe.digest.hex()}. Computed: {found.hex()}.")
     return data
 
 
@@ -148,15 +150,15 @@ def unpack(data: bytes, image: Png, different: bool = False) -> Recipe:
     sizes, at = _unpack_sizes(data, at, most)
     settings: Settings | Difference
     if different:
-        if sum(sizes) < ENDS or len(data) < at + 16:
+        if sum(sizes) < ENDS or len(data) < at + DIGEST_BYTES:
             raise CorruptError("the recipe of the original PNG file is damaged.")
-        settings, at = Difference(links, dense, data[at:-16]), len(data) - 16
+        settings, at = Difference(links, dense, data[at:-DIGEST_BYTES]), len(data) - DIGEST_BYTES
     else:
         blocks: tuple[int, ...] = ()
         if not level:
             blocks, at = _unpack_sizes(data, at, most)
         settings = Settings(level, memory, strategy, window, blocks)
-    if len(data) != at + 16:
+    if len(data) != at + DIGEST_BYTES:
         raise CorruptError("the recipe of the original PNG file is damaged.")
     return Recipe(start, settings, row_filters, way == USUAL, sizes, data[at:])
 

@@ -25,6 +25,7 @@ from codec.samples import Kind
 # a multiple of 4 bytes; columns run first and channels last, as in Fortran; the samples are coded as QOI does.
 HIGH_FIRST, BOTTOM_UP, BGR, ALIGNED, COLUMNS, QOI = 1, 2, 4, 8, 16, 32
 MAX_FRAME = 1 << 26  # bytes of head and tail
+DIGEST_BYTES = 16  # of the file
 
 _SPACE = rb"(?:[ \t\n\v\f\r]|#[^\n\r]*[\n\r])+"
 GRAPHMAP = re.compile(rb"P([56])" + _SPACE + rb"(\d{1,10})" + _SPACE + rb"(\d{1,10})" + _SPACE + rb"(\d{1,5})[ \t\n\v\f\r]")
@@ -84,7 +85,7 @@ def take(data: bytes, plan: Plan) -> tuple[np.ndarray, Frame]:
         if len(data) < plan.start + size:
             raise TruncatedError(f"the file is cut short: it has {len(data)} bytes, its header promises at least {plan.start + size}.")
         samples = _from_body(data[plan.start : plan.start + size], head, plan.layout)
-    frame = Frame(data[: plan.start], data[plan.start + size :], plan.layout, digest(data))
+    frame = Frame(data[: plan.start], data[plan.start + size :], plan.layout, digest(data, DIGEST_BYTES))
     if _make(samples, head.kind, frame) != data:
         raise IndivisibleError("its pixels are coded in an unusual way" if plan.layout & QOI else "it has something in the padding of its rows")
     return samples if head.channels > 1 or plan.channel_axis else samples[..., 0], frame
@@ -96,8 +97,8 @@ def make(samples: np.ndarray, kind: Kind, frame: Frame, checked: bool = True) ->
     if not frame.fits(Head(samples.shape[1], samples.shape[0], samples.shape[2], kind, False)):
         raise CorruptError(f"the layout of the source file ({frame.layout:#04x}) does not fit its image.")
     data = _make(samples, kind, frame)
-    if checked and digest(data) != frame.digest:
-        raise CorruptError(f"hash of the file made again does not match. Stored: {frame.digest.hex()}. Computed: {digest(data).hex()}.")
+    if checked and (found := digest(data, DIGEST_BYTES)) != frame.digest:
+        raise CorruptError(f"hash of the file made again does not match. Stored: {frame.digest.hex()}. Computed: {found.hex()}.")
     return data
 
 

@@ -408,9 +408,13 @@ def decode_network(
     """Inverse of `encode_network`: uint8 (h, w, 3). rest: as in `decode_plane`."""
     told = _per_pixel(progress, channels)
     if schedule.order == Order.RASTER:
+        if schedule.slope != predictor.weights.config.radius + 1:
+            raise UnsupportedError(f"rows that follow each other {schedule.slope} pixels apart; a newer ardm may read the file.")
         if schedule.plain:
+            if len(payload) % 4 and rest is None:
+                raise TruncatedError("its data is cut short.")
             image = np.zeros((height, width, 3), np.uint8)
-            plain.code_raster(plain.Decoder(payload), predictor.weights, image, channels, True, rest, told)
+            plain.code_raster(plain.Decoder(payload[: len(payload) // 4 * 4]), predictor.weights, image, channels, True, rest, told)
             return image
         mixing = Mixing(channels, height * width, predictor.weights, payload, rest)
         found = mixing.start_stage(np.zeros((3, height, width), np.int16), None)
@@ -529,6 +533,17 @@ def plan(weights: WindowWeights, height: int, width: int, budget: int | None, or
     if order == "auto" and within and _raster_pays(weights, height, width, budget):
         return within[0]
     return Schedule(Order.LATTICE, _lattice_stages(weights, height, width, budget)[1], plain=plain)
+
+
+def calls_needed(
+    height: int, width: int, *, budget: int | None = None, order: str = "auto", seed: int | None = None, plain: bool = False, tile: int | None = None,
+    predictor: Predictor | None = None, **others: object,
+) -> int:  # fmt: skip
+    """Most network calls of a plane of a tile with such options of `compress`."""
+    if budget is not None:
+        return budget
+    rows, columns = (min(part, whole) for part, whole in zip(tile_shape(height, width, tile), (height, width), strict=True))
+    return plan((predictor or load_predictor()).weights, rows, columns, None, order, seed, plain).calls(rows, columns)
 
 
 def _raster_pays(weights: WindowWeights, height: int, width: int, budget: int | None) -> bool:

@@ -23,7 +23,7 @@ class Limits:
 
     max_pixels: int = MAX_PIXELS
     max_memory: int | None = None
-    max_calls: int = 100_000_000  # 178 megapixels RGBA in raster order need 90 million
+    max_calls: int = 200_000_000  # 178 megapixels of four planes of 16 bits in raster order need 182 million
     max_tiles: int = 1_000_000
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from codec import archive, container, png, prose, stored, text
-from codec.container import FIXED, HEAD, INDEX, MAGIC, PNG_CHUNKS, PNG_FORM, SOURCE_FRAME
+from codec.container import DIGEST_BYTES, HEAD, INDEX, MAGIC, PNG_CHUNKS, PNG_FORM, SOURCE_FRAME, WEIGHTS_BYTES, varint
 from codec.errors import ArdmError
 from codec.exact import BEGINNING, BEGINNING_DIFFERENT, LISTED
 from codec.limits import NO_LIMITS
@@ -113,15 +113,15 @@ def _right_hashes(out: bytes, parts: Parts, rng: random.Random) -> bytes:
         try:
             archive.unpack(out, limits=LIMITS, predictor=stub())
         except ArdmError as error:
-            found = re.search(r"hash of the (decoded pixels|PNG file|file) .*Computed: ([0-9a-f]{32})", str(error))
+            found = re.search(r"hash of the (decoded pixels|PNG file|file) .*Computed: ([0-9a-f]+)", str(error))
             if found and found[1] == "decoded pixels":
-                parts.head[-16:] = bytes.fromhex(found[2])
+                parts.head[-DIGEST_BYTES:] = bytes.fromhex(found[2])
             elif found and found[1] == "file":
                 parts.metadata = [(k, p[:1] + bytes.fromhex(found[2]) + p[17:] if k == SOURCE_FRAME else p) for k, p in parts.metadata]
             elif found:
                 parts.metadata = [(k, p[:-16] + bytes.fromhex(found[2]) if k == PNG_FORM else p) for k, p in parts.metadata]
             elif "kept whole" in str(error) and parts.planes:
-                parts.head[-16:] = container.digest(parts.planes[0][1])
+                parts.head[-DIGEST_BYTES:] = container.digest(parts.planes[0][1])
             else:
                 break
             out = put_together(parts)
@@ -132,27 +132,58 @@ def _right_hashes(out: bytes, parts: Parts, rng: random.Random) -> bytes:
     return out
 
 
+FIELDS = ("version", "flags", "sort", "width", "height", "tile_height", "tile_width")  # as HEAD begins; the first three are bytes
+
+
+def head_fields(head: bytes) -> tuple[list[int], int] | None:
+    """What HEAD begins with, and where the id of the weights follows. None if it is too short."""
+    fields, at = list(head[:3]), 3
+    try:
+        for _ in FIELDS[3:]:
+            value, at = container.read_varint(head, at)
+            fields.append(value)
+    except ArdmError:
+        return None
+    return (fields, at) if at + WEIGHTS_BYTES + 1 + DIGEST_BYTES <= len(head) else None
+
+
 def _head(parts: Parts, rng: random.Random, blind: Blind) -> None:
-    head = parts.head
-    if len(head) < struct.calcsize(FIXED) + 9 or rng.random() < 0.1:
-        parts.head = bytearray(blind(bytes(head)))
+    found = head_fields(parts.head)
+    if found is None or rng.random() < 0.1:
+        parts.head = bytearray(blind(bytes(parts.head)))
         return
-    fields = list(struct.unpack_from(FIXED, head))
-    which = rng.randrange(1, len(fields) + 2)
-    if which == len(fields):  # stages
-        stages = [rng.choice((1, 3, 5, 0x3FFF, 0x2AAA)) for _ in range(rng.randrange(5))]
-        head[26:-16] = bytes([len(stages)]) + struct.pack(f"<{len(stages)}H", *stages)
-    elif which > len(fields):
-        head[18:26] = bytes.fromhex(rng.choice(("1be54aa1d96915ba", "3ad08a468741d66d")))
+    fields, at = found
+    weights, order = bytes(parts.head[at : at + WEIGHTS_BYTES]), bytes(parts.head[at + WEIGHTS_BYTES : -DIGEST_BYTES])
+    which = rng.randrange(1, len(FIELDS) + 3)
+    if which == len(FIELDS):  # another order, of the flags' sort or not
+        fields[1], order = _order(fields[1], rng)
+    elif which == len(FIELDS) + 1:
+        order = blind(order)
+    elif which == len(FIELDS) + 2:
+        weights = rng.choice((bytes(WEIGHTS_BYTES), bytes.fromhex(stub().weights.id), rng.randbytes(WEIGHTS_BYTES)))
+    elif which == 1:
+        fields[1] = fields[1] ^ 1 << rng.randrange(8)
+    elif which == 2:
+        fields[2] = rng.choice((fields[2] ^ 1 << rng.randrange(8), rng.randrange(4) << 4 | rng.randrange(6)))
     else:
-        if which == 1:
-            fields[1] = rng.choice((fields[1] ^ 1 << rng.randrange(8), fields[1] & 0xF3 | 4, fields[1] & 0xF3))  # any flag, or another way of learning
-        elif which == 5:
-            fields[5] = rng.choice((1, 2, 4, 8, 16))
-        else:
-            fields[which] = rng.choice((fields[which] + 1, fields[which] - 1, rng.choice(INTERESTING[:18]), rng.choice(INTERESTING)))
-        most = (1, 1, 4, 4, 1, 1, 2, 2)
-        struct.pack_into(FIXED, head, 0, *(value % 256**size for value, size in zip(fields, most, strict=True)))
+        fields[which] = max(0, rng.choice((fields[which] + 1, fields[which] - 1, rng.choice(INTERESTING[:18]), rng.choice(INTERESTING))))
+    parts.head = bytearray(bytes(fields[:3]) + b"".join(map(varint, fields[3:])) + weights + order + parts.head[-DIGEST_BYTES:])
+
+
+def _order(flags: int, rng: random.Random) -> tuple[int, bytes]:
+    """(flags, what HEAD says of the order after the id of the weights)."""
+    kept = flags & ~(container.ORDER | container.PLAIN)
+    stages = [rng.choice((1, 3, 5, 0x3FFF, 0x2AAA)) for _ in range(rng.randrange(5))]
+    listed = bytes([len(stages)]) + struct.pack(f"<{len(stages)}H", *stages)
+    plain = container.PLAIN * rng.randrange(2)
+    way = rng.randrange(3)
+    if way == 0:
+        strip = 0 if plain else rng.choice((0, 1, 3, 4, 5, 8, 2048, 2049))
+        return kept | plain, varint(strip) + varint(rng.choice((7, 7, 7, 0, 8, 300)))
+    if way == 1:
+        return kept | 1 | plain, listed
+    calls = [rng.choice((1, 2, 5, 255, 256)) for _ in stages]
+    return kept | 2 | container.PLAIN, rng.randbytes(4) + bytes([len(calls)]) + struct.pack(f"<{len(calls)}H", *calls)
 
 
 def _metadata(parts: Parts, rng: random.Random, blind: Blind) -> None:
@@ -201,7 +232,8 @@ def _form(parts: Parts, rng: random.Random, blind: Blind) -> None:
         form = bytes([rng.choice((2, 3))]) + struct.pack(BEGINNING, b"\x78\x9c", level, rng.randint(1, 9), rng.randint(0, 4), rng.randint(9, 15))
     form += bytes([way := rng.randint(0, 6)])
     if way == LISTED:
-        height = struct.unpack_from("<I", parts.head, 6)[0] if len(parts.head) >= 10 else 1
+        found = head_fields(parts.head)
+        height = found[0][4] if found else 1
         form += _listed(bytes(rng.randrange(5) for _ in range(min(height, 4096))), rng)
     form += _sizes(rng) + (rng.randbytes(4 * rng.choice((0, 1, 2, 5, 100))) if different else _sizes(rng) if not level else b"") + bytes(16)
     parts.metadata = [m for m in parts.metadata if m[0] != PNG_FORM] + [(PNG_FORM, form if rng.random() < 0.8 else blind(form))]
@@ -333,7 +365,7 @@ def _text_field(header: text.TextHeader, payload: bytes, rng: random.Random, bli
     if name == "order":
         return replace(header, order=rng.choice((*text.Order, 2))), payload  # type: ignore[arg-type]
     if name == "weights_id":
-        return replace(header, weights_id=rng.choice((bytes(8).hex(), stub().weights.id, text.weights_module.TEXT_ID, "11" * 8))), payload
+        return replace(header, weights_id=rng.choice((bytes(8).hex(), 2 * stub().weights.id, text.weights_module.TEXT_ID, "11" * 8))), payload
     if name == "breaks":
         return replace(header, breaks=rng.choice((0, 1, 1 << 62, 1 << 63, rng.getrandbits(63) & rng.getrandbits(63)))), payload
     if name == "digest":

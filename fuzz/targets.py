@@ -5,7 +5,7 @@ Each takes bytes and returns nothing. Any exception that leaves it is a finding:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -16,15 +16,16 @@ import torch
 
 from ardm import predict
 from ardm import weights as weights_module
+from ardm.exact.predictor import Canvas, Predictor
 from ardm.integer import Carrier
 from ardm.orders import PATCH
-from ardm.predict import Answer, Call, NetworkPredictor
 from codec import ArdmError, Limits, archive, container, decompress, exact, frames, info, png, recover, text
 from codec import sources as readers
 from codec.archive import Way
+from codec.image import load_predictor
 
 Result = TypeVar("Result")
-LIMITS = Limits(max_pixels=1024, max_memory=2**30, max_calls=100, max_tiles=64)
+LIMITS = Limits(max_pixels=1024, max_memory=2**30, max_calls=50_000, max_tiles=64)
 
 
 class Finding(AssertionError):
@@ -43,24 +44,26 @@ def _hold(condition: object, what: str) -> None:
         raise Finding(what)
 
 
-class Stub(NetworkPredictor):
-    """Answers like a network that knows nothing, at once: what is fuzzed is what is made of the bytes, not the network, which takes any pixels."""
+class Stub(Predictor):
+    """Answers like a network that knows nothing but the lattice, at once: what is fuzzed is what is made of the bytes, not the network, which takes any pixels.
+
+    In raster order coders ask the network themselves.
+    """
 
     def __init__(self) -> None:
-        self.weights = weights_module.load()
-        self.tables = self.weights.tables()
+        super().__init__(load_predictor().weights)
 
-    def predict(self, calls: Sequence[Call]) -> list[Answer]:
-        return [self._stub(call) for call in calls]
+    def lattice(self, canvas: Canvas, phase: tuple[int, int], first: int, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.scattered(canvas, where)
 
-    def _stub(self, call: Call) -> Answer:
-        key = int((call.pixels * call.known).sum()) + 31 * call.level
-
-        def answer(phase: tuple[int, int]) -> torch.Tensor:
-            count = len(range(phase[0], call.known.shape[0], PATCH)) * len(range(phase[1], call.known.shape[1], PATCH))
-            return torch.from_numpy(((np.arange(50 * count) * 40503 + key >> 5) % 160 - 80).astype(np.int32).reshape(50, count))
-
-        return answer
+    def scattered(self, canvas: Canvas, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        shape = len(where), self.weights.config.outputs
+        key = int((canvas.image * canvas.mask[..., None]).sum(dtype=np.int64))
+        params = (np.arange(shape[0] * shape[1]) * 40503 + key >> 5).reshape(shape) % 160 - 80
+        k = self.weights.config.mixture
+        params[:, 4 * k : 7 * k] = params[:, 4 * k : 7 * k] // 8 + 40  # scales of 4 to 8 levels
+        rows, columns = where.T // PATCH * PATCH  # what is known of every stage
+        return params.astype(np.int32), canvas.image[rows, columns].astype(np.int16)
 
 
 @lru_cache(maxsize=1)
@@ -120,7 +123,7 @@ def decoder(data: bytes) -> None:
         return
     frame = next((frames.unpack(block) for kind, block in header.metadata if kind == container.SOURCE_FRAME), None)
     if frame:
-        _hold(container.digest(restored) == frame.digest, "a file made again has another hash")
+        _hold(container.digest(restored, frames.DIGEST_BYTES) == frame.digest, "a file made again has another hash")
         archive.format_of(data, LIMITS)
         return
     image = png.read(restored, LIMITS.max_pixels)
@@ -198,7 +201,10 @@ def texts(data: bytes) -> None:
     header = found[0]
     _hold(text.info(data)["bytes"] == len(data), "what can be opened cannot be listed")
     if restored is not None:
-        _hold(len(restored) == header.size and container.digest(restored) == header.digest, "a text has another size or hash than its header says")
+        _hold(
+            len(restored) == header.size and container.digest(restored, text.DIGEST_BYTES) == header.digest,
+            "a text has another size or hash than its header says",
+        )
         parts = text.take_apart(restored)
         words = header.method != text.MODEL or (parts.letters.size, parts.starts.size - 1) == (header.letters, header.words)
         _hold(words, "a text has other words than its header says")

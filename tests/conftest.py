@@ -1,4 +1,4 @@
-"""Shared by all tests: a real photo, the shipped weights, and a predictor that needs none."""
+"""Shared by all tests: a real photo, the shipped weights, and a predictor that knows nothing and forgets nothing."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import os
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the commands do: threads that spin make a busy machine crawl
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from ardm.likelihood import PER_COMPONENT, make_tables
-from ardm.orders import PATCH
-from ardm.predict import Answer, Call, NetworkPredictor
+from ardm.exact.predictor import Canvas, Predictor
 from codec.image import load_predictor
+from codec.selftest import synthetic_weights
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,30 +26,26 @@ def photo() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def predictor() -> NetworkPredictor:
+def predictor() -> Predictor:
     return load_predictor()
 
 
-class FakePredictor:
-    """Answers every call with parameters drawn from a hash of what the call shows: any disagreement between the two directions about what
-    is known, or when, changes the answer and breaks the round trip."""
+class FakePredictor(Predictor):
+    """Answers every call with parameters drawn from a hash of all that is known: any disagreement between the two
+    directions about what is known, or when, changes the answer and breaks the round trip."""
 
-    def __init__(self, k: int = 2) -> None:
-        self.k, self.tables = k, make_tables()
+    def __init__(self) -> None:
+        super().__init__(synthetic_weights())
 
-    def predict(self, calls: Sequence[Call]) -> list[Answer]:
-        return [self._answer(call) for call in calls]
+    def lattice(self, canvas: Canvas, phase: tuple[int, int], first: int, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.scattered(canvas, where)
 
-    def _answer(self, call: Call) -> Answer:
-        seen = (call.pixels * call.known).long()
-        key = int((seen.flatten() * torch.arange(1, seen.numel() + 1)).sum()) + 7919 * call.level + 31 * call.anchor[0] + call.anchor[1]
-
-        def answer(phase: tuple[int, int]) -> torch.Tensor:
-            count = len(range(phase[0], call.known.shape[0], PATCH)) * len(range(phase[1], call.known.shape[1], PATCH))
-            generator = torch.Generator().manual_seed(key * 16 + phase[0] * 4 + phase[1])
-            return torch.randint(-200, 200, (PER_COMPONENT * self.k, count), generator=generator, dtype=torch.int32)
-
-        return answer
+    def scattered(self, canvas: Canvas, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        seen = (canvas.image.astype(np.int64) * canvas.mask[..., None]).ravel()
+        key = int((seen * np.arange(1, seen.size + 1)).sum()) + int((canvas.mask.ravel() * np.arange(canvas.mask.size)).sum())
+        rng = np.random.default_rng([key % 2**32, *where[0]])
+        params = rng.integers(-200, 200, (len(where), self.weights.config.outputs)).astype(np.int32)
+        return params, rng.integers(0, 256, (len(where), 3)).astype(np.int16)
 
 
 @pytest.fixture

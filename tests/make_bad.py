@@ -1,6 +1,6 @@
-"""Write golden files that must be refused, where they are missing: python -m tests.make_bad. Files that exist are never touched.
+"""Write golden files that must be refused, where they are missing: `tests.make_golden` calls this after it has written the valid ones.
 
-Made of the valid golden files, with every length and checksum right but for what a name says. tests/golden/README.md describes them, a line each.
+Made of those, with every length and checksum right but for what a name says. tests/golden/README.md describes them, a line each.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 import lzma
 import struct
 import zlib
+from dataclasses import replace
 
 from codec import container, png, stored
 from codec.container import (
-    FIXED,
     HEAD,
     INDEX,
     MAGIC,
     METHOD_FILE,
     METHOD_FINE,
     METHOD_INCLUDED,
-    METHOD_RASTER,
+    METHOD_NETWORK,
     PNG_CHUNKS,
     PNG_FORM,
     Entry,
@@ -27,7 +27,12 @@ from codec.container import (
     varint,
 )
 from codec.errors import ArdmError, CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError
+from codec.schedule import Order, Schedule
 from tests.samples import GOLDEN
+
+OLD = (  # one pixel, by 0.5.0
+    "894152444d0d0a1a0129010601000000010000000308040004001be54aa1d96915ba0030409e5ea535ac516def41bfc0f8d478bae6120102060003408537769562fc568f966c"
+)
 
 # name -> (class of the error, part of its sentence)
 EXPECTED: dict[str, tuple[type[ArdmError], str]] = {
@@ -40,6 +45,8 @@ EXPECTED: dict[str, tuple[type[ArdmError], str]] = {
     "bad-head-short": (CorruptError, "which is too short"),
     "bad-head-length-not-shortest": (CorruptError, "not in its shortest form"),
     "bad-geometry": (CorruptError, "impossible geometry: 0 x 1"),
+    "bad-width-not-shortest": (CorruptError, "not in its shortest form"),
+    "bad-head-long": (CorruptError, "the header has 26 bytes, expected were 25"),
     "bad-folded-8-bits": (CorruptError, "which only 16 bits can be"),
     "bad-colour-of-2-bits": (CorruptError, "there are no images of 3 channels with samples of 2 bits"),
     "bad-metadata-checksum": (CorruptError, "checksum of a chunk of type 0x81 does not match"),
@@ -54,7 +61,10 @@ EXPECTED: dict[str, tuple[type[ArdmError], str]] = {
     "bad-foreign-bytes": (CorruptError, "foreign bytes at the end"),
     "bad-stored-filter": (CorruptError, "has filter 9"),
     "bad-stored-size": (CorruptError, "unpacks to 8 bytes, expected 14400"),
-    "bad-raster-kind": (CorruptError, "does not say which kind"),
+    "bad-words-cut": (TruncatedError, "tile at row 0, column 0: its data is cut short"),
+    "bad-plain-words-cut": (TruncatedError, "tile at row 0, column 0: its data is cut short"),
+    "bad-root": (CorruptError, "a stored tile has method 9"),
+    "bad-random-calls": (CorruptError, "must have 1 to 255 network calls"),
     "bad-fine-depth": (CorruptError, "does not say which levels"),
     "bad-fine-list": (CorruptError, "lists 0 levels"),
     "bad-fine-apart": (CorruptError, "not where their high bytes are"),
@@ -67,14 +77,19 @@ EXPECTED: dict[str, tuple[type[ArdmError], str]] = {
     "bad-recipe-cut": (CorruptError, "is cut short"),
     "bad-recipe-hash": (CorruptError, "hash of the PNG file made again does not match"),
     "bad-recipe-of-a-broken-png": (CorruptError, "does not make a sound PNG"),
+    "unsupported-version-1": (UnsupportedError, "made by a release before 1.0"),
     "unsupported-version-255": (UnsupportedError, "format version 255"),
     "unsupported-critical-chunk-7f": (UnsupportedError, "feature 0x7f"),
     "unsupported-method-200": (UnsupportedError, "method 200"),
-    "unsupported-depth-12": (UnsupportedError, "12 bits per channel"),
-    "unsupported-channels-9": (UnsupportedError, "9 channels"),
-    "unsupported-two-ways-of-learning": (UnsupportedError, "two ways of learning"),
+    "unsupported-depth": (UnsupportedError, "samples of kind 0x25"),
+    "unsupported-channels-9": (UnsupportedError, "samples of kind 0x83"),
+    "unsupported-flag": (UnsupportedError, "reserved flag bits are set (0x88)"),
+    "unsupported-order-3": (UnsupportedError, "reserved flag bits are set (0x0b)"),
+    "unsupported-learning-in-random-order": (UnsupportedError, "learning in a random order"),
     "unsupported-stage-bit": (UnsupportedError, "reserved bit of a stage"),
-    "unsupported-weights": (UnsupportedError, "weights 0101010101010101 are not part of this release"),
+    "unsupported-plain-strips": (UnsupportedError, "raster order in strips of 4 rows"),
+    "unsupported-slope": (UnsupportedError, "9 pixels apart"),
+    "unsupported-weights": (UnsupportedError, "weights 01010101 are not part of this release"),
     "unsupported-png-form-bits": (UnsupportedError, "the PNG's form has reserved bits set"),
     "unsupported-too-many-pixels": (LimitError, "the limit is 178000000"),
 }
@@ -101,20 +116,23 @@ def _with(name: str, payload: bytes | None = None, **changes: object) -> bytes:
 
 def _fine(payload: bytes) -> bytes:
     """The golden file of listed levels, with another payload."""
-    header, _ = _open("fine-grey-listed")
     entries = (Entry(METHOD_FINE, len(payload), zlib.crc32(payload)), Entry(METHOD_INCLUDED, 0, 0))
-    return container.write(Header(**{**header.__dict__, "entries": entries}), [payload])
+    return container.write(replace(_open("fine-grey-listed")[0], entries=entries), [payload])
 
 
-def _head(name: str, **fields: int) -> bytes:
-    """A golden file whose HEAD has been given what `container.write` would not write."""
+FIELDS = ("version", "flags", "sort", "width", "height", "tile_height", "tile_width")  # as HEAD begins
+
+
+def _head(name: str, more: bytes = b"", **fields: int | bytes) -> bytes:
+    """A golden file whose HEAD has been given what `container.write` would not write. Fields: numbers, or bytes as they are."""
     data = _golden(name)
     length, body = container.read_varint(data, len(MAGIC) + 1)
-    names = ("version", "flags", "width", "height", "channels", "depth", "tile_height", "tile_width")
-    head = bytearray(data[body : body + length])
-    values = dict(zip(names, struct.unpack_from(FIXED, head), strict=True)) | fields
-    struct.pack_into(FIXED, head, 0, *values.values())
-    return MAGIC + chunk(HEAD, bytes(head)) + data[body + length + 4 :]
+    head, at, found = data[body : body + length], 0, b""
+    for field in FIELDS:
+        value, at = (head[at], at + 1) if field in FIELDS[:3] else container.read_varint(head, at)
+        chosen = fields.get(field, value)
+        found += chosen if isinstance(chosen, bytes) else bytes([chosen]) if field in FIELDS[:3] else varint(chosen)
+    return MAGIC + chunk(HEAD, found + head[at:] + more) + data[body + length + 4 :]
 
 
 def _flip(data: bytes, at: int) -> bytes:
@@ -139,20 +157,14 @@ def _index(name: str, more: bytes) -> bytes:
 
 def bad_files() -> dict[str, bytes]:
     """name -> file, of all that are expected."""
+    return {**_bad_layers(), **_bad_content(), **_unsupported()}
+
+
+def _bad_layers() -> dict[str, bytes]:
+    """What ends too early or too late, or has a wrong length, checksum, header or index."""
     pixel, graphics, content = (_golden(n) for n in ("one-pixel", "graphics", "png-content-interlaced-palette"))
     head_end = 8 + len(chunk(HEAD, bytes(container.read_varint(pixel, 9)[0])))
-    fine = _open("fine-grey-listed")[1]
-    header, _ = _open("png-exact-interlaced-palette")
-    chunks, (_, form) = header.metadata
-    forms = {"cut": form[:5], "hash": form[:-16] + bytes(16), "bits": b"\x80"}
-    with_form = {name: _with("png-exact-interlaced-palette", metadata=(chunks, (PNG_FORM, f))) for name, f in forms.items()}
-    idat = zlib.compress(struct.pack("<I", 0) + png.chunk(b"IDAT", b"abc"))
-    claim = Header(2048, 2048, 3, (2048, 2048), header.weights_id, header.schedule, True, bytes(16), (Entry(METHOD_RASTER, 3, zlib.crc32(b"\1ab")),))
-    tiny = lzma.compress(b"8 bytes.", lzma.FORMAT_RAW, filters=stored._FILTERS)
-    seeded = bytearray(_golden("photo-rgb"))
-    length, body = container.read_varint(bytes(seeded), 9)
-    stage = body + struct.calcsize(FIXED) + 9
-    seeded[stage + 1] |= 0x80
+    schedule = Schedule(Order.RANDOM, (0,), 1, plain=True)
     return {
         "bad-empty": b"",
         "bad-signature-as-text": pixel.replace(b"\r\n", b"\n"),
@@ -161,10 +173,13 @@ def bad_files() -> dict[str, bytes]:
         "bad-head-cut": pixel[:30],
         "bad-head-checksum": _flip(pixel, 12),
         "bad-head-short": MAGIC + chunk(HEAD, pixel[10:20]) + pixel[head_end:],
+        "bad-head-long": _head("one-pixel", more=b"\0"),
         "bad-head-length-not-shortest": MAGIC + bytes([HEAD, pixel[9] | 128, 0]) + pixel[10:],
         "bad-geometry": _head("one-pixel", width=0),
+        "bad-width-not-shortest": _head("one-pixel", width=b"\x81\0"),
         "bad-folded-8-bits": _with("one-pixel", folded=True),
-        "bad-colour-of-2-bits": _head("one-pixel", depth=2),
+        "bad-colour-of-2-bits": _head("one-pixel", sort=0x21),
+        "bad-random-calls": _with("random-order", schedule=schedule),
         "bad-metadata-checksum": _flip(content, content.index(b"\x81") + 20),
         "bad-index-missing": pixel[:head_end],
         "bad-index-checksum": _flip(pixel, head_end + 3),
@@ -173,32 +188,63 @@ def bad_files() -> dict[str, bytes]:
         "bad-method-of-a-whole-file": _with("one-pixel", entries=(Entry(METHOD_FILE, 3, 0),)),
         "bad-payload-checksum": _flip(graphics, len(graphics) - 5),
         "bad-payload-cut": graphics[:-1],
-        "bad-payload-too-short": container.write(claim, [b"\1ab"]),
         "bad-foreign-bytes": pixel + b"\n",
+    }
+
+
+def _bad_content() -> dict[str, bytes]:
+    """What is in payloads and metadata."""
+    fine = _open("fine-grey-listed")[1]
+    header, _ = _open("png-exact-interlaced-palette")
+    chunks, (_, form) = header.metadata
+    forms = {"cut": form[:5], "hash": form[:-16] + bytes(16)}
+    with_form = {name: _with("png-exact-interlaced-palette", metadata=(chunks, (PNG_FORM, f))) for name, f in forms.items()}
+    idat = zlib.compress(struct.pack("<I", 0) + png.chunk(b"IDAT", b"abc"))
+    entry = Entry(METHOD_NETWORK, 3, zlib.crc32(b"\1ab"))
+    claim = Header(2048, 2048, 3, (2048, 2048), header.weights_id, header.schedule, True, bytes(12), (entry,))
+    tiny = lzma.compress(b"8 bytes.", lzma.FORMAT_RAW, filters=stored._FILTERS)
+    apart = (Entry(METHOD_FINE, len(fine), zlib.crc32(fine)), Entry(METHOD_NETWORK, 0, 0))
+    return {
+        "bad-payload-too-short": container.write(claim, [b"\1ab"]),
         "bad-stored-filter": _with("graphics", b"\x09" + _open("graphics")[1][1:]),
         "bad-stored-size": _with("graphics", b"\0" + tiny),
-        "bad-raster-kind": _with("raster-rgb", b"\x09" + _open("raster-rgb")[1][1:]),
+        "bad-words-cut": _with("photo-rgb", _open("photo-rgb")[1][:-1]),
+        "bad-plain-words-cut": _with("plain-rgb", _open("plain-rgb")[1][:-1]),
+        "bad-root": _with("lattice-rgb", b"\x09" + _open("lattice-rgb")[1][1:]),
         "bad-fine-depth": _fine(b"\x11" + fine[1:]),
         "bad-fine-list": _fine(fine[:2] + b"\0" + fine[3:]),
-        "bad-fine-apart": _with("fine-grey-listed", entries=(Entry(METHOD_FINE, len(fine), zlib.crc32(fine)), Entry(METHOD_RASTER, 0, 0))),
-        "bad-sample-of-too-many-bits": _head("samples-palette-4", depth=2),
-        "bad-pixel-hash": _with("one-pixel", digest=bytes(16)),
-        "bad-whole-file-hash": _with("whole-file", digest=bytes(16)),
+        "bad-fine-apart": _with("fine-grey-listed", entries=apart),
+        "bad-sample-of-too-many-bits": _head("samples-palette-4", sort=1),
+        "bad-pixel-hash": _with("one-pixel", digest=bytes(12)),
+        "bad-whole-file-hash": _with("whole-file", digest=bytes(12)),
         "bad-png-chunks-critical": _with("one-pixel", metadata=((PNG_CHUNKS, idat),)),
         "bad-png-chunks-palette": _finding("palette-of-four-bytes"),
         "bad-png-form-long": _with("one-pixel", metadata=((PNG_FORM, b"\1ab"),)),
         "bad-recipe-cut": with_form["cut"],
         "bad-recipe-hash": with_form["hash"],
         "bad-recipe-of-a-broken-png": _finding("recipe-drops-the-end-of-the-image-data"),
+    }
+
+
+def _unsupported() -> dict[str, bytes]:
+    """What another release might write."""
+    chunks = _open("png-exact-interlaced-palette")[0].metadata[0]
+    steep = Schedule(Order.RASTER, strip=4, slope=9)
+    return {
+        "unsupported-version-1": bytes.fromhex(OLD),
         "unsupported-version-255": _head("one-pixel", version=255),
         "unsupported-critical-chunk-7f": _with("one-pixel", metadata=((0x7F, b"new"),)),
         "unsupported-method-200": _with("one-pixel", entries=(Entry(200, 3, 0),)),
-        "unsupported-depth-12": _head("one-pixel", depth=12),
-        "unsupported-channels-9": _head("one-pixel", channels=9),
-        "unsupported-two-ways-of-learning": _head("one-pixel", flags=2 | 4 | 8),
-        "unsupported-stage-bit": MAGIC + chunk(HEAD, bytes(seeded[body : body + length])) + bytes(seeded[body + length + 4 :]),
-        "unsupported-weights": _with("photo-grey", weights_id="01" * 8),
-        "unsupported-png-form-bits": with_form["bits"],
+        "unsupported-depth": _head("one-pixel", sort=0x25),
+        "unsupported-channels-9": _head("one-pixel", sort=0x83),
+        "unsupported-flag": _head("one-pixel", flags=0x88),
+        "unsupported-order-3": _head("one-pixel", flags=0x0B),
+        "unsupported-learning-in-random-order": _head("random-order", flags=container.CHANNEL_AXIS | Order.RANDOM),
+        "unsupported-stage-bit": _with("lattice-rgb", schedule=Schedule(Order.LATTICE, (1 << 15,))),
+        "unsupported-plain-strips": _with("plain-rgb", schedule=Schedule(plain=True, strip=4, slope=7)),
+        "unsupported-slope": _with("photo-rgb", schedule=steep),
+        "unsupported-weights": _with("photo-grey", weights_id="01" * 4),
+        "unsupported-png-form-bits": _with("png-exact-interlaced-palette", metadata=(chunks, (PNG_FORM, b"\x80"))),
         "unsupported-too-many-pixels": _head("one-pixel", width=2**31, height=2**31),
     }
 
@@ -208,7 +254,7 @@ def main() -> None:
         path = GOLDEN / f"{name}.ardm"
         if not path.exists():
             path.write_bytes(data)
-            print("wrote", path.name)
+            print("wrote", path)
 
 
 if __name__ == "__main__":

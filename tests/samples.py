@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ardm.predict import NetworkPredictor
+from ardm.exact.predictor import Predictor
 from codec import archive, compress, container, png, text
-from codec.container import METHOD_DEEP, METHOD_FILE, METHOD_FINE, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER, Entry
-from codec.image import encode_deep, encode_raster
-from codec.mixing import RASTER_FULL
+from codec.container import METHOD_FILE, METHOD_FINE, METHOD_GRAPHICS, METHOD_NETWORK, Entry
+from codec.image import encode_plane, load_predictor, plan
 from codec.samples import Kind, planes
 from codec.stored import FILTERED, RAW
 from tests import images, pngs
@@ -42,49 +41,51 @@ def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
     return {
         "raw": (RAW, np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8), {}),
         "filtered": (FILTERED, steps, {}),
-        "model": (METHOD_MODEL, crop, {"order": "lattice", "budget": 6}),
-        "model-plain": (METHOD_MODEL, crop, {"order": "lattice", "budget": 3, "adaptive": False}),
-        "model-random": (METHOD_MODEL, crop, {"seed": 7, "budget": 5}),
-        "model-small": (METHOD_MODEL, crop, {"order": "lattice", "budget": 2, "model": "small"}),
-        "quick": (METHOD_QUICK, crop, {"order": "lattice", "budget": 4, "quick": True}),
-        "raster": (METHOD_RASTER, crop, {"order": "raster"}),
-        "raster-quick": (METHOD_RASTER, crop[..., 1], {"order": "raster", "quick": True}),
-        "alpha": (METHOD_RASTER, np.concatenate([crop, alpha], 2), {"order": "raster"}),
-        "tiles": (METHOD_RASTER, _photo()[190:206, 330:350], {"order": "raster", "tile": 8}),
-        "indexed": (METHOD_RASTER, _photo()[190:206, 330:350, 1] // 16, {"kind": Kind(4, indexed=True), "order": "raster"}),
-        "folded-16": (METHOD_RASTER, crop[..., 1] * np.uint16(257), {"order": "raster"}),
+        "lattice": (METHOD_NETWORK, crop, {"order": "lattice", "budget": 6}),
+        "lattice-plain": (METHOD_NETWORK, crop, {"order": "lattice", "budget": 3, "plain": True}),
+        "random": (METHOD_NETWORK, crop, {"seed": 7, "budget": 5}),
+        "raster": (METHOD_NETWORK, crop, {"order": "raster"}),
+        "raster-plain": (METHOD_NETWORK, crop[..., 1], {"order": "raster", "plain": True}),
+        "raster-one-strip": (METHOD_NETWORK, crop, {"order": "raster", "budget": 90}),
+        "alpha": (METHOD_NETWORK, np.concatenate([crop, alpha], 2), {"order": "raster"}),
+        "tiles": (METHOD_NETWORK, _photo()[190:206, 330:350], {"order": "raster", "tile": 8}),
+        "graphics": (METHOD_GRAPHICS, _photo()[190:238, 330:378] // 64 * 64, {}),
+        "indexed": (METHOD_GRAPHICS, _photo()[190:206, 330:350, 1] // 16, {"kind": Kind(4, indexed=True), "order": "raster"}),
+        "folded-16": (METHOD_NETWORK, crop[..., 1] * np.uint16(257), {"order": "raster"}),
         "fine-grey-16": (METHOD_FINE, crop[..., 1] * np.uint16(200) + crop[..., 0], {"order": "raster"}),
         "fine-rgba-12": (METHOD_FINE, np.concatenate([crop, alpha], 2) * np.uint16(16) + crop[..., :1] % 13, {}),
         "fine-listed": (METHOD_FINE, ((large[..., 1] // 3).astype(np.uint16) ** 2 * 7), {}),
     }
 
 
-def in_bytes(samples: np.ndarray, tile: int = 1024) -> bytes:
-    """The .ardm file of uint16 (h, w) or (h, w, 3) whose low bytes are coded given the high ones, now only written where nothing else is smaller."""
-    header = container.read(compress(samples, tile=tile))[0]
-    payloads = []
+def in_bytes(samples: np.ndarray, tile: int = 1024, predictor: Predictor | None = None) -> bytes:
+    """The .ardm file of uint16 (h, w) or (h, w, 3) whose bytes are planes apart, even where both together would be smaller."""
+    predictor = predictor or load_predictor()
+    header = container.read(compress(samples, tile=tile, predictor=predictor))[0]
+    schedule = plan(predictor.weights, min(tile, samples.shape[0]), min(tile, samples.shape[1]), None)
+    coded = []
     for top, left, height, width in header.tiles:
-        high, low = planes(samples.reshape(*samples.shape[:2], -1)[top : top + height, left : left + width])
-        payloads += [encode_raster(high, RASTER_FULL), encode_deep(low, high)]
-    entries = tuple(Entry((METHOD_RASTER, METHOD_DEEP)[i % 2], len(payload), zlib.crc32(payload)) for i, payload in enumerate(payloads))
-    return container.write(replace(header, folded=False, entries=entries), payloads)
+        part = samples.reshape(*samples.shape[:2], -1)[top : top + height, left : left + width]
+        coded += [encode_plane(plane, predictor, schedule, None) for plane in planes(part)]
+    entries = tuple(Entry(method, len(payload), zlib.crc32(payload)) for method, payload in coded)
+    return container.write(replace(header, folded=False, entries=entries), [payload for _, payload in coded])
 
 
 def png_files() -> dict[str, tuple[int, bytes, bool]]:
     """name -> (method of its first plane, PNG file, whether to keep it exactly)."""
     crop = _photo()[190:206, 330:346]
     return {
-        "chunks": (METHOD_RASTER, pngs.png_of(crop, 2, 8), False),
-        "exact": (METHOD_RASTER, pngs.png_of(crop, 2, 8, pieces=100), True),
-        "exact-interlaced-palette": (METHOD_RASTER, pngs.png_of(crop[..., 1] // 16, 3, 4, 1), True),
-        "difference": (METHOD_RASTER, pngs.flushed(pngs.png_of(crop, 2, 8)), True),
+        "chunks": (METHOD_NETWORK, pngs.png_of(crop, 2, 8), False),
+        "exact": (METHOD_NETWORK, pngs.png_of(crop, 2, 8, pieces=100), True),
+        "exact-interlaced-palette": (METHOD_GRAPHICS, pngs.png_of(crop[..., 1] // 16, 3, 4, 1), True),
+        "difference": (METHOD_NETWORK, pngs.flushed(pngs.png_of(crop, 2, 8)), True),
         "whole": (METHOD_FILE, pngs.png_of(pngs.pixels_of(0, 1, 3, 3), 0, 1) + b"tail", True),
     }
 
 
 def source_files() -> dict[str, tuple[int, bytes]]:
     """name -> (method of its first plane, file that is its bare samples): each order of rows, channels and bytes."""
-    names = {"bmp-pillow": METHOD_RASTER, "npy-fortran-grey": METHOD_RASTER, "qoi-alpha": METHOD_RASTER, "tiff-grey-16>": METHOD_FINE}
+    names = {"bmp-pillow": METHOD_NETWORK, "npy-fortran-grey": METHOD_NETWORK, "qoi-alpha": METHOD_NETWORK, "tiff-grey-16>": METHOD_FINE}
     return {f"source-{name}": (method, images.SAME[name][0]) for name, method in names.items()}
 
 
@@ -101,12 +102,11 @@ def texts() -> dict[str, bytes]:
 
 
 @lru_cache(maxsize=2)
-def files(predictor: NetworkPredictor | None = None) -> dict[str, bytes]:
-    """name -> .ardm file, 70 to 1900 bytes. predictor: another one than the package's. "runs" is a golden file: its way of learning is no longer written."""
-    found = {"runs": (METHOD_MODEL, (GOLDEN / "photo-grey.ardm").read_bytes())}
-    found["deep-16"] = METHOD_RASTER, in_bytes(_photo()[190:222, 330:362, 1] * np.uint16(259))
-    found["deep-rgb-16"] = METHOD_RASTER, in_bytes(_photo()[190:196, 330:336] * np.uint16(257) ^ np.uint16(85))
-    found |= {name: (method, compress(np.ascontiguousarray(pixels), predictor=predictor, **options)) for name, (method, pixels, options) in arrays().items()}
+def files(predictor: Predictor | None = None) -> dict[str, bytes]:
+    """name -> .ardm file, 50 to 1900 bytes. predictor: another one than the package's."""
+    found = {"bytes-16": (METHOD_NETWORK, in_bytes(_photo()[190:222, 330:362, 1] * np.uint16(259), predictor=predictor))}
+    for name, (method, pixels, options) in arrays().items():
+        found[name] = method, compress(np.ascontiguousarray(pixels), predictor=predictor, verify=False, **options)
     for name, (method, source, exactly) in png_files().items():
         found[name] = method, archive.pack(source, exactly=exactly, max_pixels=LIMIT, order="raster").data
     for name, (method, source) in source_files().items():

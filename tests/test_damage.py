@@ -15,11 +15,10 @@ import numpy as np
 import pytest
 
 from codec import ArdmError, CorruptError, NotArdmError, TruncatedError, archive, compress, container, decompress, png, recover, text
-from codec.container import METHOD_DEEP, METHOD_FILE, METHOD_FINE, METHOD_INCLUDED, METHOD_MODEL, METHOD_QUICK, METHOD_RASTER
-from codec.stored import FILTERED, RAW
+from codec.schedule import Order
 from tests import samples
 
-NAMES = ["runs", "deep-16", "deep-rgb-16", *samples.arrays(), *samples.png_files(), *samples.source_files()]
+NAMES = ["bytes-16", *samples.arrays(), *samples.png_files(), *samples.source_files()]
 
 
 def restore(data: bytes) -> object:
@@ -33,9 +32,9 @@ def restore(data: bytes) -> object:
 def test_every_method_and_kind_is_there() -> None:
     headers = {name: container.read(data)[0] for name, data in samples.files().items()}
     assert set(headers) == set(NAMES)
-    modelled = {METHOD_MODEL, METHOD_RASTER, METHOD_QUICK, METHOD_DEEP, METHOD_FINE, METHOD_INCLUDED}
-    assert {e.method for h in headers.values() for e in h.entries} >= {RAW, FILTERED, METHOD_FILE} | modelled
-    assert {h.schedule.learning for h in headers.values()} >= {0, 1, 2}
+    assert {e.method for h in headers.values() for e in h.entries} == set(range(container.METHOD_INCLUDED + 1))
+    assert {h.schedule.order for h in headers.values()} == set(Order)
+    assert {(h.schedule.order, h.schedule.plain) for h in headers.values()} >= {(Order.RASTER, True), (Order.LATTICE, True)}
     assert any(h.kind.indexed for h in headers.values())
     assert any(h.folded for h in headers.values())
     assert any(h.schedule.seed is not None for h in headers.values())
@@ -164,7 +163,7 @@ def seven_bits(data: bytearray, rng: random.Random) -> None:
 def large(photo: np.ndarray) -> tuple[np.ndarray, bytes]:
     """6 x 6 tiles, 4 channels."""
     image = np.concatenate([photo[100:244, 200:344], photo[100:244, 200:344, 1:2]], 2)
-    return image, compress(image, tile=24, order="raster", quick=True)
+    return image, compress(image, tile=24)
 
 
 @pytest.mark.parametrize("kind", [overwritten, swapped, inserted, deleted, flipped, cut, as_text, seven_bits], ids=lambda k: k.__name__)

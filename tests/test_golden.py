@@ -10,6 +10,7 @@ import pytest
 from codec import archive, container, decompress, info
 from codec.errors import ArdmError
 from codec.limits import NO_LIMITS
+from codec.schedule import Order
 from tests import samples
 from tests.make_bad import EXPECTED
 
@@ -44,8 +45,11 @@ def test_every_file_is_described_once() -> None:
     assert {path.stem for path in samples.GOLDEN.iterdir() if path.suffix not in (".ardm", ".md")} == {path.stem for path in samples.golden()}
 
 
-def test_valid_files_have_every_method_and_way_back() -> None:
+def test_valid_files_have_every_method_way_back_order_and_coding() -> None:
     headers = [container.read(path.read_bytes())[0] for path in samples.golden()]
-    assert {entry.method for header in headers for entry in header.entries} >= set(range(9))
-    assert {header.schedule.learning for header in headers} >= {0, 1, 2}
+    assert {entry.method for header in headers for entry in header.entries} == set(range(container.METHOD_INCLUDED + 1))
+    coded = [header.schedule for header in headers if any(e.method == container.METHOD_NETWORK for e in header.entries)]
+    ways = {(schedule.order, schedule.plain) for schedule in coded}
+    assert ways == {(order, plain) for order in Order for plain in (False, True)} - {(Order.RANDOM, False)}
+    assert {schedule.strip for schedule in coded if not schedule.plain} >= {0, 4}
     assert {archive.way_of(header) for header in headers} >= set(archive.Way)

@@ -15,35 +15,40 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codec import ArdmError, CorruptError, LimitError, Limits, archive, compress, container, cost, decompress, png, stored
-from codec.container import METHOD_MODEL, METHOD_QUICK, METHOD_RASTER, Entry, Header
-from codec.image import encode_raster
+from ardm.exact.predictor import Predictor
+from ardm.exact.window import PHOTO_ID
+from codec import ArdmError, CorruptError, LimitError, Limits, archive, compress, container, cost, decompress, plain, png, stored
+from codec.container import METHOD_GRAPHICS, METHOD_NETWORK, NO_WEIGHTS, Entry, Header
+from codec.image import encode_graphics, encode_network, load_predictor, plan
 from codec.limits import NO_LIMITS, parse_size
-from codec.mixing import RASTERS
 from codec.samples import Kind
-from codec.walk import Learning, Schedule
+from codec.schedule import Order, Schedule
 from tests import pngs, samples
 from tests.test_cli import COMPRESS, DECOMPRESS, run
 
 GOLDEN = samples.golden()
 
 
-def claim(height: int, width: int, method: int, length: int, tile: int = 2048, channels: int = 3, learning: Learning = Learning.MIXING) -> bytes:
-    """A file that claims an image: every plane with the same payload of `length` zeros (raster: of kind 1)."""
+LATTICE = Schedule(Order.LATTICE, (5,) * 4)
+WAYS = [Schedule(strip=4, slope=7), Schedule(plain=True, slope=7), LATTICE, replace(LATTICE, plain=True), Schedule(Order.RANDOM, (5,), 1, plain=True)]
+
+
+def claim(height: int, width: int, method: int, length: int, tile: int = 2048, channels: int = 3, schedule: Schedule = LATTICE) -> bytes:
+    """A file that claims an image: every plane with the same payload of `length` bytes."""
     payload = bytes([1] * (length > 0)) + bytes(max(0, length - 1))
     count = -(-height // tile) * -(-width // tile)
-    schedule = Schedule((5,) * 4, None, learning)
     entries = (Entry(method, length, zlib.crc32(payload)),) * count
-    return container.write(Header(width, height, channels, (tile, tile), "1be54aa1d96915ba", schedule, True, bytes(16), entries), [payload] * count)
+    digest = bytes(container.DIGEST_BYTES)
+    return container.write(Header(width, height, channels, (tile, tile), PHOTO_ID, schedule, True, digest, entries), [payload] * count)
 
 
 @pytest.mark.parametrize("height", [10**6, 2**32 - 1])
-@pytest.mark.parametrize("method", [0, 1, METHOD_MODEL, METHOD_RASTER, METHOD_QUICK])
-def test_a_few_bytes_cannot_claim_much(height: int, method: int) -> None:
+@pytest.mark.parametrize(("method", "schedule"), [(0, LATTICE), (1, LATTICE), (METHOD_GRAPHICS, LATTICE), *((METHOD_NETWORK, way) for way in WAYS)])
+def test_a_few_bytes_cannot_claim_much(height: int, method: int, schedule: Schedule) -> None:
     """With any limits: an image far beyond them, and one within them whose tiles have no data to speak of."""
-    huge = container.write(Header(height, height, 3, (2048, 2048), "1be54aa1d96915ba", Schedule(()), True, bytes(16), (Entry(method, 3, 0),)), [b"abc"])
+    huge = container.write(Header(height, height, 3, (2048, 2048), PHOTO_ID, schedule, True, bytes(12), (Entry(method, 3, 0),)), [b"abc"])
     assert len(huge) < 200
-    within = [claim(13312, 13312, method, length, channels=channels) for length in (0, 1, 30) for channels in (1, 3)]
+    within = [claim(13312, 13312, method, length, channels=channels, schedule=schedule) for length in (0, 1, 30) for channels in (1, 3)]
     assert max(map(len, within)) < 4000
     tracemalloc.start()
     begin = time.perf_counter()
@@ -64,12 +69,12 @@ def test_the_bound_follows_from_the_coders() -> None:
     """8 decisions of a probability of at most 1 - 168 / 2**24; a photo of 178 megapixels in raster order has at least 7 kB."""
     assert pytest.approx(168 / 2**24 / np.log(2), rel=1e-4) == cost.BITS_OF_DECISION
     assert pytest.approx(7e-5, rel=0.01) == cost.BITS_OF_PLAIN
-    schedule = Schedule((5,) * 4)
     tiles = 178_000_000 / 2048**2
-    assert 7000 < tiles * cost.least_bytes(METHOD_RASTER, 2048, 2048, 3, schedule) < 8000
-    assert 7000 < tiles * cost.least_bytes(METHOD_QUICK, 2048, 2048, 3, schedule) < 8000
-    plain = Schedule((5,) * 4, None, Learning.NONE)
-    assert 4000 < tiles * cost.least_bytes(METHOD_MODEL, 2048, 2048, 3, plain) < 7000
+    for method, schedule in ((METHOD_GRAPHICS, WAYS[0]), (METHOD_NETWORK, WAYS[0]), (METHOD_NETWORK, LATTICE)):
+        assert 7000 < tiles * cost.least_bytes(method, 2048, 2048, 3, schedule) < 8000
+    for schedule in WAYS:
+        if schedule.plain:
+            assert 4000 < tiles * cost.least_bytes(METHOD_NETWORK, 2048, 2048, 3, schedule) < 7000
 
 
 @pytest.mark.parametrize("value", [0, 127, 255])
@@ -77,18 +82,22 @@ def test_the_bound_follows_from_the_coders() -> None:
 def test_the_emptiest_images_keep_the_bound(value: int, channels: int) -> None:
     """One colour all over is what the coders are surest of. They come close to the bound, and never below."""
     plane = np.full((256, 256, channels), value, np.uint8)
-    for kind in RASTERS:
-        least = cost.least_bytes(METHOD_RASTER, 256, 256, channels, Schedule(()))
-        assert least <= len(encode_raster(plane, kind)) < least + 1000
-    ways: list[dict[str, object]] = [{"order": "lattice"}, {"adaptive": False, "order": "lattice"}, {"seed": 3, "order": "lattice"}]
-    for way in ways:
+    least = cost.least_bytes(METHOD_GRAPHICS, 256, 256, channels, Schedule())
+    assert least <= len(encode_graphics(plane)) < least + 1000
+    predictor = load_predictor()
+    for schedule in (
+        plan(predictor.weights, 256, 256, None), plan(predictor.weights, 256, 256, None, plain=True), plan(predictor.weights, 256, 256, 8, "lattice"),
+        plan(predictor.weights, 256, 256, 8, "lattice", plain=True), plan(predictor.weights, 256, 256, 8, seed=3),
+    ):  # fmt: skip
+        assert cost.least_bytes(METHOD_NETWORK, 256, 256, channels, schedule) <= len(encode_network(plane, predictor, schedule))
         noisy = plane.copy()
         noisy[::9, ::7] ^= 1  # else it would be stored
+    for way in ({}, {"plain": True}, {"order": "lattice"}, {"order": "lattice", "plain": True}, {"seed": 3}):
         data = compress(noisy, **way)  # type: ignore[arg-type]
         assert np.array_equal(decompress(data), noisy)
     for side in (1, 2, 50, 2048):
         method, payload = stored.encode(np.full((side, side, channels), value, np.uint8))
-        assert cost.least_bytes(method, side, side, channels, Schedule(())) <= len(payload)
+        assert cost.least_bytes(method, side, side, channels, Schedule()) <= len(payload)
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.stem)
@@ -97,19 +106,18 @@ def test_no_golden_file_is_below_the_bound(path: Path) -> None:
     cost.check_payloads(header)
 
 
-def test_a_plain_tile_keeps_the_bound(predictor) -> None:  # type: ignore[no-untyped-def]
-    """Learning by runs is no longer written, so it is coded here; the network that is surest of all comes close to the bound, not below."""
-    import torch
-
-    from codec.coding import Encoder, code_pixels
-
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_surest_network_keeps_the_bound(predictor: Predictor, channels: int) -> None:
+    """One that is surest of all comes close to the bound of the plain coder, and never below."""
     count = 20_000
-    params = torch.zeros(50, count, dtype=torch.int32)
-    params[20:35] = -(2**20)  # scales: as narrow as can be
-    base = torch.full((3, count), 100, dtype=torch.int32)
-    for channels in (1, 3):
-        coder = Encoder()
-        code_pixels(coder, params, base, predictor.tables, channels, base)
+    params = np.zeros((count, predictor.weights.config.outputs), np.int32)
+    k = predictor.weights.config.mixture
+    params[:, 4 * k : 7 * k] = -(2**20)  # scales: as narrow as can be
+    base = np.full((count, 3), 100, np.int16)
+    for value in (0, 100, 255):
+        base[:] = value
+        coder = plain.Encoder()
+        plain.code_call(coder, params, base, plain.tables_of(predictor.weights), channels, base.astype(np.uint8))
         bits = count * channels * cost.BITS_OF_PLAIN
         assert bits <= 8 * len(coder.finish()) < 2 * bits + 200
 
@@ -132,27 +140,32 @@ def test_each_limit_has_its_sentence(photo: np.ndarray) -> None:
     with pytest.raises(LimitError, match="the limit is 1999"):
         decompress(data, max_pixels=1999)
     assert np.array_equal(decompress(data, limits=Limits(2000, 2**30, 48, 6), threads=1), image)
-    assert np.array_equal(decompress(compress(image, order="raster"), limits=Limits(max_calls=0)), image)
+    flat = np.random.default_rng(0).integers(0, 256, image.shape, dtype=np.uint8)
+    assert np.array_equal(decompress(compress(flat), limits=Limits(max_calls=0)), flat)  # stored: the network is not asked
     for bad in ({"max_pixels": 0}, {"max_memory": 0}, {"max_calls": -1}):
         with pytest.raises(ValueError, match="at least"):
             Limits(**bad)
     with pytest.raises(LimitError, match="more than 1000 chunks of metadata"):
-        decompress(container.write(Header(4, 4, 1, (4, 4), bytes(8).hex(), Schedule(()), True, bytes(16), (), ((0x90, b""),) * 1001), []))
+        decompress(container.write(Header(4, 4, 1, (4, 4), NO_WEIGHTS, Schedule(), True, bytes(12), (), ((0x90, b""),) * 1001), []))
 
 
 def test_small_tiles_count_their_own_calls() -> None:
     """A tile has no more stages than its shape, whatever the schedule lists."""
-    schedule = Schedule((0b11, 0, 0b1), None)
-    assert [cost.calls_of(schedule, side, side) for side in (4, 5, 16, 17, 65)] == [0, 3, 3, 4, 6]
+    schedule = Schedule(Order.LATTICE, (0b11, 0, 0b1))
+    assert [schedule.calls(side, side) for side in (4, 5, 16, 17, 65)] == [0, 3, 3, 4, 6]
+    assert [Schedule(Order.RANDOM, (9, 4), 1, plain=True).calls(side, side) for side in (4, 5, 17)] == [0, 9, 13]
+    strips = [Schedule(strip=4, slope=7).calls(height, 20) for height in (1, 4, 5, 8, 11)]
+    assert strips == [20, 41, 61, 82, 41 + 41 + 34]
+    assert Schedule(plain=True, slope=7).calls(10, 20) == 20 + 9 * 7
 
 
-@pytest.mark.parametrize(("order", "threads", "widen"), [("raster", 2, 1), ("lattice", 2, 1), ("auto", 2, 19)])
+@pytest.mark.parametrize(("order", "threads", "widen"), [("raster", 2, 1), ("lattice", 2, 1), ("plain", 2, 1), ("auto", 2, 19)])
 def test_estimated_memory_is_enough(photo: np.ndarray, tmp_path: Path, order: str, threads: int, widen: int) -> None:
     """The peak of a process that decodes two tiles at once, against the estimate."""
     image = np.concatenate([photo, photo[::-1]], 1)
     if widen > 1:
         image = (image * np.uint16(widen) + image[::-1] % widen).astype(np.uint16)
-    data = compress(image, order=order, tile=768)
+    data = compress(image, tile=768, verify=False, **({"plain": True} if order == "plain" else {"order": order}))
     path = tmp_path / "x.ardm"
     path.write_bytes(data)
     script = (  # not getrusage, whose peak a process inherits from the one that started it
@@ -177,13 +190,13 @@ def test_the_commands_have_the_limits(photo: np.ndarray, tmp_path: Path) -> None
     source.write_bytes(pngs.png_of(photo[:40, :50], 2, 8))
     for option, value, says in (("--max-pixels", 10, b"limit is 10"), ("--memory", "10M", b"limit is 10 MiB"), ("--max-calls", 3, b"limit is 3;")):
         assert says in run(COMPRESS, option, value, source, code=5).stderr
-    run(COMPRESS, "--order", "lattice", "--memory", "4G", "--max-calls", 8, source)
+    run(COMPRESS, "--order", "lattice", "--budget", 8, "--memory", "4G", "--max-calls", 8, source)
     for option, value, says in (("--max-pixels", 10, b"limit is 10"), ("--memory", "10M", b"limit is 10 MiB"), ("--max-calls", 3, b"limit is 3;")):
         for test in ("-t", "-c"):
             assert says in run(DECOMPRESS, test, option, value, packed, code=5).stderr
     assert b"512M or 2G" in run(DECOMPRESS, "--memory", "lots", packed, code=2).stderr
     huge = tmp_path / "huge.ardm"
-    huge.write_bytes(claim(13312, 13312, METHOD_RASTER, 40))
+    huge.write_bytes(claim(13312, 13312, METHOD_NETWORK, 40))
     assert b"need at least" in run(DECOMPRESS, "-t", huge, code=4).stderr
     assert json.loads(run(DECOMPRESS, "-l", "--json", huge).stdout)["width"] == 13312
 

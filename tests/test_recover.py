@@ -48,10 +48,10 @@ def test_an_undamaged_file_is_whole(tiled: tuple[np.ndarray, bytes]) -> None:
     assert str(report) == "nothing is lost"
 
 
-@pytest.mark.parametrize("order", ["lattice", "raster"])
-def test_every_damaged_tile_is_lost_and_no_other(photo: np.ndarray, order: str) -> None:
+@pytest.mark.parametrize("ways", [{}, {"order": "lattice"}, {"plain": True}, {"order": "lattice", "plain": True}, {"seed": 3}], ids=str)
+def test_every_damaged_tile_is_lost_and_no_other(photo: np.ndarray, ways: dict[str, object]) -> None:
     image = photo[200:260, 300:340]
-    data = compress(image, tile=20, order=order)
+    data = compress(image, tile=20, **ways)  # type: ignore[arg-type]
     for i, (start, end) in enumerate(spans(data)):
         pixels, mask, report = recover(flip(data, (start + end) // 2))
         expected = np.zeros((60, 40), bool)
@@ -126,7 +126,7 @@ def test_damage_elsewhere_than_in_tiles(tiled: tuple[np.ndarray, bytes]) -> None
     assert np.array_equal(pixels, image)
     assert not mask.any()
     assert str(report) == "nothing is lost; there are 4 foreign bytes at the end"
-    other = container.Header(**{**header.__dict__, "digest": bytes(16)})
+    other = container.Header(**{**header.__dict__, "digest": bytes(container.DIGEST_BYTES)})
     pixels, mask, report = recover(container.write(other, [data[first:]]))
     assert mask.all()
     assert "none can be vouched for" in str(report)
