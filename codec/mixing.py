@@ -26,7 +26,7 @@ LATTICE_EXPERTS = np.array([(1, 1, 1, 1, 1), (2, 0, 0, 2, 1), (0, 2, 2, 0, 1)])
 RASTER_EXPERTS = np.array([(4, 4, -4, 0, 1), (0, 4, 0, 0, 1), (4, 0, 0, 0, 1)])  # the same in raster order, with the network or without
 OWN, LATTICE_CROSS, RASTER_CROSS = 12, 10, 6  # neighbours that the least-squares fit looks at: in the channel itself, in each other one
 KINDS, RASTER_KIND = 7, 6  # of phases: six in lattice order
-RASTER_SLOPE = 4  # pixels by which a row may follow the one above it: one more than the kernel looks to the upper right
+RASTER_SLOPE = 4  # without the network, pixels by which a row follows the one above it: more than the kernel looks to the upper right
 MOST_WORDS = 5  # that a pixel's eight decisions in one channel can take, 17 bits each
 
 

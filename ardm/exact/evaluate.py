@@ -1,7 +1,7 @@
 """The integer window network, compiled: one pixel in raster order inside a coder's loop, or many pixels of a call at once. Knows no coding.
 
-What is evaluated comes in a `Net`, arrays packed for this machine. Images are uint8 with a margin of RADIUS_MAX pixels on all sides, colours
-interleaved, so that a row of a window lies in one piece of memory. Everything is int32 and below 2**24; nothing here rounds.
+What is evaluated comes in a `Net`, arrays packed for this machine. Images are flat uint8, colours interleaved, so that a row of a window lies in
+one piece of memory, with SPARE bytes more at the end. Everything is int32 and below 2**24; nothing here rounds.
 """
 
 from __future__ import annotations
