@@ -25,9 +25,9 @@ from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ardm.compiled import compiled
 from ardm.exact.evaluate import BLOCK, finish_block, gather_raster
 from ardm.likelihood import CENTER_MAX, CENTER_MIN, CODING_ORDER, MEAN_STEPS, SCALE_COUNT, SCALE_LOW, SLOPE_MAX
-from codec.compiled import compiled
 from codec.rangecoder import ONE, code_bit
 
 PAD = 4  # pixels around every plane, so that neighbours need no bounds check

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from codec.compiled import compiled
+from ardm.compiled import compiled
 
 ONE = 16777216  # 2**24, certainty
 FULL = 2**64 - 1  # range of a coder that has coded nothing

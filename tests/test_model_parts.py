@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from ardm.stages import MASK_ON, align, base_image, condition, level_shapes, tokens
 
 from ardm import likelihood, orders
 from ardm.budget import even, merge_phases, plan, policy_cost, share_calls
-from ardm.stages import MASK_ON, align, base_image, condition, level_shapes, tokens
 
 # ---- orders
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from codec.coding import FIRST_ROOM, Decoder, Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec import rangecoder
-from codec.coding import FIRST_ROOM, Decoder, Encoder
 from codec.errors import CorruptError
 from codec.kernel import LEAST
 from codec.rangecoder import ONE

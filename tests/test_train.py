@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ardm.stages import base_image
 from click.testing import CliRunner
 from PIL import Image
 
 from ardm import export, train, weights
 from ardm.network import LatticeNet, NetworkConfig
 from ardm.predict import Call, NetworkPredictor
-from ardm.stages import base_image
 from codec import compress, decompress
 
 SMALL = ["--set", "per_slice=1", "--set", "crop=32", "--set", "width=16", "--set", "blocks=1", "--set", "mixture=2", "--set", "quantize_from=0.5"]
@@ -78,8 +78,9 @@ def test_bad_dials_are_refused(value: dict[str, int]) -> None:
 
 def test_training_and_inference_see_the_same_tokens(photo: np.ndarray) -> None:
     """The float batch of the trainer and the call of the codec must be the same integers, for every prefix of the order."""
-    from ardm.orders import LATTICE_ORDER
     from ardm.stages import LEVEL_ZERO, MASK_ON, condition, tokens
+
+    from ardm.orders import LATTICE_ORDER
 
     image = torch.from_numpy(photo[40:83, 50:99].copy()).permute(2, 0, 1).short()
     height, width = image.shape[1:]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from ardm.compiled import compiled
 from ardm.exact import int32
 from ardm.exact.dense import LANES, QUAD, accumulate, accumulate_four, activate, activate_more, add_weighted, pack, padded, put_apart
 from ardm.exact.window import WindowWeights
@@ -231,7 +232,7 @@ def finish_block(net: Any, work: Any, params: Any, to: Any, count: Any) -> None:
             params[to + p * outputs + o] = _shifted(sums[p * padded_outputs + o], net.head_shift[o])
 
 
-@njit(nogil=True, boundscheck=False)
+@compiled()
 def evaluate(net: Any, pixels: Any, height: Any, columns: Any, known: Any, everything: Any, where: Any, work: Any, params: Any, base: Any) -> None:
     """Parameters int32 (N 10 K,) and bases int16 (N 3,), flat, of the pixels `where`, int32 (N, 2); see `gather`."""
     count, outputs = where.shape[0], net.sizes[5]
