@@ -82,7 +82,7 @@ def compress(
     set_threads(threads)
     predictor = predictor or load_predictor(device)
     height, width, channels = array.shape
-    shape = tile_shape(height, width, tile)
+    shape = tile_shape(height, width, tile or (None if _is_photo(array, kind) else TILE))
     schedule = plan(predictor.weights, min(shape[0], height), min(shape[1], width), budget, order, seed, plain)
     header = Header(width, height, channels, shape, predictor.weights.id, schedule, pixels.ndim == 3, pixel_digest(array), metadata=metadata, kind=kind)
     if widened(array):
@@ -103,6 +103,12 @@ def compress(
     if verify:
         _verify(data, pixels, header, array, predictor, progress)
     return data
+
+
+def _is_photo(array: np.ndarray, kind: Kind) -> bool:
+    """Whether an image is hardly graphics, which gain more from being one tile than two cores are worth."""
+    colours = split(array)[0]
+    return not kind.few and array.shape[0] * array.shape[1] > ALONE and _roughly(colours) >= GRAPHICS * colours.size
 
 
 def _check_arguments(budget: int | None, order: str, seed: int | None, tile: int | None) -> None:
