@@ -79,9 +79,8 @@ def complete(
     were stored rather than modelled, and low bytes of 16 bits that are coded apart, cannot be drawn: what is missing of them is grey (alpha opaque, indices 0),
     or as their filter continues it.
 
-    A colour plane's channels lie one after the other, G, R, B, and in lattice order each pixel depends on all channels of those before it: of such a tile, if
-    cut in G or R, only the root is kept. In raster order G is then as it was, though in the mask. Of planes coded without mixing (adaptive=False, a random
-    order, version 0.1) only the root is kept.
+    A plane's pixels lie one after the other, all channels of each, so that about as many are kept as there are bytes. Three channels of 16 bits lie one after
+    the other. Of planes coded plainly in lattice or random order only the root is kept.
 
     Raises as `decompress` does if the header or the tile index is damaged or cut, CorruptError if the file keeps a PNG whole, ValueError for a bad seed.
     """

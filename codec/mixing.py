@@ -182,7 +182,9 @@ def raster_net(weights: WindowWeights) -> evaluate.Net:
 @lru_cache(maxsize=1)
 def _no_network() -> tuple[evaluate.Net, evaluate.Scratch]:
     """Stand-ins where the kernel asks no network."""
-    empty: dict[str, np.ndarray] = {"sizes": np.zeros(9, np.int64), "places": np.zeros((0, 2), np.int32), "slots": np.zeros(0, np.int64)}
-    empty |= {name: np.zeros(0, np.int8) for name in ("enter", "hidden", "head")}
+    empty: dict[str, np.ndarray] = {
+        "sizes": np.zeros(9, np.int64), "places": np.zeros((0, 2), np.int32), "slots": np.zeros(0, np.int64),
+        "enter": np.zeros(0, np.int8), "hidden": np.zeros(0, np.int8), "head": np.zeros(0, np.int8),
+    }  # fmt: skip
     net = evaluate.Net(**{name: empty.get(name, np.zeros(0, np.int32)) for name in evaluate.Net._fields})
     return net, evaluate.scratch(net)

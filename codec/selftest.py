@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+import torch
 
 from ardm.exact import window
 from ardm.exact.predictor import Predictor, new_canvas
@@ -49,7 +50,8 @@ def synthetic_weights() -> window.WindowWeights:
         "head": mixed(k, w).astype(np.int8), "head_bias": mixed(k) * 500, "head_shift": np.full(k, 9),
     }  # fmt: skip
     tensors = {name: values if values.dtype == np.int8 else values.astype(np.int32) for name, values in tensors.items()}
-    tensors |= {"table." + name: values.numpy() for name, values in make_tables().items()}
+    with torch.device("cpu"):  # whatever device the caller makes tensors on
+        tensors |= {"table." + name: values.numpy() for name, values in make_tables().items()}
     tensors |= {"bits": np.ones((window.LEVELS, 15, 15), np.float32), "raster_bits": np.ones(1, np.float32)}
     window.check_bounds(config, tensors)
     return window.WindowWeights("0" * 8, config, tensors, {})

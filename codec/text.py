@@ -165,7 +165,9 @@ def code_stream(
         if weights is None:
             coder.letters(tile, np.arange(count), np.zeros((count, 27), dtype=np.float32), truth)
         else:
-            _code_tile(coder, DiscretePredictor(weights, device, shape=(count,)), tile, np.arange(count) % CELL, group_starts(breaks, CELL), truth)
+            with torch.device("cpu"):  # whatever device the caller makes tensors on
+                predictor = DiscretePredictor(weights, device, shape=(count,))
+                _code_tile(coder, predictor, tile, np.arange(count) % CELL, group_starts(breaks, CELL), truth)
         out[top : top + count] = prose.close_tile(tile)
         if progress:
             progress(count)

@@ -65,8 +65,10 @@ def test_there_and_back(source: Path, tmp_path: Path) -> None:
 def test_streams_presets_and_several_files(source: Path, tmp_path: Path) -> None:
     data = run(COMPRESS, "-3", "--order", "lattice", "-", stdin=source.read_bytes()).stdout
     listed = json.loads(run(COMPRESS, "-l", "--json", "-", stdin=data).stdout)
-    assert (listed["network_calls"], listed["width"], listed["height"]) == (3, 60, 40)
-    assert data == run(COMPRESS, "-c", "--budget", 3, "--quick", "--order", "lattice", source).stdout
+    assert (listed["network_calls"], listed["width"], listed["height"], listed["network_planes"]) == (4, 60, 40, 1)
+    assert data == run(COMPRESS, "-c", "--budget", 4, "--order", "lattice", source).stdout
+    plain = run(COMPRESS, "-c", "--plain", source).stdout
+    assert json.loads(run(COMPRESS, "-l", "--json", "-", stdin=plain).stdout)["coding"] == "plain"
     restored = run(DECOMPRESS, "-", stdin=data).stdout
     (tmp_path / "restored.png").write_bytes(restored)
     assert np.array_equal(pixels(tmp_path / "restored.png"), pixels(source))
@@ -134,7 +136,7 @@ def test_bad_input_gives_one_sentence_and_the_documented_code(source: Path, tmp_
     (tmp_path / "photo.ardm").unlink()
     flipped = bytearray(packed)
     flipped[-100] ^= 4
-    unknown = packed.replace(bytes.fromhex(json.loads(run(COMPRESS, "-l", "--json", "-", stdin=packed).stdout)["weights"]), b"\1" * 8)
+    unknown = packed.replace(bytes.fromhex(json.loads(run(COMPRESS, "-l", "--json", "-", stdin=packed).stdout)["weights"]), b"\1" * 4)
     import zlib
 
     length = unknown[9]
@@ -146,7 +148,7 @@ def test_bad_input_gives_one_sentence_and_the_documented_code(source: Path, tmp_
         (DECOMPRESS, "void.ardm", b"", 4, "empty"),
         (DECOMPRESS, "short.ardm", packed[:-50], 4, "the end is missing"),
         (DECOMPRESS, "flip.ardm", bytes(flipped), 4, "checksum"),
-        (DECOMPRESS, "weights.ardm", unknown, 5, "weights 0101010101010101 are not part of this release"),
+        (DECOMPRESS, "weights.ardm", unknown, 5, "weights 01010101 are not part of this release"),
     ]
     for command, name, content, code, says in cases:
         path = tmp_path / name
@@ -235,11 +237,3 @@ def test_help_names_exit_codes_and_does_not_load_torch(command: list[str]) -> No
     if command is COMPRESS:
         assert b"-1 = 1" in done.stdout
     assert b"ardm-" in run(command, "--version").stdout
-
-
-def test_models_are_listed() -> None:
-    """The commands know the models' names without loading them."""
-    from ardm.weights import MODELS
-    from codec import presets
-
-    assert tuple(MODELS) == presets.MODELS

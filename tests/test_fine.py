@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from codec import ArdmError, CorruptError, UnsupportedError, compress, container, cost, decompress, fine, kernel
-from codec.container import METHOD_DEEP, METHOD_FINE, METHOD_INCLUDED, METHOD_RASTER, Entry, Header
+from codec.container import METHOD_FINE, METHOD_INCLUDED, METHOD_NETWORK, Entry, Header
 from codec.fine import CUT, LISTED, REPLICATED, ROUNDED
 from codec.rest import Rest
 from codec.samples import fold
+from codec.schedule import Schedule
 from codec.streams import STRIP
-from codec.walk import Schedule
 from tests import samples
 
 
@@ -40,9 +40,9 @@ def test_it_is_smaller_than_bytes_apart(photo: np.ndarray, depth: int, gain: flo
     data = compress(image)
     assert methods(data) == [METHOD_FINE, METHOD_INCLUDED]
     assert np.array_equal(decompress(data), image)
-    assert len(data) < (1 - gain) * len(compress(image, order="lattice"))
-    assert len(data) <= len(compress(image, order="raster")) <= len(data) + 100
-    assert len(compress(image, order="best")) <= len(data)
+    assert len(data) < (1 - gain) * len(samples.in_bytes(image))
+    assert len(data) <= len(compress(image, order="lattice")) + 100
+    assert METHOD_FINE not in methods(compress(image[:20, :20], plain=True))  # which learns nothing
 
 
 def test_how_samples_were_made_wide_costs_nothing(photo: np.ndarray) -> None:
@@ -98,7 +98,7 @@ def test_any_content_of_any_shape() -> None:
             image = image.astype(np.uint16)
             payload = fine.encode(image)
             assert np.array_equal(fine.decode(payload, shape), image)
-            assert len(payload) >= cost.least_bytes(METHOD_FINE, *shape, Schedule(()))
+            assert len(payload) >= cost.least_bytes(METHOD_FINE, *shape, Schedule())
             for length in range(0, len(payload), 1 + len(payload) // 20):
                 try:
                     fine.decode(payload[:length], shape)
@@ -116,9 +116,9 @@ def test_words_that_no_encoder_wrote_decode_to_something() -> None:
 
 def test_the_emptiest_images_come_close_to_the_bound() -> None:
     image = np.full((256, 256, 3), 40, np.uint16)
-    least = cost.least_bytes(METHOD_FINE, 256, 256, 3, Schedule(()))
+    least = cost.least_bytes(METHOD_FINE, 256, 256, 3, Schedule())
     assert least <= len(fine.encode(image)) < least + 1000
-    assert cost.least_bytes(METHOD_INCLUDED, 256, 256, 3, Schedule(())) == 0
+    assert cost.least_bytes(METHOD_INCLUDED, 256, 256, 3, Schedule()) == 0
 
 
 COUNT = """
@@ -196,12 +196,13 @@ def test_its_entries_stand_where_they_belong(photo: np.ndarray) -> None:
         (raw + sound[1:], "not where their high bytes are"),
         ([*sound[:3], (METHOD_INCLUDED, b"x")], "not where their high bytes are"),
         ([*sound[:3], (METHOD_FINE, alpha)], "which it has not"),
-        ([sound[0], (METHOD_DEEP, alpha), *sound[2:]], "not where their high bytes are"),
+        ([sound[0], (METHOD_NETWORK, alpha), *sound[2:]], "not where their high bytes are"),
     ):
         with pytest.raises(CorruptError, match=says):
             decompress(put_together(data, wrong))
-    with pytest.raises(CorruptError, match="which it has not"):
-        decompress(put_together(data, sound, folded=True))
+    for changes in ({"folded": True}, {"schedule": Schedule(plain=True, slope=7)}):
+        with pytest.raises(CorruptError, match="which it has not"):
+            decompress(put_together(data, sound, **changes))
     eight = compress(np.zeros((8, 8), np.uint8))
     for method, says in ((METHOD_FINE, "which it has not"), (METHOD_INCLUDED, "not where their high bytes are")):
         with pytest.raises(CorruptError, match=says):
@@ -250,8 +251,9 @@ def test_black_is_no_sign_of_eight_bits(photo: np.ndarray) -> None:
     assert np.array_equal(fold(image[:, :40]), image[:, :40])
 
 
-def test_files_in_bytes_are_still_read(photo: np.ndarray) -> None:
+def test_bytes_apart_are_read(photo: np.ndarray) -> None:
     image = rich(photo, 14)[:30, :40, 1]
     data = samples.in_bytes(image, tile=20)
-    assert methods(data) == [METHOD_RASTER, METHOD_DEEP] * 4
+    assert [method == METHOD_NETWORK for method in methods(data)[::2]] == [True] * 4
+    assert METHOD_FINE not in methods(data)
     assert np.array_equal(decompress(data), image)

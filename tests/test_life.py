@@ -218,13 +218,13 @@ except TimeoutError:
 def test_where_no_thread_can_be_started_the_caller_does_all(monkeypatch: pytest.MonkeyPatch) -> None:
     picture = np.random.default_rng(0).integers(0, 30, (90, 150, 4)).astype(np.uint8)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    usual = [compress(picture, order=order, tile=148) for order in ("raster", "best")]
+    usual = [compress(picture, order=order, tile=148) for order in ("raster", "lattice")]
 
     def start(self: threading.Thread) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    assert [compress(picture, order=order, tile=148) for order in ("raster", "best")] == usual
+    assert [compress(picture, order=order, tile=148) for order in ("raster", "lattice")] == usual
     assert all(np.array_equal(decompress(data), picture) for data in usual)
     with pytest.raises(CorruptError, match="one"):
         in_parallel(_fail, ["one", "two"], Event())

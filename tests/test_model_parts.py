@@ -5,30 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from ardm.stages import MASK_ON, align, base_image, condition, level_shapes, tokens
 
 from ardm import likelihood, orders
 from ardm.budget import even, merge_phases, plan, policy_cost, share_calls
+from ardm.exact import mixture
+from ardm.window import base_weights, lattice_pattern, offsets, raster_pattern
+from codec.schedule import level_shapes
 
 # ---- orders
 
 
 def test_lattice_order_lists_every_phase_but_the_lattice_once() -> None:
     assert sorted([(0, 0), *orders.LATTICE_ORDER]) == [(y, x) for y in range(4) for x in range(4)]
-
-
-def test_anchor_falls_on_its_place() -> None:
-    for phase in orders.LATTICE_ORDER:
-        assert orders.place_of(phase, phase) == 5
-        assert [(p + -orders.patch_start(p)) % 4 for p in phase] == [1, 1]
-
-
-@pytest.mark.parametrize("size", range(1, 30))
-def test_patches_cover_the_image_for_every_anchor(size: int) -> None:
-    for anchor in range(4):
-        start = orders.patch_start(anchor)
-        assert -4 < start <= 0
-        assert start + 4 * orders.patch_count(size) >= size
 
 
 def test_random_ranks_are_a_permutation_and_fixed_for_ever() -> None:
@@ -52,21 +40,7 @@ def test_groups_code_every_pixel_once(calls: int) -> None:
         assert (count == expected).all()
 
 
-# ---- stages
-
-
-def test_base_image_by_hand() -> None:
-    base = base_image(torch.tensor([[[[0, 16], [32, 48]]]]), 6, 7)[0, 0]
-    assert base[0].tolist() == [0, 4, 8, 12, 16, 16, 16]
-    assert base[:, 0].tolist() == [0, 8, 16, 24, 32, 32]
-    assert base[2, 2] == 24  # the mean of all four
-    assert base_image(torch.tensor([[[[0, 1], [0, 0]]]]), 1, 4)[0, 0, 0].tolist() == [0, 0, 1, 1]  # quarters, rounded half up
-
-
-def test_base_image_is_the_same_in_float_and_in_integers() -> None:
-    lattice = torch.randint(0, 256, (2, 3, 5, 6), generator=torch.Generator().manual_seed(0))
-    assert torch.equal(base_image(lattice, 18, 21), base_image(lattice.float(), 18, 21).long())
-    assert torch.equal(base_image(lattice, 18, 21), base_image(lattice.short(), 18, 21).long())
+# ---- levels
 
 
 def test_level_shapes_end_at_four() -> None:
@@ -75,26 +49,33 @@ def test_level_shapes_end_at_four() -> None:
     assert level_shapes(1, 5) == [(1, 5), (1, 2)]
 
 
-def test_tokens_put_the_anchor_in_place_and_show_only_what_is_known() -> None:
-    residual = torch.arange(3 * 8 * 8, dtype=torch.int8).view(1, 3, 8, 8) % 100
-    known = torch.zeros(1, 1, 8, 8, dtype=torch.int8)
-    known[..., ::4, ::4] = 1
-    seen = tokens(residual * known, known * MASK_ON, torch.ones(1, 3, 8, 8, dtype=torch.int8), (2, 3))
-    assert seen.shape == (1, 67, 3, 3)
-    anchor = align(residual, (2, 3))[0, 5]  # red at place (1, 1)
-    assert anchor[1, 1] == residual[0, 0, 2, 3]
-    lattice_place = orders.place_of((0, 0), (2, 3))
-    for place in range(16):
-        assert bool((seen[0, 48 + place] != 0).any()) == (place == lattice_place)
+# ---- windows
 
 
-def test_condition_counts_known_pixels() -> None:
-    known = torch.zeros(1, 1, 8, 8)
-    known[..., ::4, ::4] = 1
-    known[..., 1, 1] = 1  # one of the four pixels of phase (1, 1)
-    cond = condition(known, (1, 1), level=2)[0].tolist()
-    assert cond[:16] == [16.0 if p == 0 else 4.0 if p == 5 else 0.0 for p in range(16)][0:1] + [4.0 if p == 5 else 0.0 for p in range(1, 16)]
-    assert cond[16:] == [0, 0, 16, 0]
+def test_positions_of_a_window() -> None:
+    for radius in (1, 2, 6):
+        places = offsets(radius)
+        assert len(set(places)) == (2 * radius + 1) ** 2 - 1
+        assert places == sorted(places)
+        before = [places[i] for i in raster_pattern(radius)]
+        assert before == [(dy, dx) for dy, dx in places if dy < 0 or (dy == 0 and dx < 0)]
+
+
+def test_patterns_of_the_lattice_are_what_a_prefix_knows() -> None:
+    for first, phase in enumerate(orders.LATTICE_ORDER):
+        known = {(0, 0), *orders.LATTICE_ORDER[:first]}
+        pattern = set(lattice_pattern(5, phase, first).tolist())
+        for i, (dy, dx) in enumerate(offsets(5)):
+            assert (i in pattern) == (((phase[0] + dy) % 4, (phase[1] + dx) % 4) in known)
+
+
+def test_weights_of_the_base_fall_with_distance() -> None:
+    """Part of the format: 2**16 exp(-1.5 distance), at least 1, so that no known pixel counts for nothing."""
+    weight = dict(zip(offsets(6), base_weights(6).tolist(), strict=True))
+    assert [weight[0, dx] for dx in range(1, 7)] == [14623, 3263, 728, 162, 36, 8]
+    assert weight[6, 6] == 1
+    for (dy, dx), w in weight.items():
+        assert w == weight[dx, dy] == weight[-dy, -dx]
 
 
 # ---- budgets
@@ -169,10 +150,13 @@ def random_parameters(n: int, k: int = 5, seed: int = 0) -> torch.Tensor:
     return torch.cat([logit, mean, scale, slope], 1)
 
 
-def as_integers(params: torch.Tensor, k: int) -> torch.Tensor:
-    """int32 (10 k, n)."""
+def as_integers(params: torch.Tensor, k: int) -> np.ndarray:
+    """int32 (n, 10 k)."""
     steps = torch.tensor([16] * k + [32] * 3 * k + [16] * 3 * k + [128] * 3 * k)
-    return (params * steps).round().to(torch.int32).T.contiguous()
+    return (params * steps).round().to(torch.int32).numpy()
+
+
+TABLES = mixture.tables_of({name: values.numpy() for name, values in likelihood.make_tables().items()})
 
 
 def test_float_probabilities_add_up_to_one() -> None:
@@ -184,47 +168,28 @@ def test_float_probabilities_add_up_to_one() -> None:
     assert float(p.sum()) == pytest.approx(1, abs=1e-3)
 
 
-def test_integer_distribution_is_a_distribution() -> None:
-    n = 200
-    params = as_integers(random_parameters(n), 5)
-    mixture = likelihood.IntegerMixture(
-        params, torch.randint(0, 256, (3, n), generator=torch.Generator().manual_seed(1), dtype=torch.int32), likelihood.make_tables()
-    )
-    residuals: list[torch.Tensor] = []
-    for _ in range(3):
-        mixture.start_channel(residuals)
-        mixture.fix_channel()
-        inner = mixture.cdf(torch.arange(1, 256, dtype=torch.int32)[:, None].expand(255, n))
-        whole = torch.cat([torch.zeros(1, n), inner, mixture.total[None]])
-        assert int((whole[1:] - whole[:-1]).min()) >= likelihood.FLOOR
-        assert int(mixture.total.max()) < 2**28.4
-        mixture.finish_channel(torch.full((n,), 128, dtype=torch.int32))
-        assert 1 <= int(mixture.weight.min()) <= int(mixture.weight.max()) <= likelihood.WEIGHT_TOP
-        residuals.append(torch.full((n,), 3, dtype=torch.int32))
-
-
 def test_integer_likelihood_costs_what_the_float_one_costs() -> None:
     n, k = 4000, 5
     params = random_parameters(n, seed=5)
     params[:, k : 4 * k] /= 4  # means within 7 levels, so that no pixel lies in the far tails, where the two floors differ
     params[:, 4 * k : 7 * k] = params[:, 4 * k : 7 * k].clamp(1, 5)
     params[:, 7 * k :] /= 4
-    params = as_integers(params, k).T / torch.tensor([16.0] * k + [32] * 3 * k + [16] * 3 * k + [128] * 3 * k)  # back onto the grids
+    integers = as_integers(params, k)
+    params = torch.from_numpy(integers) / torch.tensor([16.0] * k + [32] * 3 * k + [16] * 3 * k + [128] * 3 * k)  # back onto the grids
     g = torch.Generator().manual_seed(2)
     base = torch.randint(40, 216, (n, 3), generator=g)
     pixel = (base + torch.randint(-9, 10, (n, 3), generator=g)).clamp(0, 255)
     real = likelihood.bits(params.float(), pixel.float(), base.float(), k).sum(0)
-    whole = likelihood.integer_bits(as_integers(params, k), base.T.int().contiguous(), pixel.T.int().contiguous(), likelihood.make_tables()).sum(1)
-    assert torch.allclose(real.double(), whole, rtol=2e-3)
+    whole = mixture.information(integers, base.numpy().astype(np.int16), pixel.numpy().astype(np.uint8), TABLES).sum(1)
+    assert torch.allclose(real.double(), torch.from_numpy(whole), rtol=2e-3)
 
 
 def test_extreme_parameters_do_not_overflow() -> None:
-    """Every int32 the network could emit, after its own saturation at 2**24, gives a valid distribution."""
-    tables = likelihood.make_tables()
+    """Every int32 the network could emit, below its bound of 2**24, gives a valid distribution."""
     for value in (-(2**24), 2**24):
-        params = torch.full((50, 8), value, dtype=torch.int32)
-        base = torch.tensor([[0, 255] * 4] * 3, dtype=torch.int32)
-        pixels = torch.tensor([[0, 255, 255, 0, 128, 1, 254, 7]] * 3, dtype=torch.int32)
-        cost = likelihood.integer_bits(params, base, pixels, tables)
-        assert bool(torch.isfinite(cost).all())
-        assert float(cost.min()) >= 0
+        params = np.full((8, 50), value, dtype=np.int32)
+        base = np.repeat(np.array([[0], [255]] * 4), 3, 1).astype(np.int16)
+        pixels = np.repeat(np.array([[0], [255], [255], [0], [128], [1], [254], [7]]), 3, 1).astype(np.uint8)
+        cost = mixture.information(params, base, pixels, TABLES)
+        assert np.isfinite(cost).all()
+        assert cost.min() >= 0

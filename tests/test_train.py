@@ -1,4 +1,4 @@
-"""The trainer and the exporter, for real but small: learns, resumes, quantises, exports; the integers follow the simulation."""
+"""The trainer and the exporter of the photo network, for real but small: learns, resumes exactly, quantises, exports."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ardm.stages import base_image
 from click.testing import CliRunner
 from PIL import Image
 
-from ardm import export, train, weights
-from ardm.network import LatticeNet, NetworkConfig
-from ardm.predict import Call, NetworkPredictor
+from ardm.exact import window
+from ardm.exact.predictor import Predictor
+from ardm.run import load_tensors
+from ardm.training import export, photos
+from ardm.training.photos import Pool, Recipe, training_batch
+from ardm.window import WindowConfig
 from codec import compress, decompress
 
-SMALL = ["--set", "per_slice=1", "--set", "crop=32", "--set", "width=16", "--set", "blocks=1", "--set", "mixture=2", "--set", "quantize_from=0.5"]
+SMALL = ["radius=2", "width=16", "depth=1", "mixture=2", "pixels=512", "warmup=5"]
+
+
+def settings(*items: str) -> list[str]:
+    return [part for item in (*SMALL, *items) for part in ("--set", item)]
 
 
 @pytest.fixture(scope="module")
@@ -29,106 +35,151 @@ def folder(photo: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def train(folder: Path, out: Path, *items: str, more: tuple[str, ...] = ()) -> None:
+    arguments = [str(folder), "--out", str(out), "--held-out", "1", "--device", "cpu", "--no-compile", *settings(*items), *more]
+    done = CliRunner().invoke(photos.main, arguments)
+    assert done.exit_code == 0, (done.output, done.exception)
+
+
 @pytest.fixture(scope="module")
 def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run")
-    arguments = [str(folder), "--out", str(out), "--steps", "60", "--held-out", "1", "--device", "cpu", *SMALL]
-    first = CliRunner().invoke(train.main, [*arguments, "--limit", "0.02"])
-    assert first.exit_code == 0, first.output
-    second = CliRunner().invoke(train.main, arguments)
-    assert second.exit_code == 0, second.output
+    train(folder, out, "steps=40", "quantize_from=0.5", "decay_from=0.5")
     return out
 
 
-def test_training_resumes_learns_and_ends_quantised(trained: Path) -> None:
-    lines = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
-    assert 0 < lines[0]["step"] < 60
-    assert lines[-1]["step"] == 60
-    assert lines[-1]["quantized"]
-    assert lines[-1]["whole"] < 6.5
+def test_training_learns_and_ends_quantised(trained: Path) -> None:
+    (line,) = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+    assert line["step"] == 40
+    assert line["quantized"]
+    assert line["raster"] < 6.5
+    assert line["lattice"] < 6.5
+    assert line["bound"] < 7
+
+
+def test_a_run_resumes_exactly(folder: Path, tmp_path: Path) -> None:
+    """Stopped and resumed, once before and once after quantisation, or in one go: the same tensors, optimisers' included."""
+    ways = ("quantize_from=0.5", "decay_from=2", "augment=1")
+    train(folder, tmp_path / "whole", "steps=9", *ways)
+    for limit in ("2", "6", "9"):
+        run = photos.PhotoRun.update
+        left = [int(limit)]
+
+        def update(self, loss, left=left, run=run):  # type: ignore[no-untyped-def]
+            if self.step == left[0]:
+                raise KeyboardInterrupt
+            return run(self, loss)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(photos.PhotoRun, "update", update)
+            resume(folder, tmp_path / "parts", "steps=9", *ways)
+    whole, parts = (load_tensors(tmp_path / name / "checkpoint.safetensors") for name in ("whole", "parts"))
+    assert whole[1]["step"] == parts[1]["step"] == 9
+    assert whole[0].keys() == parts[0].keys()
+    assert any(name.startswith("optimizer.") for name in whole[0])
+    for name, value in whole[0].items():
+        assert torch.equal(value, parts[0][name]), name
+
+
+def resume(folder: Path, out: Path, *items: str) -> None:
+    """Go on until the run is interrupted, as by a signal, and save what there is; or to its end."""
+    save, kept = photos.PhotoRun.save, []
+
+    def remember(self, *given):  # type: ignore[no-untyped-def]
+        kept.append(self)
+        return given and None
+
+    restore = photos.PhotoRun.__init__
+
+    def start(self, *given, **named):  # type: ignore[no-untyped-def]
+        restore(self, *given, **named)
+        remember(self)
+
+    arguments = [str(folder), "--out", str(out), "--held-out", "1", "--device", "cpu", "--no-compile", *settings(*items)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(photos.PhotoRun, "__init__", start)
+        done = CliRunner().invoke(photos.main, arguments)
+    if done.exit_code:
+        assert done.exit_code == 1, (done.output, done.exception)
+        save(kept[0], out / "checkpoint.safetensors")
+
+
+def test_the_pool_depends_on_seed_and_step_only(photo: np.ndarray) -> None:
+    crops = np.stack([photo[: photos.CROP, 100 * i : 100 * i + photos.CROP] for i in range(3)])
+    recipe = Recipe(augment=1.0)
+    pool = Pool(crops, recipe, 0)
+    for step in range(1, 8):
+        pool.advance(step)
+        assert np.array_equal(pool.pixels, Pool(crops, recipe, step).pixels)
+    assert not np.array_equal(pool.pixels, crops)
+    assert np.array_equal(pool.source, crops)
+    assert not np.array_equal(pool.pixels, Pool(crops, Recipe(augment=1.0, seed=2), 7).pixels)
+    assert np.array_equal(Pool(crops, Recipe(augment=0.0), 7).pixels, crops)
+
+
+def test_batches_depend_on_seed_and_step_only(photo: np.ndarray) -> None:
+    crops = photo[None, : photos.CROP, : photos.CROP]
+    recipe = Recipe(network=WindowConfig(3, 16, 1, 2), pixels=1024)
+    one, two = (training_batch(crops, recipe, 5) for _ in range(2))
+    others = [training_batch(crops, recipe, 6), training_batch(crops, Recipe(network=recipe.network, pixels=1024, seed=2), 5)]
+    assert torch.equal(one.pixel, two.pixel)
+    assert torch.equal(one.base, two.base)
+    for first, second in zip(one.views, two.views, strict=True):
+        for field in ("columns", "values", "odd", "missing"):
+            assert torch.equal(getattr(first, field), getattr(second, field))
+    assert len(one.views) == 1 + photos.GROUPS + 1  # raster order, prefixes of the lattice, random sets
+    assert 0.4 * 1024 < len(one.pixel) <= 1024
+    assert all(other.pixel.shape != one.pixel.shape or not torch.equal(other.pixel, one.pixel) for other in others)
 
 
 def test_export_follows_the_simulation(trained: Path, folder: Path, tmp_path: Path) -> None:
-    done = CliRunner().invoke(export.main, [str(trained / "average.safetensors"), str(folder), "--held-out", "1", "--out", str(tmp_path)])
-    assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(export.main, [str(trained / "checkpoint.safetensors"), str(folder), "--held-out", "1", "--out", str(tmp_path), "--note", "here"])
+    assert done.exit_code == 0, (done.output, done.exception)
     report = json.loads(done.output)
-    assert report["integer"]["level0"] == pytest.approx(report["simulated"]["level0"], rel=0.005)
-    exported = weights.parse(Path(report["path"]).read_bytes())
-    assert exported.id in report["path"]
+    assert report["integer"]["raster"] == pytest.approx(report["float"]["raster"], rel=0.03)
+    exported = window.parse(Path(report["path"]).read_bytes())
+    assert exported.id == report["id"]
+    assert Path(report["path"]).name == f"photo-{exported.id}.safetensors"
+    assert exported.provenance["note"] == "here"
     table = exported.tensors["bits"]
-    assert table.shape == (4, 15, 15)
-    assert (np.triu(table[0]) > 0).sum() == 120
+    assert table.shape == (window.LEVELS, 15, 15)
+    assert (table[0] > 0).sum() == 120
+    assert np.array_equal(table, np.triu(table))
     image = np.asarray(Image.open(folder / "source0" / "a.png"))[:50, :60]
-    predictor = NetworkPredictor(exported)
-    assert np.array_equal(decompress(compress(image, budget=9, order="lattice", predictor=predictor), predictor=predictor), image)
+    predictor = Predictor(exported)
+    for way in ({}, {"plain": True}, {"budget": 9}):
+        data = compress(image, predictor=predictor, **way)  # type: ignore[arg-type]
+        assert np.array_equal(decompress(data, predictor=predictor), image)
+    spent = 8 * len(compress(image, predictor=predictor, plain=True, verify=False)) / image.size
+    assert spent == pytest.approx(float(exported.tensors["raster_bits"][0]), rel=0.3)
+
+
+def test_images_and_their_sources_are_listed(folder: Path, tmp_path: Path) -> None:
+    found = photos.list_images(folder)
+    assert [(path.name, source) for path, source in found] == [("a.png", f"source{i}") for i in range(4)]
+    for name in ("one.png", "two.jpg", "readme.txt"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "INDEX.tsv").write_text("file\tsource\none.png\tsomewhere\n")
+    assert [(path.name, source) for path, source in photos.list_images(tmp_path)] == [("one.png", "somewhere"), ("two.jpg", tmp_path.name)]
 
 
 def test_whole_sources_are_held_out() -> None:
     images = [(Path(f"{s}{i}.png"), s) for s in "abcdef" for i in range(10)]
-    kept, held = train.split_sources(images, 25)
+    kept, held = photos.split_sources(images, 25)
     assert len(held) == 20
     assert {p.name[0] for p in kept}.isdisjoint({p.name[0] for p in held})
+    assert photos.split_sources(images[::-1], 25)[1][::-1] == held  # whatever order they are listed in
 
 
-@pytest.mark.parametrize("value", [{"width": 0}, {"blocks": -1}, {"groups": 5}])
+@pytest.mark.parametrize("value", [{"width": 0}, {"depth": -1}, {"radius": 1.5}, {"mixture": None}])
 def test_bad_dials_are_refused(value: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="got"):
-        NetworkConfig(**value)
+        WindowConfig(**value)
 
 
-def test_training_and_inference_see_the_same_tokens(photo: np.ndarray) -> None:
-    """The float batch of the trainer and the call of the codec must be the same integers, for every prefix of the order."""
-    from ardm.stages import LEVEL_ZERO, MASK_ON, condition, tokens
-
-    from ardm.orders import LATTICE_ORDER
-
-    image = torch.from_numpy(photo[40:83, 50:99].copy()).permute(2, 0, 1).short()
-    height, width = image.shape[1:]
-    base = base_image(image[None, :, ::4, ::4], height, width)[0]
-    for k, anchor in enumerate(LATTICE_ORDER):
-        known = train.phase_mask(LATTICE_ORDER[:k], height, width, image.device)
-        batch = train.call_batch(image[None].float(), known, anchor, torch.tensor([5]), 1)
-        mask = known[0, 0].to(torch.int8)
-        residual = (image - base).clamp(-128, 127).to(torch.int8) * mask
-        seen = tokens(residual[None], mask[None, None] * MASK_ON, (base - LEVEL_ZERO).to(torch.int8)[None], anchor)
-        assert torch.equal(batch.tokens, seen.float())
-        assert torch.equal(batch.cond, condition(mask[None, None], anchor, 1))
-
-
-def test_one_network_answers_arbitrary_masks(predictor: NetworkPredictor, photo: np.ndarray) -> None:
-    """Knowing more pixels must help: the same pixels cost fewer bits when random others are known."""
-    from ardm.likelihood import integer_bits
-
-    image = torch.from_numpy(photo[100:228, 100:228].copy()).permute(2, 0, 1).short()
-    base = base_image(image[None, :, ::4, ::4], 128, 128)[0]
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.rand(128, 128, generator=generator)
-    cost = []
-    for share in (0.0, 0.3, 0.9):
-        known = (noise < share).to(torch.int8)
-        known[::4, ::4] = 1
-        known[1::4, 1::4] = 0
-        params = predictor.predict([Call(0, image, known, base, (1, 1))])[0]((1, 1))
-        part = (slice(None), slice(1, None, 4), slice(1, None, 4))
-        cost.append(float(integer_bits(params, base[part].flatten(1).int(), image[part].flatten(1).int(), predictor.tables).sum()))
-    assert cost[0] > cost[1] > cost[2]
-
-
-def test_simulated_and_integer_networks_agree(predictor: NetworkPredictor) -> None:
-    assert isinstance(predictor.weights.config, NetworkConfig)
-    torch.manual_seed(1)
-    net = LatticeNet(NetworkConfig(width=16, blocks=1, mixture=2))
-    net.quantized = True
-    torch.nn.init.normal_(net.cond_out.weight, std=0.05)
-    tensors, exponents = weights.to_integers(net)
-    integers = NetworkPredictor(weights.parse(weights.serialize(net.config, tensors, exponents, {})))
-    seen = torch.randint(-40, 40, (1, 67, 9, 9), dtype=torch.int8)
-    cond = torch.randint(0, 17, (1, 20))
-    features = integers.carrier.features(seen, cond.numpy().astype(np.int64))
-    got = integers.carrier.read_out(features, seen, 0, 3).T
-    with torch.no_grad():
-        expected = net(seen.float(), cond.float(), torch.tensor([3]))[0]
-    steps = torch.tensor([16] * 2 + [32] * 6 + [16] * 6 + [128] * 6)
-    difference = (got - expected * steps).abs()
-    assert float(difference.median()) <= 1  # biases and shifts are rounded to whole units of the sums, so a unit may tip over
-    assert float((difference / (8 + (expected * steps).abs())).max()) < 0.3
+def test_wrong_usage(tmp_path: Path) -> None:
+    done = CliRunner().invoke(photos.main, [str(tmp_path), "--set", "wisdom=3"])
+    assert done.exit_code == 2
+    assert "no such field" in done.output
+    done = CliRunner().invoke(photos.main, [str(tmp_path), "--out", str(tmp_path / "out"), "--device", "cpu"])
+    assert "no images found" in done.output

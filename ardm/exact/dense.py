@@ -1,6 +1,7 @@
 """Products of unsigned bytes with signed ones, summed in int32: the arithmetic of every layer, compiled. Knows no network.
 
-`accumulate` adds x . w to a start. Where the processor has AVX512-VNNI it uses that instruction; elsewhere plain loops, which LLVM vectorises.
+`accumulate` adds x . w to a start. Where the processor has AVX512-VNNI it uses that instruction; elsewhere plain loops, which LLVM vectorises; and NumPy where
+nothing is compiled.
 The choice is made when this module is loaded and changes no integer: |w| <= 127, 0 <= x <= 255, and every sum stays below 2**24.
 
     packed weights, VNNI: int8 [inputs / 4][outputs / 16][16][4]        plain: int8 [outputs][inputs]        (both as flat arrays)
@@ -148,6 +149,13 @@ if VNNI:
             _four_1(x, none, np.int64(x_step), w, v + o * QUAD, step, quads, sums, o, np.int64(sums_step), start, o + np.int64(start_at), np.int64(start_step))
             o += LANES
 
+elif config.DISABLE_JIT:
+
+    def accumulate(x: Any, at: Any, w: Any, w_at: Any, inputs: Any, outputs: Any, start: Any, start_at: Any, sums: Any, to: Any) -> None:
+        """sums[to : to + outputs] = start[start_at : ...] + x[at : at + inputs] . w for flat uint8 x, packed w from w_at on, and flat int32 sums."""
+        weight = w[w_at : w_at + outputs * inputs].reshape(outputs, inputs).astype(np.int32)
+        sums[to : to + outputs] = start[start_at : start_at + outputs] + weight @ x[at : at + inputs].astype(np.int32)
+
 else:
 
     @njit(nogil=True, boundscheck=False)
@@ -158,6 +166,9 @@ else:
             for i in range(inputs):
                 total = int32.add(total, int32.mul(np.int32(x[at + i]), np.int32(w[line + i])))
             sums[to + o] = int32.add(start[start_at + o], total)
+
+
+if not VNNI:
 
     @njit(nogil=True, boundscheck=False)
     def accumulate_four(

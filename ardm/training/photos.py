@@ -287,7 +287,8 @@ class PhotoRun(Run[WindowNet]):
     """A run whose rate is held, then falls."""
 
     def rate(self) -> float:
-        r: Any = self.recipe
+        r = self.recipe
+        assert isinstance(r, Recipe)
         falling = max(0.0, (self.progress - r.decay_from) / (1 - r.decay_from)) if r.decay_from < 1 else 0.0
         return float(r.rate * min(1.0, (self.step + 1) / r.warmup) * max(0.0, 1 - falling))
 
