@@ -8,15 +8,15 @@ part that counts as the image; y, x of the first pixel; step in x; number of pix
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ardm.compiled import compiled
 from ardm.window import UNKNOWN_BASE
 
 RUN_FIELDS = 11
 RASTER, LATTICE, RANDOM = 0, 1, 2  # which pixels around are known: those before; phases of a rank below the limit; random ones
 
 
-@njit(cache=True, nogil=True, boundscheck=False)
+@compiled()
 def gather(
     pixels: np.ndarray,
     runs: np.ndarray,

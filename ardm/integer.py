@@ -118,6 +118,7 @@ class ReferenceCarrier(Carrier):
         out = shift_round(out, t["head.shift"][place].astype(np.int64)[:, None])
         return torch.from_numpy(out.astype(np.int32))
 
+
 class FloatCarrier(Carrier):
     """float64 matrix products on any device: integers below 2**53 add exactly in any order, and float64 is what no setting of the caller's (autocast, matmul
     precision, TF32) makes coarser. Convolutions are sums of shifted products, because libraries may pick Winograd or FFT for one, and those round."""
@@ -159,6 +160,7 @@ class FloatCarrier(Carrier):
     def read_out(self, features: torch.Tensor, tokens: torch.Tensor, item: int, place: int) -> torch.Tensor:
         out = self.head[place] @ features[item].flatten(1) + self.head_bias[place][:, None]
         return torch.round(out * self.head_scale[place][:, None]).to(torch.int32).cpu()
+
 
 class OneDnnCarrier(Carrier):
     """oneDNN's fused u8 x s8 convolutions through torch's quantisation operators (CPU). They are not a stable public API and, on CPUs

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -72,13 +74,16 @@ def lattice_pattern(radius: int, phase: tuple[int, int], first: int) -> np.ndarr
     return np.array([i for i, (dy, dx) in enumerate(offsets(radius)) if ((phase[0] + dy) % PATCH, (phase[1] + dx) % PATCH) in known])
 
 
+@lru_cache(maxsize=8)
 def base_weights(radius: int) -> np.ndarray:
     """Weights of the known pixels in the base, int32 (n,): 2**16 exp(-1.5 distance), at least 1.
 
     base = (2 sum(weight * value) + sum(weight)) // (2 sum(weight)) over the known ones, or UNKNOWN_BASE if there are none.
     """
-    distance = np.array([math.hypot(dy, dx) for dy, dx in offsets(radius)])
-    return np.maximum(1, np.round(2.0**16 * np.exp(-1.5 * distance))).astype(np.int32)
+    with localcontext(Context(prec=40, rounding=ROUND_HALF_EVEN)):  # rounded from exact decimals: every machine makes the same ones
+        squares = {dy * dy + dx * dx for dy, dx in offsets(radius)}
+        weight = {n: int((65536 * (-Decimal(3) / 2 * Decimal(n).sqrt()).exp()).to_integral_value()) for n in squares}
+    return np.array([max(1, weight[dy * dy + dx * dx]) for dy, dx in offsets(radius)], np.int32)
 
 
 def round_through(x: torch.Tensor) -> torch.Tensor:
@@ -164,7 +169,7 @@ class WindowNet(nn.Module):
         """ReLU, on the grid 2**-exponent {0..255} when quantized."""
         if self.calibrating:
             sample = x.detach().flatten()[:: max(1, x.numel() // 1_000_000)].float()
-            self.peaks[which] = torch.maximum(self.peaks[which], torch.quantile(sample[:1_000_000], 0.99995))
+            self.peaks[which] = torch.maximum(self.peaks[which], torch.quantile(sample[:1_000_000], 0.9995))
         if not self.quantized:
             return F.relu(x)
         scale = torch.exp2(self.exponents[which])

@@ -32,6 +32,7 @@ from typing import Any
 import click
 import numpy as np
 import torch
+from codec.coding import Decoder, Encoder
 from PIL import Image
 
 from ardm import weights
@@ -45,7 +46,6 @@ from ardm.objective import Estimate, bound, diffusion_bound, exact_bits, loss_ta
 from ardm.predict import DiscretePredictor
 from ardm.run import load_tensors
 from benchmarks.photos import make_codec
-from codec.coding import Decoder, Encoder
 
 SHAPE = (3, 32, 32)
 MEMBERS = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")  # PNGs of 10,000 rows; a row is an image of 1024 pixels

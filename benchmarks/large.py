@@ -1,4 +1,4 @@
-"""Peak memory and time of the commands on one large photo: python -m benchmarks.large FOLDER [--megapixels 24] [--no-adaptive].
+"""Peak memory and time of the commands on one large photo: python -m benchmarks.large FOLDER [--megapixels 24] [--plain].
 
 The photo is a mosaic of the images in FOLDER. Each command runs as a user would run it; memory is the kernel's peak resident size of the
 process, interpreter and libraries included.
@@ -53,9 +53,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--megapixels", type=float, default=24)
-    parser.add_argument("--no-adaptive", action="store_true")
+    parser.add_argument("--plain", action="store_true")
     arguments = parser.parse_args()
-    options = ["--no-adaptive"] if arguments.no_adaptive else []
+    options = ["--plain"] if arguments.plain else []
     with tempfile.TemporaryDirectory() as folder:
         source, packed, restored = (str(Path(folder) / name) for name in ("photo.png", "photo.ardm", "restored.png"))
         pixels = mosaic(arguments.folder, arguments.megapixels)

@@ -1,6 +1,6 @@
 """Size, speed and memory of ardm beside PNG, WebP and JPEG XL on a folder of images, all in one run.
 
-    python -m benchmarks.photos FOLDER [--budgets 8] [--held-out 100] [--json out.json]
+    python -m benchmarks.photos FOLDER [--codecs jxl9,plain,ardm] [--held-out 100] [--json out.json]
 
 Every codec encodes in one process and decodes in another; sizes are those of the files on disk, everything counted; the decoded pixels
 are compared by hash. Times are wall-clock medians over the images, after one warm-up image (imports, weights, self-test). The last line
@@ -32,18 +32,21 @@ Codec = tuple[Callable[[np.ndarray], bytes], Callable[[bytes], np.ndarray]]
 
 
 def make_codec(name: str, threads: int) -> Codec:
-    """(encode, decode) of "png", "webp", "jxl7", "jxl9", "ardm32" (the number is the budget), "lattice32" (the same, lattice order only),
-    "raster" or "best"; ours may begin with "quick-" and end in ":small" or another model."""
-    quick, name = name.startswith("quick-"), name.removeprefix("quick-")
-    if name.startswith(("ardm", "lattice", "raster", "best")):
+    """(encode, decode) of "png", "webp", "jxl7", "jxl9", "cjxl9g3" (the command, with larger groups), "ardm" (the default), "ardm-32" (the
+    number is the budget), "plain", "lattice-15", "plain-lattice-15" and the like."""
+    if name.startswith(("ardm", "plain", "lattice")):
         from codec import compress, decompress
-        from codec.presets import PRESETS
 
-        name, _, model = name.partition(":")
-        kind = name.rstrip("0123456789")
-        order = {"ardm": "auto"}.get(kind, kind)
-        budget = int(name.removeprefix(kind) or (PRESETS[9] if kind == "best" else 1))
-        return lambda x: compress(x, budget=budget, order=order, model=model or "base", quick=quick, threads=threads), lambda b: decompress(b, threads=threads)
+        first, *others = name.split("-")
+        budget = int(others.pop()) if others and others[-1].isdigit() else None
+        order = "lattice" if "lattice" in (first, *others) else "auto"
+        plain = first == "plain"
+        return (
+            lambda x: compress(x, budget=budget, order=order, plain=plain, threads=threads, verify=False),
+            lambda b: decompress(b, threads=threads),
+        )
+    if name == "cjxl9g3":
+        return lambda x: cjxl(x, threads), djxl
     if name == "png":
         from PIL import Image
 
@@ -59,6 +62,24 @@ def make_codec(name: str, threads: int) -> Codec:
         return lambda x: imagecodecs.webp_encode(x, lossless=True, method=6, level=100), imagecodecs.webp_decode
     effort = int(name.removeprefix("jxl"))
     return lambda x: imagecodecs.jpegxl_encode(x, lossless=True, effort=effort, numthreads=threads), imagecodecs.jpegxl_decode
+
+
+def cjxl(x: np.ndarray, threads: int) -> bytes:
+    """JPEG XL as small as its command makes it: effort 9, larger groups, more inputs of its trees."""
+    from PIL import Image
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "x.ppm", Path(folder) / "x.jxl"
+        Image.fromarray(x).save(source)
+        subprocess.run(["cjxl", "-q", "100", "-e", "9", "-g", "3", "-E", "3", f"--num_threads={threads}", source, target], check=True, capture_output=True)
+        return target.read_bytes()
+
+
+def djxl(data: bytes) -> np.ndarray:
+    """Pixels of a JPEG XL file."""
+    import imagecodecs
+
+    return imagecodecs.jpegxl_decode(data)
 
 
 def worker(name: str, threads: int, jobs: Any, results: Any) -> None:
@@ -126,6 +147,7 @@ def measure(name: str, images: list[Path], folder: Path, threads: int) -> dict[s
     return {
         "codec": name,
         "bits_per_subpixel": 8 * sum(r["bytes"] for r in rows) / sum(r["subpixels"] for r in rows),
+        "network": sum(network_planes(folder / f"{r['image']}.{name}") > 0 for r in rows),
         "mean_bits_per_subpixel": statistics.mean(8 * r["bytes"] / r["subpixels"] for r in rows),
         "encode_s_per_mp": statistics.median(r["encode_s"] / m for r, m in zip(rows, megapixels, strict=True)),
         "decode_s_per_mp": statistics.median(r["decode_s"] / m for r, m in zip(rows, megapixels, strict=True)),
@@ -136,10 +158,21 @@ def measure(name: str, images: list[Path], folder: Path, threads: int) -> dict[s
     }
 
 
+def network_planes(path: Path) -> int:
+    """Planes of an .ardm file that the network coded; 0 of another file."""
+    from codec import info
+    from codec.errors import NotArdmError
+
+    try:
+        return int(str(info(path.read_bytes())["network_planes"]))
+    except NotArdmError:
+        return 0
+
+
 def find_images(folder: Path, held_out: int, limit: int) -> list[Path]:
     """Images of a folder; with `held_out`, those that ardm-train --held-out leaves for validation."""
     if held_out:
-        from ardm.train import list_images, split_sources
+        from ardm.training.photos import list_images, split_sources
 
         found = split_sources(list_images(folder), held_out)[1]
     else:
@@ -162,14 +195,14 @@ def provenance() -> dict[str, Any]:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
     import torch
 
-    from ardm.weights import DEFAULT_ID
+    from ardm.exact.window import PHOTO_ID
 
     return {"date": time.strftime("%Y-%m-%d"), "commit": commit, "cpu": cpu_name(), "cores": os.cpu_count(), "torch": torch.__version__,
-            "weights": DEFAULT_ID}  # fmt: skip
+            "weights": PHOTO_ID}  # fmt: skip
 
 
 REFERENCE = "jxl9"
-HEAD = f"codec | bits/subpixel | vs {REFERENCE} | worst image | encode s/MP | decode s/MP | peak MiB | lossless |"
+HEAD = f"codec | bits/subpixel | vs {REFERENCE} | mean of images | worst image | encode s/MP | decode s/MP | peak MiB | lossless |"
 
 
 def rows(results: list[dict[str, Any]]) -> list[str]:
@@ -177,12 +210,13 @@ def rows(results: list[dict[str, Any]]) -> list[str]:
     beside = next((r for r in results if r["codec"] == REFERENCE), None)
     lines = []
     for r in results:
-        ratio = worst = "-"
+        ratio = mean = worst = "-"
         if beside:
             ratio = f"{r['bits_per_subpixel'] / beside['bits_per_subpixel']:.3f}"
+            mean = f"{statistics.mean(a['bytes'] / b['bytes'] for a, b in zip(r['images'], beside['images'], strict=True)):.4f}"
             worst = f"{max(a['bytes'] / b['bytes'] for a, b in zip(r['images'], beside['images'], strict=True)):.3f}"
         lines.append(
-            f"{r['codec']} | {r['bits_per_subpixel']:.3f} | {ratio} | {worst} | {r['encode_s_per_mp']:.2f} | {r['decode_s_per_mp']:.2f} | "
+            f"{r['codec']} | {r['bits_per_subpixel']:.3f} | {ratio} | {mean} | {worst} | {r['encode_s_per_mp']:.2f} | {r['decode_s_per_mp']:.2f} | "
             f"{max(r['encode_peak_mib'], r['decode_peak_mib']):.0f} | {r['lossless']}/{len(r['images'])} |"
         )
     return lines
@@ -201,8 +235,8 @@ def title(whole: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--budgets", default="8")
-    parser.add_argument("--codecs", default="png,webp,jxl7,jxl9", help="others, before ours; also lattice8, lattice8:small, raster, best, ...")
+    parser.add_argument("--codecs", default="png,webp,jxl7,jxl9,plain,ardm", help="which; also cjxl9g3, ardm-60, lattice-15, plain-lattice-15, ...")
+    parser.add_argument("--crop", type=int, default=0, help="only the upper left square of this side of every image, such as 64: thumbnails")
     parser.add_argument("--held-out", type=int, default=0, help="only the images that ardm-train holds out with this number")
     parser.add_argument("--limit", type=int, default=0, help="about so many images, evenly spread")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
@@ -210,14 +244,15 @@ def main() -> None:
     arguments = parser.parse_args()
     from PIL import Image
 
-    names = [n for n in arguments.codecs.split(",") if n] + [f"ardm{b}" for b in arguments.budgets.split(",") if b]
+    names = [n for n in arguments.codecs.split(",") if n]
     files = find_images(arguments.folder, arguments.held_out, arguments.limit)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         images = []
         for path in files:
             with Image.open(path) as image:
-                np.save(folder / f"{path.stem}.npy", np.asarray(image.convert("RGB")))
+                side = arguments.crop or max(image.size)
+                np.save(folder / f"{path.stem}.npy", np.ascontiguousarray(np.asarray(image.convert("RGB"))[:side, :side]))
             images.append(folder / f"{path.stem}.npy")
         results = []
         for name in names:

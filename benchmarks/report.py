@@ -1,7 +1,7 @@
 """Tables and plots of results that `benchmarks.photos --json` wrote: python -m benchmarks.report RESULT.json ... [--out FOLDER].
 
-Prints one Markdown table of sets x codecs x budgets and one of the size family; with --out, writes size-time.png (a panel per set) and
-bits-calls.png (every result with codecs named lattice<calls>). Measures nothing.
+Prints one Markdown table of sets and codecs; with --out, writes size-time.png (a panel per set) and bits-calls.png (every result with three or more of
+ardm-<calls>, or of plain-<calls>). Measures nothing.
 """
 
 from __future__ import annotations
@@ -14,30 +14,15 @@ from typing import Any
 
 from benchmarks.photos import HEAD, REFERENCE, rows, title
 
-LATTICE = re.compile(r"lattice(\d+)(?::(\w+))?$")
+BUDGET = re.compile(r"(ardm|plain)(?:-(\d+))?$")  # with a budget, or as many calls as pay
+
+WAVEFRONT = 3000  # where raster order stands on the axis of calls
 
 
 def table(results: list[dict[str, Any]]) -> str:
     """Markdown: every set and codec."""
     lines = [f"| {whole['folder']}, {whole['images']} | {row}" for whole in results for row in rows(whole["results"])]
     return "\n".join(["| set | " + HEAD, "|---" * (1 + HEAD.count("|")) + "|", *lines])
-
-
-def family(results: list[dict[str, Any]]) -> str:
-    """Markdown: bits against multiply-accumulates, of codecs named lattice<calls>:<model>."""
-    from ardm.weights import MODELS, load
-
-    lines = ["| set | model | parameters | calls | multiply-accumulates per pixel | bits/subpixel | decode s/MP |", "|---" * 7 + "|"]
-    for whole in results:
-        for r in whole["results"]:
-            if (match := LATTICE.match(r["codec"])) and match[2]:
-                weights = load(MODELS[match[2]])
-                products = sum(v.size for k, v in weights.tensors.items() if k.endswith(".weight") and not k.startswith(("cond", "skip")))
-                lines.append(
-                    f"| {whole['folder']}, {whole['images']} | {match[2]} | {products:,} | {match[1]} | {products * int(match[1]) / 16:,.0f} | "
-                    f"{r['bits_per_subpixel']:.3f} | {r['decode_s_per_mp']:.2f} |"
-                )
-    return "\n".join(lines) if len(lines) > 2 else ""
 
 
 def plot_size_time(results: list[dict[str, Any]], path: Path) -> None:
@@ -47,7 +32,7 @@ def plot_size_time(results: list[dict[str, Any]], path: Path) -> None:
     figure, axes = pyplot.subplots(1, len(results), figsize=(6 * len(results), 4.5), squeeze=False)
     for axis, whole in zip(axes[0], results, strict=True):
         for r in whole["results"]:
-            ours = r["codec"].removeprefix("quick-").startswith(("ardm", "lattice", "raster", "best"))
+            ours = r["codec"].startswith(("ardm", "lattice", "plain"))
             colour, x, y = "C0" if ours else "C1", (r["decode_s_per_mp"], r["encode_s_per_mp"]), r["bits_per_subpixel"]
             axis.plot(x, (y, y), "-", color=colour, alpha=0.3)
             axis.plot(x[0], y, "o", color=colour)
@@ -61,20 +46,25 @@ def plot_size_time(results: list[dict[str, Any]], path: Path) -> None:
 
 
 def plot_bits_calls(results: list[dict[str, Any]], path: Path) -> None:
-    """Size against network calls, lattice order."""
+    """Size, and seconds of decoding, against the budget of network calls; at the right end, raster order."""
     from matplotlib import pyplot
 
-    figure, axis = pyplot.subplots(figsize=(6, 4.5))
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.5))
     for whole in results:
-        points: dict[str, list[tuple[int, float]]] = {}
+        lines: dict[str, list[tuple[int, float, float]]] = {}
         for r in whole["results"]:
-            if match := LATTICE.match(r["codec"]):
-                points.setdefault(match[2] or "base", []).append((int(match[1]), r["bits_per_subpixel"]))
-        for model, line in points.items():
-            axis.plot(*zip(*sorted(line), strict=True), "o-", label=f"{whole['folder']}, {whole['images']} images, {model}")
-    axis.set(xscale="log", xlabel="network calls per image (lattice order)", ylabel="bits per subpixel, files on disk")
-    axis.grid(alpha=0.3)
-    axis.legend()
+            if match := BUDGET.match(r["codec"]):
+                lines.setdefault(match[1], []).append((int(match[2] or WAVEFRONT), r["bits_per_subpixel"], r["decode_s_per_mp"]))
+        for name, points in lines.items():
+            if len(points) < 3:
+                continue
+            calls, bits, seconds = zip(*sorted(points), strict=True)
+            for axis, values in zip(axes, (bits, seconds), strict=True):
+                axis.plot(calls, values, "o-", label=f"{name}: {whole['folder']}, {whole['images']} images")
+    for axis, label in zip(axes, ("bits per subpixel, files on disk", "seconds per megapixel, decoding"), strict=True):
+        axis.set(xscale="log", xlabel="network calls per tile, at most; the last point is raster order", ylabel=label)
+        axis.grid(alpha=0.3)
+        axis.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=100)
 
@@ -88,7 +78,7 @@ def main() -> None:
     compared = [w for w in results if any(r["codec"] == REFERENCE for r in w["results"])]
     for whole in results:
         print(title(whole))
-    print(f"\n{table(results)}\n\n{family(results)}")
+    print(f"\n{table(results)}")
     if arguments.out:
         import matplotlib
 

@@ -9,6 +9,7 @@ import concurrent.futures.thread  # noqa: F401 (torch needs it, and it cannot be
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ardm.folder import existing_folder
 from ardm.forks import steady
 from codec.ending import operation
 from codec.errors import (
@@ -22,7 +23,6 @@ from codec.errors import (
     UnsupportedError,
     VerifyError,
 )
-from codec.folder import existing_folder
 from codec.limits import Limits
 from codec.version import __version__
 

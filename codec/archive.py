@@ -23,8 +23,8 @@ from codec.invent import Completion
 from codec.invent import complete as complete_pixels
 from codec.limits import NO_LIMITS, Limits, limits_of
 from codec.luggage import listed
-from codec.png import Png
 from codec.parallel import thread_count
+from codec.png import Png
 from codec.salvage import Report, recover, whole_report
 from codec.samples import Kind
 from codec.sources import Content, Format, Look

@@ -105,7 +105,10 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--best", is_flag=True, help="The smallest file that this release can make: the default, without a budget.")
 @click.option(
-    "--order", metavar="ORDER", default="auto", show_default=True,
+    "--order",
+    metavar="ORDER",
+    default="auto",
+    show_default=True,
     help="raster, lattice, auto (what the budget allows and measured bits favour), or random:SEED (larger files; for study).",
 )
 @click.option("--plain", is_flag=True, help="Do not learn from the image while coding it: the network alone; quicker, larger files.")
@@ -132,9 +135,7 @@ def compress_command(
     order, seed = _parse_order(order)
     if exact and pixels:
         raise click.UsageError("--exact keeps more than pixels; leave out --pixels.")
-    options = _options(
-        given, verify=not no_verify, budget=budget, order=order, seed=seed, plain=plain, exact=exact, pixels=pixels
-    )
+    options = _options(given, verify=not no_verify, budget=budget, order=order, seed=seed, plain=plain, exact=exact, pixels=pixels)
     _each(given["names"], options, _list_one if options.listing else _test_one if options.test else _compress_one)
 
 
@@ -514,9 +515,12 @@ def _report(result: dict[str, Any], options: Options, work: Callable[..., Any]) 
     elif work is _list_one:
         kind = f"{result['channels']} x {result['bits_per_channel']} bit" + ", palette" * result["indexed"]
         ways = ", ".join(f"{result[way + '_planes']} {way}" for way in ("network", "graphics", "fine", "stored") if result[way + "_planes"])
+        asked = (
+            f"{result['order']} order, {result['coding']}, {result['network_calls']} network calls a tile, 1 evaluation a pixel, weights {result['weights']}"
+        )
         _print(
             f"{result['file']}: {result['width']} x {result['height']}, {kind}, {result['bytes']} bytes, {result['bits_per_subpixel']:.3f} bits/subpixel, "
-            + (f"planes: {ways}; {result['network_calls']} network calls, weights {result['weights']}, pixels " if ways else "file ")
+            + (f"planes: {ways}; {asked + ', ' if result['network_planes'] else ''}pixels " if ways else "file ")
             + f"{result['pixel_hash']}; restores {result['restores']}"
         )
     elif work is _test_one:

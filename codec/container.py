@@ -261,9 +261,7 @@ def write_whole(
 ) -> bytes:  # fmt: skip
     """Assemble a file that keeps an image file as it is."""
     entry = Entry(METHOD_FILE, len(source), zlib.crc32(source))
-    header = Header(
-        width, height, channels, (4, 4), NO_WEIGHTS, Schedule(), True, digest(source), (entry,), metadata, kind, whole=True
-    )
+    header = Header(width, height, channels, (4, 4), NO_WEIGHTS, Schedule(), True, digest(source), (entry,), metadata, kind, whole=True)
     return write(header, [source])
 
 

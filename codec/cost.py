@@ -29,8 +29,8 @@ from codec.limits import Limits, show_size
 from codec.mixing import counter_count
 from codec.rangecoder import ONE
 from codec.samples import Kind, plane_channels, plane_count
-from codec.stored import RAW
 from codec.schedule import Order, Schedule, level_shapes
+from codec.stored import RAW
 
 BASE = 540 * 2**20  # Python, torch, Numba, weights, their self-tests and compiled code
 OF_ARRAY, OF_PNG = 3, 6  # copies of the samples while an array is made, or a PNG read or written

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from codec.compiled import compiled
+from ardm.compiled import compiled
 
 MIN_MATCH, MAX_MATCH = 3, 258
 MIN_LOOKAHEAD = MAX_MATCH + MIN_MATCH + 1

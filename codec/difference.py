@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from codec.compiled import compiled
+from ardm.compiled import compiled
 from codec.deflate import (
     CODES,
     DISTANCE_BASE,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from codec.compiled import compiled
+from ardm.compiled import compiled
 
 KINDS = 5
 

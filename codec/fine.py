@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ardm.compiled import compiled
 from ardm.likelihood import CODING_ORDER
 from codec import stored
-from codec.compiled import check_words, compiled
+from codec.compiled import check_words
 from codec.container import read_varint, varint
 from codec.errors import CorruptError, TruncatedError
 from codec.kernel import LEAST, PAD, SIGMOID, SQUASH, _log, _squash, solve

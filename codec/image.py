@@ -82,7 +82,7 @@ def compress(
     set_threads(threads)
     predictor = predictor or load_predictor(device)
     height, width, channels = array.shape
-    shape = tile_shape(height, width, tile)
+    shape = tile_shape(height, width, tile or (None if _is_photo(array, kind) else TILE))
     schedule = plan(predictor.weights, min(shape[0], height), min(shape[1], width), budget, order, seed, plain)
     header = Header(width, height, channels, shape, predictor.weights.id, schedule, pixels.ndim == 3, pixel_digest(array), metadata=metadata, kind=kind)
     if widened(array):
@@ -103,6 +103,12 @@ def compress(
     if verify:
         _verify(data, pixels, header, array, predictor, progress)
     return data
+
+
+def _is_photo(array: np.ndarray, kind: Kind) -> bool:
+    """Whether an image is hardly graphics, which gain more from being one tile than two cores are worth."""
+    colours = split(array)[0]
+    return not kind.few and array.shape[0] * array.shape[1] > ALONE and _roughly(colours) >= GRAPHICS * colours.size
 
 
 def _check_arguments(budget: int | None, order: str, seed: int | None, tile: int | None) -> None:
@@ -189,13 +195,15 @@ def whole_pixels(data: bytes, header: Header, at: int, limits: Limits) -> np.nda
     """The pixels of an image file that is kept whole, given what `open_file` returned. Raises as `decompress` does."""
     from codec import png, sources
 
+    source = container.read_whole(data, header, at)
     try:
-        look = sources.look(container.read_whole(data, header, at), limits.max_pixels)
+        look = sources.look(source, limits.max_pixels)
         if look.lossy:  # whose pixels depend on who decodes it
             raise UnsupportedError(f"the file keeps a {look.format.label} whole, which was made by lossy compression; ardm-decompress restores it.")
         return owned(look.load().image.pixels)
-    except png.IndivisibleError as error:
-        raise UnsupportedError(f"the file keeps another whole, because {error}; ardm-decompress restores it.") from error
+    except (png.IndivisibleError, CorruptError) as error:  # what is wrong with the file that is kept
+        why = f"the file keeps another whole, because {str(error).removesuffix('.')}"
+        raise UnsupportedError(f"{why}; ardm-decompress restores it.") from error
 
 
 def decode_tiles(
@@ -315,9 +323,7 @@ def encode_plane(plane: np.ndarray, predictor: Predictor, schedule: Schedule, pr
     return method, payload
 
 
-def encode_samples(
-    samples: np.ndarray, predictor: Predictor, schedule: Schedule, threads: int, progress: Progress | None
-) -> list[tuple[int, bytes]]:
+def encode_samples(samples: np.ndarray, predictor: Predictor, schedule: Schedule, threads: int, progress: Progress | None) -> list[tuple[int, bytes]]:
     """samples: uint16 (h, w, 1 or 3). Other arguments as of `encode_plane`.
 
     Returns (method, payload) of the high bytes and of the low ones, the smallest of: both together; each as a plane. The latter is left out where
@@ -526,7 +532,9 @@ def plan(weights: WindowWeights, height: int, width: int, budget: int | None, or
     within = [schedule for schedule in rows if budget is None or schedule.calls(height, width) <= budget]
     if order == "raster":
         if not within:
-            raise ValueError(f"raster order of {width} x {height} pixels takes at least {rows[-1].calls(height, width)} network calls, got a budget of {budget}.")
+            raise ValueError(
+                f"raster order of {width} x {height} pixels takes at least {rows[-1].calls(height, width)} network calls, got a budget of {budget}."
+            )
         return within[0]
     if order == "auto" and within and _raster_pays(weights, height, width, budget):
         return within[0]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from ardm.exact.predictor import Predictor
 from ardm.orders import PHASES
 from codec import container

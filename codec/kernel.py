@@ -3,8 +3,8 @@
 Knows arrays of numbers only; `codec.mixing` prepares them. FORMAT.md, section 8, says the same in prose.
 
 A pixel's channels are coded G, R, B; a value as eight decisions, the most significant bit first. Every decision is predicted by
-`INPUTS` models; their log-odds are mixed by two gated logistic mixers (Mattern 2012; lpaq) and refined by two adaptive tables (quick:
-one mixer, no table), then coded:
+`INPUTS` models; their log-odds are mixed by two gated logistic mixers (Mattern 2012; lpaq) and refined by two adaptive tables, then
+coded:
 
     network       the network's mixture of logistics; the same, moved by the least-squares correction
     experts       single logistics around the corrected mean and around sums of neighbours, as wide as their errors nearby were
@@ -25,14 +25,14 @@ from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ardm.compiled import compiled
 from ardm.exact.evaluate import BLOCK, finish_block, gather_raster
 from ardm.likelihood import CENTER_MAX, CENTER_MIN, CODING_ORDER, MEAN_STEPS, SCALE_COUNT, SCALE_LOW, SLOPE_MAX
-from codec.compiled import compiled
 from codec.rangecoder import ONE, code_bit
 
 PAD = 4  # pixels around every plane, so that neighbours need no bounds check
 INPUTS = 8
-EXPERTS = 6  # most of them; the counters take the inputs that network and experts leave free
+EXPERTS = 4  # the counters take the inputs that network and experts leave free
 COUNTERS = 4  # most of them
 MIXTURE = 5  # most logistic components
 BATCH = 4  # pixels learned from at once

@@ -26,7 +26,7 @@ LATTICE_EXPERTS = np.array([(1, 1, 1, 1, 1), (2, 0, 0, 2, 1), (0, 2, 2, 0, 1)])
 RASTER_EXPERTS = np.array([(4, 4, -4, 0, 1), (0, 4, 0, 0, 1), (4, 0, 0, 0, 1)])  # the same in raster order, with the network or without
 OWN, LATTICE_CROSS, RASTER_CROSS = 12, 10, 6  # neighbours that the least-squares fit looks at: in the channel itself, in each other one
 KINDS, RASTER_KIND = 7, 6  # of phases: six in lattice order
-RASTER_SLOPE = 4  # pixels by which a row may follow the one above it: one more than the kernel looks to the upper right
+RASTER_SLOPE = 4  # without the network, pixels by which a row follows the one above it: more than the kernel looks to the upper right
 MOST_WORDS = 5  # that a pixel's eight decisions in one channel can take, 17 bits each
 
 
@@ -129,7 +129,8 @@ class Mixing(Streams):
         self._run(np.zeros(0, np.int32), (0, 0, 1), (min(strip or height, height), slope), RASTER_KIND, own, RASTER_CROSS, near, RASTER_EXPERTS, network, told)
 
     def _run(
-        self, params: np.ndarray, place: tuple[int, int, int], wave: tuple[int, int], kind: int, own: np.ndarray, cross: int, near: np.ndarray, mean_of: np.ndarray, network: tuple,
+        self, params: np.ndarray, place: tuple[int, int, int], wave: tuple[int, int], kind: int, own: np.ndarray, cross: int,
+        near: np.ndarray, mean_of: np.ndarray, network: tuple,
         told: Callable[[int], None] | None = None,
     ) -> None:  # fmt: skip
         components = self.weights.config.mixture if self.weights else 0

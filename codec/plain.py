@@ -10,12 +10,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ardm.compiled import compiled
 from ardm.exact import evaluate, mixture
 from ardm.exact.evaluate import BLOCK, finish_block, gather_raster
 from ardm.exact.mixture import DIGITS, finish_channel, split, start_channel, start_pixels, take
 from ardm.exact.window import WindowWeights
 from ardm.likelihood import CODING_ORDER, PER_COMPONENT
-from codec.compiled import compiled
 from codec.errors import CorruptError
 from codec.mixing import raster_net
 from codec.rangecoder import code_symbols, exhausted, new_decoder, new_encoder, seal, unseal
@@ -266,7 +266,9 @@ def code_raster(
         end = min(total, at + piece)
         coder.make_room((end - at) * len(state.low) * channels * DIGITS)
         with np.errstate(over="ignore"):
-            done = code_diagonals(at, end, slope, channels, network, height, width, tables_of(weights), state, coder.state, coder.words, decoding, rest is not None)
+            done = code_diagonals(
+                at, end, slope, channels, network, height, width, tables_of(weights), state, coder.state, coder.words, decoding, rest is not None
+            )
         if done < end - at:
             raise CorruptError("the coded data does not fit the model.")
         if rest and sure is None and int(coder.state[0, 2]) > sure_words:

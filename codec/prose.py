@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from codec.compiled import check_words, compiled
+from ardm.compiled import compiled
+from codec.compiled import check_words
 from codec.errors import CorruptError
 from codec.kernel import LEAST, _log, _squash
 from codec.rangecoder import ONE, code_bit, exhausted, new_decoder, new_encoder, seal

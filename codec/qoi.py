@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from codec.compiled import compiled
+from ardm.compiled import compiled
 from codec.errors import CorruptError, TruncatedError
 
 END = bytes(7) + b"\1"

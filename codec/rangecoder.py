@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from codec.compiled import compiled
+from ardm.compiled import compiled
 
 ONE = 16777216  # 2**24, certainty
 FULL = 2**64 - 1  # range of a coder that has coded nothing
@@ -72,8 +72,9 @@ def code_bit(coder: Any, words: Any, s: Any, chance: Any, bit: Any, decoding: An
 def code_symbols(coder: Any, words: Any, weights: Any, symbols: Any, decoding: Any, drawing: Any = False) -> int:
     """Write symbols, or read them into `symbols`, int32 (N,), with a coder of one row.
 
-    weights: float32 (N, A), frequencies minus one, whole numbers, rows add up to ONE - A. words: uint32 (1, n), with room for N more when encoding: a symbol
-    ends at most one. drawing: words may be random. Returns N, or the number of the first symbol that cannot be coded: one that is not below A or, when decoding, to which no encoder points.
+    weights: float32 (N, A), frequencies minus one, whole numbers, rows add up to ONE - A. words: uint32 (1, n), with room for N more when encoding:
+    a symbol ends at most one. drawing: words may be random. Returns N, or the number of the first symbol that cannot be coded: one that is not below A
+    or, when decoding, to which no encoder points.
     """
     count, size = weights.shape
     for i in range(count):

@@ -12,7 +12,7 @@ from numba import config
 from numba.core import caching
 from numba.core.dispatcher import Dispatcher
 
-SOURCE = "from codec.compiled import compiled\n@compiled()\ndef add(a, b):\n    return a + b\n"
+SOURCE = "from ardm.compiled import compiled\n@compiled()\ndef add(a, b):\n    return a + b\n"
 
 
 @pytest.fixture

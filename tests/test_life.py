@@ -323,7 +323,7 @@ def test_a_deleted_working_directory(tmp_path: Path) -> None:
     script = f"""
 import sys
 from codec.cli import compress_main, decompress_main
-from codec.compiled import compiled
+from ardm.compiled import compiled
 assert compiled()(lambda x: x[::2].sum() + 1)(__import__("numpy").arange(9)) == 21
 for main, name in ((compress_main, {str(source)!r}), (decompress_main, {str(source.with_suffix(".ardm"))!r}), (compress_main, "photo.png")):
     sys.argv = ["ardm", "-f", name]

@@ -68,9 +68,7 @@ def _make_vnni(pixels: int, groups: int) -> Any:
                 return context.make_array(signature.args[i])(context, builder, args[i]).data
 
             index = ir.IntType(64)
-            product = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(vector, [vector] * 3), "llvm.x86.avx512.vpdpbusd.512"
-            )
+            product = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), "llvm.x86.avx512.vpdpbusd.512")
             inputs, weights = data(0), data(3)
             total = builder.gep(data(7), [args[8]])
             places = {}
@@ -135,7 +133,9 @@ if VNNI:
             o += LANES
 
     @njit(nogil=True, boundscheck=False, inline="never")
-    def accumulate_four(x: Any, x_step: Any, w: Any, w_at: Any, inputs: Any, outputs: Any, start: Any, start_at: Any, start_step: Any, sums: Any, sums_step: Any) -> None:
+    def accumulate_four(
+        x: Any, x_step: Any, w: Any, w_at: Any, inputs: Any, outputs: Any, start: Any, start_at: Any, start_step: Any, sums: Any, sums_step: Any
+    ) -> None:
         """The same for four rows, x_step and sums_step apart: weights are loaded once for all."""
         quads, step = np.int64(inputs // QUAD), np.int64(outputs * QUAD)
         o, none, v = np.int64(0), np.int64(0), np.int64(w_at)
@@ -171,7 +171,9 @@ else:
 if not VNNI:
 
     @njit(nogil=True, boundscheck=False)
-    def accumulate_four(x: Any, x_step: Any, w: Any, w_at: Any, inputs: Any, outputs: Any, start: Any, start_at: Any, start_step: Any, sums: Any, sums_step: Any) -> None:
+    def accumulate_four(
+        x: Any, x_step: Any, w: Any, w_at: Any, inputs: Any, outputs: Any, start: Any, start_at: Any, start_step: Any, sums: Any, sums_step: Any
+    ) -> None:
         """The same for four rows, x_step and sums_step apart."""
         for p in range(4):
             accumulate(x, p * x_step, w, w_at, inputs, outputs, start, start_at + p * start_step, sums, p * sums_step)

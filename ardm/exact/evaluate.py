@@ -1,7 +1,7 @@
 """The integer window network, compiled: one pixel in raster order inside a coder's loop, or many pixels of a call at once. Knows no coding.
 
-What is evaluated comes in a `Net`, arrays packed for this machine. Images are uint8 with a margin of RADIUS_MAX pixels on all sides, colours
-interleaved, so that a row of a window lies in one piece of memory. Everything is int32 and below 2**24; nothing here rounds.
+What is evaluated comes in a `Net`, arrays packed for this machine. Images are flat uint8, colours interleaved, so that a row of a window lies in
+one piece of memory, with SPARE bytes more at the end. Everything is int32 and below 2**24; nothing here rounds.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from ardm.compiled import compiled
 from ardm.exact import int32
 from ardm.exact.dense import LANES, QUAD, accumulate, accumulate_four, activate, activate_more, add_weighted, pack, padded, put_apart
 from ardm.exact.window import WindowWeights
@@ -231,7 +232,7 @@ def finish_block(net: Any, work: Any, params: Any, to: Any, count: Any) -> None:
             params[to + p * outputs + o] = _shifted(sums[p * padded_outputs + o], net.head_shift[o])
 
 
-@njit(nogil=True, boundscheck=False)
+@compiled()
 def evaluate(net: Any, pixels: Any, height: Any, columns: Any, known: Any, everything: Any, where: Any, work: Any, params: Any, base: Any) -> None:
     """Parameters int32 (N 10 K,) and bases int16 (N 3,), flat, of the pixels `where`, int32 (N, 2); see `gather`."""
     count, outputs = where.shape[0], net.sizes[5]
@@ -244,16 +245,16 @@ def evaluate(net: Any, pixels: Any, height: Any, columns: Any, known: Any, every
 
 
 @njit(nogil=True, boundscheck=False)
-def evaluate_raster(net: Any, pixels: Any, height: Any, columns: Any, y: Any, x: Any, known: Any, work: Any, params: Any, to: Any, base: Any, base_at: Any) -> None:
+def evaluate_raster(
+    net: Any, pixels: Any, height: Any, columns: Any, y: Any, x: Any, known: Any, work: Any, params: Any, to: Any, base: Any, base_at: Any
+) -> None:
     """Parameters (from `to` on) and base (from base_at on) of one pixel in raster order."""
     gather_raster(net, pixels, height, columns, y, x, known, work, 0, base, base_at)
     finish_one(net, work, params, to)
 
 
 @njit(nogil=True, boundscheck=False)
-def evaluate_raster_block(
-    net: Any, pixels: Any, height: Any, columns: Any, y: Any, x: Any, count: Any, known: Any, work: Any, params: Any, base: Any
-) -> None:
+def evaluate_raster_block(net: Any, pixels: Any, height: Any, columns: Any, y: Any, x: Any, count: Any, known: Any, work: Any, params: Any, base: Any) -> None:
     """The same of `count` pixels, BLOCK at most, side by side, of an image that is all there: what an encoder can do."""
     for p in range(count):
         gather_raster(net, pixels, height, columns, y, x + p, known, work, p, base, 3 * p)

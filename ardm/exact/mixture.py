@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from ardm.compiled import compiled
 from ardm.likelihood import (
     CDF_HALF,
     CDF_ONE,
@@ -75,7 +76,7 @@ def new_state(count: int, mixture: int) -> State:
     return State(*(np.zeros((count, shapes[name]) if name in shapes else count, np.int64) for name in State._fields))
 
 
-@njit(nogil=True)
+@compiled()
 def start_pixels(state: Any, params: Any, count: int, tables: Any) -> None:
     """Weights of the components of `count` pixels. params: int32 (N, 10 K)."""
     k = state.weight.shape[1]
@@ -87,7 +88,7 @@ def start_pixels(state: Any, params: Any, count: int, tables: Any) -> None:
             state.weight[n, i] = tables.weight[min(top - params[n, i], len(tables.weight) - 1)]
 
 
-@njit(nogil=True)
+@compiled()
 def start_channel(state: Any, params: Any, base: Any, step: int, channel: int, count: int, tables: Any) -> None:
     """Go to a channel, the `step`-th in coding order. base: int16 (N, 3), RGB."""
     k = state.weight.shape[1]
@@ -112,7 +113,7 @@ def _component(state: Any, n: Any, i: Any, edge: Any, tables: Any) -> Any:
     return np.int64(tables.sigmoid[min(max(u, -CDF_HALF), CDF_HALF - 1) + CDF_HALF])
 
 
-@njit(nogil=True)
+@compiled()
 def cdf(state: Any, n: int, edge: int, tables: Any) -> int:
     """F of pixel n at an edge 0..256."""
     if edge == 0:
@@ -125,7 +126,7 @@ def cdf(state: Any, n: int, edge: int, tables: Any) -> int:
     return total
 
 
-@njit(nogil=True)
+@compiled()
 def split(state: Any, size: int, count: int, tables: Any, weights: Any) -> None:
     """Frequencies minus one of the four parts, `size` values each, of the intervals of `count` pixels: float32 (N, 4)."""
     for n in range(count):
@@ -138,7 +139,7 @@ def split(state: Any, size: int, count: int, tables: Any, weights: Any) -> None:
         weights[n, 3] = SPAN - before
 
 
-@njit(nogil=True)
+@compiled()
 def take(state: Any, size: int, digits: Any, count: int) -> None:
     """Go into the parts `digits`, int32 (N,), of the intervals."""
     for n in range(count):
@@ -152,7 +153,7 @@ def take(state: Any, size: int, digits: Any, count: int) -> None:
         state.low[n] += d * size
 
 
-@njit(nogil=True)
+@compiled()
 def finish_channel(state: Any, base: Any, step: int, channel: int, count: int, tables: Any) -> None:
     """Reweight the components by the mass they gave to the values, which `low` has become."""
     k = state.weight.shape[1]

@@ -76,9 +76,7 @@ def main(checkpoint: Path, folder: Path, held_out: int, images: int, out: Path, 
     tensors = window.to_integers(net)
     small = [np.ascontiguousarray(crop[:SMALL, :SMALL]) for crop in crops]
     tensors["bits"] = measure(net, crops)
-    tensors["raster_bits"] = np.array(
-        [np.mean([image_bits(net, crop, raster_pattern(net.config.radius), None, gather.RASTER) for crop in small])], np.float32
-    )
+    tensors["raster_bits"] = np.array([np.mean([image_bits(net, crop, raster_pattern(net.config.radius), None, gather.RASTER) for crop in small])], np.float32)
     with torch.no_grad():
         simulated = {k: round(v, 4) for k, v in validate(net, crops, 3).items()}
         net.quantized = False

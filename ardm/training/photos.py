@@ -273,9 +273,7 @@ def validate(net: WindowNet, images: np.ndarray, every: int = 1) -> dict[str, fl
     radius = net.config.radius
     raster = [image_bits(net, x, raster_pattern(radius), None, gather.RASTER) for x in images]
     few = [np.ascontiguousarray(x[:128, :128]) for x in images[::every]]
-    lattice = [
-        np.mean([image_bits(net, x, lattice_pattern(radius, p, k), p, gather.LATTICE) for k, p in enumerate(LATTICE_ORDER)]) for x in few
-    ]
+    lattice = [np.mean([image_bits(net, x, lattice_pattern(radius, p, k), p, gather.LATTICE) for k, p in enumerate(LATTICE_ORDER)]) for x in few]
     everything = np.arange(net.config.positions)
     sizes = (0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
     bound = [np.mean([image_bits(net, x[:64, :64].copy(), everything, None, gather.RANDOM, u, 9) for u in sizes]) for x in few]
@@ -292,7 +290,7 @@ class PhotoRun(Run[WindowNet]):
         r = self.recipe
         assert isinstance(r, Recipe)
         falling = max(0.0, (self.progress - r.decay_from) / (1 - r.decay_from)) if r.decay_from < 1 else 0.0
-        return r.rate * min(1.0, (self.step + 1) / r.warmup) * max(0.0, 1 - falling)
+        return float(r.rate * min(1.0, (self.step + 1) / r.warmup) * max(0.0, 1 - falling))
 
 
 def make_cost(mixture: int, compiled: bool) -> Any:
@@ -397,7 +395,7 @@ def main(
         if finish is not None and source == start:
             done = about["seconds"] / 60
             share = lambda x: (done + x * finish) / (done + finish)  # noqa: E731
-            recipe = replace(recipe, minutes=done + finish, decay_from=share(0), quantize_from=share(0.4), exact_from=share(0.85))
+            recipe = replace(recipe, minutes=done + finish, decay_from=share(0), quantize_from=share(0.4), exact_from=share(0.9))
     print(json.dumps(asdict(recipe)))
     train(recipe, folder, out, held_out, torch.device(device), limit, every, source, compiled)
 

@@ -1,0 +1,73 @@
+"""`compiled`: Numba's njit, whose machine code is kept for later processes where it can be. Knows nothing of what is compiled.
+
+What is kept saves seconds, no more: where it cannot be written (a full disk, a user without a home) or read again (a file cut short when the power went),
+the function is compiled anew, and that is all. Numba itself makes each of these an exception. Kept code holds that of the functions which it calls, from
+whatever file; so it counts as stale once any of these packages' files has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache, wraps
+from pathlib import Path
+from typing import Any
+
+from numba import njit
+from numba.core.caching import FunctionCache
+
+from ardm.folder import existing_folder
+
+PACKAGES = "ardm", "ardm/exact", "codec"  # folders of files that hold compiled functions
+
+
+@lru_cache(maxsize=1)
+def _stamp() -> tuple[tuple[str, int, int], ...]:
+    """Name, size and time of every file that may hold compiled functions."""
+    root = Path(__file__).parent.parent
+    files = sorted(path for package in PACKAGES for path in (root / package).glob("*.py"))
+    return tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+
+
+class _Cache(FunctionCache):
+    """Kept code, all of whose faults pass for having none."""
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        return (*super()._index_key(sig, codegen), _stamp())
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # whatever a damaged pickle may raise
+            with suppress(OSError):
+                self.flush()  # else it would be damaged for the next process, too
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with suppress(Exception):  # of the disk, or of a damaged index that could not be flushed
+            super().save_overload(sig, data)
+
+
+def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator as `numba.njit(**options)`; the code releases the GIL."""
+
+    def compile_later(function: Callable[..., Any]) -> Callable[..., Any]:
+        made: Any = njit(nogil=True, **options)(function)
+        if made is not function:  # which it is with NUMBA_DISABLE_JIT
+            with suppress(RuntimeError, OSError):  # there is no folder to keep it in
+                made._cache = _Cache(function)
+            made.compile = _in_a_folder(made.compile)
+        return made
+
+    return compile_later
+
+
+def _in_a_folder(compile_one: Callable[..., Any]) -> Callable[..., Any]:
+    """Numba asks for the working directory while it compiles, to shorten names of files, and fails where that has been deleted."""
+
+    @wraps(compile_one)
+    def compile_there(*given: Any, **named: Any) -> Any:
+        with existing_folder():
+            return compile_one(*given, **named)
+
+    return compile_there

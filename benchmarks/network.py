@@ -1,0 +1,106 @@
+"""Speed of the exact window network, each way to compute it, one thread: python -m benchmarks.network [--pixels 20000].
+
+Microseconds a pixel and billions of multiply-accumulates a second, the best of five runs, beside the machine's own ceiling for such products (the packed
+weights of one hidden layer, multiplied with four rows that stay in the cache).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from ardm.exact import dense, evaluate, window
+from ardm.exact.predictor import Predictor, by_torch, new_canvas, windows
+from ardm.orders import LATTICE_ORDER
+from benchmarks.photos import provenance
+from codec.mixing import raster_net
+
+SIDE = 256
+
+
+@njit(nogil=True)
+def one_by_one(net: Any, pixels: Any, known: Any, work: Any, params: Any, base: Any, count: int) -> None:
+    """Raster order, each pixel by itself: what a decoder without strips does."""
+    for i in range(count):
+        y, x = 8 + i // (SIDE - 16), 8 + i % (SIDE - 16)
+        evaluate.gather_raster(net, pixels, SIDE, SIDE, y % (SIDE - 8), x, known, work, 0, base, 0)
+        evaluate.finish_one(net, work, params, 0)
+
+
+@njit(nogil=True)
+def four_by_four(net: Any, pixels: Any, known: Any, work: Any, params: Any, base: Any, count: int) -> None:
+    """Raster order in strips of four rows."""
+    for i in range(count // 4):
+        for p in range(4):
+            x = 8 + i % (SIDE - 48) + 7 * (3 - p)
+            evaluate.gather_raster(net, pixels, SIDE, SIDE, 8 + (4 * (i // (SIDE - 48)) + p) % (SIDE - 16), x, known, work, p, base, 3 * p)
+        evaluate.finish_block(net, work, params, 0, 4)
+
+
+@njit(nogil=True)
+def ceiling(x: Any, w: Any, start: Any, sums: Any, width: int, count: int) -> None:
+    """Products alone."""
+    for _ in range(count):
+        dense.accumulate_four(x, width, w, 0, width, width, start, 0, 0, sums, width)
+
+
+def best(work: Callable[[], object]) -> float:
+    """Seconds, the least of five runs after a first one."""
+    work()
+    found = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - begun)
+    return min(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pixels", type=int, default=20_000)
+    count = parser.parse_args().pixels
+    weights = window.load()
+    config = weights.config
+    canvas = new_canvas(SIDE, SIDE)
+    canvas.image[:] = np.cumsum(np.random.default_rng(0).integers(-6, 7, (SIDE, SIDE, 3)), 1).astype(np.uint8)
+    canvas.mask[::4, ::4] = True
+    net, known = raster_net(weights), np.zeros(1, np.bool_)
+    work, params, base = evaluate.scratch(net), np.zeros(4 * config.outputs, np.int32), np.zeros(12, np.int16)
+    width = config.width
+    phase = np.stack(np.meshgrid(np.arange(2, SIDE, 4), np.arange(2, SIDE, 4), indexing="ij"), -1).reshape(-1, 2).astype(np.int32)
+    rest = 2 * config.depth * width**2 + width * config.outputs
+    raster, lattice = width * 3 * (config.positions // 2) + rest, width * 3 * len(evaluate_pattern(config.radius)) + rest
+    x, w = np.ones(4 * width, np.uint8), np.ones(width * width, np.int8)
+    start, sums = np.zeros(width, np.int32), np.zeros(4 * width, np.int32)
+    seen = windows(canvas, phase[:2048], config.radius)
+    rows = {
+        "products alone, four rows": (best(lambda: ceiling(x, w, start, sums, width, count)) / (4 * count), width * width),
+        "raster order, pixel by pixel": (best(lambda: one_by_one(net, canvas.pixels, known, work, params, base, count)) / count, raster),
+        "raster order, strips of four rows": (best(lambda: four_by_four(net, canvas.pixels, known, work, params, base, count)) / count, raster),
+        "lattice order, one phase": (best(lambda: Predictor(weights).lattice(canvas, LATTICE_ORDER[0], 0, phase)) / len(phase), lattice),
+        "any set, the same pixels": (best(lambda: Predictor(weights).scattered(canvas, phase)) / len(phase), width * 3 * config.positions + rest),
+        "float64 by torch": (best(lambda: by_torch(weights, *seen, "cpu")) / 2048, width * 4 * config.positions + rest),
+    }
+    result = {"vnni": dense.VNNI, **provenance(), "rows": {}}
+    print("| way | microseconds a pixel | multiply-accumulates a pixel | billions a second |\n|---|---|---|---|")
+    for name, (seconds, products) in rows.items():
+        print(f"| {name} | {1e6 * seconds:.2f} | {products:,} | {products / seconds / 1e9:.0f} |")
+        result["rows"][name] = {"microseconds": 1e6 * seconds, "products": products}
+    print(json.dumps(result))
+
+
+def evaluate_pattern(radius: int) -> np.ndarray:
+    """What the first phase of lattice order knows."""
+    from ardm.window import lattice_pattern
+
+    return lattice_pattern(radius, LATTICE_ORDER[0], 0)
+
+
+if __name__ == "__main__":
+    main()
