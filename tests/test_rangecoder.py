@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from codec.coding import FIRST_ROOM, Decoder, Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
