@@ -1,7 +1,8 @@
-"""Networks in exact integer arithmetic: one plain reference, and fast carriers that must give the same integers.
+"""Networks for discrete data in exact integer arithmetic: one plain reference, and fast carriers that must give the same integers.
 
-A *carrier* is a way to compute the sums of `ardm.weights`: NumPy int64 (the reference), float64 products, or oneDNN's fused u8 x s8 kernels. `choose_carrier` takes the fastest one that passes a self-test on worst-case inputs
-on this machine; a kernel that saturates or rounds differently is never used. Knows tokens and parameters, not images or bytes.
+A *carrier* is a way to compute the sums of `ardm.weights`: NumPy int64 (the reference), float64 products, or oneDNN's fused u8 x s8 kernels.
+`choose_carrier` takes the fastest one that passes a self-test on worst-case inputs on this machine; a kernel that saturates or rounds
+differently is never used. Knows tokens and parameters, not images or bytes.
 """
 
 from __future__ import annotations

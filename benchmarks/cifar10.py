@@ -32,7 +32,7 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from codec.coding import Decoder, Encoder
+from codec.plain import Decoder, Encoder
 from PIL import Image
 
 from ardm import weights

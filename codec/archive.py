@@ -99,7 +99,7 @@ def pack(
     converted = found.format != Format.PNG and not content.frame
     metadata = _metadata(content, recipe) + (() if converted else named)
     data = compress(image.pixels, kind=image.kind, metadata=metadata, **options)
-    if options.get("verify"):
+    if options.get("verify", True):
         _check(data, content, recipe)
     if len(whole) < len(data) and not found.lossy:
         return Packed(whole, Way.WHOLE, "which is smaller")
