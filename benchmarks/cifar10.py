@@ -32,7 +32,6 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from codec.plain import Decoder, Encoder
 from PIL import Image
 
 from ardm import weights
@@ -46,6 +45,7 @@ from ardm.objective import Estimate, bound, diffusion_bound, exact_bits, loss_ta
 from ardm.predict import DiscretePredictor
 from ardm.run import load_tensors
 from benchmarks.photos import make_codec
+from codec.plain import Decoder, Encoder
 
 SHAPE = (3, 32, 32)
 MEMBERS = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")  # PNGs of 10,000 rows; a row is an image of 1024 pixels
@@ -426,7 +426,7 @@ class ImageCodec:
 
         def visit(params: torch.Tensor, parent: torch.Tensor, digit: int, where: torch.Tensor) -> torch.Tensor:
             shares = digit_frequencies(space, params[0], parent[0], digit, self.predict.tables).numpy()
-            digits = None if coder.decodes else (truth.flatten()[where] // space.radix**digit % space.radix).int().numpy()
+            digits = None if isinstance(coder, Decoder) else (truth.flatten()[where] // space.radix**digit % space.radix).int().numpy()
             return torch.from_numpy(coder.code(shares, digits)).long().unsqueeze(0)
 
         return walk(space, self.predict, self.order, self.weights.provenance["policies"][str(calls)], visit, torch.zeros_like(truth))
