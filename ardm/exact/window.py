@@ -32,7 +32,7 @@ from ardm.window import MEAN_UNIT, VALUE_EXPONENT, WEIGHT_MAX, WindowConfig, Win
 
 FOLDER = Path(__file__).parent.parent / "data"  # released sets of weights, one file per id: what was written with any of them stays readable
 FORMAT = "ardm window weights 1"
-PHOTO_ID = "30e0fbdd"  # of the set that new files are written with
+PHOTO_ID = "e0af3801"  # of the set that new files are written with
 ID_BYTES = 4
 EXACT = 2**24  # float32 holds every integer up to here
 LEVELS = 4  # of the pyramid, for which bits of phases were measured
