@@ -17,6 +17,7 @@ from ardm import budget as budgets
 from ardm.exact import window
 from ardm.exact.predictor import Predictor, by_torch, new_canvas, windows
 from ardm.exact.window import WeightsError, WindowWeights
+from ardm.integer import find_device
 from ardm.orders import PATCH, PHASES, group_breaks
 from codec import container, cost, ending, fine, plain, stored
 from codec.container import (
@@ -484,8 +485,6 @@ def _decode_stored(method: int, payload: bytes, shape: tuple[int, int, int], res
 
 def load_predictor(device: str = "cpu", weights_id: str = window.PHOTO_ID) -> Predictor:
     """Weights of this release by id, on a device. Raises UnsupportedError for an unknown id."""
-    from ardm.integer import find_device
-
     try:
         return Predictor(window.load(weights_id), "cpu" if device == "cpu" else str(find_device(device)))
     except WeightsError as error:

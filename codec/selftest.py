@@ -12,6 +12,7 @@ import torch
 
 from ardm.exact import window
 from ardm.exact.predictor import Predictor, new_canvas
+from ardm.likelihood import make_tables
 from ardm.window import WindowConfig
 from codec import plain
 from codec.compiled import check_words
@@ -41,8 +42,6 @@ def synthetic_weights() -> window.WindowWeights:
 
     def mixed(*shape: int) -> np.ndarray:
         return (np.arange(int(np.prod(shape)), dtype=np.int64) * 2654435761 >> 11).reshape(shape) % 255 - 127
-
-    from ardm.likelihood import make_tables
 
     tensors = {
         "enter": mixed(w, 3 * n).astype(np.int8), "enter_bias": mixed(w) * 900, "enter_shift": np.full(w, 9), "mask": mixed(w, n) * 20,

@@ -26,8 +26,8 @@ import codec
 rng = np.random.default_rng(0)
 small = rng.integers(0, 30, (64, 64, 4)).astype(np.uint8)
 def work():
-    for order in ("raster", "lattice"):
-        data = codec.compress(small, order=order, budget=1, tile=32)
+    for order, budget in (("raster", None), ("lattice", 1)):
+        data = codec.compress(small, order=order, budget=budget, tile=32)
         assert np.array_equal(codec.decompress(data), small)
     print("done", flush=True)
 def fork_and_work():
@@ -176,17 +176,17 @@ if __name__ == "__main__":
 
 
 def test_a_signal_handler_may_use_the_package_whatever_is_going_on() -> None:
-    """Here: while its thread chooses a carrier, and while it is within a call that works in threads."""
+    """Here: while its thread is in the self-test, and while it is within a call that works in threads."""
     check(
         """
-from ardm import integer
-usual = integer._first_exact
-def slowly(*given):
-    integer._first_exact = usual
+from codec import selftest
+usual = selftest.mixing_words
+def slowly():
+    selftest.mixing_words = usual
     signal.raise_signal(signal.SIGUSR1)
-    return usual(*given)
+    return usual()
 codec.compress
-integer._first_exact = slowly
+selftest.mixing_words = slowly
 signal.signal(signal.SIGUSR1, lambda *_: work())
 signal.alarm(200)
 work()
