@@ -12,7 +12,6 @@ where rne rounds half to even, |w| <= 63, 0 <= x <= 255 (tokens: -128..127), and
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -24,11 +23,11 @@ import torch
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
-from ardm import frequencies, likelihood
+from ardm import frequencies, likelihood, released
 from ardm.discrete import Space
-from ardm.exact.window import FOLDER, WeightsError
 from ardm.network import INPUT_EXPONENT, WEIGHT_MAX, Layer, Trunk, weight_exponent
 from ardm.networks import Config, Exact, Model
+from ardm.released import FOLDER, WeightsError
 
 TEXT_ID = "4de441255d1f6b8d"  # of the model for text
 ID_BYTES = 8
@@ -152,22 +151,10 @@ def parse(data: bytes) -> Weights:
         raise
     except Exception as error:
         raise WeightsError(f"not an ardm weights file ({type(error).__name__}: {error}).") from error
-    return Weights(_id_of(data), config, exponents, tensors, provenance)
+    return Weights(released.id_of(data, ID_BYTES), config, exponents, tensors, provenance)
 
 
 @lru_cache(maxsize=4)
 def load(weights_id: str = TEXT_ID) -> Weights:
     """Weights of the package by id. Raises WeightsError if the package does not have them."""
-    path = next(FOLDER.glob(f"*-{weights_id}.safetensors"), None)
-    if path is None:
-        known = sorted(p.stem.rpartition("-")[2] for p in FOLDER.glob("*.safetensors"))
-        raise WeightsError(f"weights {weights_id} are not part of this release, which has {', '.join(known) or 'none'}.")
-    data = path.read_bytes()
-    found = _id_of(data)
-    if found != weights_id:  # before anything in it is looked at
-        raise WeightsError(f"{path.name} is damaged: its content has id {found}. Install ardm again.")
-    return parse(data)
-
-
-def _id_of(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[: 2 * ID_BYTES]
+    return parse(released.read(weights_id, FOLDER))

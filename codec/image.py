@@ -16,9 +16,10 @@ import numpy as np
 from ardm import budget as budgets
 from ardm.exact import window
 from ardm.exact.predictor import Predictor, by_torch, new_canvas, windows
-from ardm.exact.window import WeightsError, WindowWeights
+from ardm.exact.window import WindowWeights
 from ardm.integer import find_device
 from ardm.orders import PATCH, PHASES, group_breaks
+from ardm.released import WeightsError
 from codec import container, cost, ending, fine, plain, stored
 from codec.container import (
     METHOD_FINE,
@@ -42,7 +43,7 @@ from codec.samples import Kind, as_samples, fold, in_range, samples_of, unfold, 
 from codec.samples import planes as split
 from codec.schedule import MAX_CALLS, Order, Schedule, level_shapes
 from codec.selftest import check_coder
-from codec.walk import walk
+from codec.walk import planar, walk
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -365,7 +366,7 @@ def encode_network(plane: np.ndarray, predictor: Predictor, schedule: Schedule, 
             plain.code_raster(encoder, predictor.weights, image, channels, False, told=told)
             return encoder.finish()
         mixing = Mixing(channels, height * width, predictor.weights)
-        mixing.start_stage(np.zeros((3, height, width), np.int16), _planar(image))
+        mixing.start_stage(np.zeros((3, height, width), np.int16), planar(image))
         mixing.code_raster(schedule.strip, told)
         return mixing.finish()
     stride = PATCH ** schedule.root_level(height, width)
@@ -377,7 +378,7 @@ def encode_network(plane: np.ndarray, predictor: Predictor, schedule: Schedule, 
 
 def encode_graphics(plane: np.ndarray) -> bytes:
     """Payload of METHOD_GRAPHICS. plane: uint8 (h, w, 1 or 3)."""
-    image = _planar(_as_rgb(plane))
+    image = planar(_as_rgb(plane))
     model = Mixing(plane.shape[2], plane.shape[0] * plane.shape[1], None)
     model.start_stage(np.zeros_like(image), image)
     model.code_raster(1)
@@ -494,11 +495,6 @@ def load_predictor(device: str = "cpu", weights_id: str = window.PHOTO_ID) -> Pr
 def _as_rgb(plane: np.ndarray) -> np.ndarray:
     """uint8 (h, w, 1 or 3) -> uint8 (h, w, 3), contiguous."""
     return np.ascontiguousarray(np.broadcast_to(plane, (*plane.shape[:2], 3)))
-
-
-def _planar(image: np.ndarray) -> np.ndarray:
-    """uint8 (h, w, 3) -> int16 (3, h, w)."""
-    return np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.int16)
 
 
 def _per_pixel(progress: Progress | None, channels: int) -> Progress | None:

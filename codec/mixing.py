@@ -15,6 +15,7 @@ from ardm.exact import evaluate
 from ardm.exact.window import WindowWeights
 from ardm.likelihood import MEAN_STEPS, WEIGHT_TOP
 from ardm.orders import LATTICE_ORDER, PATCH, Offset, geometry, offsets_within
+from ardm.window import raster_pattern
 from codec import kernel
 from codec.kernel import APM_CELLS, BATCH, CONTEXTS, COUNTERS, EXPERTS, INPUTS, PAD, SEEN, SPREADS
 from codec.rest import Rest
@@ -176,7 +177,7 @@ class Mixing(Streams):
 @lru_cache(maxsize=4)
 def raster_net(weights: WindowWeights) -> evaluate.Net:
     """The network for raster order, packed."""
-    return evaluate.build(weights, np.arange(weights.config.positions // 2), raster=True)
+    return evaluate.build(weights, raster_pattern(weights.config.radius), raster=True)
 
 
 @lru_cache(maxsize=1)

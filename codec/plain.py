@@ -20,6 +20,7 @@ from codec.errors import CorruptError
 from codec.mixing import raster_net
 from codec.rangecoder import code_symbols, exhausted, new_decoder, new_encoder, seal, unseal
 from codec.rest import Rest
+from codec.schedule import Schedule
 
 try:
     import constriction
@@ -237,7 +238,7 @@ def code_diagonals(
 
 def diagonals(height: int, width: int, slope: int) -> int:
     """Calls that raster order takes when each codes a whole diagonal."""
-    return width + slope * (height - 1)
+    return Schedule(plain=True, slope=slope).calls(height, width)
 
 
 def code_raster(
@@ -253,6 +254,7 @@ def code_raster(
     if not decoding:
         canvas[: image.size] = image.reshape(-1)
     network = (net, evaluate.scratch(net), canvas, np.zeros(1, np.bool_), np.zeros(0, np.int32))
+    tables = tables_of(weights)
     state = mixture.new_state(min(height, -(-width // slope)), weights.config.mixture)
     total, at, sure = diagonals(height, width, slope), 0, None
     if rest:
@@ -266,9 +268,7 @@ def code_raster(
         end = min(total, at + piece)
         coder.make_room((end - at) * len(state.low) * channels * DIGITS)
         with np.errstate(over="ignore"):
-            done = code_diagonals(
-                at, end, slope, channels, network, height, width, tables_of(weights), state, coder.state, coder.words, decoding, rest is not None
-            )
+            done = code_diagonals(at, end, slope, channels, network, height, width, tables, state, coder.state, coder.words, decoding, rest is not None)
         if done < end - at:
             raise CorruptError("the coded data does not fit the model.")
         if rest and sure is None and int(coder.state[0, 2]) > sure_words:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from ardm.orders import PATCH
+
 STAGES_MOST = 16
 MAX_CALLS = 255  # of one stage in random order: bounds what a small file can cost
-PHASES, PATCH = 15, 4  # of a stage, see `ardm.orders`
 
 
 class Order(IntEnum):

@@ -23,11 +23,11 @@ import torch
 
 from ardm import weights as weights_module
 from ardm.budget import merge_phases
-from ardm.exact.window import WeightsError
 from ardm.frequencies import digit_frequencies
 from ardm.generate import walk
 from ardm.orders import group_starts
 from ardm.predict import DiscretePredictor
+from ardm.released import WeightsError
 from ardm.weights import Weights
 from codec import container, cost, ending, prose
 from codec.container import TEXT

@@ -50,7 +50,7 @@ def walk(
         canvas = new_canvas(height, width)
         canvas.image[::PATCH, ::PATCH], canvas.mask[::PATCH, ::PATCH] = below, True
         guess = np.repeat(np.repeat(below, PATCH, 0), PATCH, 1)[:height, :width]
-        model.start_stage(_planar(guess), None if truth is None else _planar(truth))
+        model.start_stage(planar(guess), None if truth is None else planar(truth))
         for group in groups_of(schedule, level, height, width):
             done = _code_call(model, predictor, schedule, canvas, group)
             if told:
@@ -59,7 +59,8 @@ def walk(
     return below
 
 
-def _planar(image: np.ndarray) -> np.ndarray:
+def planar(image: np.ndarray) -> np.ndarray:
+    """uint8 (h, w, 3) -> int16 (3, h, w), contiguous."""
     return np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.int16)
 
 

@@ -21,8 +21,9 @@ import torch
 from ardm import gather, likelihood
 from ardm.exact import dense, evaluate, window
 from ardm.exact.predictor import Canvas, Predictor, by_torch, new_canvas, windows
-from ardm.exact.window import WeightsError, WindowWeights, base_of, reference
+from ardm.exact.window import WindowWeights, base_of, reference
 from ardm.orders import LATTICE_ORDER
+from ardm.released import WeightsError
 from ardm.training.photos import collect, image_runs
 from ardm.window import WindowConfig, WindowNet, lattice_pattern, offsets, raster_pattern
 from codec import compress, decompress, text

@@ -13,12 +13,10 @@ with |w| <= 127 and every |S| below 2**24, so that int32 and float32 both hold t
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,20 +24,16 @@ import torch
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
-from ardm import likelihood
+from ardm import likelihood, released
 from ardm.orders import PHASES
-from ardm.window import MEAN_UNIT, VALUE_EXPONENT, WEIGHT_MAX, WindowConfig, WindowNet, base_weights, weight_exponent
+from ardm.released import FOLDER, WeightsError
+from ardm.window import MEAN_UNIT, UNKNOWN_BASE, VALUE_EXPONENT, WEIGHT_MAX, WindowConfig, WindowNet, base_weights, weight_exponent
 
-FOLDER = Path(__file__).parent.parent / "data"  # released sets of weights, one file per id: what was written with any of them stays readable
 FORMAT = "ardm window weights 1"
 PHOTO_ID = "e0af3801"  # of the set that new files are written with
 ID_BYTES = 4
 EXACT = 2**24  # float32 holds every integer up to here
 LEVELS = 4  # of the pyramid, for which bits of phases were measured
-
-
-class WeightsError(ValueError):
-    """The weights break a bound that exact inference needs, or are not the ones that were asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +132,7 @@ def parse(data: bytes) -> WindowWeights:
         check_bounds(config, tensors)
         if tensors["bits"].shape != (LEVELS, PHASES, PHASES):
             raise WeightsError(f"bits must have shape {(LEVELS, PHASES, PHASES)}, found {tensors['bits'].shape}.")
-        return WindowWeights(_id_of(data), config, tensors, json.loads(metadata["provenance"]))
+        return WindowWeights(released.id_of(data, ID_BYTES), config, tensors, json.loads(metadata["provenance"]))
     except WeightsError:
         raise
     except Exception as error:
@@ -148,19 +142,7 @@ def parse(data: bytes) -> WindowWeights:
 @lru_cache(maxsize=4)
 def load(weights_id: str = PHOTO_ID) -> WindowWeights:
     """Weights of the package by id. Raises WeightsError if the package does not have them."""
-    path = next(FOLDER.glob(f"*-{weights_id}.safetensors"), None)
-    if path is None:
-        known = sorted(p.stem.rpartition("-")[2] for p in FOLDER.glob("*.safetensors"))
-        raise WeightsError(f"weights {weights_id} are not part of this release, which has {', '.join(known) or 'none'}.")
-    data = path.read_bytes()
-    found = _id_of(data)
-    if found != weights_id:  # before anything in it is looked at
-        raise WeightsError(f"{path.name} is damaged: its content has id {found}. Install ardm again.")
-    return parse(data)
-
-
-def _id_of(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[: 2 * ID_BYTES]
+    return parse(released.read(weights_id, FOLDER))
 
 
 # ---- the reference ----------------------------------------------------------------------------------------------------------
@@ -171,7 +153,7 @@ def base_of(pixels: np.ndarray, known: np.ndarray, radius: int) -> np.ndarray:
     weight = base_weights(radius).astype(np.int64) * known
     total = weight.sum(1)[:, None]
     mean = (2 * (weight[..., None] * pixels).sum(1) + total) // np.maximum(2 * total, 1)
-    return np.where(total > 0, mean, 128)
+    return np.where(total > 0, mean, UNKNOWN_BASE)
 
 
 def reference(weights: WindowWeights, pixels: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ import torch
 from ardm import gather
 from ardm.exact import window
 from ardm.orders import LATTICE_ORDER, PATCH, PHASES
+from ardm.released import FOLDER
 from ardm.run import load_tensors, load_weights
 from ardm.training.photos import Recipe, image_bits, list_images, load_crops, split_sources, training_batch, validate
 from ardm.window import WindowConfig, WindowNet, lattice_pattern, raster_pattern
@@ -66,7 +67,7 @@ def measure(net: WindowNet, images: np.ndarray) -> np.ndarray:
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--held-out", type=int, default=100, show_default=True, help="The same number as in training: these images are measured.")
 @click.option("--images", type=int, default=24, show_default=True, help="How many of them.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=window.FOLDER, show_default=False, help="Folder of the result.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=FOLDER, show_default=False, help="Folder of the result.")
 @click.option("--note", default="", help="Free text for the provenance: data, machine, time.")
 def main(checkpoint: Path, folder: Path, held_out: int, images: int, out: Path, note: str) -> None:
     """Turn a CHECKPOINT into integer weights; FOLDER is the training folder. Prints the id, which belongs into `ardm.exact.window.PHOTO_ID`."""

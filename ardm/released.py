@@ -1,0 +1,33 @@
+"""Released sets of weights: files of the package, one per id, so that what was written with any of them stays readable. Knows bytes, not what they mean.
+
+A set's id is the beginning of the SHA-256 of its file, in hex; how much of it is for each format of weights to say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "data"
+
+
+class WeightsError(ValueError):
+    """The weights break a bound that exact inference needs, or are not the ones that were asked for."""
+
+
+def id_of(data: bytes, size: int) -> str:
+    """The id, `size` bytes in hex, of a weights file."""
+    return hashlib.sha256(data).hexdigest()[: 2 * size]
+
+
+def read(weights_id: str, folder: Path = FOLDER) -> bytes:
+    """The file of a set by its id, of a folder. Raises WeightsError if the package does not have it, or it is damaged."""
+    path = next(folder.glob(f"*-{weights_id}.safetensors"), None)
+    if path is None:
+        known = sorted(p.stem.rpartition("-")[2] for p in folder.glob("*.safetensors"))
+        raise WeightsError(f"weights {weights_id} are not part of this release, which has {', '.join(known) or 'none'}.")
+    data = path.read_bytes()
+    found = id_of(data, len(weights_id) // 2)
+    if found != weights_id:  # before anything in it is looked at
+        raise WeightsError(f"{path.name} is damaged: its content has id {found}. Install ardm again.")
+    return data
