@@ -101,7 +101,8 @@ def compress(
     jobs = [job for part in parts for job in (samples_of(part) if kind.size == 2 and not header.folded else split(part))]
     coded = list(itertools.chain.from_iterable(in_parallel(work, jobs, stop)))
     entries = tuple(Entry(method, len(payload), zlib.crc32(payload)) for method, payload in coded)
-    data = container.write(replace(header, entries=entries), [payload for _, payload in coded])
+    header = replace(header, entries=entries)
+    data = container.write(header, [payload for _, payload in coded])
     if verify:
         _verify(data, pixels, header, array, predictor, progress)
     return data
@@ -132,10 +133,10 @@ def _verify(data: bytes, pixels: np.ndarray, header: Header, array: np.ndarray, 
         same = False
     if not same:
         raise VerifyError("the compressed data does not decode to the image that went in; nothing was kept. Please report this image.")
-    for top, left, h, w in header.tiles:
-        for plane in split(array[top : top + h, left : left + w]):
-            if not _agrees(plane, predictor):
-                raise VerifyError("two ways to compute the network differ on this machine; nothing was kept. Please report this image and machine.")
+    planes = itertools.chain.from_iterable(split(array[top : top + h, left : left + w]) for top, left, h, w in header.tiles)
+    for plane, entry in zip(planes, header.entries, strict=True):
+        if entry.method == METHOD_NETWORK and not _agrees(plane, predictor):
+            raise VerifyError("two ways to compute the network differ on this machine; nothing was kept. Please report this image and machine.")
 
 
 def _agrees(plane: np.ndarray, predictor: Predictor) -> bool:
