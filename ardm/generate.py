@@ -69,7 +69,8 @@ def answers(network: Network) -> Answer:
     """A network as the walk asks it."""
 
     def answer(seen: torch.Tensor, known: torch.Tensor, digit: int, where: torch.Tensor) -> torch.Tensor:
-        return network(seen, known, digit).flatten(1, -2)[:, where]
+        wanted = torch.zeros(known[0].numel(), dtype=torch.bool, device=known.device).index_fill(0, where, True).view(known.shape[1:]).expand_as(known)
+        return network(seen, known, digit, wanted).flatten(1, -2)[:, where]
 
     return answer
 

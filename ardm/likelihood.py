@@ -14,6 +14,7 @@ The mixture is joint over the channels: after a channel is coded, component k is
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 
@@ -31,16 +32,27 @@ def split(params: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor, tor
     return logit, mean.unflatten(-1, (3, k)), scale.unflatten(-1, (3, k)), slope.unflatten(-1, (3, k))
 
 
-def bits(params: torch.Tensor, pixel: torch.Tensor, base: torch.Tensor, k: int) -> torch.Tensor:
-    """Information content of pixels under their distributions.
+class Conditional(NamedTuple):
+    """One channel of pixels: a mixture of K logistics, given the channels that come before it and are known. All float32 (..., K)."""
 
-    params: float32 (..., 10 K); pixel, base: float32 (..., 3), RGB integers 0..255. Returns float32 (..., 3): bits, in coding order.
+    weight: torch.Tensor
+    center: torch.Tensor  # intensity levels, 0..255 and beyond
+    log2_scale: torch.Tensor
+    pmf: torch.Tensor  # probability of the pixel's value under each component
+
+
+def conditionals(params: torch.Tensor, pixel: torch.Tensor, base: torch.Tensor, k: int, known: torch.Tensor | None = None) -> list[Conditional]:
+    """The channels in coding order. params: float32 (..., 10 K); pixel, base: float32 (..., 3), RGB integers 0..255.
+
+    known: bool (..., 3), which channels of the pixel those after them may use; None: all.
     """
     logit, mean, log2_scale, slope = split(params, k)
     log2_scale = log2_scale.clamp(SCALE_MIN, SCALE_MAX)
     logit = torch.maximum(logit, logit.amax(-1, keepdim=True) - LOGIT_RANGE)
     weight = torch.softmax(logit, -1)  # (..., K)
     residual = pixel - base
+    if known is not None:
+        residual = residual * known
     out = []
     for step, c in enumerate(CODING_ORDER):
         center = mean[..., step, :] + base[..., c, None]
@@ -56,11 +68,18 @@ def bits(params: torch.Tensor, pixel: torch.Tensor, base: torch.Tensor, k: int) 
         pmf = (above - below).abs()
         pmf = torch.where(x == 0, torch.sigmoid(upper), pmf)
         pmf = torch.where(x == 255, torch.sigmoid(-lower), pmf)
-        p = (weight * pmf).sum(-1) + UNIFORM
-        out.append(-torch.log2(p))
-        weight = weight * (pmf + PMF_FLOOR)
+        out.append(Conditional(weight, center, log2_scale[..., step, :], pmf))
+        factor = pmf + PMF_FLOOR
+        if known is not None:
+            factor = torch.where(known[..., c, None], factor, 1.0)
+        weight = weight * factor
         weight = weight / weight.sum(-1, keepdim=True)
-    return torch.stack(out, -1)
+    return out
+
+
+def bits(params: torch.Tensor, pixel: torch.Tensor, base: torch.Tensor, k: int) -> torch.Tensor:
+    """Information content of pixels under their distributions: float32 (..., 3), bits, in coding order. For arguments see `conditionals`."""
+    return torch.stack([-torch.log2((one.weight * one.pmf).sum(-1) + UNIFORM) for one in conditionals(params, pixel, base, k)], -1)
 
 
 # ---- the same in integers ---------------------------------------------------------------------------------------------------

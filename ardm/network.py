@@ -11,8 +11,9 @@ A conditioned layer's sums are shifted per channel by a two-layer function of th
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -160,8 +161,11 @@ class Trunk(nn.Module):
                 stream = x
         return x
 
-    def finish_calibration(self) -> None:
-        """Choose activation exponents from the peaks seen; the residual stream shares one."""
+    @torch.no_grad()
+    def calibrate(self, forward: Callable[[], Any]) -> None:
+        """Choose activation exponents from the peaks that forward(), which runs this network, shows; the residual stream shares one."""
+        self.calibrating = True
+        forward()
         self.calibrating = False
         stream = [self.convs()[0], *(c for c in self.convs() if c.layer.residual)]
         common = torch.stack([c.peak for c in stream]).amax()

@@ -1,16 +1,17 @@
-"""Order-agnostic networks for any discrete data, by name: unet, transformer, mixer, lattice. Knows spaces and tensors; no orders, training or bytes.
+"""Order-agnostic networks for any discrete data, by name: unet, transformer, mixer, lattice, window. Knows spaces and tensors; no orders, training or bytes.
 
-All share one interface. `network(seen, known, digit)` takes what is known of a batch and answers, in one call, for every variable:
+All share one interface. `network(seen, known, digit, wanted)` takes what is known of a batch and answers, in one call, for every variable:
 
     seen    int64 (B, *shape)    child where known, parent where not (`ardm.discrete.coarse`)
     known   bool  (B, *shape)
     digit   int                  the stage
+    wanted  bool (B, *shape)     optional: whose parameters will be read; others may be anything (the window evaluates no more pixels than asked for)
     result  float32 (B, *shape, P), parameters of `ardm.discrete.Space`
 
 Names: unet is the paper's (appendix D: residual blocks at full resolution around a middle attention layer, Ho et al. 2020), transformer the
 pre-norm encoder with sinusoidal positions (Vaswani et al. 2017), mixer the MLP-Mixer (Tolstikhin et al. 2021) without its norms, lattice the
-photo codec's convolutions. The last two are chains of `ardm.network.Layer`: only matrix products, additions and ReLU, so they also run in
-exact integers (`ardm.integer`).
+text codec's convolutions: these two are chains of `ardm.network.Layer`, only matrix products, additions and ReLU, so they also run in
+exact integers (`ardm.integer`). window is the photo codec's network (`ardm.window`), over pictures of any size.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ardm import likelihood
 from ardm.discrete import MEAN_UNIT, Space, middles, reference
 from ardm.network import COND_ONE, MASK_ON, Conv, Layer, Trunk, fake_quantize_weight, round_through
+from ardm.window import CHANNELS, UNKNOWN_BASE, Views, WindowConfig, WindowNet, base_weights, offsets
 
-NAMES = ("unet", "transformer", "mixer", "lattice")
+NAMES = ("unet", "transformer", "mixer", "lattice", "window")
 ONE = 32  # of a one-hot plane
 SHARES = 16  # steps in which an exact network is told how much is known
 
@@ -41,7 +45,7 @@ class Config:
     heads: int = 4  # of attention
     expand: int = 4  # width of the transformer's and mixer's inner layers over `width`; the lattice's 1x1 layers have it as in the photo codec
     patch: int = 1  # variables along each axis in a token; not of the unet
-    kernel: int = 3  # the lattice's and the unet's windows along each axis longer than 1
+    kernel: int = 3  # the lattice's, the unet's and the window's windows along each axis longer than 1
     dilations: tuple[int, ...] = (1,)  # of the lattice's windows, along a row, block after block and round again
     cond_width: int = 64  # hidden units of the conditioning function
 
@@ -62,7 +66,7 @@ class Config:
 
 def build(config: Config, space: Space) -> Network:
     """The network of a configuration for a space. Raises ValueError if they do not fit."""
-    return {"unet": UNet, "transformer": Transformer}.get(config.name, Exact)(config, space)
+    return {"unet": UNet, "transformer": Transformer, "window": Window}.get(config.name, Exact)(config, space)
 
 
 class Frame:
@@ -246,7 +250,7 @@ class UNet(Network):
         nn.init.normal_(self.head.weight, std=0.01)
         self.head.bias = nn.Parameter(self.frame.start_bias())
 
-    def forward(self, seen: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
+    def forward(self, seen: torch.Tensor, known: torch.Tensor, digit: int, wanted: torch.Tensor | None = None) -> torch.Tensor:
         self.check(seen, known, digit)
         time = self.time(known, digit)
         tokens, guess = self.frame.tokens(seen, known, digit)
@@ -284,7 +288,7 @@ class Transformer(Network):
         nn.init.normal_(self.head.weight, std=0.01)
         self.head.bias = nn.Parameter(self.frame.start_bias())
 
-    def forward(self, seen: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
+    def forward(self, seen: torch.Tensor, known: torch.Tensor, digit: int, wanted: torch.Tensor | None = None) -> torch.Tensor:
         self.check(seen, known, digit)
         tokens, guess = self.frame.tokens(seen, known, digit)
         b, _, rows, columns = tokens.shape
@@ -298,6 +302,73 @@ class Transformer(Network):
             x = x + block["mlp"](block["norm2"](x))  # type: ignore[index,operator]
         out = self.head(self.norm(x)).float()
         return self.frame.scatter(out.transpose(1, 2).reshape(b, -1, rows, columns), guess)
+
+
+# ---- the photo codec's network --------------------------------------------------------------------------------------------------
+
+
+class Window(Network):
+    """`ardm.window` over whole pictures: one evaluation for each pixel of which a channel is wanted, whatever is known around it.
+
+    A neighbour's values enter where they are known, channel by channel; it counts as known when all its channels are. The channels of a pixel itself
+    enter through the joint mixture: what is known of G conditions R and B, what is known of R conditions B.
+    """
+
+    def __init__(self, config: Config, space: Space) -> None:
+        channels = space.grid[0]
+        if space.classes != 256 or space.stages != 1 or space.likelihood != "logistics" or channels not in (1, 3):
+            raise ValueError(
+                f"the window network is for pictures of 1 or 3 channels, 256 classes, one stage, likelihood logistics; got {channels} channels, "
+                f"{space.classes} classes, {space.stages} stages, {space.likelihood}."
+            )
+        if config.kernel < 3:
+            raise ValueError(f"the window's kernel must be at least 3, got {config.kernel}.")
+        super().__init__(config, space)
+        self.body = WindowNet(WindowConfig(config.kernel // 2, config.width, config.blocks, space.mixture))
+        radius = self.body.config.radius
+        weight = torch.from_numpy(base_weights(radius).astype(np.float64))
+        middle = len(weight) // 2
+        square = torch.cat([weight[:middle], torch.zeros(1, dtype=torch.float64), weight[middle:]]).view(1, 1, 2 * radius + 1, -1)
+        self.register_buffer("base_kernel", square, persistent=False)
+        self.register_buffer("places", torch.tensor(offsets(radius)), persistent=False)
+
+    def forward(self, seen: torch.Tensor, known: torch.Tensor, digit: int, wanted: torch.Tensor | None = None) -> torch.Tensor:
+        self.check(seen, known, digit)
+        b, (channels, height, width) = seen.shape[0], self.space.grid
+        x, mask = (t.reshape(b, channels, height, width).expand(-1, CHANNELS, -1, -1) for t in (seen, known))
+        asked = torch.ones_like(known) if wanted is None else wanted
+        where = asked.view(b, channels, -1).any(1).flatten().nonzero().squeeze(1)  # pixels, of the whole batch
+        pixel, present = (t.permute(0, 2, 3, 1).reshape(-1, CHANNELS)[where] for t in (x, mask))
+        base = self.base(x, mask).permute(0, 2, 3, 1).reshape(-1, CHANNELS)[where]
+        params = self.body([self.views(x, mask, where, base)])
+        given = likelihood.conditionals(params, pixel.float(), base.float(), self.space.mixture, present)
+        rows = torch.empty(len(where), CHANNELS, 3, self.space.mixture, device=params.device)
+        for c, one in zip(likelihood.CODING_ORDER, given, strict=True):  # in the units of `Space`
+            rows[:, c] = torch.stack([one.weight.clamp_min(1e-12).log(), (one.center - 128) * (MEAN_UNIT / 128), one.log2_scale - 4], 1)
+        coded = rows if channels == CHANNELS else rows[:, likelihood.CODING_ORDER[0]].unsqueeze(1)
+        out = torch.zeros(b * height * width, channels, self.space.parameters, device=params.device).index_copy(0, where, coded.flatten(2))
+        return out.view(b, height, width, channels, -1).movedim(3, 1).reshape(*seen.shape, -1)
+
+    def base(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Base of every value, int64 (B, 3, h, w): `ardm.window.base_weights` has the rule."""
+        kernel, pad = self.get_buffer("base_kernel"), self.body.config.radius
+        value, total = (F.conv2d(t.double().flatten(0, 1)[:, None], kernel, padding=pad).view(x.shape) for t in (x * mask, mask))
+        return torch.where(total > 0, torch.floor((2 * value + total) / (2 * total).clamp_min(1)), UNKNOWN_BASE).long()
+
+    def views(self, x: torch.Tensor, mask: torch.Tensor, where: torch.Tensor, base: torch.Tensor) -> Views:
+        """Windows around the pixels `where`, int64 (N,), indices into all pixels of the batch."""
+        radius, places = self.body.config.radius, self.get_buffer("places")
+        height, width = x.shape[2:]
+        wide = width + 2 * radius
+        padded, there = (F.pad(t.to(torch.int16), (radius,) * 4).permute(0, 2, 3, 1).reshape(-1, CHANNELS) for t in (x, mask))
+        image, y, column = where // (height * width), where // width % height, where % width
+        center = (image * (height + 2 * radius) + y + radius) * wide + column + radius
+        at = center[:, None] + places[:, 0] * wide + places[:, 1]  # (N, n)
+        present = there[at]
+        values = (padded[at] - base[:, None].to(torch.int16)).clamp(-128, 127) * present
+        missing = 1 - present.amin(-1)
+        rows = torch.arange(len(where), device=where.device)
+        return Views(torch.arange(len(places), device=where.device), values.flatten(1).to(torch.int8), rows, missing.to(torch.uint8))
 
 
 # ---- networks that also run in integers ---------------------------------------------------------------------------------------
@@ -365,7 +436,7 @@ class Exact(Network):
         self.head_bias = nn.Parameter(self.frame.start_bias())
         self.register_buffer("steps", self.frame.output_steps(), persistent=False)
 
-    def forward(self, seen: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
+    def forward(self, seen: torch.Tensor, known: torch.Tensor, digit: int, wanted: torch.Tensor | None = None) -> torch.Tensor:
         self.check(seen, known, digit)
         tokens, guess = self.frame.tokens(seen, known, digit)
         b, _, rows, columns = tokens.shape
@@ -401,6 +472,8 @@ def multiply_accumulates(network: Network) -> int:
 
     def count(module: nn.Module, arguments: tuple[Any, ...], result: torch.Tensor) -> None:
         nonlocal total
+        if isinstance(module, WindowNet):
+            total += len(result) * sum(p.numel() for p in (module.enter, *module.hidden, module.head))
         if isinstance(module, nn.Conv2d):
             total += result.numel() * module.weight[0].numel()
         elif isinstance(module, nn.Linear):
@@ -411,7 +484,7 @@ def multiply_accumulates(network: Network) -> int:
             total += result.numel() * module.weight.shape[1]
 
     for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear, Attention, Conv)):
+        if isinstance(module, (nn.Conv2d, nn.Linear, Attention, Conv, WindowNet)):
             handles.append(module.register_forward_hook(count))
     seen = torch.zeros((1, *network.space.shape), dtype=torch.int64)
     with torch.no_grad():

@@ -54,8 +54,8 @@ def ranks(shape: tuple[int, ...], batch: int, generator: torch.Generator) -> tor
 
 def information(network: Network, x: torch.Tensor, known: torch.Tensor, digit: int) -> torch.Tensor:
     """Cost in nats of every unknown digit, 0 where known: float32 (B, *shape). One network call."""
-    params = network(coarse(network.space, x, known, digit), known, digit)
     unknown = ~known
+    params = network(coarse(network.space, x, known, digit), known, digit, unknown)
     return torch.zeros(x.shape, device=x.device).masked_scatter(unknown, -digit_log_prob(network.space, params[unknown], x[unknown], digit))
 
 

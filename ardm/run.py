@@ -103,16 +103,12 @@ class Run(Generic[Net]):
     def quantizing_is_due(self) -> bool:
         return trunk_of(self.net) is not None and not self.quantized and self.progress >= self.recipe.quantize_from
 
-    def start_quantizing(self, forward: Callable[[Net], Any], times: int = 12) -> None:
-        """Measure activations of the averaged network in `times` calls of forward, fix their exponents, go on from there with simulated integers."""
+    def start_quantizing(self, forward: Callable[[Net], Any], times: int = 4) -> None:
+        """Fit the averaged network's activations, as `times` calls of forward show them, to integers; go on from there with simulated ones."""
         trunk, average = trunk_of(self.net), trunk_of(self.average)
         assert trunk is not None
         assert average is not None
-        average.calibrating = True
-        with torch.no_grad():
-            for _ in range(times):
-                forward(self.average)
-        average.finish_calibration()
+        average.calibrate(lambda: [forward(self.average) for _ in range(times)])
         self.net.load_state_dict(self.average.state_dict())
         trunk.quantized = average.quantized = True
 

@@ -12,9 +12,11 @@ codes, and for no others. Knows values, masks and positions; no images, orders, 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +30,11 @@ CHANNELS = 3
 VALUE_EXPONENT = 5  # a value v enters as v * 2**-5
 UNKNOWN_BASE = 128  # where nothing around is known
 WEIGHT_MAX = 127  # a signed byte; 255 * 127 * 512 inputs stay below 2**24
+NEAR_SHIFT = 4  # the weights of the eight neighbours, which are the largest by far, have so many bits more
 ACTIVATION_MAX = 255
+ACTIVATION_EXPONENT = 4  # an activation is an integer times 2**-4
+EQUAL_SHARE = 0.75  # how far channels are scaled to equal peaks: 1 costs weights more than activations gain
+PEAK_QUANTILE = 0.998  # of a channel's activations; what lies above is clipped
 MEAN_UNIT = 8.0  # the head's means are in units of 8 intensity levels
 STREAM_SHARE = 0.3  # the second product of a residual block starts with this share of the usual spread
 
@@ -91,16 +97,28 @@ def round_through(x: torch.Tensor) -> torch.Tensor:
     return x + ((x + 0.5).floor() - x).detach()
 
 
-def weight_exponent(weight: torch.Tensor) -> torch.Tensor:
-    """Per row, the largest e with max|w| * 2**e <= 127. weight: (rows, columns)."""
-    peak = weight.detach().abs().amax(1).clamp_min(2.0**-20)
-    return torch.floor(torch.log2(WEIGHT_MAX / peak))
+def near_positions(radius: int) -> np.ndarray:
+    """Indices of the eight neighbours among the window's positions, int64 (8,)."""
+    return np.array([i for i, (dy, dx) in enumerate(offsets(radius)) if max(abs(dy), abs(dx)) == 1])
 
 
-def rounded_weight(weight: torch.Tensor) -> torch.Tensor:
+def weight_exponent(weight: torch.Tensor, limit: torch.Tensor | int = WEIGHT_MAX) -> torch.Tensor:
+    """Per row, the largest e with |w| * 2**e <= limit. weight: (rows, columns); limit: a number, or one for each column."""
+    peak = (weight.detach().abs() / limit).amax(1).clamp_min(2.0**-27)
+    return torch.floor(-torch.log2(peak))
+
+
+def rounded_weight(weight: torch.Tensor, limit: torch.Tensor | int = WEIGHT_MAX) -> torch.Tensor:
     """On the grid of integer weights; gradients pass."""
-    scale = torch.exp2(weight_exponent(weight))[:, None]
-    return round_through((weight * scale).clamp(-WEIGHT_MAX, WEIGHT_MAX)) / scale
+    scale = torch.exp2(weight_exponent(weight, limit))[:, None]
+    return round_through(weight * scale) / scale
+
+
+def enter_limit(radius: int) -> torch.Tensor:
+    """The largest integer weight of every input of the first product, float32 (3 n,)."""
+    limit = torch.full((len(offsets(radius)), CHANNELS), float(WEIGHT_MAX))
+    limit[torch.from_numpy(near_positions(radius))] *= 2**NEAR_SHIFT
+    return limit.flatten()
 
 
 @dataclass
@@ -109,15 +127,14 @@ class Views:
 
     columns: torch.Tensor  # int64 (m,): the pattern, indices of positions
     values: torch.Tensor  # int8 (N, 3 m): known value - base, clipped; 0 where unknown
-    odd: torch.Tensor  # int64 (E,): rows that do not know all of the pattern (at edges, random sets)
+    odd: torch.Tensor  # int64 (E,): rows that do not know all of the pattern (at edges, random sets), and others that fill up
     missing: torch.Tensor  # uint8 (E, m): 1 where such a row does not know
 
 
 class WindowNet(nn.Module):
     """See the module docstring. With `quantized` on, the forward pass simulates the integer arithmetic, and gradients pass through."""
 
-    peaks: torch.Tensor
-    exponents: torch.Tensor
+    limit: torch.Tensor
 
     def __init__(self, config: WindowConfig) -> None:
         super().__init__()
@@ -130,10 +147,9 @@ class WindowNet(nn.Module):
         self.hidden_bias = nn.ParameterList(torch.zeros(w) for _ in range(2 * config.depth))
         self.head = nn.Parameter(torch.randn(config.outputs, w) * 0.1 * math.sqrt(1 / w))
         self.head_bias = nn.Parameter(torch.zeros(config.outputs))
-        self.register_buffer("peaks", torch.zeros(1 + config.depth))  # largest activations: the stream, then inside each block
-        self.register_buffer("exponents", torch.full((1 + config.depth,), 4.0))
+        self.register_buffer("limit", enter_limit(config.radius), persistent=False)
+        self.peaks: list[torch.Tensor] | None = None  # while they are measured: of every channel of the stream, then inside each block
         self.quantized = False
-        self.calibrating = False
         with torch.no_grad():
             for second in list(self.hidden)[1::2]:
                 second.mul_(STREAM_SHARE)
@@ -151,7 +167,7 @@ class WindowNet(nn.Module):
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
         if self.enter.is_cuda:
             dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else torch.float32
-        enter = rounded_weight(self.enter) if self.quantized else self.enter
+        enter = rounded_weight(self.enter, self.limit) if self.quantized else self.enter
         w, m = enter.shape[0], views.columns.numel()
         if m < self.config.positions:
             enter = enter.view(w, -1, CHANNELS).index_select(1, views.columns).flatten(1)
@@ -166,30 +182,34 @@ class WindowNet(nn.Module):
         return out
 
     def activate(self, x: torch.Tensor, which: int) -> torch.Tensor:
-        """ReLU, on the grid 2**-exponent {0..255} when quantized."""
-        if self.calibrating:
-            sample = x.detach().flatten()[:: max(1, x.numel() // 1_000_000)].float()
-            self.peaks[which] = torch.maximum(self.peaks[which], torch.quantile(sample[:1_000_000], 0.9995))
+        """ReLU, on the grid of integer activations when quantized."""
+        if self.peaks is not None:
+            rows = F.relu(x.detach()[:: max(1, len(x) // 8192)].float())
+            self.peaks[which] = torch.maximum(self.peaks[which], torch.quantile(rows, PEAK_QUANTILE, dim=0))
         if not self.quantized:
             return F.relu(x)
-        scale = torch.exp2(self.exponents[which])
+        scale = 2.0**ACTIVATION_EXPONENT
         return (round_through((x.float() * scale).clamp(0, ACTIVATION_MAX)) / scale).to(x.dtype)
 
-    def features(self, views: list[Views]) -> torch.Tensor:
-        """Activations of the last block, (N, W), of all views after each other."""
+    def sums(self, views: list[Views]) -> torch.Tensor:
+        """Sums of the first product, (N, W), of all views after each other."""
         parts = [self.first(v) for v in views]
-        x = self.activate(parts[0] if len(parts) == 1 else torch.cat(parts), 0)
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def forward(self, views: list[Views]) -> torch.Tensor:
+        """float32 (N, 10 K), the parameters of `ardm.likelihood` in real units, of all views after each other."""
+        return self.parameters_of(self.sums(views))
+
+    def parameters_of(self, sums: torch.Tensor) -> torch.Tensor:
+        """What follows the first product: (N, W) -> float32 (N, 10 K)."""
+        x = self.activate(sums, 0)
         for i in range(self.config.depth):
             a, b = (rounded_weight(self.hidden[2 * i + j]) if self.quantized else self.hidden[2 * i + j] for j in (0, 1))
             y = self.activate(F.linear(x, a, self.hidden_bias[2 * i]), 1 + i)
             x = self.activate(x + F.linear(y, b, self.hidden_bias[2 * i + 1]), 0)
-        return x
-
-    def forward(self, views: list[Views]) -> torch.Tensor:
-        """float32 (N, 10 K), the parameters of `ardm.likelihood` in real units, of all views after each other."""
         k = self.config.mixture
         head = rounded_weight(self.head) if self.quantized else self.head
-        out = F.linear(self.features(views), head, self.head_bias).float()
+        out = F.linear(x, head, self.head_bias).float()
         logit, mean, scale, slope = out.split([k, 3 * k, 3 * k, 3 * k], -1)
         mean = mean * MEAN_UNIT
         if self.quantized:  # the grids of the integer likelihood
@@ -197,7 +217,26 @@ class WindowNet(nn.Module):
             mean, slope = round_through(mean * 32) / 32, round_through(slope * 128) / 128
         return torch.cat([logit, mean, scale, slope], -1)
 
-    def finish_calibration(self) -> None:
-        """Choose exponents of activations from the peaks seen."""
-        self.calibrating = False
-        self.exponents.copy_(torch.floor(torch.log2(ACTIVATION_MAX / self.peaks.clamp_min(2.0**-6))))
+    @torch.no_grad()
+    def calibrate(self, forward: Callable[[], Any]) -> None:
+        """Scale every channel so that integer activations hold it well; what the network computes stays the same.
+
+        ReLU lets a channel be scaled if the weights that read it are scaled back (Nagel et al. 2019, arXiv 1906.04721, section 4.1). forward: runs
+        this network on typical inputs, from which peaks of activations are taken.
+        """
+        self.peaks = [torch.zeros_like(self.enter_bias) for _ in range(1 + self.config.depth)]
+        forward()
+        top = ACTIVATION_MAX * 2.0**-ACTIVATION_EXPONENT
+        ratios = [p.amax() / p.clamp_min(2.0**-6 * p.amax()) for p in self.peaks]
+        stream, *inner = (top / p.amax().clamp_min(2.0**-6) * r**EQUAL_SHARE for p, r in zip(self.peaks, ratios, strict=True))
+        self.peaks = None
+        for rows in (self.enter, self.mask):
+            rows.mul_(stream[:, None])
+        self.enter_bias.mul_(stream)
+        for i, scale in enumerate(inner):
+            first, second = self.hidden[2 * i], self.hidden[2 * i + 1]
+            first.mul_(scale[:, None]).div_(stream)
+            second.mul_(stream[:, None]).div_(scale)
+            self.hidden_bias[2 * i].mul_(scale)
+            self.hidden_bias[2 * i + 1].mul_(stream)
+        self.head.div_(stream)

@@ -1,7 +1,7 @@
 """What damaged files cost: python -m benchmarks.damage [--cases 3000] [--seed 0].
 
-Small files of every method and kind, golden files and texts, and what fuzzing found: cut short, with flipped bits, and forged (`fuzz.mutate`: headers,
-chunks, recipes and payloads changed, and checksums made right again), within `fuzz.targets.LIMITS`, beside bombs of metadata and of packed data. Each is
+Small files of every method and kind, golden files and texts, and what fuzzing found: cut short, with flipped bits, and forged (`tests.fuzz.mutate`: headers,
+chunks, recipes and payloads changed, and checksums made right again), within `tests.fuzz.targets.LIMITS`, beside bombs of metadata and of packed data. Each is
 restored (`archive.unpack`, `text.unpack`) and rescued (`archive.rescue`) with the shipped network. Prints, of all cases after a warm-up, CPU seconds
 (the median, percentiles, the most) and the growth of the process's peak memory over what it held before the case. Fails above MOST_SECONDS or MOST_MIB, or
 if anything but an `ArdmError` is raised. Linux only (/proc).
@@ -28,12 +28,12 @@ from benchmarks.soak import memory
 from codec import ArdmError, archive, container, png, text
 from codec.container import PNG_CHUNKS, Entry
 from codec.stored import FILTERED
-from fuzz import mutate
-from fuzz.targets import LIMITS
 from tests import samples
+from tests.fuzz import mutate
+from tests.fuzz.targets import LIMITS
 
 MOST_SECONDS, MOST_MIB = 1.0, 300  # of a case
-FINDINGS = Path(__file__).parent.parent / "fuzz" / "findings" / "decoder"
+FINDINGS = Path(__file__).parent.parent / "tests" / "fuzz" / "findings" / "decoder"
 
 
 def bombs() -> Iterator[tuple[str, bytes]]:

@@ -47,7 +47,7 @@ def four_by_four(net: Any, pixels: Any, known: Any, work: Any, params: Any, base
 def ceiling(x: Any, w: Any, start: Any, sums: Any, width: int, count: int) -> None:
     """Products alone."""
     for _ in range(count):
-        dense.accumulate_four(x, width, w, 0, width, width, start, 0, 0, sums, width)
+        dense.accumulate_four(x, 0, width, w, 0, width, width, start, 0, 0, sums, width)
 
 
 def best(work: Callable[[], object]) -> float:

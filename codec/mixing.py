@@ -6,7 +6,7 @@ pixel after pixel, in raster order; without it, in raster order, what graphics w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -28,6 +28,8 @@ RASTER_EXPERTS = np.array([(4, 4, -4, 0, 1), (0, 4, 0, 0, 1), (4, 0, 0, 0, 1)]) 
 OWN, LATTICE_CROSS, RASTER_CROSS = 12, 10, 6  # neighbours that the least-squares fit looks at: in the channel itself, in each other one
 KINDS, RASTER_KIND = 7, 6  # of phases: six in lattice order
 RASTER_SLOPE = 4  # without the network, pixels by which a row follows the one above it: more than the kernel looks to the upper right
+MIXERS = ("mixer.spread", "mixer.seen")  # tensors of the weights file: what mixers start from in raster order with the network
+MIXER_ONE = 4096  # in them, a weight of 1
 MOST_WORDS = 5  # that a pixel's eight decisions in one channel can take, 17 bits each
 
 
@@ -135,7 +137,8 @@ class Mixing(Streams):
         told: Callable[[int], None] | None = None,
     ) -> None:  # fmt: skip
         components = self.weights.config.mixture if self.weights else 0
-        self._start_mixers(2 if components else 0, len(mean_of) + 1)
+        if not self.learned[0].any():
+            self._start_mixers(kind, 2 if components else 0, len(mean_of) + 1)
         rows, cols = (len(range(p, n, place[2])) for n, p in zip(self.shape, place[:2], strict=True))
         cross = min(cross, len(own)) if self.channels == 3 else 0
         features = -(-(len(own) + 2 * cross + 8) // 4) * 4
@@ -164,14 +167,15 @@ class Mixing(Streams):
             y, x = (slice(PAD + p, PAD + n, place[2]) for n, p in zip(self.shape, place[:2], strict=True))
             self.planes[0][::2, y, x] = self.planes[0][1, y, x]
 
-    def _start_mixers(self, first: int, experts: int) -> None:
-        """Before anything is learned: the network as corrected, or the corrected expert, has 0.6, the others share the rest; counters have none."""
-        if not self.learned[0].any():
-            start = np.zeros(INPUTS)
-            start[: first + experts] = 0.4 / (first + experts - 1)
-            start[0] = 0.6
-            for mixer in self.learned[:2]:
-                mixer[:] = start
+    def _start_mixers(self, kind: int, first: int, experts: int) -> None:
+        """Before anything is learned: as the weights file says, for raster order; else the network as corrected, or the corrected expert, has 0.6, the others
+        share the rest, counters have none."""
+        start = np.zeros(INPUTS)
+        start[: first + experts] = 0.4 / (first + experts - 1)
+        start[0] = 0.6
+        trained: Mapping[str, np.ndarray] = self.weights.tensors if self.weights and kind == RASTER_KIND else {}
+        for mixer, name in zip(self.learned[:2], MIXERS, strict=True):
+            mixer[:] = trained[name] / MIXER_ONE if name in trained else start
 
 
 @lru_cache(maxsize=4)
@@ -184,8 +188,8 @@ def raster_net(weights: WindowWeights) -> evaluate.Net:
 def _no_network() -> tuple[evaluate.Net, evaluate.Scratch]:
     """Stand-ins where the kernel asks no network."""
     empty: dict[str, np.ndarray] = {
-        "sizes": np.zeros(9, np.int64), "places": np.zeros((0, 2), np.int32), "slots": np.zeros(0, np.int64),
-        "enter": np.zeros(0, np.int8), "hidden": np.zeros(0, np.int8), "head": np.zeros(0, np.int8),
+        "sizes": np.zeros(11, np.int64), "places": np.zeros((0, 2), np.int32), "slots": np.zeros(0, np.int64),
+        "enter": np.zeros(0, np.int8), "near": np.zeros(0, np.int8), "hidden": np.zeros(0, np.int8), "head": np.zeros(0, np.int8),
     }  # fmt: skip
     net = evaluate.Net(**{name: empty.get(name, np.zeros(0, np.int32)) for name in evaluate.Net._fields})
     return net, evaluate.scratch(net)

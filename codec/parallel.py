@@ -1,4 +1,4 @@
-"""Threads: several jobs at once, one thing beside another, and one made ahead of its use. Knows nothing of what the jobs are.
+"""Threads: several jobs at once, and one thing beside another. Knows nothing of what the jobs are.
 
 A thread started here runs torch's operations by itself: where several threads work side by side, an operation that is split between
 all cores would mostly wait. These are plain threads, not those of `concurrent.futures`, which start none once the main thread has ended. Where none can be
@@ -7,12 +7,10 @@ started (from Python 3.12 on, when the main thread has ended), whoever wants the
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
-from queue import SimpleQueue
-from threading import Event, Lock, Semaphore, Thread
+from threading import Event, Lock, Thread
 from typing import Generic, TypeVar
 
 import torch
@@ -200,42 +198,3 @@ def in_parallel(work: Callable[[Job, int], Result], jobs: Sequence[Job], stop: E
     if error := shared.first_error():
         raise error
     return [shared.results[i] for i in range(len(jobs))]
-
-
-def one_ahead(items: Iterator[Result], threads: int) -> Iterator[Result]:
-    """The same items, the next one being made in another thread while one is used, if there are threads to spare."""
-    wanted, enough = Semaphore(1), Event()
-    made: SimpleQueue[tuple[list[Result], BaseException | None]] = SimpleQueue()  # at most one item; an error; neither at the end
-
-    def make() -> None:
-        more = True
-        while more:
-            wanted.acquire()
-            if enough.is_set():
-                return
-            try:
-                item = list(itertools.islice(items, 1))
-            except BaseException as error:
-                made.put(([], error))
-                return
-            made.put((item, None))
-            more = bool(item)
-
-    worker = _Worker(make)
-    try:
-        if threads < 2 or not worker.start():
-            yield from items
-            return
-        while True:
-            item, error = made.get()
-            if error:
-                raise error
-            if not item:
-                return
-            wanted.release()
-            yield item[0]
-    finally:
-        enough.set()
-        wanted.release()
-        if worker.started:
-            worker.wait()

@@ -142,7 +142,7 @@ def _flip(data: bytes, at: int) -> bytes:
 
 
 def _finding(name: str) -> bytes:
-    return (GOLDEN.parent.parent / "fuzz" / "findings" / "decoder" / f"{name}.ardm").read_bytes()
+    return (GOLDEN.parent / "fuzz" / "findings" / "decoder" / f"{name}.ardm").read_bytes()
 
 
 def _index(name: str, more: bytes) -> bytes:

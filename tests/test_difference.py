@@ -134,7 +134,7 @@ def test_forged_words_raise_only_our_error(tail: bytes, at: int, value: int, siz
 
 def test_symbols_without_a_code_are_refused(tmp_path: Path) -> None:
     """Interpreted, where an index outside an array is an error: compiled code would read or write there, and go on."""
-    data = (Path(__file__).parent.parent / "fuzz" / "findings" / "decoder" / "length-without-a-code.ardm").read_bytes()
+    data = (Path(__file__).parent / "fuzz" / "findings" / "decoder" / "length-without-a-code.ardm").read_bytes()
     header = container.read(data)[0]
     image = archive._image(header, decompress(data))
     recipe = archive._recipe(header, image)

@@ -37,9 +37,7 @@ def trained(space: Space, config: Config) -> Exact:
         optimizer.step()
     trunk = trunk_of(net)
     assert trunk is not None
-    trunk.calibrating = True
-    training_loss(net, x, generator)
-    trunk.finish_calibration()
+    trunk.calibrate(lambda: training_loss(net, x, generator))
     trunk.quantized = True
     return net.eval()
 

@@ -1,4 +1,4 @@
-"""What fuzzing looks for, in small: earlier findings, and seeded mutations of sound files through the same entry points (`fuzz.targets`)."""
+"""What fuzzing looks for, in small: earlier findings, and seeded mutations of sound files through the same entry points (`tests.fuzz.targets`)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import fuzz
 from codec import ArdmError, archive, container, png, sources, text
-from fuzz import formats, mutate, targets
 from tests import images, pngs, samples
+from tests.fuzz import formats, mutate, targets
 
-FINDINGS = Path(fuzz.__file__).parent / "findings"
+FINDINGS = Path(targets.__file__).parent / "findings"
 
 
 @pytest.mark.parametrize("path", sorted(FINDINGS.glob("*/*")), ids=lambda p: p.stem)

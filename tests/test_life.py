@@ -15,7 +15,7 @@ import torch
 
 from ardm import forks
 from codec import ArdmError, CorruptError, compress, decompress, ending, image
-from codec.parallel import at_once, beside, in_parallel, one_ahead
+from codec.parallel import at_once, beside, in_parallel
 from tests import pngs
 
 APOSTROPHE, QUOTE = "'", '"'
@@ -228,7 +228,6 @@ def test_where_no_thread_can_be_started_the_caller_does_all(monkeypatch: pytest.
     assert all(np.array_equal(decompress(data), picture) for data in usual)
     with pytest.raises(CorruptError, match="one"):
         in_parallel(_fail, ["one", "two"], Event())
-    assert list(one_ahead(iter([1, 2, 3]), 2)) == [1, 2, 3]
     steps: list[int] = []
     at_once([lambda: steps.append(1), lambda: steps.append(2)])
     assert steps == [1, 2]
@@ -263,21 +262,8 @@ def test_the_error_of_the_first_job_is_raised_whichever_thread_is_quicker(monkey
     assert threading.active_count() == before
 
 
-def test_what_is_made_ahead_is_given_in_order_or_its_error_raised() -> None:
+def test_what_fails_beside_raises_its_error_and_leaves_no_thread() -> None:
     before = threading.active_count()
-    assert list(one_ahead(iter(range(100)), 2)) == list(range(100))
-
-    def fails() -> object:
-        yield None
-        raise CorruptError("no more")
-
-    found = one_ahead(fails(), 2)
-    assert next(found) is None
-    with pytest.raises(CorruptError, match="no more"):
-        next(found)
-    unfinished = one_ahead(iter(range(100)), 2)
-    next(unfinished)
-    unfinished.close()
     with beside(lambda: 1 // 0) as task, pytest.raises(ZeroDivisionError):
         task.result()
     with pytest.raises(ZeroDivisionError):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from ardm.exact import window
 from ardm.exact.predictor import Predictor
 from ardm.orders import LATTICE_ORDER
 from codec import CorruptError, TruncatedError, UnsupportedError, compress, container, decompress, kernel, mixing, selftest
@@ -129,6 +130,26 @@ def test_strips_of_any_height_and_the_network_come_back(predictor: Predictor, ph
     schedule = Schedule(strip=strip, slope=predictor.weights.config.radius + 1)
     payload = encode_network(plane, predictor, schedule)
     assert np.array_equal(decode_network(payload, 13, 22, channels, predictor, schedule, None)[..., :channels], plane)
+
+
+def test_mixers_start_where_the_weights_say(predictor: Predictor, photo: np.ndarray) -> None:
+    """In raster order with the network only; and starting there pays on a small picture."""
+    trained = predictor.weights
+    unknown = {name: values for name, values in trained.tensors.items() if name not in mixing.MIXERS}
+    plain = window.WindowWeights(trained.id, trained.config, unknown, {})
+    planar = np.ascontiguousarray(photo[200:248, 300:348].transpose(2, 0, 1)).astype(np.int16)
+    sizes = []
+    for weights in (trained, plain):
+        one = Mixing(3, 48 * 48, weights)
+        one.start_stage(np.zeros_like(planar), planar)
+        one._start_mixers(mixing.RASTER_KIND, 2, 4)
+        for mixer, name in zip(one.learned, mixing.MIXERS, strict=False):
+            assert np.array_equal(mixer, trained.tensors[name] / 4096) == (weights is trained)
+        one.code_raster(4)
+        sizes.append(len(one.finish()))
+        one._start_mixers(0, 2, 4)
+        assert np.array_equal(np.unique(one.learned[0]), [0, 0.08, 0.6])
+    assert sizes[0] < sizes[1]
 
 
 def test_the_network_pays(photo: np.ndarray, predictor: Predictor) -> None:

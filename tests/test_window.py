@@ -45,8 +45,12 @@ def extreme(radius: int = 6, width: int = 32, depth: int = 2, mixture: int = 5) 
         return (rng.choice([-1, 1], shape) * (2**24 - 1 - inputs * 127 * 255 - left)).astype(np.int32)
 
     mask = rng.choice(np.array([-900, 900], np.int32), (width, n))
+    left = 900 * n + 2**14
+    most = min(127, (2**24 - 1 - 3 * n * 127 * 255 - left) // (24 * 255 * 16))  # what the bound leaves to the high parts of the neighbours' weights
+    near = np.where(signs(width, 24) > 0, most, -most).astype(np.int8)
     tensors = {
-        "enter": signs(width, 3 * n), "mask": mask, "enter_bias": filling((width,), 3 * n, 900 * n + 2**14), "enter_shift": np.full(width, 14, np.int32),
+        "enter": signs(width, 3 * n), "near": near, "mask": mask, "enter_bias": filling((width,), 3 * n, left + 24 * 255 * 16 * most),
+        "enter_shift": np.full(width, 14, np.int32),
         "hidden": signs(2 * depth, width, width), "hidden_bias": filling((2 * depth, width), width, 256 * 2**12) // 9,
         "hidden_shift": np.full((2 * depth, width), 12, np.int32), "head": signs(k, width), "head_bias": filling((k,), width, 2**10) // 99,
         "head_shift": rng.integers(0, 11, k).astype(np.int32),
@@ -210,7 +214,7 @@ def test_plain_loops_and_vectors_multiply_the_same(shape: tuple[int, int], monke
         for module in (dense, plain):
             packed = np.concatenate([np.zeros(64, np.int8), module.pack(weight)])  # somewhere within
             four, one = np.zeros(4 * outputs, np.int32), np.zeros(outputs + 16, np.int32)
-            module.accumulate_four(x.reshape(-1), inputs, packed, 64, inputs, outputs, start.reshape(-1), 0, outputs, four, outputs)
+            module.accumulate_four(x.reshape(-1), 0, inputs, packed, 64, inputs, outputs, start.reshape(-1), 0, outputs, four, outputs)
             assert np.array_equal(four.reshape(4, -1), expected)
             module.accumulate(x.reshape(-1), 2 * inputs, packed, 64, inputs, outputs, start.reshape(-1), 2 * outputs, one, 16)
             assert np.array_equal(one[16:], expected[2])
@@ -272,7 +276,7 @@ def test_training_and_coding_see_the_same(photo: np.ndarray) -> None:
         assert np.array_equal(target.numpy(), image[where[:, 0], where[:, 1]])
         assert np.array_equal(views.values.numpy(), values[:, pattern].reshape(len(where), -1))
         missing = np.zeros((len(where), len(pattern)), np.uint8)
-        missing[views.odd.numpy()] = views.missing.numpy()
+        np.add.at(missing, views.odd.numpy(), views.missing.numpy())  # rows that fill up lack nothing
         assert np.array_equal(missing == 0, known[:, pattern])
         assert not known[:, np.setdiff1d(np.arange(len(places)), pattern)].any()
 
@@ -289,9 +293,7 @@ def test_simulated_and_integer_networks_agree(config: WindowConfig, photo: np.nd
     everything = (raster_pattern(config.radius), config.radius, gather.RASTER, np.zeros(len(runs), np.float32), 0)
     views, *_ = collect(image, runs, *everything)
     with torch.no_grad():
-        net.calibrating = True
-        net([views])
-        net.finish_calibration()
+        net.calibrate(lambda: net([views]))
         net.quantized = True
         expected = net([views])
         net.quantized = False

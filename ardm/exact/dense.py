@@ -134,19 +134,19 @@ if VNNI:
 
     @njit(nogil=True, boundscheck=False, inline="never")
     def accumulate_four(
-        x: Any, x_step: Any, w: Any, w_at: Any, inputs: Any, outputs: Any, start: Any, start_at: Any, start_step: Any, sums: Any, sums_step: Any
+        x: Any, at: Any, x_step: Any, w: Any, w_at: Any, inputs: Any, outputs: Any, start: Any, start_at: Any, start_step: Any, sums: Any, sums_step: Any
     ) -> None:
         """The same for four rows, x_step and sums_step apart: weights are loaded once for all."""
         quads, step = np.int64(inputs // QUAD), np.int64(outputs * QUAD)
-        o, none, v = np.int64(0), np.int64(0), np.int64(w_at)
+        o, a, v = np.int64(0), np.int64(at), np.int64(w_at)
         while outputs - o >= 4 * LANES:
-            _four_4(x, none, np.int64(x_step), w, v + o * QUAD, step, quads, sums, o, np.int64(sums_step), start, o + np.int64(start_at), np.int64(start_step))
+            _four_4(x, a, np.int64(x_step), w, v + o * QUAD, step, quads, sums, o, np.int64(sums_step), start, o + np.int64(start_at), np.int64(start_step))
             o += 4 * LANES
         while outputs - o >= 2 * LANES:
-            _four_2(x, none, np.int64(x_step), w, v + o * QUAD, step, quads, sums, o, np.int64(sums_step), start, o + np.int64(start_at), np.int64(start_step))
+            _four_2(x, a, np.int64(x_step), w, v + o * QUAD, step, quads, sums, o, np.int64(sums_step), start, o + np.int64(start_at), np.int64(start_step))
             o += 2 * LANES
         while outputs - o >= LANES:
-            _four_1(x, none, np.int64(x_step), w, v + o * QUAD, step, quads, sums, o, np.int64(sums_step), start, o + np.int64(start_at), np.int64(start_step))
+            _four_1(x, a, np.int64(x_step), w, v + o * QUAD, step, quads, sums, o, np.int64(sums_step), start, o + np.int64(start_at), np.int64(start_step))
             o += LANES
 
 elif config.DISABLE_JIT:
@@ -172,11 +172,11 @@ if not VNNI:
 
     @njit(nogil=True, boundscheck=False)
     def accumulate_four(
-        x: Any, x_step: Any, w: Any, w_at: Any, inputs: Any, outputs: Any, start: Any, start_at: Any, start_step: Any, sums: Any, sums_step: Any
+        x: Any, at: Any, x_step: Any, w: Any, w_at: Any, inputs: Any, outputs: Any, start: Any, start_at: Any, start_step: Any, sums: Any, sums_step: Any
     ) -> None:
         """The same for four rows, x_step and sums_step apart."""
         for p in range(4):
-            accumulate(x, p * x_step, w, w_at, inputs, outputs, start, start_at + p * start_step, sums, p * sums_step)
+            accumulate(x, at + p * x_step, w, w_at, inputs, outputs, start, start_at + p * start_step, sums, p * sums_step)
 
 
 # ---- vectors of 16 numbers, which LLVM makes of what the processor has ------------------------------------------------------

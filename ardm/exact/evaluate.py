@@ -14,8 +14,8 @@ from numba import njit
 from ardm.compiled import compiled
 from ardm.exact import int32
 from ardm.exact.dense import LANES, QUAD, accumulate, accumulate_four, activate, activate_more, add_weighted, pack, padded, put_apart
-from ardm.exact.window import WindowWeights
-from ardm.window import CHANNELS, UNKNOWN_BASE, base_weights, offsets
+from ardm.exact.window import WindowWeights, near_inputs
+from ardm.window import CHANNELS, NEAR_SHIFT, UNKNOWN_BASE, base_weights, near_positions, offsets
 
 ZERO = 128  # values are stored unsigned, shifted by this
 BLOCK = 4  # pixels that share a load of weights
@@ -25,12 +25,14 @@ SPARE = 64  # bytes after an image and its values, which may be read or written 
 class Net(NamedTuple):
     """A network for pixels that know one pattern of positions, packed. Counts are padded: outputs to 16, inputs to 4."""
 
-    sizes: np.ndarray  # int64: radius, inputs, width, depth, outputs (padded), outputs, positions of the pattern, sum of `base`, bytes of `enter` rows
+    sizes: np.ndarray  # int64: radius, inputs, width, depth, outputs (padded), outputs, positions of the pattern, sum of `base`, bytes of a window's
+    # row, first input of `near`, inputs of `near`
     places: np.ndarray  # int32 (m, 2), dy and dx of the pattern's positions
     slots: np.ndarray  # int64 (m,), the first of each one's three inputs
     base: np.ndarray  # int32 (m,), their weights in the base
     base_rows: np.ndarray  # int32, raster order only: the same for every byte of a row, rows ROOM apart
     enter: np.ndarray  # packed
+    near: np.ndarray  # packed, the high part of the neighbours' weights
     known_bias: np.ndarray  # int32 (W,), with all of the pattern known, and the shift by ZERO undone
     mask: np.ndarray  # int32 (m W,), of each position of the pattern
     enter_shift: np.ndarray
@@ -67,16 +69,22 @@ def build(weights: WindowWeights, pattern: np.ndarray, raster: bool = False) -> 
     def long(vector: np.ndarray, count: int) -> np.ndarray:
         return np.pad(vector.astype(np.int32), (0, count - len(vector)))
 
-    enter = t["enter"].reshape(config.width, -1, CHANNELS)[:, pattern]
-    spread = np.zeros((config.width, inputs), np.int8)
-    for c in range(CHANNELS):
-        spread[:, slots + c] = enter[..., c]
+    high = np.zeros_like(t["enter"])
+    high[:, near_inputs(config.radius)] = t["near"]
+    spread, high_spread = np.zeros((2, config.width, inputs), np.int8)
+    for source, target in ((t["enter"], spread), (high, high_spread)):
+        for c in range(CHANNELS):
+            target[:, slots + c] = source[:, CHANNELS * pattern + c]
+    close = slots[np.isin(pattern, near_positions(config.radius))]
+    first = int(close.min()) // QUAD * QUAD if len(close) else 0
+    last = padded(int(close.max()) + CHANNELS, QUAD) if len(close) else 0
     mask = t["mask"][:, pattern]
-    bias = t["enter_bias"] + mask.sum(1) - ZERO * spread.astype(np.int32).sum(1)
+    bias = t["enter_bias"] + mask.sum(1) - ZERO * (spread.astype(np.int32).sum(1) + (high_spread.astype(np.int32).sum(1) << NEAR_SHIFT))
     return Net(
-        np.array([config.radius, inputs, width, config.depth, outputs, config.outputs, m, base.sum(), rows.shape[-1]], np.int64),
+        np.array([config.radius, inputs, width, config.depth, outputs, config.outputs, m, base.sum(), rows.shape[-1], first, last - first], np.int64),
         places, slots.astype(np.int64), base, rows.reshape(-1),
-        pack(wide(spread, width, inputs)), long(bias, width), np.concatenate([np.zeros(0, np.int32), *(long(row, width) for row in mask.T)]),
+        pack(wide(spread, width, inputs)), pack(wide(high_spread[:, first:last], width, last - first)), long(bias, width),
+        np.concatenate([np.zeros(0, np.int32), *(long(row, width) for row in mask.T)]),
         long(t["enter_shift"], width),
         np.concatenate([pack(wide(h, width, width)) for h in t["hidden"]]), np.concatenate([long(b, width) for b in t["hidden_bias"]]),
         np.concatenate([long(s, width) for s in t["hidden_shift"]]),
@@ -89,6 +97,8 @@ class Scratch(NamedTuple):
 
     values: np.ndarray  # uint8, BLOCK rows of inputs
     sums: np.ndarray  # int32, BLOCK rows of the widest layer
+    high: np.ndarray  # int32, BLOCK rows of the width: sums of `near`
+    zeros: np.ndarray  # int32, a row of the width
     stream: np.ndarray  # uint8, BLOCK rows of the width
     inner: np.ndarray  # uint8, the same
     line: np.ndarray  # int32, a row of a window
@@ -96,9 +106,10 @@ class Scratch(NamedTuple):
 
 def scratch(net: Net) -> Scratch:
     """For a network, all of whose patterns have at most as many positions."""
-    _, inputs, width, _, outputs, *_, row = net.sizes.tolist()
+    _, inputs, width, _, outputs, _, _, _, row, *_ = net.sizes.tolist()
     return Scratch(
         np.full(BLOCK * inputs + SPARE, ZERO, np.uint8), np.zeros(BLOCK * max(width, outputs), np.int32),
+        np.zeros(BLOCK * width, np.int32), np.zeros(width, np.int32),
         np.zeros(BLOCK * width, np.uint8), np.zeros(BLOCK * width, np.uint8), np.zeros(max(row, LANES), np.int32),
     )  # fmt: skip
 
@@ -198,10 +209,19 @@ def _activate(sums: Any, to: Any, shift: Any, shift_at: Any, out: Any, at: Any, 
 
 
 @njit(nogil=True, boundscheck=False)
+def _add_high(sums: Any, high: Any, count: Any) -> None:
+    """sums += high * 2**NEAR_SHIFT, `count` numbers."""
+    for o in range(count):
+        sums[o] = int32.add(sums[o], int32.shl(high[o], np.int32(NEAR_SHIFT)))
+
+
+@njit(nogil=True, boundscheck=False)
 def finish_one(net: Any, work: Any, params: Any, to: Any) -> None:
     """All layers, for the pixel in row 0 of the scratch, its first bias in the sums. params: int32, flat, 10 K numbers from `to` on."""
     inputs, width, padded_outputs, outputs = net.sizes[1], net.sizes[2], net.sizes[4], net.sizes[5]
     sums, stream, inner = work.sums, work.stream, work.inner
+    accumulate(work.values, net.sizes[9], net.near, 0, net.sizes[10], width, work.zeros, 0, work.high, 0)
+    _add_high(sums, work.high, width)
     accumulate(work.values, 0, net.enter, 0, inputs, width, sums, 0, sums, 0)
     _activate(sums, 0, net.enter_shift, 0, stream, 0, width, False)
     for i in range(2 * net.sizes[3]):
@@ -218,15 +238,17 @@ def finish_block(net: Any, work: Any, params: Any, to: Any, count: Any) -> None:
     """The same for BLOCK rows at once, of which `count` are wanted."""
     inputs, width, padded_outputs, outputs = net.sizes[1], net.sizes[2], net.sizes[4], net.sizes[5]
     sums, stream, inner = work.sums, work.stream, work.inner
-    accumulate_four(work.values, inputs, net.enter, 0, inputs, width, sums, 0, width, sums, width)
+    accumulate_four(work.values, net.sizes[9], inputs, net.near, 0, net.sizes[10], width, work.zeros, 0, 0, work.high, width)
+    _add_high(sums, work.high, BLOCK * width)
+    accumulate_four(work.values, 0, inputs, net.enter, 0, inputs, width, sums, 0, width, sums, width)
     for p in range(BLOCK):
         _activate(sums, p * width, net.enter_shift, 0, stream, p * width, width, False)
     for i in range(2 * net.sizes[3]):
         second = i & 1
-        accumulate_four(inner if second else stream, width, net.hidden, i * width * width, width, width, net.hidden_bias, i * width, 0, sums, width)
+        accumulate_four(inner if second else stream, 0, width, net.hidden, i * width * width, width, width, net.hidden_bias, i * width, 0, sums, width)
         for p in range(BLOCK):
             _activate(sums, p * width, net.hidden_shift, i * width, stream if second else inner, p * width, width, second == 1)
-    accumulate_four(stream, width, net.head, 0, width, padded_outputs, net.head_bias, 0, 0, sums, padded_outputs)
+    accumulate_four(stream, 0, width, net.head, 0, width, padded_outputs, net.head_bias, 0, 0, sums, padded_outputs)
     for p in range(count):
         for o in range(outputs):
             params[to + p * outputs + o] = _shifted(sums[p * padded_outputs + o], net.head_shift[o])

@@ -4,6 +4,7 @@ All values are integers times 2**-exponent. With x the inputs of a layer, ew[o] 
 its inputs and outputs, and shift[o] = ex + ew[o] - ey >= 0:
 
     first    S[o] = sum_i w[o, i] v[i] + bias[o] + sum over known positions of mask[o, position]        v: int8, known value - base
+             w = enter + 16 near: the weights of the eight neighbours have a high part as well
     hidden   S[o] = sum_i w[o, i] x[i] + bias[o]      second products of a block: + (stream[o] << shift[o])
     y[o]     = clamp((S[o] + half[o]) >> shift[o], 0, 255)      half[o] = 2**(shift[o] - 1), or 0 if shift[o] is 0
     head     the same without the clamp: logit in 1/16 nat, mean in 1/32 level, log2_scale in 1/16 octave, slope in 1/128
@@ -27,10 +28,23 @@ from safetensors.numpy import save as save_safetensors
 from ardm import likelihood, released
 from ardm.orders import PHASES
 from ardm.released import FOLDER, WeightsError
-from ardm.window import MEAN_UNIT, UNKNOWN_BASE, VALUE_EXPONENT, WEIGHT_MAX, WindowConfig, WindowNet, base_weights, weight_exponent
+from ardm.window import (
+    ACTIVATION_EXPONENT,
+    CHANNELS,
+    MEAN_UNIT,
+    NEAR_SHIFT,
+    UNKNOWN_BASE,
+    VALUE_EXPONENT,
+    WEIGHT_MAX,
+    WindowConfig,
+    WindowNet,
+    base_weights,
+    near_positions,
+    weight_exponent,
+)
 
 FORMAT = "ardm window weights 1"
-PHOTO_ID = "e0af3801"  # of the set that new files are written with
+PHOTO_ID = "c944df95"  # of the set that new files are written with
 ID_BYTES = 4
 EXACT = 2**24  # float32 holds every integer up to here
 LEVELS = 4  # of the pyramid, for which bits of phases were measured
@@ -40,7 +54,7 @@ LEVELS = 4  # of the pyramid, for which bits of phases were measured
 class WindowWeights:
     """One set of integer weights, shared by threads and never written to.
 
-    tensors: `enter` int8 (W, 3 n), `mask` int32 (W, n), `enter_bias`; `hidden` int8 (2 L, W, W), `hidden_bias`; `head` int8 (10 K, W),
+    tensors: `enter` int8 (W, 3 n), `near` int8 (W, 24), `mask` int32 (W, n), `enter_bias`; `hidden` int8 (2 L, W, W), `hidden_bias`; `head` int8 (10 K, W),
     `head_bias`; `enter_shift`, `hidden_shift`, `head_shift`; `bits` float32 (LEVELS, 15, 15), bits per subpixel of phase j in a call that
     knows k phases; `raster_bits` float32 (1,); `table.*`, of `ardm.likelihood`. Biases are int32, shifts int32, one for each row.
     """
@@ -56,32 +70,38 @@ class WindowWeights:
 
 
 def to_integers(net: WindowNet) -> dict[str, np.ndarray]:
-    """Integer tensors of a network whose exponents have been chosen. Raises WeightsError if a bound fails."""
+    """Integer tensors of a calibrated network. Raises WeightsError if a bound fails."""
     tensors: dict[str, np.ndarray] = {}
-    stream, inner = int(net.exponents[0]), [int(e) for e in net.exponents[1:]]
+    inner = ACTIVATION_EXPONENT
 
-    def layer(weight: torch.Tensor, bias: torch.Tensor, ex: int, ey: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, torch.Tensor]:
-        ew = weight_exponent(weight)
-        whole = (weight.detach() * torch.exp2(ew)[:, None] + 0.5).floor().clamp(-WEIGHT_MAX, WEIGHT_MAX)
+    def layer(weight: torch.Tensor, bias: torch.Tensor, ex: int, ey: Any, limit: Any = WEIGHT_MAX) -> tuple[np.ndarray, np.ndarray, np.ndarray, torch.Tensor]:
+        ew = weight_exponent(weight, limit)
         sums = ew + ex
-        return _int(whole, np.int8), _int(bias.detach() * torch.exp2(sums), np.int32), _int(sums - ey, np.int32), sums
+        return _int(weight.detach() * torch.exp2(ew)[:, None], np.int32), _int(bias.detach() * torch.exp2(sums), np.int32), _int(sums - ey, np.int32), sums
 
-    tensors["enter"], tensors["enter_bias"], tensors["enter_shift"], sums = layer(net.enter, net.enter_bias, VALUE_EXPONENT, stream)
+    enter, tensors["enter_bias"], tensors["enter_shift"], sums = layer(net.enter, net.enter_bias, VALUE_EXPONENT, inner, net.limit)
+    close = near_inputs(net.config.radius)
+    tensors["near"] = ((enter[:, close] + 2 ** (NEAR_SHIFT - 1)) >> NEAR_SHIFT).astype(np.int8)
+    enter[:, close] -= tensors["near"].astype(np.int32) << NEAR_SHIFT
+    tensors["enter"] = enter.astype(np.int8)
     tensors["mask"] = _int(net.mask.detach() * torch.exp2(sums)[:, None], np.int32)
-    hidden = []
-    for i, (weight, bias) in enumerate(zip(net.hidden, net.hidden_bias, strict=True)):
-        ex, ey = (stream, inner[i // 2]) if i % 2 == 0 else (inner[i // 2], stream)
-        hidden.append(layer(weight, bias, ex, ey)[:3])
+    hidden = [layer(weight, bias, inner, inner)[:3] for weight, bias in zip(net.hidden, net.hidden_bias, strict=True)]
     for name, values in zip(("hidden", "hidden_bias", "hidden_shift"), zip(*hidden, strict=True), strict=True):
-        tensors[name] = np.stack(values)
+        tensors[name] = np.stack(values).astype(np.int8 if name == "hidden" else np.int32)
     k = net.config.mixture
     steps = [likelihood.LOGIT_STEPS] * k + [likelihood.MEAN_STEPS * MEAN_UNIT] * (3 * k)
     steps += [likelihood.SCALE_STEPS] * (3 * k) + [likelihood.SLOPE_STEPS] * (3 * k)
     grid = torch.log2(torch.tensor(steps, dtype=torch.float32))
-    tensors["head"], tensors["head_bias"], tensors["head_shift"], _ = layer(net.head, net.head_bias, stream, grid)
+    head, tensors["head_bias"], tensors["head_shift"], _ = layer(net.head, net.head_bias, inner, grid)
+    tensors["head"] = head.astype(np.int8)
     tensors |= {"table." + name: values.numpy() for name, values in likelihood.make_tables().items()}
     check_bounds(net.config, tensors)
     return tensors
+
+
+def near_inputs(radius: int) -> np.ndarray:
+    """Indices of the inputs that `near` weighs, int64 (24,): three for each of the eight neighbours."""
+    return (CHANNELS * near_positions(radius)[:, None] + np.arange(CHANNELS)).reshape(-1)
 
 
 def _int(values: torch.Tensor, dtype: Any) -> np.ndarray:
@@ -95,20 +115,22 @@ def check_bounds(config: WindowConfig, tensors: Mapping[str, np.ndarray]) -> Non
         raise WeightsError(f"at most {likelihood.MIXTURE_MAX} components keep the entropy coder exact, got {config.mixture}.")
     shapes = {"enter": (w, 3 * n), "mask": (w, n), "hidden": (2 * config.depth, w, w), "head": (k, w)}
     shapes |= {f"{name}_{part}": shape[:-1] for name, shape in shapes.items() if name != "mask" for part in ("bias", "shift")}
+    shapes["near"] = (w, len(near_inputs(config.radius)))
     for name, shape in shapes.items():
-        kind = np.int8 if name in ("enter", "hidden", "head") else np.int32
+        kind = np.int8 if name in ("enter", "near", "hidden", "head") else np.int32
         if tensors[name].shape != shape or tensors[name].dtype != kind:
             raise WeightsError(f"{name} must be {np.dtype(kind)} of shape {shape}, found {tensors[name].dtype} of {tensors[name].shape}.")
     for name in ("enter", "hidden", "head"):
         weight, shift = tensors[name].astype(np.int64), tensors[name + "_shift"].astype(np.int64)
         bias = np.abs(tensors[name + "_bias"].astype(np.int64))
-        if np.abs(weight).max() > WEIGHT_MAX:
-            raise WeightsError(f"{name}: weights must lie in -{WEIGHT_MAX}..{WEIGHT_MAX}, found {np.abs(weight).max()}.")
+        most = max(np.abs(tensors[part].astype(np.int64)).max() for part in ([name, "near"] if name == "enter" else [name]))
+        if most > WEIGHT_MAX:
+            raise WeightsError(f"{name}: weights must lie in -{WEIGHT_MAX}..{WEIGHT_MAX}, found {most}.")
         if shift.min() < 0 or shift.max() > 22:
             raise WeightsError(f"{name}: shifts must lie in 0..22, found {shift.min()}..{shift.max()}.")
         bound = np.abs(weight).sum(-1) * 255 + bias + (1 << shift)
         if name == "enter":
-            bound = bound + np.abs(tensors["mask"].astype(np.int64)).sum(-1)
+            bound = bound + np.abs(tensors["mask"].astype(np.int64)).sum(-1) + (np.abs(tensors["near"].astype(np.int64)).sum(-1) * 255 << NEAR_SHIFT)
         if name == "hidden":
             bound = bound + (255 << shift)
         if bound.max() >= EXACT:
@@ -163,6 +185,7 @@ def reference(weights: WindowWeights, pixels: np.ndarray, known: np.ndarray) -> 
     """
     t = {name: values.astype(np.int64) for name, values in weights.tensors.items() if not name.startswith(("table.", "bits"))}
     base = base_of(pixels, known, weights.config.radius)
+    t["enter"][:, near_inputs(weights.config.radius)] += t["near"] << NEAR_SHIFT
     values = np.where(known[..., None], np.clip(pixels - base[:, None], -128, 127), 0).reshape(len(pixels), -1)
 
     def shifted(total: np.ndarray, shift: np.ndarray) -> np.ndarray:

@@ -27,17 +27,14 @@ SMALL = 128  # side of the part of each image on which phases are measured
 def load_average(checkpoint: Path, crops: np.ndarray) -> tuple[WindowNet, dict[str, Any]]:
     """The averaged network of a checkpoint, with simulated integers on, and what the checkpoint says of itself. Raises CheckpointError.
 
-    A network that was not trained with simulated integers gets the exponents that its activations on the crops ask for.
+    A network that was not trained with simulated integers is fitted to them by its activations on the crops.
     """
     tensors, about = load_tensors(checkpoint)
     net = WindowNet(WindowConfig(**about["recipe"]["network"]))
     load_weights(net, tensors, "average.", checkpoint)
     if not about["quantized"]:
-        net.calibrating = True
-        with torch.no_grad():
-            for step in range(8):
-                net(training_batch(crops, Recipe(network=net.config, pixels=8192), step).views)
-        net.finish_calibration()
+        batches = [training_batch(crops, Recipe(network=net.config, pixels=8192), step) for step in range(4)]
+        net.calibrate(lambda: [net(batch.views) for batch in batches])
     net.quantized = True
     return net.eval(), about
 
@@ -84,7 +81,7 @@ def main(checkpoint: Path, folder: Path, held_out: int, images: int, out: Path, 
         real = {k: round(v, 4) for k, v in validate(net, crops, 3).items()}
     provenance = {
         "recipe": state["recipe"], "step": state["step"], "seconds": state["seconds"], "held_out": held_out, "note": note,
-        "integer": simulated, "float": real, "exponents": net.exponents.tolist(),
+        "integer": simulated, "float": real,
     }  # fmt: skip
     data = window.serialize(net.config, tensors, provenance)
     weights = window.parse(data)

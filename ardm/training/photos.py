@@ -10,10 +10,12 @@ The rate is held until `decay_from`, then falls to 0: a held run can be resumed 
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -34,6 +36,8 @@ SUFFIXES = {".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".jpg", ".jpeg"}
 LENGTH = 16  # pixels of a run
 GROUPS = 4  # lattice prefixes per step
 SMALL = 64  # side of the parts of a crop that sometimes count as the image
+LATTICE_LEVELS = (0.8, 0.15, 0.05)  # shares of the pyramid's levels in lattice groups
+UNIT = 256  # rows that do not know all of a pattern are padded to multiples of this: products of new shapes are slow the first time
 AHEAD = 0.3  # share of lattice groups whose phase is coded early, as merged calls do
 
 
@@ -169,16 +173,23 @@ def collect(pixels: np.ndarray, runs: np.ndarray, pattern: np.ndarray, radius: i
     base, target = np.empty((n, CHANNELS), np.int16), np.empty((n, CHANNELS), np.uint8)
     places = np.array(offsets(radius), np.int32)[pattern]
     gather.gather(pixels.reshape(-1, CHANNELS), runs, places, base_weights(radius)[pattern], kind, share, seed, values, missing, base, target)
-    odd = np.flatnonzero(missing.any(1))
-    views = Views(torch.from_numpy(pattern), torch.from_numpy(values), torch.from_numpy(odd), torch.from_numpy(missing[odd]))
+    odd = np.arange(n) if kind == gather.RANDOM else np.flatnonzero(missing.any(1))
+    lacking = missing[odd]
+    if 0 < len(odd) < n:  # a row that is padding lacks nothing
+        padding = min(-len(odd) % UNIT, n - 1 - len(odd))
+        odd, lacking = np.pad(odd, (0, padding)), np.pad(lacking, ((0, padding), (0, 0)))
+    views = Views(torch.from_numpy(pattern), torch.from_numpy(values), torch.from_numpy(odd), torch.from_numpy(lacking))
     return views, torch.from_numpy(base).float(), torch.from_numpy(target).float()
 
 
-def random_runs(shape: tuple[int, ...], count: int, phase: tuple[int, int] | None, rng: np.random.Generator) -> np.ndarray:
-    """Runs anywhere in crops that are turned and mirrored, of shape (N, h, h, 3); with a phase, of its pixels, on some level of the pyramid."""
+def random_runs(shape: tuple[int, ...], count: int, phase: tuple[int, int] | None, rng: np.random.Generator, levels: Sequence[float] = (1,)) -> np.ndarray:
+    """Runs anywhere in crops that are turned and mirrored, of shape (N, h, h, 3), on levels of the pyramid with the given shares; with a phase, of its pixels.
+
+    They have LENGTH pixels each: runs of coarse levels, which are shorter, are followed by others of level 0 until the sum is right.
+    """
     crops, side = shape[0], shape[1]
     runs = np.zeros((count, gather.RUN_FIELDS), np.int64)
-    level = rng.choice(3, count, p=(0.8, 0.15, 0.05)) if phase else np.zeros(count, np.int64)
+    level = rng.choice(len(levels), count, p=levels)
     thin = PATCH**level
     flips = rng.integers(0, 2, (3, count))
     size = side // thin
@@ -198,6 +209,11 @@ def random_runs(shape: tuple[int, ...], count: int, phase: tuple[int, int] | Non
     long = np.minimum(LENGTH, columns)
     runs[:, 8] = left + px + (rng.random(count) * (columns - long + 1)).astype(np.int64) * step
     runs[:, 9], runs[:, 10] = step, long
+    short = LENGTH * count - int(long.sum())
+    if short:
+        more = random_runs(shape, -(-short // LENGTH), phase, rng)
+        more[-1, 10] -= -short % LENGTH
+        return np.concatenate([runs, more])
     return runs
 
 
@@ -214,7 +230,7 @@ def training_batch(pixels: np.ndarray, recipe: Recipe, step: int) -> Batch:
         first = int(rng.integers(PHASES))
         at = int(rng.integers(first, PHASES)) if rng.random() < AHEAD else first
         phase = LATTICE_ORDER[at]
-        runs = random_runs(pixels.shape, counts[1] // GROUPS, phase, rng)
+        runs = random_runs(pixels.shape, counts[1] // GROUPS, phase, rng, LATTICE_LEVELS)
         share = np.zeros(len(runs), np.float32)
         parts.append(collect(pixels, runs, lattice_pattern(radius, phase, first), radius, gather.LATTICE, share, 0))
     if counts[2]:
@@ -227,10 +243,12 @@ def training_batch(pixels: np.ndarray, recipe: Recipe, step: int) -> Batch:
 
 
 def moved(batch: Batch, device: torch.device) -> Batch:
-    """The same on a device."""
-    if device.type == "cpu":
-        return batch
-    views = [Views(*(getattr(v, f).to(device, non_blocking=True) for f in Views.__dataclass_fields__)) for v in batch.views]
+    """The same on a device, its small integers as bf16, which holds them exactly."""
+
+    def move(x: torch.Tensor) -> torch.Tensor:
+        return x.to(device, torch.bfloat16 if x.dtype in (torch.int8, torch.uint8) else x.dtype, non_blocking=True)
+
+    views = [Views(*(move(getattr(v, f)) for f in Views.__dataclass_fields__)) for v in batch.views]
     return Batch(views, batch.base.to(device), batch.pixel.to(device))
 
 
@@ -293,19 +311,30 @@ class PhotoRun(Run[WindowNet]):
         return float(r.rate * min(1.0, (self.step + 1) / r.warmup) * max(0.0, 1 - falling))
 
 
-def make_cost(mixture: int, compiled: bool) -> Any:
-    """(parameters, pixel, base) -> mean bits per subpixel; compiled, the many small operations of the likelihood run as one."""
+def make_cost(net: WindowNet, compiled: bool) -> Callable[[Batch], torch.Tensor]:
+    """Mean bits per subpixel of a batch. Compiled, all that follows the first product runs as a few loops, made for one size of batch."""
 
-    def cost(out: torch.Tensor, pixel: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
-        return likelihood.bits(out, pixel, base, mixture).mean()
+    def cost(sums: torch.Tensor, pixel: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
+        return likelihood.bits(net.parameters_of(sums), pixel, base, net.config.mixture).mean()
 
-    return torch.compile(cost, dynamic=True) if compiled else cost
+    after = torch.compile(cost, dynamic=False) if compiled else cost
+    return lambda batch: after(net.sums(batch.views), batch.pixel, batch.base)
+
+
+def keep_memory() -> None:
+    """Keep what every step needs again: oneDNN's products of some thousand shapes, and (glibc) freed blocks. Without, a step takes half as long again."""
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")  # read at the first product
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        mallopt(-3, 1 << 25)  # M_MMAP_THRESHOLD, its largest value
+        mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD
 
 
 def train(
     recipe: Recipe, folder: Path, out: Path, held_out: int, device: torch.device, limit: float, every: float, resume: Path | None, compiled: bool
 ) -> None:
     """Run, or continue, a training run; see `main` for the arguments."""
+    keep_memory()
     run = PhotoRun(recipe, lambda: WindowNet(recipe.network), device)
     out.mkdir(parents=True, exist_ok=True)
     if resume is not None:
@@ -314,7 +343,7 @@ def train(
     pool = Pool(load_crops(training), recipe, run.step)
     valid = load_crops(held[:: max(1, len(held) // 24)])
     print(f"{len(pool.source)} crops to train on, {len(valid)} to validate on, {sum(p.numel() for p in run.net.parameters())} parameters")
-    cost = make_cost(recipe.network.mixture, compiled)
+    cost = make_cost(run.net, compiled)
     losses: list[torch.Tensor] = []
     begun = last = time.monotonic()
     pixels = 0
@@ -335,15 +364,15 @@ def train(
 
         def make(step: int) -> Batch:
             pool.advance(step)
-            return training_batch(pool.pixels, recipe, step)
+            return moved(training_batch(pool.pixels, recipe, step), device)
 
         coming: Future[Batch] = ahead.submit(make, run.step)
         while run.progress < 1 and time.monotonic() - begun < 60 * limit:
-            batch = moved(coming.result(), device)
+            batch = coming.result()
             coming = ahead.submit(make, run.step + 1)
             if run.quantizing_is_due:
                 run.start_quantizing(lambda net, batch=batch: net(batch.views))  # type: ignore[misc]
-            losses.append(run.update(lambda batch=batch: cost(run.net(batch.views), batch.pixel, batch.base)))  # type: ignore[misc]
+            losses.append(run.update(lambda batch=batch: cost(batch)))  # type: ignore[misc]
             pixels += len(batch.pixel)
             if time.monotonic() - last > every * 60:
                 report()
@@ -374,7 +403,7 @@ def changed(settings: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--resume/--fresh", default=True, show_default=True, help="Go on from OUT/checkpoint.safetensors if there is one.")
 @click.option("--start", type=click.Path(exists=True, path_type=Path), help="Go on from this checkpoint where OUT has none.")
-@click.option("--finish", type=float, help="Let the rate fall to 0 within so many minutes; integers are simulated in the last 60 %.")
+@click.option("--finish", type=float, help="Let the rate fall to 0 within so many minutes; integers are simulated in the last fifth.")
 @click.option("--compile/--no-compile", "compiled", default=True, show_default=True, help="Compile the likelihood.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any field of the recipe or of the network.")
 def main(
@@ -395,7 +424,7 @@ def main(
         if finish is not None and source == start:
             done = about["seconds"] / 60
             share = lambda x: (done + x * finish) / (done + finish)  # noqa: E731
-            recipe = replace(recipe, minutes=done + finish, decay_from=share(0), quantize_from=share(0.4), exact_from=share(0.9))
+            recipe = replace(recipe, minutes=done + finish, decay_from=share(0), quantize_from=share(0.8), exact_from=share(0.9))
     print(json.dumps(asdict(recipe)))
     train(recipe, folder, out, held_out, torch.device(device), limit, every, source, compiled)
 

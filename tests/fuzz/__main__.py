@@ -1,8 +1,9 @@
-"""Fuzz what reads files: python -m fuzz decoder --minutes 30 (or: reader, sources, texts; `fuzz.targets`). Needs atheris (pip install '.[fuzz]').
+"""Fuzz what reads files: python -m tests.fuzz decoder --minutes 30 (or: reader, sources, texts; `tests.fuzz.targets`). Needs atheris (pip install '.[fuzz]').
 
-Starts from small files of every method and kind (`tests.samples`, `tests.images`) and from every earlier finding (fuzz/findings), changes them by
-`fuzz.mutate` or `fuzz.formats`, and keeps what reaches new code in the folder --corpus, so that a later run goes on from there. A finding is written to that
-folder as crash-... (or timeout-..., oom-...) and ends the run with its traceback; mend it and put the file into fuzz/findings/TARGET, where
+Starts from small files of every method and kind (`tests.samples`, `tests.images`) and from every earlier finding (tests/fuzz/findings), changes them
+by `tests.fuzz.mutate` or `tests.fuzz.formats`, and keeps what reaches new code in the folder --corpus, so that a later run goes on from there. A
+finding is written to that folder as crash-... (or timeout-..., oom-...) and ends the run with its traceback; mend it and put the file into
+tests/fuzz/findings/TARGET, where
 tests/test_fuzz.py runs it ever after.
 
 codec's Python is instrumented; its compiled kernels are not, but run with bounds checks, so that an index outside an array is an error.
@@ -28,8 +29,8 @@ import atheris
 COMPILED = [f"codec.{path.stem}" for path in Path(find_spec("codec").submodule_search_locations[0]).glob("*.py") if "\n@compiled(" in path.read_text()]
 
 with atheris.instrument_imports(include=["codec"], exclude=COMPILED):
-    from fuzz import formats, mutate, targets
     from tests import images, samples
+    from tests.fuzz import formats, mutate, targets
 
 FINDINGS = Path(__file__).parent / "findings"
 TARGETS: dict[str, tuple[Callable[[], dict[str, bytes]], Callable[[bytes, random.Random, mutate.Blind], bytes]]] = {  # seeds, mutator
@@ -41,7 +42,7 @@ TARGETS: dict[str, tuple[Callable[[], dict[str, bytes]], Callable[[bytes, random
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", choices=sorted(TARGETS))
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--corpus", type=Path, help="folder to keep inputs in; default: one beside the system's temporary files")

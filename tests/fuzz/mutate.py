@@ -21,8 +21,8 @@ from codec.container import DIGEST_BYTES, HEAD, INDEX, MAGIC, PNG_CHUNKS, PNG_FO
 from codec.errors import ArdmError
 from codec.exact import BEGINNING, BEGINNING_DIFFERENT, LISTED
 from codec.limits import NO_LIMITS
-from fuzz.targets import LIMITS, small_texts, stub
 from tests import pngs
+from tests.fuzz.targets import LIMITS, small_texts, stub
 
 Blind = Callable[[bytes], bytes]
 INTERESTING = (0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 127, 128, 255, 256, 1023, 2048, 65535, 2**24, 2**31 - 1, 2**31, 2**32 - 1)

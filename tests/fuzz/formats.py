@@ -18,8 +18,8 @@ import numpy as np
 from codec import frames, qoi, sources, tiff
 from codec.errors import ArdmError
 from codec.sources import Format
-from fuzz.mutate import INTERESTING, Blind, png_file
 from tests import images
+from tests.fuzz.mutate import INTERESTING, Blind, png_file
 
 SMALL = (1, 2, 3, 5, 8, 9, 16, 17, 21, 31)
 MOST = 4096  # bytes of samples that are made up

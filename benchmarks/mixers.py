@@ -1,0 +1,65 @@
+"""Where the mixing coder's mixers start: python -m benchmarks.mixers WEIGHTS FOLDER, the last step of making weights of photos.
+
+Codes crops of the training images one after another, without forgetting what the mixers learned, and puts the mean of what they knew after each into a
+copy of the weights file, beside the network. Prints the new id, which belongs into `ardm.exact.window.PHOTO_ID`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ardm.exact import window
+from ardm.training.photos import list_images, load_crops, split_sources
+from codec.mixing import MIXER_ONE, MIXERS, Mixing
+
+SIDE = 160  # of a crop
+WARM_UP = 20  # crops before the mean begins
+
+
+def learn(weights: window.WindowWeights, crops: list[np.ndarray]) -> list[np.ndarray]:
+    """int16, as `codec.mixing.MIXERS` names them. crops: uint8 (h, w, 3)."""
+    state: list[np.ndarray] = []
+    total: list[np.ndarray] = []
+    for i, crop in enumerate(crops):
+        planar = np.ascontiguousarray(crop.transpose(2, 0, 1)).astype(np.int16)
+        mixing = Mixing(3, crop.shape[0] * crop.shape[1], weights)
+        for mixer, before in zip(mixing.learned, state, strict=False):
+            mixer[:] = before
+        mixing.start_stage(np.zeros_like(planar), planar)
+        mixing.code_raster(4)
+        state = [mixer.copy() for mixer in mixing.learned[: len(MIXERS)]]
+        if i >= WARM_UP:
+            total = [a + b for a, b in zip(total, state, strict=True)] if total else state
+    return [np.round(t / (len(crops) - WARM_UP) * MIXER_ONE).astype(np.int16) for t in total]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", type=Path, help="the file that ardm-export wrote; it is replaced")
+    parser.add_argument("folder", type=Path, help="the training folder")
+    parser.add_argument("--held-out", type=int, default=100, help="the same number as in training")
+    parser.add_argument("--crops", type=int, default=110)
+    arguments = parser.parse_args()
+    weights = window.parse(arguments.weights.read_bytes())
+    files = split_sources(list_images(arguments.folder), arguments.held_out)[0]
+    rng = np.random.default_rng(1)
+    images = load_crops(files[:: max(1, len(files) // arguments.crops)])
+    crops = [
+        images[i][y : y + SIDE, x : x + SIDE] for i in rng.permutation(len(images))[: arguments.crops] for y, x in [rng.integers(0, len(images[i]) - SIDE, 2)]
+    ]
+    plain = {name: values for name, values in weights.tensors.items() if name not in MIXERS}
+    mixers = learn(window.WindowWeights(weights.id, weights.config, plain, weights.provenance), crops)
+    data = window.serialize(weights.config, plain | dict(zip(MIXERS, mixers, strict=True)), weights.provenance)
+    new = arguments.weights.with_name(f"photo-{window.parse(data).id}.safetensors")
+    new.write_bytes(data)
+    if new != arguments.weights:
+        arguments.weights.unlink()
+    print(json.dumps({"path": str(new), "id": window.parse(data).id, "bytes": len(data), "crops": len(crops)}))
+
+
+if __name__ == "__main__":
+    main()
