@@ -102,23 +102,22 @@ def near_positions(radius: int) -> np.ndarray:
     return np.array([i for i, (dy, dx) in enumerate(offsets(radius)) if max(abs(dy), abs(dx)) == 1])
 
 
+def near_inputs(radius: int) -> np.ndarray:
+    """Indices of their inputs, int64 (24,): three for each of the eight neighbours."""
+    return (CHANNELS * near_positions(radius)[:, None] + np.arange(CHANNELS)).reshape(-1)
+
+
 def weight_exponent(weight: torch.Tensor, limit: torch.Tensor | int = WEIGHT_MAX) -> torch.Tensor:
     """Per row, the largest e with |w| * 2**e <= limit. weight: (rows, columns); limit: a number, or one for each column."""
     peak = (weight.detach().abs() / limit).amax(1).clamp_min(2.0**-27)
     return torch.floor(-torch.log2(peak))
 
 
-def rounded_weight(weight: torch.Tensor, limit: torch.Tensor | int = WEIGHT_MAX) -> torch.Tensor:
-    """On the grid of integer weights; gradients pass."""
-    scale = torch.exp2(weight_exponent(weight, limit))[:, None]
-    return round_through(weight * scale) / scale
-
-
 def enter_limit(radius: int) -> torch.Tensor:
     """The largest integer weight of every input of the first product, float32 (3 n,)."""
-    limit = torch.full((len(offsets(radius)), CHANNELS), float(WEIGHT_MAX))
-    limit[torch.from_numpy(near_positions(radius))] *= 2**NEAR_SHIFT
-    return limit.flatten()
+    limit = torch.full((CHANNELS * len(offsets(radius)),), float(WEIGHT_MAX))
+    limit[torch.from_numpy(near_inputs(radius))] *= 2**NEAR_SHIFT
+    return limit
 
 
 @dataclass
@@ -126,13 +125,17 @@ class Views:
     """What a network sees of N pixels whose windows share a pattern of m positions that may be known."""
 
     columns: torch.Tensor  # int64 (m,): the pattern, indices of positions
-    values: torch.Tensor  # int8 (N, 3 m): known value - base, clipped; 0 where unknown
+    values: torch.Tensor  # int8, in training bf16 (N, 3 m): known value - base, clipped; 0 where unknown
     odd: torch.Tensor  # int64 (E,): rows that do not know all of the pattern (at edges, random sets), and others that fill up
-    missing: torch.Tensor  # uint8 (E, m): 1 where such a row does not know
+    missing: torch.Tensor  # uint8, in training bf16 (E, m): 1 where such a row does not know
 
 
 class WindowNet(nn.Module):
-    """See the module docstring. With `quantized` on, the forward pass simulates the integer arithmetic, and gradients pass through."""
+    """See the module docstring.
+
+    With `quantized` on, activations and outputs are on the grids of the integer form, and gradients pass through. Weights stay as they are: they
+    are rounded once, after training (`ardm.training.rounding`).
+    """
 
     limit: torch.Tensor
 
@@ -167,8 +170,8 @@ class WindowNet(nn.Module):
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
         if self.enter.is_cuda:
             dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else torch.float32
-        enter = rounded_weight(self.enter, self.limit) if self.quantized else self.enter
-        w, m = enter.shape[0], views.columns.numel()
+        w, m = self.enter.shape[0], views.columns.numel()
+        enter: torch.Tensor = self.enter
         if m < self.config.positions:
             enter = enter.view(w, -1, CHANNELS).index_select(1, views.columns).flatten(1)
             mask = self.mask.index_select(1, views.columns)
@@ -204,12 +207,13 @@ class WindowNet(nn.Module):
         """What follows the first product: (N, W) -> float32 (N, 10 K)."""
         x = self.activate(sums, 0)
         for i in range(self.config.depth):
-            a, b = (rounded_weight(self.hidden[2 * i + j]) if self.quantized else self.hidden[2 * i + j] for j in (0, 1))
-            y = self.activate(F.linear(x, a, self.hidden_bias[2 * i]), 1 + i)
-            x = self.activate(x + F.linear(y, b, self.hidden_bias[2 * i + 1]), 0)
+            y = self.activate(F.linear(x, self.hidden[2 * i], self.hidden_bias[2 * i]), 1 + i)
+            x = self.activate(x + F.linear(y, self.hidden[2 * i + 1], self.hidden_bias[2 * i + 1]), 0)
+        return self.in_units(F.linear(x, self.head, self.head_bias).float())
+
+    def in_units(self, out: torch.Tensor) -> torch.Tensor:
+        """Sums of the head (N, 10 K) in the units of `ardm.likelihood`."""
         k = self.config.mixture
-        head = rounded_weight(self.head) if self.quantized else self.head
-        out = F.linear(x, head, self.head_bias).float()
         logit, mean, scale, slope = out.split([k, 3 * k, 3 * k, 3 * k], -1)
         mean = mean * MEAN_UNIT
         if self.quantized:  # the grids of the integer likelihood

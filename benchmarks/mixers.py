@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,17 +49,20 @@ def main() -> None:
     files = split_sources(list_images(arguments.folder), arguments.held_out)[0]
     rng = np.random.default_rng(1)
     images = load_crops(files[:: max(1, len(files) // arguments.crops)])
-    crops = [
-        images[i][y : y + SIDE, x : x + SIDE] for i in rng.permutation(len(images))[: arguments.crops] for y, x in [rng.integers(0, len(images[i]) - SIDE, 2)]
-    ]
+    chosen = images[rng.permutation(len(images))[: arguments.crops]]
+    crops = []
+    for image in chosen:
+        y, x = rng.integers(0, len(image) - SIDE, 2)
+        crops.append(image[y : y + SIDE, x : x + SIDE])
     plain = {name: values for name, values in weights.tensors.items() if name not in MIXERS}
-    mixers = learn(window.WindowWeights(weights.id, weights.config, plain, weights.provenance), crops)
+    mixers = learn(replace(weights, tensors=plain), crops)
     data = window.serialize(weights.config, plain | dict(zip(MIXERS, mixers, strict=True)), weights.provenance)
-    new = arguments.weights.with_name(f"photo-{window.parse(data).id}.safetensors")
+    weights_id = window.parse(data).id
+    new = arguments.weights.with_name(f"photo-{weights_id}.safetensors")
     new.write_bytes(data)
     if new != arguments.weights:
         arguments.weights.unlink()
-    print(json.dumps({"path": str(new), "id": window.parse(data).id, "bytes": len(data), "crops": len(crops)}))
+    print(json.dumps({"path": str(new), "id": weights_id, "bytes": len(data), "crops": len(crops)}))
 
 
 if __name__ == "__main__":

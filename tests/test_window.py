@@ -24,7 +24,8 @@ from ardm.exact.predictor import Canvas, Predictor, by_torch, new_canvas, window
 from ardm.exact.window import WindowWeights, base_of, reference
 from ardm.orders import LATTICE_ORDER
 from ardm.released import WeightsError
-from ardm.training.photos import collect, image_runs
+from ardm.training.photos import Batch, collect, image_runs
+from ardm.training.rounding import rounded
 from ardm.window import WindowConfig, WindowNet, lattice_pattern, offsets, raster_pattern
 from codec import compress, decompress, text
 from codec.selftest import synthetic_weights
@@ -291,13 +292,14 @@ def test_simulated_and_integer_networks_agree(config: WindowConfig, photo: np.nd
     image = np.ascontiguousarray(photo[200 : 200 + height, 300 : 300 + width])
     runs = image_runs(height, width)
     everything = (raster_pattern(config.radius), config.radius, gather.RASTER, np.zeros(len(runs), np.float32), 0)
-    views, *_ = collect(image, runs, *everything)
+    views, base, pixel = collect(image, runs, *everything)
+    net.calibrate(lambda: net([views]))
     with torch.no_grad():
-        net.calibrate(lambda: net([views]))
-        net.quantized = True
-        expected = net([views])
-        net.quantized = False
         real = net([views])
+    net.quantized = True
+    net = rounded(net, [Batch([views], base, pixel)])
+    with torch.no_grad():
+        expected = net([views])
     tensors = window.to_integers(net)
     tensors |= {"bits": np.ones((window.LEVELS, 15, 15), np.float32), "raster_bits": np.ones(1, np.float32)}
     weights = window.parse(window.serialize(config, tensors, {"note": "made up"}))

@@ -14,8 +14,8 @@ from numba import njit
 from ardm.compiled import compiled
 from ardm.exact import int32
 from ardm.exact.dense import LANES, QUAD, accumulate, accumulate_four, activate, activate_more, add_weighted, pack, padded, put_apart
-from ardm.exact.window import WindowWeights, near_inputs
-from ardm.window import CHANNELS, NEAR_SHIFT, UNKNOWN_BASE, base_weights, near_positions, offsets
+from ardm.exact.window import WindowWeights
+from ardm.window import CHANNELS, NEAR_SHIFT, UNKNOWN_BASE, base_weights, near_inputs, near_positions, offsets
 
 ZERO = 128  # values are stored unsigned, shifted by this
 BLOCK = 4  # pixels that share a load of weights
@@ -72,9 +72,8 @@ def build(weights: WindowWeights, pattern: np.ndarray, raster: bool = False) -> 
     high = np.zeros_like(t["enter"])
     high[:, near_inputs(config.radius)] = t["near"]
     spread, high_spread = np.zeros((2, config.width, inputs), np.int8)
-    for source, target in ((t["enter"], spread), (high, high_spread)):
-        for c in range(CHANNELS):
-            target[:, slots + c] = source[:, CHANNELS * pattern + c]
+    targets, sources = ((first[:, None] + np.arange(CHANNELS)).reshape(-1) for first in (slots, CHANNELS * pattern))
+    spread[:, targets], high_spread[:, targets] = t["enter"][:, sources], high[:, sources]
     close = slots[np.isin(pattern, near_positions(config.radius))]
     first = int(close.min()) // QUAD * QUAD if len(close) else 0
     last = padded(int(close.max()) + CHANNELS, QUAD) if len(close) else 0

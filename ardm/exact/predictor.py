@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from ardm.exact import evaluate
-from ardm.exact.window import WindowWeights, base_of, near_inputs
-from ardm.window import CHANNELS, NEAR_SHIFT, lattice_pattern, offsets
+from ardm.exact.window import WindowWeights, base_of
+from ardm.window import CHANNELS, lattice_pattern, offsets
 
 SHARE = 2**13  # pixels that are evaluated at once: bounds memory
 
@@ -101,9 +101,7 @@ def by_torch(weights: WindowWeights, pixels: np.ndarray, known: np.ndarray, devi
     """The same as `ardm.exact.window.reference`, by float64 products on a device."""
     base = base_of(pixels, known, weights.config.radius)
     values = np.where(known[..., None], np.clip(pixels - base[:, None], -128, 127), 0).reshape(len(pixels), -1)
-    t = {n: torch.from_numpy(v.astype(np.float64)).to(device) for n, v in weights.tensors.items() if not n.startswith(("table.", "bits"))}
-
-    t["enter"][:, torch.from_numpy(near_inputs(weights.config.radius)).to(device)] += t["near"] * 2**NEAR_SHIFT
+    t = {name: torch.from_numpy(values.astype(np.float64)).to(device) for name, values in weights.layers().items()}
 
     def shifted(total: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
         half = torch.floor(torch.exp2(shift) / 2)

@@ -30,7 +30,6 @@ from ardm.orders import PHASES
 from ardm.released import FOLDER, WeightsError
 from ardm.window import (
     ACTIVATION_EXPONENT,
-    CHANNELS,
     MEAN_UNIT,
     NEAR_SHIFT,
     UNKNOWN_BASE,
@@ -39,7 +38,7 @@ from ardm.window import (
     WindowConfig,
     WindowNet,
     base_weights,
-    near_positions,
+    near_inputs,
     weight_exponent,
 )
 
@@ -64,6 +63,13 @@ class WindowWeights:
     tensors: Mapping[str, np.ndarray]
     provenance: Mapping[str, Any]
 
+    def layers(self) -> dict[str, np.ndarray]:
+        """All that a network call multiplies, adds and shifts, int64: `enter` is whole, with `near` in it, and there are no tables."""
+        names = [name for name in self.tensors if name.split("_")[0] in ("enter", "mask", "hidden", "head")]
+        layers = {name: self.tensors[name].astype(np.int64) for name in names}
+        layers["enter"][:, near_inputs(self.config.radius)] += self.tensors["near"].astype(np.int64) << NEAR_SHIFT
+        return layers
+
     def tables(self) -> dict[str, np.ndarray]:
         """Look-up tables of the likelihood."""
         return {name.removeprefix("table."): values for name, values in self.tensors.items() if name.startswith("table.")}
@@ -72,36 +78,30 @@ class WindowWeights:
 def to_integers(net: WindowNet) -> dict[str, np.ndarray]:
     """Integer tensors of a calibrated network. Raises WeightsError if a bound fails."""
     tensors: dict[str, np.ndarray] = {}
-    inner = ACTIVATION_EXPONENT
 
     def layer(weight: torch.Tensor, bias: torch.Tensor, ex: int, ey: Any, limit: Any = WEIGHT_MAX) -> tuple[np.ndarray, np.ndarray, np.ndarray, torch.Tensor]:
         ew = weight_exponent(weight, limit)
         sums = ew + ex
         return _int(weight.detach() * torch.exp2(ew)[:, None], np.int32), _int(bias.detach() * torch.exp2(sums), np.int32), _int(sums - ey, np.int32), sums
 
-    enter, tensors["enter_bias"], tensors["enter_shift"], sums = layer(net.enter, net.enter_bias, VALUE_EXPONENT, inner, net.limit)
+    enter, tensors["enter_bias"], tensors["enter_shift"], sums = layer(net.enter, net.enter_bias, VALUE_EXPONENT, ACTIVATION_EXPONENT, net.limit)
     close = near_inputs(net.config.radius)
     tensors["near"] = ((enter[:, close] + 2 ** (NEAR_SHIFT - 1)) >> NEAR_SHIFT).astype(np.int8)
     enter[:, close] -= tensors["near"].astype(np.int32) << NEAR_SHIFT
     tensors["enter"] = enter.astype(np.int8)
     tensors["mask"] = _int(net.mask.detach() * torch.exp2(sums)[:, None], np.int32)
-    hidden = [layer(weight, bias, inner, inner)[:3] for weight, bias in zip(net.hidden, net.hidden_bias, strict=True)]
+    hidden = [layer(weight, bias, ACTIVATION_EXPONENT, ACTIVATION_EXPONENT)[:3] for weight, bias in zip(net.hidden, net.hidden_bias, strict=True)]
     for name, values in zip(("hidden", "hidden_bias", "hidden_shift"), zip(*hidden, strict=True), strict=True):
         tensors[name] = np.stack(values).astype(np.int8 if name == "hidden" else np.int32)
     k = net.config.mixture
     steps = [likelihood.LOGIT_STEPS] * k + [likelihood.MEAN_STEPS * MEAN_UNIT] * (3 * k)
     steps += [likelihood.SCALE_STEPS] * (3 * k) + [likelihood.SLOPE_STEPS] * (3 * k)
     grid = torch.log2(torch.tensor(steps, dtype=torch.float32))
-    head, tensors["head_bias"], tensors["head_shift"], _ = layer(net.head, net.head_bias, inner, grid)
+    head, tensors["head_bias"], tensors["head_shift"], _ = layer(net.head, net.head_bias, ACTIVATION_EXPONENT, grid)
     tensors["head"] = head.astype(np.int8)
     tensors |= {"table." + name: values.numpy() for name, values in likelihood.make_tables().items()}
     check_bounds(net.config, tensors)
     return tensors
-
-
-def near_inputs(radius: int) -> np.ndarray:
-    """Indices of the inputs that `near` weighs, int64 (24,): three for each of the eight neighbours."""
-    return (CHANNELS * near_positions(radius)[:, None] + np.arange(CHANNELS)).reshape(-1)
 
 
 def _int(values: torch.Tensor, dtype: Any) -> np.ndarray:
@@ -183,9 +183,8 @@ def reference(weights: WindowWeights, pixels: np.ndarray, known: np.ndarray) -> 
 
     pixels: int64 (N, n, 3), the windows' values; known: bool (N, n). Returns (parameters int32 (N, 10 K), bases int16 (N, 3)).
     """
-    t = {name: values.astype(np.int64) for name, values in weights.tensors.items() if not name.startswith(("table.", "bits"))}
+    t = weights.layers()
     base = base_of(pixels, known, weights.config.radius)
-    t["enter"][:, near_inputs(weights.config.radius)] += t["near"] << NEAR_SHIFT
     values = np.where(known[..., None], np.clip(pixels - base[:, None], -128, 127), 0).reshape(len(pixels), -1)
 
     def shifted(total: np.ndarray, shift: np.ndarray) -> np.ndarray:

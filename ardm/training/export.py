@@ -1,10 +1,11 @@
-"""From a training checkpoint to the weights file that the codec ships: quantise, prove the bounds, measure, write. `ardm-export` is its command.
+"""From a training checkpoint to a weights file: round, prove the bounds, measure, write. `ardm-export` is its command.
 
 Knows images only through `ardm.training.photos`' loader.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -19,24 +20,33 @@ from ardm.orders import LATTICE_ORDER, PATCH, PHASES
 from ardm.released import FOLDER
 from ardm.run import load_tensors, load_weights
 from ardm.training.photos import Recipe, image_bits, list_images, load_crops, split_sources, training_batch, validate
+from ardm.training.rounding import rounded
 from ardm.window import WindowConfig, WindowNet, lattice_pattern, raster_pattern
 
+EXAMPLES = 3  # batches by which weights are rounded: more give nothing
 SMALL = 128  # side of the part of each image on which phases are measured
 
 
-def load_average(checkpoint: Path, crops: np.ndarray) -> tuple[WindowNet, dict[str, Any]]:
-    """The averaged network of a checkpoint, with simulated integers on, and what the checkpoint says of itself. Raises CheckpointError.
-
-    A network that was not trained with simulated integers is fitted to them by its activations on the crops.
-    """
+def load_average(checkpoint: Path) -> tuple[WindowNet, dict[str, Any]]:
+    """The averaged network of a checkpoint, and what the checkpoint says of itself. Raises CheckpointError."""
     tensors, about = load_tensors(checkpoint)
     net = WindowNet(WindowConfig(**about["recipe"]["network"]))
     load_weights(net, tensors, "average.", checkpoint)
-    if not about["quantized"]:
-        batches = [training_batch(crops, Recipe(network=net.config, pixels=8192), step) for step in range(4)]
-        net.calibrate(lambda: [net(batch.views) for batch in batches])
-    net.quantized = True
+    net.quantized = about["quantized"]
     return net.eval(), about
+
+
+def on_grids(net: WindowNet, crops: np.ndarray) -> WindowNet:
+    """A copy whose weights and activations are on the grids of integers. crops: uint8 (N, h, h, 3), of training images.
+
+    A network that was not trained with activations on their grid is fitted to it by its activations on the crops.
+    """
+    examples = [training_batch(crops, Recipe(network=net.config), step) for step in range(EXAMPLES)]
+    net = copy.deepcopy(net)
+    if not net.quantized:
+        net.calibrate(lambda: [net(batch.views) for batch in examples])
+        net.quantized = True
+    return rounded(net, examples)
 
 
 def measure(net: WindowNet, images: np.ndarray) -> np.ndarray:
@@ -67,18 +77,22 @@ def measure(net: WindowNet, images: np.ndarray) -> np.ndarray:
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=FOLDER, show_default=False, help="Folder of the result.")
 @click.option("--note", default="", help="Free text for the provenance: data, machine, time.")
 def main(checkpoint: Path, folder: Path, held_out: int, images: int, out: Path, note: str) -> None:
-    """Turn a CHECKPOINT into integer weights; FOLDER is the training folder. Prints the id, which belongs into `ardm.exact.window.PHOTO_ID`."""
-    _, files = split_sources(list_images(folder), held_out)
+    """Turn a CHECKPOINT into integer weights; FOLDER is the training folder.
+
+    Prints the path of what it wrote. `python -m benchmarks.mixers` adds where mixers start; then the id is final.
+    """
+    training, files = split_sources(list_images(folder), held_out)
     crops = load_crops(files[:: max(1, len(files) // images)])
-    net, state = load_average(checkpoint, crops)
+    trained, state = load_average(checkpoint)
+    net = on_grids(trained, load_crops(training[:: max(1, len(training) // (4 * images))]))
     tensors = window.to_integers(net)
     small = [np.ascontiguousarray(crop[:SMALL, :SMALL]) for crop in crops]
     tensors["bits"] = measure(net, crops)
     tensors["raster_bits"] = np.array([np.mean([image_bits(net, crop, raster_pattern(net.config.radius), None, gather.RASTER) for crop in small])], np.float32)
     with torch.no_grad():
         simulated = {k: round(v, 4) for k, v in validate(net, crops, 3).items()}
-        net.quantized = False
-        real = {k: round(v, 4) for k, v in validate(net, crops, 3).items()}
+        trained.quantized = False
+        real = {k: round(v, 4) for k, v in validate(trained, crops, 3).items()}
     provenance = {
         "recipe": state["recipe"], "step": state["step"], "seconds": state["seconds"], "held_out": held_out, "note": note,
         "integer": simulated, "float": real,

@@ -4,8 +4,8 @@ Knows images only as files to read once; nothing of the codec. One training exam
 the bits it would cost (Hoogeboom et al. 2021, algorithm 2, but a pixel costs one evaluation, and the sets are drawn from the orders that are used:
 what comes before in raster order; prefixes of the lattice order, on all levels; random sets).
 
-The rate is held until `decay_from`, then falls to 0: a held run can be resumed for ever, and a copy of it be finished at any time
-(`--finish MINUTES`). Averages, checkpoints and the clock are `ardm.run`'s.
+The rate is held until `decay_from`, then falls to 0: a held run can be resumed for ever (`--set steps=...` says how long), and a copy of it be
+finished at any time (`--finish MINUTES`); while the rate falls, activations are on their integer grids. Averages, checkpoints and the clock are `ardm.run`'s.
 """
 
 from __future__ import annotations
@@ -403,7 +403,7 @@ def changed(settings: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--resume/--fresh", default=True, show_default=True, help="Go on from OUT/checkpoint.safetensors if there is one.")
 @click.option("--start", type=click.Path(exists=True, path_type=Path), help="Go on from this checkpoint where OUT has none.")
-@click.option("--finish", type=float, help="Let the rate fall to 0 within so many minutes; integers are simulated in the last fifth.")
+@click.option("--finish", type=float, help="Let the rate fall to 0 within so many minutes, with activations on their integer grids.")
 @click.option("--compile/--no-compile", "compiled", default=True, show_default=True, help="Compile the likelihood.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any field of the recipe or of the network.")
 def main(
@@ -424,7 +424,7 @@ def main(
         if finish is not None and source == start:
             done = about["seconds"] / 60
             share = lambda x: (done + x * finish) / (done + finish)  # noqa: E731
-            recipe = replace(recipe, minutes=done + finish, decay_from=share(0), quantize_from=share(0.8), exact_from=share(0.9))
+            recipe = replace(recipe, minutes=done + finish, decay_from=share(0), quantize_from=share(0), exact_from=share(0.95))
     print(json.dumps(asdict(recipe)))
     train(recipe, folder, out, held_out, torch.device(device), limit, every, source, compiled)
 

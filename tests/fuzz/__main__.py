@@ -3,8 +3,7 @@
 Starts from small files of every method and kind (`tests.samples`, `tests.images`) and from every earlier finding (tests/fuzz/findings), changes them
 by `tests.fuzz.mutate` or `tests.fuzz.formats`, and keeps what reaches new code in the folder --corpus, so that a later run goes on from there. A
 finding is written to that folder as crash-... (or timeout-..., oom-...) and ends the run with its traceback; mend it and put the file into
-tests/fuzz/findings/TARGET, where
-tests/test_fuzz.py runs it ever after.
+tests/fuzz/findings/TARGET, where tests/test_fuzz.py runs it ever after.
 
 codec's Python is instrumented; its compiled kernels are not, but run with bounds checks, so that an index outside an array is an error.
 """
