@@ -1,8 +1,10 @@
-"""Budgets: how to spend a given number of network calls. Dynamic programs over measured costs; knows no network and no bytes.
+"""Budgets: how to spend a given number of network calls. Dynamic programs over measured costs; knows no
+network and no bytes.
 
-`plan` is the paper's program (Hoogeboom et al. 2021, section 4.1 and appendix A), for several stages at once: a jump over k variables costs
-k times the loss at its start. `merge_phases` is the one the photo codec uses: it groups consecutive phases of every stage, and shares the calls between the
-stages, from a table of what each phase costs in a call that knows fewer phases.
+`plan` is the paper's program (Hoogeboom et al. 2021, section 4.1 and appendix A), for several stages at once:
+a jump over k variables costs k times the loss at its start. `merge_phases` is the one the photo codec uses:
+it groups consecutive phases of every stage, and shares the calls between the stages, from a table of what
+each phase costs in a call that knows fewer phases.
 """
 
 from __future__ import annotations
@@ -16,14 +18,17 @@ import numpy as np
 def plan(losses: Sequence[Sequence[float]], budget: int) -> list[list[int]]:
     """Best policy of `budget` calls for one stage or several together (the paper plans each stage by itself).
 
-    losses: for each stage L_t for t = 0..D-1, bits per variable when t are known. Returns for each stage the left ends of its calls.
-    Raises ValueError unless stages <= budget <= sum of all D.
+    losses: for each stage L_t for t = 0..D-1, bits per variable when t are known. Returns for each stage the
+    left ends of its calls. Raises ValueError unless stages <= budget <= sum of all D.
     """
     if not losses or any(len(loss) == 0 for loss in losses):
         raise ValueError("losses must have at least one stage, and each stage at least one value.")
     total = sum(len(loss) for loss in losses)
     if not len(losses) <= budget <= total:
-        raise ValueError(f"budget must be between {len(losses)}, the number of stages, and {total}, the variables of all stages; got {budget}.")
+        raise ValueError(
+            f"budget must be between {len(losses)}, the number of stages, and {total}, the variables of "
+            f"all stages; got {budget}."
+        )
     tables = [jumps(loss, min(budget - len(losses) + 1, len(loss))) for loss in losses]
     # share[b] = least cost of the stages so far with exactly b calls; a stage has at least one and at most D
     share, picks = np.array([0.0]), []
@@ -53,8 +58,9 @@ def plan(losses: Sequence[Sequence[float]], budget: int) -> list[list[int]]:
 
 
 def jumps(loss: Sequence[float], budget: int) -> tuple[np.ndarray, np.ndarray]:
-    """The paper's dynamic program: cost and origin, (budget + 1, D + 1); cost[n, t] is the least cost of t variables in n calls, the last
-    of which starts at origin[n, t]. A call that knows t variables and codes k costs k * L_t. O(D^2 * budget) time.
+    """The paper's dynamic program: cost and origin, (budget + 1, D + 1); cost[n, t] is the least cost of t
+    variables in n calls, the last of which starts at origin[n, t]. A call that knows t variables and codes k
+    costs k * L_t. O(D^2 * budget) time.
     """
     values = np.asarray(loss, dtype=np.float64)
     d = values.size
@@ -62,7 +68,8 @@ def jumps(loss: Sequence[float], budget: int) -> tuple[np.ndarray, np.ndarray]:
     cost[0, 0] = 0.0
     origin = np.zeros((budget + 1, d + 1), dtype=np.int32)
     ends = np.arange(d + 1)
-    spans = np.where(ends[:, None] > ends[None, :d], (ends[:, None] - ends[None, :d]) * values, np.inf)  # [t, s]: one call from s to t
+    # [t, s]: one call from s to t
+    spans = np.where(ends[:, None] > ends[None, :d], (ends[:, None] - ends[None, :d]) * values, np.inf)
     for n in range(1, budget + 1):
         options = spans + cost[n - 1, :d]
         origin[n] = options.argmin(1)
@@ -71,23 +78,32 @@ def jumps(loss: Sequence[float], budget: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def even(size: int, stages: int, budget: int) -> list[list[int]]:
-    """The naive policy: calls shared evenly between stages, steps of even length. Raises ValueError as `plan` does."""
+    """The naive policy: calls shared evenly between stages, steps of even length. Raises ValueError as `plan`
+    does.
+    """
     if not stages <= budget <= size * stages:
-        raise ValueError(f"budget must be between {stages}, the number of stages, and {size * stages}, the variables of all stages; got {budget}.")
+        raise ValueError(
+            f"budget must be between {stages}, the number of stages, and {size * stages}, the variables of "
+            f"all stages; got {budget}."
+        )
     calls = [budget // stages + (stage < budget % stages) for stage in range(stages)]
     return [[size * c // n for c in range(n)] for n in calls]
 
 
 def policy_cost(losses: Sequence[Sequence[float]], policy: Sequence[Sequence[int]]) -> float:
     """Bits that a policy is expected to spend: a call from t to t + k costs k * L_t."""
-    return sum((b - a) * loss[a] for loss, starts in zip(losses, policy, strict=True) for a, b in itertools.pairwise([*starts, len(loss)]))
+    return sum(
+        (b - a) * loss[a]
+        for loss, starts in zip(losses, policy, strict=True)
+        for a, b in itertools.pairwise([*starts, len(loss)])
+    )
 
 
 def merge_phases(cost: np.ndarray) -> tuple[np.ndarray, list[list[int]]]:
     """Best grouping of consecutive phases of one stage for every number of calls.
 
-    cost[k, j], j >= k: cost of phase j in a call that knows phases 0..k-1. Returns (total cost (n + 1,) with inf at 0, groupings),
-    where groupings[c] lists the group sizes for c calls.
+    cost[k, j], j >= k: cost of phase j in a call that knows phases 0..k-1. Returns (total cost (n + 1,) with
+    inf at 0, groupings), where groupings[c] lists the group sizes for c calls.
     """
     n = cost.shape[0]
     span = np.full((n + 1, n + 1), np.inf)  # span[k, m]: one call codes phases k..m-1
@@ -112,10 +128,12 @@ def merge_phases(cost: np.ndarray) -> tuple[np.ndarray, list[list[int]]]:
 
 
 def share_calls(stages: list[np.ndarray], roots: Sequence[float], budget: int) -> tuple[int, list[int]]:
-    """Divide a budget between stages. stages[i][c]: cost of stage i (0 = finest) with c calls; roots[i]: cost of coding everything
-    coarser than the first i stages without the network, so that roots has one entry more than stages.
+    """Divide a budget between stages. stages[i][c]: cost of stage i (0 = finest) with c calls; roots[i]: cost
+    of coding everything coarser than the first i stages without the network, so that roots has one entry more
+    than stages.
 
-    Returns (number of stages used, calls per stage). At least one stage is used wherever there is one; the calls add up to at most `budget`.
+    Returns (number of stages used, calls per stage). At least one stage is used wherever there is one; the
+    calls add up to at most `budget`.
     """
     if budget < 1:
         raise ValueError(f"budget must be at least 1 network call, got {budget}.")

@@ -1,8 +1,10 @@
-"""`compiled`: Numba's njit, whose machine code is kept for later processes where it can be. Knows nothing of what is compiled.
+"""`compiled`: Numba's njit, whose machine code is kept for later processes where it can be. Knows nothing of
+what is compiled.
 
-What is kept saves seconds, no more: where it cannot be written (a full disk, a user without a home) or read again (a file cut short when the power went),
-the function is compiled anew, and that is all. Numba itself makes each of these an exception. Kept code holds that of the functions which it calls, from
-whatever file; so it counts as stale once any of these packages' files has changed.
+What is kept saves seconds, no more: where it cannot be written (a full disk, a user without a home) or read
+again (a file cut short when the power went), the function is compiled anew, and that is all. Numba itself
+makes each of these an exception. Kept code holds that of the functions which it calls, from whatever file; so
+it counts as stale once any of these packages' files has changed.
 """
 
 from __future__ import annotations
@@ -63,7 +65,9 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
 
 
 def _in_a_folder(compile_one: Callable[..., Any]) -> Callable[..., Any]:
-    """Numba asks for the working directory while it compiles, to shorten names of files, and fails where that has been deleted."""
+    """Numba asks for the working directory while it compiles, to shorten names of files, and fails where that
+    has been deleted.
+    """
 
     @wraps(compile_one)
     def compile_there(*given: Any, **named: Any) -> Any:

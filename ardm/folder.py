@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def existing_folder() -> Iterator[bool]:
-    """Within, there is a working directory, even if that of the process has been deleted; yields whether it has.
+    """Within, there is a working directory, even if that of the process has been deleted; yields whether it
+    has.
 
     MKL ends a process that loads it, as torch does, where there is none.
     """
@@ -23,5 +24,6 @@ def existing_folder() -> Iterator[bool]:
                 here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
                 stack.callback(os.close, here)
                 os.chdir(os.sep)
-                stack.callback(os.chdir, here)  # so that relative names still mean nothing, rather than something else
+                # so that relative names still mean nothing, rather than something else
+                stack.callback(os.chdir, here)
         yield missing

@@ -1,8 +1,10 @@
-"""What a fork must not split: `steady`, a lock that no other thread holds when a process is forked; `forked`. Knows nothing of what is done under it.
+"""What a fork must not split: `steady`, a lock that no other thread holds when a process is forked; `forked`.
+Knows nothing of what is done under it.
 
-A forked process has one thread. What the others were about, they are about for ever: a lock that one of them held stays locked, a module that one was
-importing stays half there. Work of that kind is done under `steady`, for which a fork waits. It never takes long: an import, a compilation, one image
-that Pillow reads, the choice of a carrier.
+A forked process has one thread. What the others were about, they are about for ever: a lock that one of them
+held stays locked, a module that one was importing stays half there. Work of that kind is done under `steady`,
+for which a fork waits. It never takes long: an import, a compilation, one image that Pillow reads, the choice
+of a carrier.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ def _before() -> None:
     """Wait for all that is done under `steady`, then for what Numba compiles, which may be under it."""
     steady.acquire()
     found = [steady]
-    compiling = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)  # none while Numba is being imported
+    # none while Numba is being imported
+    compiling = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
     if compiling:
         compiling.acquire()
         found.append(compiling)

@@ -1,7 +1,9 @@
-"""The walk over the variables of discrete data: stage by stage, call by call. The same for scoring, sampling, filling in and coding.
+"""The walk over the variables of discrete data: stage by stage, call by call. The same for scoring, sampling,
+filling in and coding.
 
-A *visitor* is asked for the digits of the variables of each call: one that scores reads them from the truth, one that samples draws them,
-an encoder writes and a decoder reads them (`codec.text`). `sample` is the one that draws. Knows spaces and networks; no files, no bytes.
+A *visitor* is asked for the digits of the variables of each call: one that scores reads them from the truth,
+one that samples draws them, an encoder writes and a decoder reads them (`codec.text`). `sample` is the one
+that draws. Knows spaces and networks; no files, no bytes.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ from ardm.budget import even
 from ardm.discrete import Space, coarse, digit_log_probs
 from ardm.networks import Network
 
-Policy = Sequence[Sequence[int]]  # per stage, first stage first: left ends of the calls; [0, 2, 4, 5] says places 0 and 1 share a call
-# (seen, known, digit, where) -> parameters (B, n, P) of the variables `where`, int64 (n,); seen and known as `ardm.networks` takes them
+# per stage, first stage first: left ends of the calls; [0, 2, 4, 5] says places 0 and 1 share a call
+Policy = Sequence[Sequence[int]]
+# (seen, known, digit, where) -> parameters (B, n, P) of the variables `where`, int64 (n,); seen and known as
+# `ardm.networks` takes them
 Answer = Callable[[torch.Tensor, torch.Tensor, int, torch.Tensor], torch.Tensor]
 # (parameters (B, n, P), parents int64 (B, n), digit, where) -> digits, int64 (B, n)
 Visit = Callable[[torch.Tensor, torch.Tensor, int, torch.Tensor], torch.Tensor]
@@ -26,28 +30,53 @@ Visit = Callable[[torch.Tensor, torch.Tensor, int, torch.Tensor], torch.Tensor]
 def check_policy(space: Space, policy: Policy) -> None:
     """Raise ValueError unless a policy suits the space."""
     if len(policy) != space.stages:
-        raise ValueError(f"a policy must have one list of calls for each of {space.stages} stages, got {len(policy)}.")
+        raise ValueError(
+            f"a policy must have one list of calls for each of {space.stages} stages, got {len(policy)}."
+        )
     for starts in policy:
-        if not starts or starts[0] != 0 or any(b <= a for a, b in itertools.pairwise(starts)) or starts[-1] >= space.size:
-            raise ValueError(f"the calls of a stage must begin at increasing places from 0 to at most {space.size - 1}, got {list(starts)[:20]}.")
+        if (
+            not starts
+            or starts[0] != 0
+            or any(b <= a for a, b in itertools.pairwise(starts))
+            or starts[-1] >= space.size
+        ):
+            raise ValueError(
+                f"the calls of a stage must begin at increasing places from 0 to at most {space.size - 1}, "
+                f"got {list(starts)[:20]}."
+            )
 
 
 def walk(
-    space: Space, answer: Answer, order: torch.Tensor, policy: Policy, visit: Visit, x: torch.Tensor, given: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
+    space: Space,
+    answer: Answer,
+    order: torch.Tensor,
+    policy: Policy,
+    visit: Visit,
+    x: torch.Tensor,
+    given: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Visit all variables of a batch. Returns int64 (B, *shape).
 
-    order: int64 (*shape), places 0..D-1, the same for the whole batch. x: int64 (B, *shape), read only where `given`, bool (*shape), which
-    marks variables known from the start and never visited. Raises ValueError on a wrong order or policy.
+    order: int64 (*shape), places 0..D-1, the same for the whole batch. x: int64 (B, *shape), read only where
+    `given`, bool (*shape), which marks variables known from the start and never visited. Raises ValueError on
+    a wrong order or policy.
     """
     check_policy(space, policy)
     d = space.size
-    if tuple(order.shape) != space.shape or not torch.equal(order.flatten().sort().values, torch.arange(d, device=order.device)):
-        raise ValueError(f"an order must give each of {space.shape} variables its own place 0..{d - 1}, got shape {tuple(order.shape)}.")
+    if tuple(order.shape) != space.shape or not torch.equal(
+        order.flatten().sort().values, torch.arange(d, device=order.device)
+    ):
+        raise ValueError(
+            f"an order must give each of {space.shape} variables its own place 0..{d - 1}, got shape "
+            f"{tuple(order.shape)}."
+        )
     at_place = order.flatten().argsort()
     start = torch.zeros(d, dtype=torch.bool, device=x.device) if given is None else given.flatten()
     if start.numel() != d:
-        raise ValueError(f"the mask must have the shape of the data, {space.shape}, got {tuple(given.shape) if given is not None else None}.")
+        raise ValueError(
+            f"the mask must have the shape of the data, {space.shape}, got "
+            f"{tuple(given.shape) if given is not None else None}."
+        )
     values = x.flatten(1).masked_fill(~start, 0)
     for stage, digit in enumerate(reversed(range(space.stages))):
         unit = space.radix**digit
@@ -69,7 +98,12 @@ def answers(network: Network) -> Answer:
     """A network as the walk asks it."""
 
     def answer(seen: torch.Tensor, known: torch.Tensor, digit: int, where: torch.Tensor) -> torch.Tensor:
-        wanted = torch.zeros(known[0].numel(), dtype=torch.bool, device=known.device).index_fill(0, where, True).view(known.shape[1:]).expand_as(known)
+        wanted = (
+            torch.zeros(known[0].numel(), dtype=torch.bool, device=known.device)
+            .index_fill(0, where, True)
+            .view(known.shape[1:])
+            .expand_as(known)
+        )
         return network(seen, known, digit, wanted).flatten(1, -2)[:, where]
 
     return answer
@@ -77,19 +111,32 @@ def answers(network: Network) -> Answer:
 
 @torch.no_grad()
 def sample(
-    network: Network, count: int, budget: int, *, seed: int = 0, temperature: float = 1.0, order: torch.Tensor | None = None, policy: Policy | None = None,
-    values: torch.Tensor | None = None, known: torch.Tensor | None = None, batch: int = 64,
-) -> torch.Tensor:  # fmt: skip
-    """Draw examples, or what is unknown of them, call after call (ancestral sampling; Hoogeboom et al. 2021, algorithm 1 and section 4.1).
+    network: Network,
+    count: int,
+    budget: int,
+    *,
+    seed: int = 0,
+    temperature: float = 1.0,
+    order: torch.Tensor | None = None,
+    policy: Policy | None = None,
+    values: torch.Tensor | None = None,
+    known: torch.Tensor | None = None,
+    batch: int = 64,
+) -> torch.Tensor:
+    """Draw examples, or what is unknown of them, call after call (ancestral sampling; Hoogeboom et al. 2021,
+    algorithm 1 and section 4.1).
 
-    budget: network calls for each example, over all stages; variables of one call are drawn independently of each other. They are shared evenly, unless
-    there is a policy, such as `ardm.budget.plan` makes, which must have as many. order: int64 (*shape), places 0..D-1; None: a random one that the seed
-    decides, the same for all. temperature: of every digit's distribution; 0 takes the likeliest. values, int64 (*shape), are kept wherever `known`, bool
-    (*shape), and not read elsewhere; they come before all others in the order, and the evenly shared calls are spent on what is left (fewer than the
-    budget, if so little is). batch: examples in a call; what an example becomes depends on the seed and its index, not on count, and on batch only as
-    far as the network's rounding does.
+    budget: network calls for each example, over all stages; variables of one call are drawn independently of
+    each other. They are shared evenly, unless there is a policy, such as `ardm.budget.plan` makes, which must
+    have as many. order: int64 (*shape), places 0..D-1; None: a random one that the seed decides, the same for
+    all. temperature: of every digit's distribution; 0 takes the likeliest. values, int64 (*shape), are kept
+    wherever `known`, bool (*shape), and not read elsewhere; they come before all others in the order, and the
+    evenly shared calls are spent on what is left (fewer than the budget, if so little is). batch: examples in
+    a call; what an example becomes depends on the seed and its index, not on count, and on batch only as far
+    as the network's rounding does.
 
-    Returns int64 (count, *shape), on the network's device. Raises ValueError for an argument that does not fit the network's space.
+    Returns int64 (count, *shape), on the network's device. Raises ValueError for an argument that does not
+    fit the network's space.
     """
     space, device = network.space, next(network.parameters()).device
     if count < 1 or batch < 1:
@@ -103,11 +150,19 @@ def sample(
     if order is None:
         order = torch.from_numpy(np.random.default_rng(seed).permutation(space.size)).view(space.shape)
     if values is None or known is None:
-        values, known = torch.zeros(space.shape, dtype=torch.int64), torch.zeros(space.shape, dtype=torch.bool)
+        values, known = (
+            torch.zeros(space.shape, dtype=torch.int64),
+            torch.zeros(space.shape, dtype=torch.bool),
+        )
     if known.dtype != torch.bool or tuple(known.shape) != space.shape:
-        raise ValueError(f"the mask must be bool and of shape {space.shape} like the data, got {known.dtype} {tuple(known.shape)}.")
+        raise ValueError(
+            f"the mask must be bool and of shape {space.shape} like the data, got {known.dtype} "
+            f"{tuple(known.shape)}."
+        )
     if tuple(values.shape) != space.shape:
-        raise ValueError(f"known values must have the shape of the data, {space.shape}, got {tuple(values.shape)}.")
+        raise ValueError(
+            f"known values must have the shape of the data, {space.shape}, got {tuple(values.shape)}."
+        )
     space.check(values.masked_fill(~known, 0)[None])
     calls = even(space.size, space.stages, budget)  # which also judges the budget
     left = space.size - int(known.sum())
@@ -116,7 +171,8 @@ def sample(
             raise ValueError(f"the policy has {sum(map(len, policy))} calls, but the budget is {budget}.")
         calls = [list(starts) for starts in policy]
     elif 0 < left < space.size:
-        order = (order - space.size * known.long()).flatten().argsort().argsort().view(space.shape)  # what is known comes first
+        # what is known comes first
+        order = (order - space.size * known.long()).flatten().argsort().argsort().view(space.shape)
         free = even(left, space.stages, min(budget, left * space.stages))
         calls = [[0, *(space.size - left + start for start in starts[1:])] for starts in free]
     out = []
@@ -124,13 +180,27 @@ def sample(
         size = min(batch, count - first)
         sources = [torch.Generator().manual_seed(_mixed(seed, first + i)) for i in range(size)]
 
-        def draw(params: torch.Tensor, parent: torch.Tensor, digit: int, where: torch.Tensor, sources: list[torch.Generator] = sources) -> torch.Tensor:
+        def draw(
+            params: torch.Tensor,
+            parent: torch.Tensor,
+            digit: int,
+            where: torch.Tensor,
+            sources: list[torch.Generator] = sources,
+        ) -> torch.Tensor:
             log_probs = digit_log_probs(space, params, parent, digit).double()
             if temperature == 0:
                 return log_probs.argmax(-1)
-            # The largest of log p - log e, e exponential, is a draw from p, and never what has probability 0 (Gumbel-max).
-            noise = torch.stack([torch.empty(log_probs.shape[1:], dtype=torch.float64).exponential_(generator=g) for g in sources])
-            return ((log_probs - log_probs.amax(-1, keepdim=True)) / temperature - noise.log().to(device)).argmax(-1)
+            # The largest of log p - log e, e exponential, is a draw from p, and never what has probability 0
+            # (Gumbel-max).
+            noise = torch.stack(
+                [
+                    torch.empty(log_probs.shape[1:], dtype=torch.float64).exponential_(generator=g)
+                    for g in sources
+                ]
+            )
+            return (
+                (log_probs - log_probs.amax(-1, keepdim=True)) / temperature - noise.log().to(device)
+            ).argmax(-1)
 
         x = values.to(device).expand(size, *space.shape)
         out.append(walk(space, answers(network), order.to(device), calls, draw, x, known.to(device)))

@@ -1,14 +1,16 @@
-"""The distribution of one pixel: a mixture of K discretised logistics per channel, channels coded G, R, B (PixelCNN++, Salimans et al. 2017, eq. 1-3).
+"""The distribution of one pixel: a mixture of K discretised logistics per channel, channels coded G, R, B
+(PixelCNN++, Salimans et al. 2017, eq. 1-3).
 
-The float form is for training; the tables of the integer form (`ardm.exact.mixture`), which follows it step by step, are at the end. Knows
-tensors of parameters, not where they came from, and nothing of coders.
+The float form is for training; the tables of the integer form (`ardm.exact.mixture`), which follows it step
+by step, are at the end. Knows tensors of parameters, not where they came from, and nothing of coders.
 
 Parameters of a pixel, P = 10 K numbers, in this order (real units):
     logit[k]             nats; weights are softmax(logit)
     mean[c, k]           intensity levels, relative to the base
     log2_scale[c, k]     log2 of the logistic scale in intensity levels
     slope[3, k]          R on G, B on G, B on R: added to the mean times the earlier channel's residual
-The mixture is joint over the channels: after a channel is coded, component k is reweighted by the probability it gave.
+The mixture is joint over the channels: after a channel is coded, component k is reweighted by the probability
+it gave.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ def split(params: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor, tor
 
 
 class Conditional(NamedTuple):
-    """One channel of pixels: a mixture of K logistics, given the channels that come before it and are known. All float32 (..., K)."""
+    """One channel of pixels: a mixture of K logistics, given the channels that come before it and are known.
+    All float32 (..., K).
+    """
 
     weight: torch.Tensor
     center: torch.Tensor  # intensity levels, 0..255 and beyond
@@ -41,8 +45,11 @@ class Conditional(NamedTuple):
     pmf: torch.Tensor  # probability of the pixel's value under each component
 
 
-def conditionals(params: torch.Tensor, pixel: torch.Tensor, base: torch.Tensor, k: int, known: torch.Tensor | None = None) -> list[Conditional]:
-    """The channels in coding order. params: float32 (..., 10 K); pixel, base: float32 (..., 3), RGB integers 0..255.
+def conditionals(
+    params: torch.Tensor, pixel: torch.Tensor, base: torch.Tensor, k: int, known: torch.Tensor | None = None
+) -> list[Conditional]:
+    """The channels in coding order. params: float32 (..., 10 K); pixel, base: float32 (..., 3), RGB integers
+    0..255.
 
     known: bool (..., 3), which channels of the pixel those after them may use; None: all.
     """
@@ -59,11 +66,14 @@ def conditionals(params: torch.Tensor, pixel: torch.Tensor, base: torch.Tensor, 
         if step == 1:
             center = center + slope[..., 0, :] * residual[..., 1, None]
         elif step == 2:
-            center = center + slope[..., 1, :] * residual[..., 1, None] + slope[..., 2, :] * residual[..., 0, None]
+            center = (
+                center + slope[..., 1, :] * residual[..., 1, None] + slope[..., 2, :] * residual[..., 0, None]
+            )
         x = pixel[..., c, None]
         inverse = torch.exp2(-log2_scale[..., step, :])
         upper, lower = (x + 0.5 - center) * inverse, (x - 0.5 - center) * inverse
-        flip = torch.where(upper + lower > 0, -1.0, 1.0)  # work in the lower tail, where differences of sigmoids keep their digits
+        # work in the lower tail, where differences of sigmoids keep their digits
+        flip = torch.where(upper + lower > 0, -1.0, 1.0)
         below, above = torch.sigmoid(flip * lower), torch.sigmoid(flip * upper)
         pmf = (above - below).abs()
         pmf = torch.where(x == 0, torch.sigmoid(upper), pmf)
@@ -78,13 +88,22 @@ def conditionals(params: torch.Tensor, pixel: torch.Tensor, base: torch.Tensor, 
 
 
 def bits(params: torch.Tensor, pixel: torch.Tensor, base: torch.Tensor, k: int) -> torch.Tensor:
-    """Information content of pixels under their distributions: float32 (..., 3), bits, in coding order. For arguments see `conditionals`."""
-    return torch.stack([-torch.log2((one.weight * one.pmf).sum(-1) + UNIFORM) for one in conditionals(params, pixel, base, k)], -1)
+    """Information content of pixels under their distributions: float32 (..., 3), bits, in coding order. For
+    arguments see `conditionals`.
+    """
+    return torch.stack(
+        [
+            -torch.log2((one.weight * one.pmf).sum(-1) + UNIFORM)
+            for one in conditionals(params, pixel, base, k)
+        ],
+        -1,
+    )
 
 
-# ---- the same in integers ---------------------------------------------------------------------------------------------------
+# ---- the same in integers ----------------------------------------------------------------------------------
 #
-# Parameters arrive as integers: logit in 1/16 nat, mean in 1/32 level, log2_scale in 1/16 octave, slope in 1/128; `ardm.exact.mixture` says the rest.
+# Parameters arrive as integers: logit in 1/16 nat, mean in 1/32 level, log2_scale in 1/16 octave, slope in
+# 1/128; `ardm.exact.mixture` says the rest.
 
 LOGIT_STEPS, MEAN_STEPS, SCALE_STEPS, SLOPE_STEPS = 16, 32, 16, 128
 CDF_HALF = 3072  # entries of the sigmoid table on either side of 0
@@ -103,21 +122,28 @@ SCALE_COUNT = round(SCALE_MAX * SCALE_STEPS) - SCALE_LOW + 1
 def make_tables() -> dict[str, torch.Tensor]:
     """The look-up tables, int32, computed once at export and stored with the weights.
 
-    `sigmoid`, `weight` and `inverse` as in `ardm.exact.mixture`; `deviation`, the standard deviation of a logistic in 1/32 level, by scale.
+    `sigmoid`, `weight` and `inverse` as in `ardm.exact.mixture`; `deviation`, the standard deviation of a
+    logistic in 1/32 level, by scale.
     """
     f64 = torch.float64
     u = (torch.arange(2 * CDF_HALF, dtype=f64) + 0.5 - CDF_HALF) / CDF_STEPS
-    weight = WEIGHT_TOP * torch.exp(-torch.arange(round(LOGIT_RANGE * LOGIT_STEPS) + 1, dtype=f64) / LOGIT_STEPS)
+    weight = WEIGHT_TOP * torch.exp(
+        -torch.arange(round(LOGIT_RANGE * LOGIT_STEPS) + 1, dtype=f64) / LOGIT_STEPS
+    )
     log2_scale = torch.arange(SCALE_LOW, SCALE_LOW + SCALE_COUNT, dtype=f64) / SCALE_STEPS
     inverse = 2.0**INVERSE_SHIFT * CDF_STEPS / MEAN_STEPS * torch.exp2(-log2_scale)
     return {
         "sigmoid": torch.round(CDF_ONE * torch.sigmoid(u)).to(torch.int32),
         "weight": torch.round(weight).clamp_min(1).to(torch.int32),
         "inverse": torch.round(inverse).to(torch.int32),
-        "deviation": torch.round(MEAN_STEPS * math.pi / math.sqrt(3) * torch.exp2(log2_scale)).to(torch.int32),
+        "deviation": torch.round(MEAN_STEPS * math.pi / math.sqrt(3) * torch.exp2(log2_scale)).to(
+            torch.int32
+        ),
     }
 
 
 def look_up(table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """table[index] for int32 (n,) and int32 indices of any shape (64-bit indices are several times faster in torch)."""
+    """table[index] for int32 (n,) and int32 indices of any shape (64-bit indices are several times faster in
+    torch).
+    """
     return table.index_select(0, index.long().view(-1)).view(index.shape)

@@ -1,8 +1,9 @@
-"""Orders: which pixels of a stage become known in which network call. Pure index arithmetic; knows no tensors, no network, no bytes.
+"""Orders: which pixels of a stage become known in which network call. Pure index arithmetic; knows no
+tensors, no network, no bytes.
 
-A stage codes the pixels of an image that are not on its stride-4 lattice. Pixel (y, x) has *phase* (y % 4, x % 4); phase (0, 0)
-is the lattice itself, so a stage has 15 phases to code. Far-apart pixels are almost independent given what lies between them,
-so one call may code a whole phase, or several:
+A stage codes the pixels of an image that are not on its stride-4 lattice. Pixel (y, x) has *phase* (y % 4, x
+% 4); phase (0, 0) is the lattice itself, so a stage has 15 phases to code. Far-apart pixels are almost
+independent given what lies between them, so one call may code a whole phase, or several:
 
         x=0   1   2   3            L  the lattice, known before the stage starts
     y=0   L  p7  p1  p8            p0 is coded first, p14 last (`LATTICE_ORDER`)
@@ -22,10 +23,21 @@ PHASES = PATCH * PATCH - 1  # phases a stage codes
 
 LATTICE_ORDER: tuple[tuple[int, int], ...] = (
     (2, 2),
-    (0, 2), (2, 0),
-    (1, 1), (1, 3), (3, 1), (3, 3),
-    (0, 1), (0, 3), (1, 0), (1, 2), (2, 1), (2, 3), (3, 0), (3, 2),
-)  # fmt: skip
+    (0, 2),
+    (2, 0),
+    (1, 1),
+    (1, 3),
+    (3, 1),
+    (3, 3),
+    (0, 1),
+    (0, 3),
+    (1, 0),
+    (1, 2),
+    (2, 1),
+    (2, 3),
+    (3, 0),
+    (3, 2),
+)
 
 
 Offset = tuple[int, int]
@@ -39,7 +51,9 @@ def offsets_within(square: int) -> list[Offset]:
 
 
 def geometry(phase: Offset) -> int:
-    """Class 0..5 of a phase, by where known pixels lie around it: (2, 2); (0, 2); (2, 0); odd-odd; odd columns; odd rows."""
+    """Class 0..5 of a phase, by where known pixels lie around it: (2, 2); (0, 2); (2, 0); odd-odd; odd
+    columns; odd rows.
+    """
     y, x = phase
     if y % 2 and x % 2:
         return 3
@@ -53,11 +67,16 @@ def geometry(phase: Offset) -> int:
 def random_ranks(seed: int, stage: int, height: int, width: int) -> np.ndarray:
     """A seeded random order of the non-lattice pixels of a stage.
 
-    Returns int64 (height, width): the rank 0..n-1 of every pixel in the order, and -1 on the lattice. Keys are splitmix64 of
-    (seed, stage, pixel index), ties impossible within 2**32 pixels, so the order is the same on every machine.
+    Returns int64 (height, width): the rank 0..n-1 of every pixel in the order, and -1 on the lattice. Keys
+    are splitmix64 of (seed, stage, pixel index), ties impossible within 2**32 pixels, so the order is the
+    same on every machine.
     """
     with np.errstate(over="ignore"):
-        key = np.arange(height * width, dtype=np.uint64) + np.uint64(seed % 2**32 * 2**32) + np.uint64(stage << 56)
+        key = (
+            np.arange(height * width, dtype=np.uint64)
+            + np.uint64(seed % 2**32 * 2**32)
+            + np.uint64(stage << 56)
+        )
         key = key + np.uint64(0x9E3779B97F4A7C15)
         key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -70,9 +89,10 @@ def random_ranks(seed: int, stage: int, height: int, width: int) -> np.ndarray:
     return ranks.reshape(height, width)
 
 
-# ---- schedules --------------------------------------------------------------------------------------------------------------
+# ---- schedules ---------------------------------------------------------------------------------------------
 
-Group = list[tuple[tuple[int, int], np.ndarray | None]]  # what one call codes: phases, each whole (None) or a bool selection of its pixels
+# what one call codes: phases, each whole (None) or a bool selection of its pixels
+Group = list[tuple[tuple[int, int], np.ndarray | None]]
 
 
 def lattice_groups(breaks: int) -> list[Group]:
@@ -95,12 +115,16 @@ def group_breaks(sizes: list[int]) -> int:
 
 
 def group_starts(breaks: int, count: int) -> list[int]:
-    """First places of the calls that `breaks` describes, of `count` places. Bit j: a new call starts after place j."""
+    """First places of the calls that `breaks` describes, of `count` places. Bit j: a new call starts after
+    place j.
+    """
     return [0, *(j + 1 for j in range(count - 1) if breaks >> j & 1)]
 
 
 class RandomGroups(Sequence[Group]):
-    """Calls of a stage in a seeded random order, cut into `calls` parts of equal size up to one pixel; fewer where pixels are fewer."""
+    """Calls of a stage in a seeded random order, cut into `calls` parts of equal size up to one pixel; fewer
+    where pixels are fewer.
+    """
 
     def __init__(self, seed: int, stage: int, height: int, width: int, calls: int) -> None:
         ranks = random_ranks(seed, stage, height, width)
@@ -120,13 +144,15 @@ class RandomGroups(Sequence[Group]):
         return [(phase, part) for phase, part in phases if part.any()]
 
 
-# ---- orders of any variables ------------------------------------------------------------------------------------------------
+# ---- orders of any variables -------------------------------------------------------------------------------
 
 
 def spread_places(size: int) -> np.ndarray:
-    """An order of `size` variables in a row that keeps those coded one after another far apart: int64 (size,), the place 0..size-1 of each.
+    """An order of `size` variables in a row that keeps those coded one after another far apart: int64
+    (size,), the place 0..size-1 of each.
 
-    Binary fractions in reversed bits (van der Corput): 0, 1/2, 1/4, 3/4, 1/8, ... so that every prefix is spread evenly.
+    Binary fractions in reversed bits (van der Corput): 0, 1/2, 1/4, 3/4, 1/8, ... so that every prefix is
+    spread evenly.
     """
     bits = max(1, (size - 1).bit_length())
     index = np.arange(1 << bits)

@@ -1,6 +1,8 @@
-"""Released sets of weights: files of the package, one per id, so that what was written with any of them stays readable. Knows bytes, not what they mean.
+"""Released sets of weights: files of the package, one per id, so that what was written with any of them stays
+readable. Knows bytes, not what they mean.
 
-A set's id is the beginning of the SHA-256 of its file, in hex; how much of it is for each format of weights to say.
+A set's id is the beginning of the SHA-256 of its file, in hex; how much of it is for each format of weights
+to say.
 """
 
 from __future__ import annotations
@@ -21,11 +23,15 @@ def id_of(data: bytes, size: int) -> str:
 
 
 def read(weights_id: str, folder: Path = FOLDER) -> bytes:
-    """The file of a set by its id, of a folder. Raises WeightsError if the package does not have it, or it is damaged."""
+    """The file of a set by its id, of a folder. Raises WeightsError if the package does not have it, or it is
+    damaged.
+    """
     path = next(folder.glob(f"*-{weights_id}.safetensors"), None)
     if path is None:
         known = sorted(p.stem.rpartition("-")[2] for p in folder.glob("*.safetensors"))
-        raise WeightsError(f"weights {weights_id} are not part of this release, which has {', '.join(known) or 'none'}.")
+        raise WeightsError(
+            f"weights {weights_id} are not part of this release, which has {', '.join(known) or 'none'}."
+        )
     data = path.read_bytes()
     found = id_of(data, len(weights_id) // 2)
     if found != weights_id:  # before anything in it is looked at

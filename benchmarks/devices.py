@@ -1,9 +1,10 @@
-"""Do all devices of this machine write the same bytes? Compresses an image and a text on the CPU and, where there is one, on the GPU, and decodes
-each on the other.
+"""Do all devices of this machine write the same bytes? Compresses an image and a text on the CPU and, where
+there is one, on the GPU, and decodes each on the other.
 
     python -m benchmarks.devices IMAGE
 
-The last line is JSON. The exit code is 1 if any two differ, and 3 if there is only a CPU, so that nothing was compared.
+The last line is JSON. The exit code is 1 if any two differ, and 3 if there is only a CPU, so that nothing was
+compared.
 """
 
 from __future__ import annotations
@@ -22,13 +23,18 @@ import torch
 from codec import compress, decompress, text
 from codec.image import load_predictor
 
-PROSE = b"It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness. " * 3
+PROSE = (
+    b"It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness. "
+    * 3
+)
 
 
 def main() -> None:
     from PIL import Image
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("image", type=Path)
     arguments = parser.parse_args()
     with Image.open(arguments.image) as image:
@@ -38,14 +44,26 @@ def main() -> None:
     files: dict[str, tuple[bytes, bytes]] = {}
     for device in devices:
         begun = time.monotonic()
-        files[device] = compress(pixels, order="lattice", device=device), text.pack(PROSE, order="rows", device=device)
+        files[device] = (
+            compress(pixels, order="lattice", device=device),
+            text.pack(PROSE, order="rows", device=device),
+        )
         name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
         hashes = [hashlib.sha256(data).hexdigest()[:16] for data in files[device]]
-        rows[device] = {"name": name, "carrier": load_predictor(device).carrier.name, "hashes": hashes, "seconds": round(time.monotonic() - begun, 2)}
+        rows[device] = {
+            "name": name,
+            "carrier": load_predictor(device).carrier.name,
+            "hashes": hashes,
+            "seconds": round(time.monotonic() - begun, 2),
+        }
     same = len(set(files.values())) == 1
     for device in devices:
         for packed in files.values():
-            same = same and np.array_equal(decompress(packed[0], device=device), pixels) and text.unpack(packed[1], device=device) == PROSE
+            same = (
+                same
+                and np.array_equal(decompress(packed[0], device=device), pixels)
+                and text.unpack(packed[1], device=device) == PROSE
+            )
     print(json.dumps({"torch": torch.__version__, "same": same, "devices": rows}))
     sys.exit(1 if not same else 3 if len(devices) == 1 else 0)
 

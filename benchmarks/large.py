@@ -1,7 +1,8 @@
-"""Peak memory and time of the commands on one large photo: python -m benchmarks.large FOLDER [--megapixels 24] [--plain].
+"""Peak memory and time of the commands on one large photo: python -m benchmarks.large FOLDER [--megapixels
+24] [--plain].
 
-The photo is a mosaic of the images in FOLDER. Each command runs as a user would run it; memory is the kernel's peak resident size of the
-process, interpreter and libraries included.
+The photo is a mosaic of the images in FOLDER. Each command runs as a user would run it; memory is the
+kernel's peak resident size of the process, interpreter and libraries included.
 """
 
 from __future__ import annotations
@@ -57,20 +58,44 @@ def main() -> None:
     arguments = parser.parse_args()
     options = ["--plain"] if arguments.plain else []
     with tempfile.TemporaryDirectory() as folder:
-        source, packed, restored = (str(Path(folder) / name) for name in ("photo.png", "photo.ardm", "restored.png"))
+        source, packed, restored = (
+            str(Path(folder) / name) for name in ("photo.png", "photo.ardm", "restored.png")
+        )
         pixels = mosaic(arguments.folder, arguments.megapixels)
         Image.fromarray(pixels).save(source, compress_level=1)
-        encode = run("from codec.cli import compress_main; compress_main()", "--no-verify", *options, "-o", packed, source)
-        decode = run("from codec.cli import decompress_main; decompress_main()", "-o", restored, packed)
+        encode = run(
+            "from codec.commands.cli import compress_main; compress_main()",
+            "--no-verify",
+            *options,
+            "-o",
+            packed,
+            source,
+        )
+        decode = run(
+            "from codec.commands.cli import decompress_main; decompress_main()", "-o", restored, packed
+        )
         lossless = np.array_equal(np.asarray(Image.open(restored)), pixels)
         size = os.path.getsize(packed)
     mp = pixels.shape[0] * pixels.shape[1] / 1e6
     print(
-        f"{mp:.1f} megapixels, {8 * size / pixels.size:.3f} bits/subpixel: encode {encode[0] / mp:.2f} s/MP, peak {encode[1]:.0f} MiB; "
+        f"{mp:.1f} megapixels, {8 * size / pixels.size:.3f} bits/subpixel: encode {encode[0] / mp:.2f} "
+        f"s/MP, peak {encode[1]:.0f} MiB; "
         f"decode {decode[0] / mp:.2f} s/MP, peak {decode[1]:.0f} MiB; lossless: {lossless}"
     )
-    print(json.dumps({**provenance(), "megapixels": mp, "bytes": size, "encode_s": encode[0], "encode_peak_mib": encode[1],
-                      "decode_s": decode[0], "decode_peak_mib": decode[1], "lossless": lossless}))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                **provenance(),
+                "megapixels": mp,
+                "bytes": size,
+                "encode_s": encode[0],
+                "encode_peak_mib": encode[1],
+                "decode_s": decode[0],
+                "decode_peak_mib": decode[1],
+                "lossless": lossless,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Where the mixing coder's mixers start: python -m benchmarks.mixers WEIGHTS FOLDER, the last step of making weights of photos.
+"""Where the mixing coder's mixers start: python -m benchmarks.mixers WEIGHTS FOLDER, the last step of making
+weights of photos.
 
-Codes crops of the training images one after another, without forgetting what the mixers learned, and puts the mean of what they knew after each into a
-copy of the weights file, beside the network. Prints the new id, which belongs into `ardm.exact.window.PHOTO_ID`.
+Codes crops of the training images one after another, without forgetting what the mixers learned, and puts the
+mean of what they knew after each into a copy of the weights file, beside the network. Prints the new id,
+which belongs into `ardm.exact.window.PHOTO_ID`.
 """
 
 from __future__ import annotations
@@ -15,14 +17,14 @@ import numpy as np
 
 from ardm.exact import window
 from ardm.training.photos import list_images, load_crops, split_sources
-from codec.mixing import MIXER_ONE, MIXERS, Mixing
+from codec.coder.mixing import MIXER_ONE, MIXERS, Mixing
 
 SIDE = 160  # of a crop
 WARM_UP = 20  # crops before the mean begins
 
 
 def learn(weights: window.WindowWeights, crops: list[np.ndarray]) -> list[np.ndarray]:
-    """int16, as `codec.mixing.MIXERS` names them. crops: uint8 (h, w, 3)."""
+    """int16, as `codec.coder.mixing.MIXERS` names them. crops: uint8 (h, w, 3)."""
     state: list[np.ndarray] = []
     total: list[np.ndarray] = []
     for i, crop in enumerate(crops):
@@ -39,7 +41,9 @@ def learn(weights: window.WindowWeights, crops: list[np.ndarray]) -> list[np.nda
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("weights", type=Path, help="the file that ardm-export wrote; it is replaced")
     parser.add_argument("folder", type=Path, help="the training folder")
     parser.add_argument("--held-out", type=int, default=100, help="the same number as in training")
@@ -56,7 +60,9 @@ def main() -> None:
         crops.append(image[y : y + SIDE, x : x + SIDE])
     plain = {name: values for name, values in weights.tensors.items() if name not in MIXERS}
     mixers = learn(replace(weights, tensors=plain), crops)
-    data = window.serialize(weights.config, plain | dict(zip(MIXERS, mixers, strict=True)), weights.provenance)
+    data = window.serialize(
+        weights.config, plain | dict(zip(MIXERS, mixers, strict=True)), weights.provenance
+    )
     weights_id = window.parse(data).id
     new = arguments.weights.with_name(f"photo-{weights_id}.safetensors")
     new.write_bytes(data)

@@ -1,7 +1,9 @@
-"""Speed of the exact window network, each way to compute it, one thread: python -m benchmarks.network [--pixels 20000].
+"""Speed of the exact window network, each way to compute it, one thread: python -m benchmarks.network
+[--pixels 20000].
 
-Microseconds a pixel and billions of multiply-accumulates a second, the best of five runs, beside the machine's own ceiling for such products (the packed
-weights of one hidden layer, multiplied with four rows that stay in the cache).
+Microseconds a pixel and billions of multiply-accumulates a second, the best of five runs, beside the
+machine's own ceiling for such products (the packed weights of one hidden layer, multiplied with four rows
+that stay in the cache).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from ardm.exact import dense, evaluate, window
 from ardm.exact.predictor import Predictor, by_torch, new_canvas, windows
 from ardm.orders import LATTICE_ORDER
 from benchmarks.photos import provenance
-from codec.mixing import raster_net
+from codec.coder.mixing import raster_net
 
 SIDE = 256
 
@@ -39,7 +41,19 @@ def four_by_four(net: Any, pixels: Any, known: Any, work: Any, params: Any, base
     for i in range(count // 4):
         for p in range(4):
             x = 8 + i % (SIDE - 48) + 7 * (3 - p)
-            evaluate.gather_raster(net, pixels, SIDE, SIDE, 8 + (4 * (i // (SIDE - 48)) + p) % (SIDE - 16), x, known, work, p, base, 3 * p)
+            evaluate.gather_raster(
+                net,
+                pixels,
+                SIDE,
+                SIDE,
+                8 + (4 * (i // (SIDE - 48)) + p) % (SIDE - 16),
+                x,
+                known,
+                work,
+                p,
+                base,
+                3 * p,
+            )
         evaluate.finish_block(net, work, params, 0, 4)
 
 
@@ -62,7 +76,9 @@ def best(work: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pixels", type=int, default=20_000)
     count = parser.parse_args().pixels
     weights = window.load()
@@ -73,22 +89,49 @@ def main() -> None:
     net, known = raster_net(weights), np.zeros(1, np.bool_)
     work, params, base = evaluate.scratch(net), np.zeros(4 * config.outputs, np.int32), np.zeros(12, np.int16)
     width = config.width
-    phase = np.stack(np.meshgrid(np.arange(2, SIDE, 4), np.arange(2, SIDE, 4), indexing="ij"), -1).reshape(-1, 2).astype(np.int32)
+    phase = (
+        np.stack(np.meshgrid(np.arange(2, SIDE, 4), np.arange(2, SIDE, 4), indexing="ij"), -1)
+        .reshape(-1, 2)
+        .astype(np.int32)
+    )
     rest = 2 * config.depth * width**2 + width * config.outputs
-    raster, lattice = width * 3 * (config.positions // 2) + rest, width * 3 * len(evaluate_pattern(config.radius)) + rest
+    raster, lattice = (
+        width * 3 * (config.positions // 2) + rest,
+        width * 3 * len(evaluate_pattern(config.radius)) + rest,
+    )
     x, w = np.ones(4 * width, np.uint8), np.ones(width * width, np.int8)
     start, sums = np.zeros(width, np.int32), np.zeros(4 * width, np.int32)
     seen = windows(canvas, phase[:2048], config.radius)
     rows = {
-        "products alone, four rows": (best(lambda: ceiling(x, w, start, sums, width, count)) / (4 * count), width * width),
-        "raster order, pixel by pixel": (best(lambda: one_by_one(net, canvas.pixels, known, work, params, base, count)) / count, raster),
-        "raster order, strips of four rows": (best(lambda: four_by_four(net, canvas.pixels, known, work, params, base, count)) / count, raster),
-        "lattice order, one phase": (best(lambda: Predictor(weights).lattice(canvas, LATTICE_ORDER[0], 0, phase)) / len(phase), lattice),
-        "any set, the same pixels": (best(lambda: Predictor(weights).scattered(canvas, phase)) / len(phase), width * 3 * config.positions + rest),
-        "float64 by torch": (best(lambda: by_torch(weights, *seen, "cpu")) / 2048, width * 4 * config.positions + rest),
+        "products alone, four rows": (
+            best(lambda: ceiling(x, w, start, sums, width, count)) / (4 * count),
+            width * width,
+        ),
+        "raster order, pixel by pixel": (
+            best(lambda: one_by_one(net, canvas.pixels, known, work, params, base, count)) / count,
+            raster,
+        ),
+        "raster order, strips of four rows": (
+            best(lambda: four_by_four(net, canvas.pixels, known, work, params, base, count)) / count,
+            raster,
+        ),
+        "lattice order, one phase": (
+            best(lambda: Predictor(weights).lattice(canvas, LATTICE_ORDER[0], 0, phase)) / len(phase),
+            lattice,
+        ),
+        "any set, the same pixels": (
+            best(lambda: Predictor(weights).scattered(canvas, phase)) / len(phase),
+            width * 3 * config.positions + rest,
+        ),
+        "float64 by torch": (
+            best(lambda: by_torch(weights, *seen, "cpu")) / 2048,
+            width * 4 * config.positions + rest,
+        ),
     }
     result = {"vnni": dense.VNNI, **provenance(), "rows": {}}
-    print("| way | microseconds a pixel | multiply-accumulates a pixel | billions a second |\n|---|---|---|---|")
+    print(
+        "| way | microseconds a pixel | multiply-accumulates a pixel | billions a second |\n|---|---|---|---|"
+    )
     for name, (seconds, products) in rows.items():
         print(f"| {name} | {1e6 * seconds:.2f} | {products:,} | {products / seconds / 1e9:.0f} |")
         result["rows"][name] = {"microseconds": 1e6 * seconds, "products": products}

@@ -2,9 +2,10 @@
 
     python -m benchmarks.photos FOLDER [--codecs jxl9,plain,ardm] [--held-out 100] [--json out.json]
 
-Every codec encodes in one process and decodes in another; sizes are those of the files on disk, everything counted; the decoded pixels
-are compared by hash. Times are wall-clock medians over the images, after one warm-up image (imports, weights, self-test). The last line
-of standard output is the whole result as JSON; `benchmarks.report` makes tables and plots of several.
+Every codec encodes in one process and decodes in another; sizes are those of the files on disk, everything
+counted; the decoded pixels are compared by hash. Times are wall-clock medians over the images, after one
+warm-up image (imports, weights, self-test). The last line of standard output is the whole result as JSON;
+`benchmarks.report` makes tables and plots of several.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ Codec = tuple[Callable[[np.ndarray], bytes], Callable[[bytes], np.ndarray]]
 
 
 def make_codec(name: str, threads: int) -> Codec:
-    """(encode, decode) of "png", "webp", "jxl7", "jxl9", "cjxl9g3" (the command, with larger groups), "ardm" (the default), "ardm-32" (the
-    number is the budget), "plain", "lattice-15", "plain-lattice-15" and the like."""
+    """(encode, decode) of "png", "webp", "jxl7", "jxl9", "cjxl9g3" (the command, with larger groups), "ardm"
+    (the default), "ardm-32" (the number is the budget), "plain", "lattice-15", "plain-lattice-15" and the
+    like."""
     if name.startswith(("ardm", "plain", "lattice")):
         from codec import compress, decompress
 
@@ -59,9 +61,13 @@ def make_codec(name: str, threads: int) -> Codec:
     import imagecodecs
 
     if name == "webp":
-        return lambda x: imagecodecs.webp_encode(x, lossless=True, method=6, level=100), imagecodecs.webp_decode
+        return lambda x: imagecodecs.webp_encode(
+            x, lossless=True, method=6, level=100
+        ), imagecodecs.webp_decode
     effort = int(name.removeprefix("jxl"))
-    return lambda x: imagecodecs.jpegxl_encode(x, lossless=True, effort=effort, numthreads=threads), imagecodecs.jpegxl_decode
+    return lambda x: imagecodecs.jpegxl_encode(
+        x, lossless=True, effort=effort, numthreads=threads
+    ), imagecodecs.jpegxl_decode
 
 
 def cjxl(x: np.ndarray, threads: int) -> bytes:
@@ -71,7 +77,24 @@ def cjxl(x: np.ndarray, threads: int) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "x.ppm", Path(folder) / "x.jxl"
         Image.fromarray(x).save(source)
-        subprocess.run(["cjxl", "-q", "100", "-e", "9", "-g", "3", "-E", "3", f"--num_threads={threads}", source, target], check=True, capture_output=True)
+        subprocess.run(
+            [
+                "cjxl",
+                "-q",
+                "100",
+                "-e",
+                "9",
+                "-g",
+                "3",
+                "-E",
+                "3",
+                f"--num_threads={threads}",
+                source,
+                target,
+            ],
+            check=True,
+            capture_output=True,
+        )
         return target.read_bytes()
 
 
@@ -83,7 +106,9 @@ def djxl(data: bytes) -> np.ndarray:
 
 
 def worker(name: str, threads: int, jobs: Any, results: Any) -> None:
-    """Serve ("encode", source, target) and ("decode", source) until None; answer (seconds, hash, peak bytes)."""
+    """Serve ("encode", source, target) and ("decode", source) until None; answer (seconds, hash, peak
+    bytes).
+    """
     import torch
 
     torch.set_num_threads(threads)
@@ -110,7 +135,9 @@ class Worker:
     def __init__(self, name: str, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.jobs, self.results = context.Queue(), context.Queue()
-        self.process = context.Process(target=worker, args=(name, threads, self.jobs, self.results), daemon=True)
+        self.process = context.Process(
+            target=worker, args=(name, threads, self.jobs, self.results), daemon=True
+        )
         self.process.start()
 
     def run(self, *job: Any) -> tuple[float, str, int]:
@@ -137,10 +164,17 @@ def measure(name: str, images: list[Path], folder: Path, threads: int) -> dict[s
         decode_seconds, restored, decode_peak = decoder.run("decode", target)
         height, width, channels = np.load(path, mmap_mode="r").shape
         if i:
-            rows.append({
-                "image": path.stem, "bytes": os.path.getsize(target), "pixels": height * width, "subpixels": height * width * channels,
-                "encode_s": encode_seconds, "decode_s": decode_seconds, "lossless": digest == restored,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "image": path.stem,
+                    "bytes": os.path.getsize(target),
+                    "pixels": height * width,
+                    "subpixels": height * width * channels,
+                    "encode_s": encode_seconds,
+                    "decode_s": decode_seconds,
+                    "lossless": digest == restored,
+                }
+            )
     encoder.stop()
     decoder.stop()
     megapixels = [r["pixels"] / 1e6 for r in rows]
@@ -149,8 +183,12 @@ def measure(name: str, images: list[Path], folder: Path, threads: int) -> dict[s
         "bits_per_subpixel": 8 * sum(r["bytes"] for r in rows) / sum(r["subpixels"] for r in rows),
         "network": sum(network_planes(folder / f"{r['image']}.{name}") > 0 for r in rows),
         "mean_bits_per_subpixel": statistics.mean(8 * r["bytes"] / r["subpixels"] for r in rows),
-        "encode_s_per_mp": statistics.median(r["encode_s"] / m for r, m in zip(rows, megapixels, strict=True)),
-        "decode_s_per_mp": statistics.median(r["decode_s"] / m for r, m in zip(rows, megapixels, strict=True)),
+        "encode_s_per_mp": statistics.median(
+            r["encode_s"] / m for r, m in zip(rows, megapixels, strict=True)
+        ),
+        "decode_s_per_mp": statistics.median(
+            r["decode_s"] / m for r, m in zip(rows, megapixels, strict=True)
+        ),
         "encode_peak_mib": encode_peak / 2**20,
         "decode_peak_mib": decode_peak / 2**20,
         "lossless": sum(r["lossless"] for r in rows),
@@ -184,7 +222,11 @@ def find_images(folder: Path, held_out: int, limit: int) -> list[Path]:
 
 def cpu_name() -> str:
     try:
-        names = [line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ]
         return names[0]
     except (OSError, IndexError):
         return platform.processor() or platform.machine()
@@ -192,17 +234,28 @@ def cpu_name() -> str:
 
 def provenance() -> dict[str, Any]:
     """Machine, commit and date of a measurement."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
+    ).stdout.strip()
     import torch
 
     from ardm.exact.window import PHOTO_ID
 
-    return {"date": time.strftime("%Y-%m-%d"), "commit": commit, "cpu": cpu_name(), "cores": os.cpu_count(), "torch": torch.__version__,
-            "weights": PHOTO_ID}  # fmt: skip
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": commit,
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+        "weights": PHOTO_ID,
+    }
 
 
 REFERENCE = "jxl9"
-HEAD = f"codec | bits/subpixel | vs {REFERENCE} | mean of images | worst image | encode s/MP | decode s/MP | peak MiB | lossless |"
+HEAD = (
+    f"codec | bits/subpixel | vs {REFERENCE} | mean of images | worst image | encode s/MP | decode s/MP "
+    "| peak MiB | lossless |"
+)
 
 
 def rows(results: list[dict[str, Any]]) -> list[str]:
@@ -216,7 +269,8 @@ def rows(results: list[dict[str, Any]]) -> list[str]:
             mean = f"{statistics.mean(a['bytes'] / b['bytes'] for a, b in zip(r['images'], beside['images'], strict=True)):.4f}"
             worst = f"{max(a['bytes'] / b['bytes'] for a, b in zip(r['images'], beside['images'], strict=True)):.3f}"
         lines.append(
-            f"{r['codec']} | {r['bits_per_subpixel']:.3f} | {ratio} | {mean} | {worst} | {r['encode_s_per_mp']:.2f} | {r['decode_s_per_mp']:.2f} | "
+            f"{r['codec']} | {r['bits_per_subpixel']:.3f} | {ratio} | {mean} | {worst} | "
+            f"{r['encode_s_per_mp']:.2f} | {r['decode_s_per_mp']:.2f} | "
             f"{max(r['encode_peak_mib'], r['decode_peak_mib']):.0f} | {r['lossless']}/{len(r['images'])} |"
         )
     return lines
@@ -233,11 +287,24 @@ def title(whole: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--codecs", default="png,webp,jxl7,jxl9,plain,ardm", help="which; also cjxl9g3, ardm-60, lattice-15, plain-lattice-15, ...")
-    parser.add_argument("--crop", type=int, default=0, help="only the upper left square of this side of every image, such as 64: thumbnails")
-    parser.add_argument("--held-out", type=int, default=0, help="only the images that ardm-train holds out with this number")
+    parser.add_argument(
+        "--codecs",
+        default="png,webp,jxl7,jxl9,plain,ardm",
+        help="which; also cjxl9g3, ardm-60, lattice-15, plain-lattice-15, ...",
+    )
+    parser.add_argument(
+        "--crop",
+        type=int,
+        default=0,
+        help="only the upper left square of this side of every image, such as 64: thumbnails",
+    )
+    parser.add_argument(
+        "--held-out", type=int, default=0, help="only the images that ardm-train holds out with this number"
+    )
     parser.add_argument("--limit", type=int, default=0, help="about so many images, evenly spread")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path)
@@ -252,13 +319,22 @@ def main() -> None:
         for path in files:
             with Image.open(path) as image:
                 side = arguments.crop or max(image.size)
-                np.save(folder / f"{path.stem}.npy", np.ascontiguousarray(np.asarray(image.convert("RGB"))[:side, :side]))
+                np.save(
+                    folder / f"{path.stem}.npy",
+                    np.ascontiguousarray(np.asarray(image.convert("RGB"))[:side, :side]),
+                )
             images.append(folder / f"{path.stem}.npy")
         results = []
         for name in names:
             results.append(measure(name, images, folder, arguments.threads))
             print(f"{name}: {results[-1]['bits_per_subpixel']:.4f} bits/subpixel", flush=True)
-    whole = {"folder": arguments.folder.name, "images": len(files), "threads": arguments.threads, **provenance(), "results": results}
+    whole = {
+        "folder": arguments.folder.name,
+        "images": len(files),
+        "threads": arguments.threads,
+        **provenance(),
+        "results": results,
+    }
     print(f"\n{title(whole)}\n\n{table(results)}\n")
     if arguments.json:
         arguments.json.write_text(json.dumps(whole, indent=1))

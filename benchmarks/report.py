@@ -1,7 +1,8 @@
-"""Tables and plots of results that `benchmarks.photos --json` wrote: python -m benchmarks.report RESULT.json ... [--out FOLDER].
+"""Tables and plots of results that `benchmarks.photos --json` wrote: python -m benchmarks.report RESULT.json
+... [--out FOLDER].
 
-Prints one Markdown table of sets and codecs; with --out, writes size-time.png (a panel per set) and bits-calls.png (every result with three or more of
-ardm-<calls>, or of plain-<calls>). Measures nothing.
+Prints one Markdown table of sets and codecs; with --out, writes size-time.png (a panel per set) and
+bits-calls.png (every result with three or more of ardm-<calls>, or of plain-<calls>). Measures nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ WAVEFRONT = 3000  # where raster order stands on the axis of calls
 
 def table(results: list[dict[str, Any]]) -> str:
     """Markdown: every set and codec."""
-    lines = [f"| {whole['folder']}, {whole['images']} | {row}" for whole in results for row in rows(whole["results"])]
+    lines = [
+        f"| {whole['folder']}, {whole['images']} | {row}"
+        for whole in results
+        for row in rows(whole["results"])
+    ]
     return "\n".join(["| set | " + HEAD, "|---" * (1 + HEAD.count("|")) + "|", *lines])
 
 
@@ -33,12 +38,20 @@ def plot_size_time(results: list[dict[str, Any]], path: Path) -> None:
     for axis, whole in zip(axes[0], results, strict=True):
         for r in whole["results"]:
             ours = r["codec"].startswith(("ardm", "lattice", "plain"))
-            colour, x, y = "C0" if ours else "C1", (r["decode_s_per_mp"], r["encode_s_per_mp"]), r["bits_per_subpixel"]
+            colour, x, y = (
+                "C0" if ours else "C1",
+                (r["decode_s_per_mp"], r["encode_s_per_mp"]),
+                r["bits_per_subpixel"],
+            )
             axis.plot(x, (y, y), "-", color=colour, alpha=0.3)
             axis.plot(x[0], y, "o", color=colour)
             axis.plot(x[1], y, "o", color=colour, markerfacecolor="none")
             axis.annotate(r["codec"], (max(x), y), textcoords="offset points", xytext=(5, 3), fontsize=8)
-        axis.set(xscale="log", xlabel="seconds per megapixel: decoding (filled), encoding (hollow)", ylabel="bits per subpixel, files on disk")
+        axis.set(
+            xscale="log",
+            xlabel="seconds per megapixel: decoding (filled), encoding (hollow)",
+            ylabel="bits per subpixel, files on disk",
+        )
         axis.set_title(title(whole), fontsize=8)
         axis.grid(alpha=0.3)
     figure.tight_layout()
@@ -54,15 +67,23 @@ def plot_bits_calls(results: list[dict[str, Any]], path: Path) -> None:
         lines: dict[str, list[tuple[int, float, float]]] = {}
         for r in whole["results"]:
             if match := BUDGET.match(r["codec"]):
-                lines.setdefault(match[1], []).append((int(match[2] or WAVEFRONT), r["bits_per_subpixel"], r["decode_s_per_mp"]))
+                lines.setdefault(match[1], []).append(
+                    (int(match[2] or WAVEFRONT), r["bits_per_subpixel"], r["decode_s_per_mp"])
+                )
         for name, points in lines.items():
             if len(points) < 3:
                 continue
             calls, bits, seconds = zip(*sorted(points), strict=True)
             for axis, values in zip(axes, (bits, seconds), strict=True):
                 axis.plot(calls, values, "o-", label=f"{name}: {whole['folder']}, {whole['images']} images")
-    for axis, label in zip(axes, ("bits per subpixel, files on disk", "seconds per megapixel, decoding"), strict=True):
-        axis.set(xscale="log", xlabel="network calls per tile, at most; the last point is raster order", ylabel=label)
+    for axis, label in zip(
+        axes, ("bits per subpixel, files on disk", "seconds per megapixel, decoding"), strict=True
+    ):
+        axis.set(
+            xscale="log",
+            xlabel="network calls per tile, at most; the last point is raster order",
+            ylabel=label,
+        )
         axis.grid(alpha=0.3)
         axis.legend()
     figure.tight_layout()
@@ -70,7 +91,9 @@ def plot_bits_calls(results: list[dict[str, Any]], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("results", type=Path, nargs="+")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()

@@ -1,9 +1,10 @@
 """Every PNG under some folders, there and back: python -m benchmarks.robust FOLDER... [--max-megapixels 1].
 
-Each file is compressed as content and with --exact, and restored; pixels, header and chunks, or bytes, are compared with the source. Prints a
-table by folder, then why files were refused or kept whole. Columns: refused; content, files not kept whole without --exact; exact, made again from a
-recipe; difference, by a recipe with a difference; whole, kept whole by --exact; wrong, which must be 0; bytes of the files that were not refused or
-skipped. Fails if any is wrong.
+Each file is compressed as content and with --exact, and restored; pixels, header and chunks, or bytes, are
+compared with the source. Prints a table by folder, then why files were refused or kept whole. Columns:
+refused; content, files not kept whole without --exact; exact, made again from a recipe; difference, by a
+recipe with a difference; whole, kept whole by --exact; wrong, which must be 0; bytes of the files that were
+not refused or skipped. Fails if any is wrong.
 """
 
 from __future__ import annotations
@@ -22,7 +23,19 @@ from codec import ArdmError, archive, png
 from codec.archive import Way
 from codec.presets import MAX_PIXELS
 
-COLUMNS = ("files", "skipped", "refused", "content", "exact", "difference", "whole", "wrong", "png_bytes", "ardm_bytes", "exact_bytes")
+COLUMNS = (
+    "files",
+    "skipped",
+    "refused",
+    "content",
+    "exact",
+    "difference",
+    "whole",
+    "wrong",
+    "png_bytes",
+    "ardm_bytes",
+    "exact_bytes",
+)
 
 
 def same_content(one: bytes, other: bytes) -> bool:
@@ -71,13 +84,24 @@ def main() -> None:
             name = path.relative_to(folder.parent if path.parent == folder else folder).parts[0]
             try_file(path.read_bytes(), arguments.max_megapixels, rows.setdefault(name, Counter()), reasons)
     total: Counter[str] = sum(rows.values(), Counter())
-    print("| folder | " + " | ".join(c.replace("_", " ") for c in COLUMNS) + " |\n|---" + "|---" * len(COLUMNS) + "|")
+    print(
+        "| folder | "
+        + " | ".join(c.replace("_", " ") for c in COLUMNS)
+        + " |\n|---"
+        + "|---" * len(COLUMNS)
+        + "|"
+    )
     for name, row in [*rows.items(), ("all", total)]:
         print(f"| {name} | " + " | ".join(f"{row[c]:,}" for c in COLUMNS) + " |")
     print()
     for reason, count in reasons.most_common():
         print(f"{count:4} {reason}")
-    result: dict[str, Any] = {**provenance(), "seconds": time.perf_counter() - start, "folders": rows, "reasons": reasons}
+    result: dict[str, Any] = {
+        **provenance(),
+        "seconds": time.perf_counter() - start,
+        "folders": rows,
+        "reasons": reasons,
+    }
     print(json.dumps(result))
     if total["wrong"]:
         raise SystemExit(f"{total['wrong']} files came back differently: please report them.")

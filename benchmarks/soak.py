@@ -1,10 +1,12 @@
-"""Thousands of varied images there and back, from several threads of one process: python -m benchmarks.soak [--minutes 8] [--threads 8].
+"""Thousands of varied images there and back, from several threads of one process: python -m benchmarks.soak
+[--minutes 8] [--threads 8].
 
-Noise, graphics and photo crops of every kind of samples, 1 to 64 pixels a side, as arrays and as PNG files (content and exact), in every order and at
-several budgets, with some damaged files in between. Every result is compared. Prints what was done, and the process's memory (VmRSS) and threads over
-time; fails if anything came back differently, or if memory at the end is more than a tenth above that after the first half of the time. "MiB" is what is
-left once the C library has given back what is free ("MiB_held" before that): every thread has an arena of its own, of which glibc keeps most, so that
-VmRSS alone grows for minutes.
+Noise, graphics and photo crops of every kind of samples, 1 to 64 pixels a side, as arrays and as PNG files
+(content and exact), in every order and at several budgets, with some damaged files in between. Every result
+is compared. Prints what was done, and the process's memory (VmRSS) and threads over time; fails if anything
+came back differently, or if memory at the end is more than a tenth above that after the first half of the
+time. "MiB" is what is left once the C library has given back what is free ("MiB_held" before that): every
+thread has an arena of its own, of which glibc keeps most, so that VmRSS alone grows for minutes.
 """
 
 from __future__ import annotations
@@ -55,11 +57,22 @@ def image_of(rng: np.random.Generator, source: np.ndarray) -> tuple[np.ndarray, 
 
 
 def round_trip(seed: int, source: np.ndarray) -> tuple[str, int]:
-    """Compress and restore the image of a seed. Returns (what it was, bytes of its samples); raises AssertionError if it is not what went in."""
+    """Compress and restore the image of a seed. Returns (what it was, bytes of its samples); raises
+    AssertionError if it is not what went in.
+    """
     rng = np.random.default_rng(seed)
     pixels, kind, what = image_of(rng, source)
-    ways: tuple[dict[str, Any], ...] = ({}, {}, {"order": "lattice"}, {"order": "raster", "budget": None}, {"plain": True}, {"seed": seed})
-    options = {"budget": int(rng.integers(1, 9)), "tile": int(rng.choice((32, 1024)))} | ways[rng.integers(len(ways))]
+    ways: tuple[dict[str, Any], ...] = (
+        {},
+        {},
+        {"order": "lattice"},
+        {"order": "raster", "budget": None},
+        {"plain": True},
+        {"seed": seed},
+    )
+    options = {"budget": int(rng.integers(1, 9)), "tile": int(rng.choice((32, 1024)))} | ways[
+        rng.integers(len(ways))
+    ]
     if rng.integers(3) and not kind.indexed:
         flat = pixels[..., 0] if pixels.shape[2] == 1 else pixels
         file = png.write(png.Png(flat, kind, bool(rng.integers(2)), b"", b""))
@@ -90,11 +103,17 @@ def trim() -> None:
 
 def memory(what: str = "VmRSS") -> int:
     """VmRSS, or VmHWM, its peak, of this process, KiB."""
-    return int(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(what)).split()[1])
+    return int(
+        next(
+            line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(what)
+        ).split()[1]
+    )
 
 
 def soak(threads: int, seeds: range, until: float = float("inf")) -> Counter[str]:
-    """Round trips of seeds, shared by threads, until they are used up or the time (of `time.monotonic`) has come. Raises the first error."""
+    """Round trips of seeds, shared by threads, until they are used up or the time (of `time.monotonic`) has
+    come. Raises the first error.
+    """
     source, done, errors = photo(), Counter[str](), []
     left, lock = iter(seeds), threading.Lock()
 
@@ -123,7 +142,9 @@ def soak(threads: int, seeds: range, until: float = float("inf")) -> Counter[str
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument("--threads", type=int, default=8)
     parser.add_argument("--samples", type=int, default=24, help="times at which memory is looked at")
@@ -131,7 +152,11 @@ def main() -> None:
     torch.set_num_threads(2)
     begin, first, total, seen = time.monotonic(), 0, Counter[str](), []
     for sample in range(1, arguments.samples + 1):
-        total += soak(arguments.threads, range(first, 10**9), begin + 60 * arguments.minutes * sample / arguments.samples)
+        total += soak(
+            arguments.threads,
+            range(first, 10**9),
+            begin + 60 * arguments.minutes * sample / arguments.samples,
+        )
         first = total["images"] + arguments.threads * sample  # a little more than were begun
         held = memory() // 1024
         trim()
@@ -148,7 +173,15 @@ def main() -> None:
     early, late = seen[len(seen) // 2]["MiB"], seen[-1]["MiB"]
     print(
         json.dumps(
-            {**provenance(), "threads": arguments.threads, "seconds": seen[-1]["seconds"], **total, "MiB_early": early, "MiB_late": late, "memory": seen}
+            {
+                **provenance(),
+                "threads": arguments.threads,
+                "seconds": seen[-1]["seconds"],
+                **total,
+                "MiB_early": early,
+                "MiB_late": late,
+                "memory": seen,
+            }
         )
     )
     if late > early * (1 + GROWTH):

@@ -1,11 +1,13 @@
-"""Lossless compression of images with an autoregressive diffusion model: `compress`, `decompress`, `info`, `recover`, `complete`, and the errors they raise.
+"""Lossless compression of images with an autoregressive diffusion model: `compress`, `decompress`, `info`,
+`recover`, `complete`, and the errors they raise.
 
 Names are imported on first use, so that `import codec` and the commands' --help do not wait for torch.
 """
 
 from __future__ import annotations
 
-import concurrent.futures.thread  # noqa: F401 (torch needs it, and it cannot be loaded once the main thread has ended)
+# torch needs it, and it cannot be loaded once the main thread has ended
+import concurrent.futures.thread  # noqa: F401
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -27,27 +29,50 @@ from codec.limits import Limits
 from codec.version import __version__
 
 if TYPE_CHECKING:
+    from codec.damage.invent import complete
+    from codec.damage.salvage import recover
     from codec.image import compress, decompress, info
-    from codec.invent import complete
-    from codec.salvage import recover
 
 __all__ = [
-    "ArdmError", "CorruptError", "InputError", "LimitError", "Limits", "NotArdmError", "OutputError", "TruncatedError", "UnsupportedError",
-    "VerifyError", "__version__", "complete", "compress", "decompress", "info", "recover",
-]  # fmt: skip
+    "ArdmError",
+    "CorruptError",
+    "InputError",
+    "LimitError",
+    "Limits",
+    "NotArdmError",
+    "OutputError",
+    "TruncatedError",
+    "UnsupportedError",
+    "VerifyError",
+    "__version__",
+    "complete",
+    "compress",
+    "decompress",
+    "info",
+    "recover",
+]
 
 with existing_folder() as missing:
     if missing:  # all modules of the package are loaded after this one, and most load torch
         import_module("torch")
 
-_LATER = {"compress": "image", "decompress": "image", "info": "image", "recover": "salvage", "complete": "invent"}  # name -> module
+# name -> module
+_LATER = {
+    "compress": "image",
+    "decompress": "image",
+    "info": "image",
+    "recover": "damage.salvage",
+    "complete": "damage.invent",
+}
 
 
 @operation
 def _load(name: str) -> Any:
-    """A name that is imported on first use. Whatever a call may import later is imported now, too, lest a fork should come in between."""
+    """A name that is imported on first use. Whatever a call may import later is imported now, too, lest a
+    fork should come in between.
+    """
     with steady, existing_folder():
-        import_module("codec.sources")
+        import_module("codec.formats.sources")
         return getattr(import_module(f"codec.{_LATER[name]}"), name)
 
 

@@ -1,7 +1,9 @@
-"""An image file to an .ardm file and back. Knows what of it goes where in the container, and nothing of names, streams or messages.
+"""An image file to an .ardm file and back. Knows what of it goes where in the container, and nothing of
+names, streams or messages.
 
-A file comes back in one of four ways (`Way`): as a PNG with the same pixels, kind and chunks; made again byte for byte, by a recipe or with a difference; or
-kept whole. `codec.sources` says which formats can be made again.
+A file comes back in one of four ways (`Way`): as a PNG with the same pixels, kind and chunks; made again byte
+for byte, by a recipe or with a difference; or kept whole. `codec.formats.sources` says which formats can be
+made again.
 """
 
 from __future__ import annotations
@@ -13,21 +15,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codec import container, cost, exact, frames, png, sources
+from codec import container, cost, png
 from codec.container import PNG_CHUNKS, PNG_FORM, SOURCE_FRAME, Header, as_bytes
+from codec.damage.invent import Completion
+from codec.damage.invent import complete as complete_pixels
+from codec.damage.salvage import Report, recover, whole_report
 from codec.ending import operation
 from codec.errors import ArdmError, CorruptError, UnsupportedError, VerifyError
-from codec.frames import Frame
+from codec.formats import frames, sources
+from codec.formats.frames import Frame
+from codec.formats.luggage import listed
+from codec.formats.sources import Content, Format, Look
 from codec.image import TILE, calls_needed, compress, decompress
-from codec.invent import Completion
-from codec.invent import complete as complete_pixels
 from codec.limits import NO_LIMITS, Limits, limits_of
-from codec.luggage import listed
 from codec.parallel import thread_count
 from codec.png import Png
-from codec.salvage import Report, recover, whole_report
+from codec.png.exact import recipes
 from codec.samples import Kind
-from codec.sources import Content, Format, Look
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -40,7 +44,8 @@ class Way(StrEnum):
 
     CONTENT = "content"  # as a PNG: pixels, colour type, depth, interlacing, all chunks; compressed anew
     EXACT = "exact"  # the same bytes, made from the content
-    DIFFERENCE = "exact, by difference"  # the same bytes, made from the content and what tells the compressed data from the expected
+    # the same bytes, made from the content and what tells the compressed data from the expected
+    DIFFERENCE = "exact, by difference"
     WHOLE = "whole file"  # the same bytes, kept as they were
 
 
@@ -53,31 +58,42 @@ class Packed:
     why: str = ""  # why the file could not be taken apart, or how it will be made again
     indivisible: bool = False  # it was kept whole because it cannot be taken apart, or not without loss
     converted: bool = False  # it was no PNG, but comes back as one
-    untrue: tuple[str, ...] = ()  # what the file says of its own bytes, which will not be so of what comes back
+    # what the file says of its own bytes, which will not be so of what comes back
+    untrue: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()  # what was in it and does not come back: "geographic tags"
 
 
 @operation
 def pack(
-    source: ReadableBuffer, *, exactly: bool, pixels: bool = False, name: str = "", max_pixels: int | None = None, limits: Limits | None = None, **options: Any
-) -> Packed:  # fmt: skip
-    """Compress an image file. exactly: it must come back byte for byte. pixels: these are enough, even of a file made by lossy compression.
-    name: under which the file comes back, if that is to be kept; not where it comes back in another format. max_pixels, limits: as of `decompress`.
-    options: of `compress`.
+    source: ReadableBuffer,
+    *,
+    exactly: bool,
+    pixels: bool = False,
+    name: str = "",
+    max_pixels: int | None = None,
+    limits: Limits | None = None,
+    **options: Any,
+) -> Packed:
+    """Compress an image file. exactly: it must come back byte for byte. pixels: these are enough, even of a
+    file made by lossy compression. name: under which the file comes back, if that is to be kept; not where it
+    comes back in another format. max_pixels, limits: as of `decompress`. options: of `compress`.
 
     Raises as `sources.look`, `Look.load` and `compress` do: InputError for what is no image, CorruptError for
     one that is damaged, unless `exactly`; and LimitError.
 
-    A PNG with chunks that speak of its own bytes (`png.bound_to_bytes`) comes back byte for byte unless `pixels` are enough.
-    What cannot be taken apart, holds more than a PNG can or was made by lossy compression (both unless
-    `pixels`), cannot be made again (`exactly`), or would become larger than the file itself, is kept whole.
+    A PNG with chunks that speak of its own bytes (`png.bound_to_bytes`) comes back byte for byte unless
+    `pixels` are enough. What cannot be taken apart, holds more than a PNG can or was made by lossy
+    compression (both unless `pixels`), cannot be made again (`exactly`), or would become larger than the file
+    itself, is kept whole.
     """
     source, limits = as_bytes(source), limits_of(limits, max_pixels)
     found = sources.look(source, limits.max_pixels)
     head, label = found.head, found.format.label
     threads, tile = options.get("threads") or thread_count(), options.get("tile") or TILE
     calls = calls_needed(head.height, head.width, **options)
-    needed = cost.of_encoding(head.height, head.width, head.channels, head.kind, len(source), tile, calls, threads)
+    needed = cost.of_encoding(
+        head.height, head.width, head.channels, head.kind, len(source), tile, calls, threads
+    )
     cost.check(needed, limits)
     named = container.name_chunk(name)
     whole = container.write_whole(source, head.width, head.height, head.channels, head.kind, named)
@@ -93,7 +109,11 @@ def pack(
     if why := _more_than_pixels(found) if not (exactly or pixels) else "":
         return Packed(whole, Way.WHOLE, why, indivisible=True)
     if exactly and not recipe and not content.frame:
-        why = "nothing short makes the same bytes again" if found.format == Format.PNG else f"a {label} cannot be made again of its pixels"
+        why = (
+            "nothing short makes the same bytes again"
+            if found.format == Format.PNG
+            else f"a {label} cannot be made again of its pixels"
+        )
         return Packed(whole, Way.WHOLE, why)
     image = content.image
     converted = found.format != Format.PNG and not content.frame
@@ -112,15 +132,16 @@ def pack(
 
 def _take_apart(
     source: bytes, found: Look, exactly: bool, pixels: bool, limits: Limits
-) -> tuple[Content, exact.Recipe | None, tuple[str, ...], bool]:  # fmt: skip
-    """(what is in a file; how a PNG is made again of that; chunks of a PNG that speak of its own bytes; whether
-    the file itself must come back, which such chunks ask for). Raises IndivisibleError or CorruptError."""
+) -> tuple[Content, recipes.Recipe | None, tuple[str, ...], bool]:
+    """(what is in a file; how a PNG is made again of that; chunks of a PNG that speak of its own bytes;
+    whether the file itself must come back, which such chunks ask for). Raises IndivisibleError or
+    CorruptError."""
     if found.format != Format.PNG or found.why:
         return found.load(), None, (), exactly
     image, coding = png.dissect(source, limits.max_pixels)
     bound = tuple(png.bound_to_bytes(image))
     exactly = exactly or (bool(bound) and not pixels)
-    return Content(image), exact.find(source, image, coding) if exactly else None, bound, exactly
+    return Content(image), recipes.find(source, image, coding) if exactly else None, bound, exactly
 
 
 def _more_than_pixels(found: Look) -> str:
@@ -135,10 +156,14 @@ def _more_than_pixels(found: Look) -> str:
 
 
 @operation
-def unpack(data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> bytes:
-    """Inverse of `pack`: the file, or a PNG. options: of `decompress`. Raises as `decompress`, `exact.make` and `frames.make` do.
+def unpack(
+    data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any
+) -> bytes:
+    """Inverse of `pack`: the file, or a PNG. options: of `decompress`. Raises as `decompress`, `recipes.make`
+    and `frames.make` do.
 
-    Unless it was kept whole, the PNG has been read again and compared with the content, so that what is returned can take the place of the .ardm file.
+    Unless it was kept whole, the PNG has been read again and compared with the content, so that what is
+    returned can take the place of the .ardm file.
     """
     data, limits = as_bytes(data), limits_of(limits, max_pixels)
     header, at = _open(data, limits, options)
@@ -148,7 +173,13 @@ def unpack(data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limit
 
 
 @operation
-def test(data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> None:  # noqa: PT028
+def test(  # not one of pytest's
+    data: ReadableBuffer,
+    *,
+    max_pixels: int | None = None,  # noqa: PT028
+    limits: Limits | None = None,  # noqa: PT028
+    **options: Any,
+) -> None:
     """Raise what `unpack` would raise of any file; compresses no PNG unless a recipe is to be tried out."""
     data, limits = as_bytes(data), limits_of(limits, max_pixels)
     header, at = _open(data, limits, options)
@@ -163,8 +194,11 @@ def test(data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limits 
 
 
 @operation
-def rescue(data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> tuple[bytes, bytes, Report]:
-    """What can be had of a damaged file: (the file, a PNG of its size, grey, 1 bit, white where it is lost, report). Arguments and errors as of `recover`.
+def rescue(
+    data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any
+) -> tuple[bytes, bytes, Report]:
+    """What can be had of a damaged file: (the file, a PNG of its size, grey, 1 bit, white where it is lost,
+    report). Arguments and errors as of `recover`.
 
     If anything is lost, a PNG is made of the content anew, even if there is a recipe for the file as it was.
     """
@@ -172,20 +206,29 @@ def rescue(data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limit
     header, at = _open(data, limits, options, salvage=True)
     if header.whole:
         report = whole_report(data, header, at)
-        return container.read_whole(data, header, at), _mask(np.zeros((header.height, header.width), dtype=bool)), report
+        return (
+            container.read_whole(data, header, at),
+            _mask(np.zeros((header.height, header.width), dtype=bool)),
+            report,
+        )
     pixels, mask, report = recover(data, limits=limits, **options)
     if report.complete:
         with suppress(CorruptError):  # of a recipe that makes nothing; then the content is what can be had
             return _make(header, pixels), _mask(mask), report
     frame = _frame(header)
-    image = frames.make(pixels, header.kind, frame, checked=False) if frame else png.write(_image(header, pixels))
+    image = (
+        frames.make(pixels, header.kind, frame, checked=False) if frame else png.write(_image(header, pixels))
+    )
     return image, _mask(mask), report
 
 
 @operation
-def complete(data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any) -> tuple[bytes, bytes, Completion]:
-    """A file that was cut off, with the rest drawn: (the PNG, with a comment if anything in it is invented; a PNG of its size, grey, 1 bit, white where
-    it is; what was done). Arguments and errors as of `codec.invent.complete`.
+def complete(
+    data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any
+) -> tuple[bytes, bytes, Completion]:
+    """A file that was cut off, with the rest drawn: (the PNG, with a comment if anything in it is invented; a
+    PNG of its size, grey, 1 bit, white where it is; what was done). Arguments and errors as of
+    `codec.damage.invent.complete`.
     """
     data, limits = as_bytes(data), limits_of(limits, max_pixels)
     header, _ = _open(data, limits, options, salvage=True)
@@ -216,16 +259,24 @@ def way_of(header: Header) -> Way:
 
 
 def untrue(data: ReadableBuffer, limits: Limits, anew: bool = False) -> list[str]:
-    """What the PNG that is made of a file says of other bytes than its own. anew: it is made of the content, as by `rescue`, whatever else there is."""
+    """What the PNG that is made of a file says of other bytes than its own. anew: it is made of the content,
+    as by `rescue`, whatever else there is.
+    """
     header, _ = container.read(as_bytes(data), limits, salvage=True)
     if header.whole or _frame(header) or (way_of(header) != Way.CONTENT and not anew):
         return []
     block = _only(header, PNG_CHUNKS)
-    return png.bound_to_bytes(Png(np.zeros((1, 1), np.uint8), Kind(), False, *png.unpack_chunks(block))) if block else []
+    return (
+        png.bound_to_bytes(Png(np.zeros((1, 1), np.uint8), Kind(), False, *png.unpack_chunks(block)))
+        if block
+        else []
+    )
 
 
 def format_of(data: ReadableBuffer, limits: Limits, salvage: bool = False) -> Format | None:
-    """What `unpack` (or `rescue`) will make; None if it is kept whole and no image that is known here. Raises as `container.read` does."""
+    """What `unpack` (or `rescue`) will make; None if it is kept whole and no image that is known here. Raises
+    as `container.read` does.
+    """
     data = as_bytes(data)
     header, at = container.read(data, limits, salvage)
     if header.whole:
@@ -239,20 +290,23 @@ def name_of(data: ReadableBuffer, limits: Limits, salvage: bool = False) -> str:
     return container.name_in(container.read(as_bytes(data), limits, salvage)[0].metadata)
 
 
-def _metadata(content: Content, recipe: exact.Recipe | None) -> tuple[tuple[int, bytes], ...]:
+def _metadata(content: Content, recipe: recipes.Recipe | None) -> tuple[tuple[int, bytes], ...]:
     image = content.image
     if content.frame:
         return ((SOURCE_FRAME, frames.pack(content.frame)),)
     block = png.pack_chunks(image)
     flag = (DIFFERENCE if recipe.different else RECIPE) if recipe else 0
-    form = bytes([(INTERLACED if image.interlaced else 0) | flag]) + (exact.pack(recipe) if recipe else b"")
+    form = bytes([(INTERLACED if image.interlaced else 0) | flag]) + (recipes.pack(recipe) if recipe else b"")
     return ((PNG_CHUNKS, block),) * bool(block) + ((PNG_FORM, form),) * (form != b"\0")
 
 
 def _open(data: bytes, limits: Limits, options: dict[str, Any], salvage: bool = False) -> tuple[Header, int]:
-    """What `container.read` says of a file that another is to be made of, once its cost is known to be within the limits."""
+    """What `container.read` says of a file that another is to be made of, once its cost is known to be within
+    the limits.
+    """
     header, at = container.read(data, limits, salvage)
-    kept = png.kept_size(_only(header, PNG_CHUNKS)) if limits.max_memory is not None else 0  # which few do limit, and this takes up to 0.2 s
+    # which few do limit, and this takes up to 0.2 s
+    kept = png.kept_size(_only(header, PNG_CHUNKS)) if limits.max_memory is not None else 0
     cost.check(cost.of(header, len(data), options.get("threads") or thread_count(), True, kept), limits)
     return header, at
 
@@ -264,7 +318,7 @@ def _make(header: Header, pixels: np.ndarray) -> bytes:
         return frames.make(pixels, header.kind, frame)
     image = _image(header, pixels)
     recipe = _recipe(header, image)
-    made = exact.make(image, recipe) if recipe else png.write(image)
+    made = recipes.make(image, recipe) if recipe else png.write(image)
     _check_made(made, image)
     return made
 
@@ -276,18 +330,29 @@ def _frame(header: Header) -> Frame | None:
     return frames.unpack(block) if block else None
 
 
-def _recipe(header: Header, image: Png) -> exact.Recipe | None:
+def _recipe(header: Header, image: Png) -> recipes.Recipe | None:
     form = _form(header)
-    return exact.unpack(form[1:], image, bool(form[0] & DIFFERENCE)) if form[0] & (RECIPE | DIFFERENCE) else None
+    return (
+        recipes.unpack(form[1:], image, bool(form[0] & DIFFERENCE))
+        if form[0] & (RECIPE | DIFFERENCE)
+        else None
+    )
 
 
 def _image(header: Header, pixels: np.ndarray) -> Png:
     """The content of the PNG."""
     pixels = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
     block = _only(header, PNG_CHUNKS)
-    image = Png(pixels, header.kind, bool(_form(header)[0] & INTERLACED), *(png.unpack_chunks(block) if block else (b"", b"")))
+    image = Png(
+        pixels,
+        header.kind,
+        bool(_form(header)[0] & INTERLACED),
+        *(png.unpack_chunks(block) if block else (b"", b"")),
+    )
     if header.kind.indexed and not png.has_palette(image):
-        raise UnsupportedError("the file holds indices without their palette, which no PNG can; `codec.decompress` gives them.")
+        raise UnsupportedError(
+            "the file holds indices without their palette, which no PNG can; `codec.decompress` gives them."
+        )
     try:
         png.check_chunks(image)
     except UnsupportedError as error:
@@ -298,7 +363,9 @@ def _image(header: Header, pixels: np.ndarray) -> Png:
 def _form(header: Header) -> bytes:
     form = _only(header, PNG_FORM) or b"\0"
     if form[0] & ~(INTERLACED | RECIPE | DIFFERENCE):
-        raise UnsupportedError(f"the PNG's form has reserved bits set ({form[0]:#04x}); a newer ardm may read it.")
+        raise UnsupportedError(
+            f"the PNG's form has reserved bits set ({form[0]:#04x}); a newer ardm may read it."
+        )
     if form[0] & RECIPE and form[0] & DIFFERENCE:
         raise CorruptError("the PNG's form has two recipes.")
     if len(form) > 1 and not form[0] & (RECIPE | DIFFERENCE):
@@ -317,19 +384,29 @@ def _only(header: Header, kind: int) -> bytes:
 
 
 def _check_made(made: bytes, image: Png) -> None:
-    """That a PNG file holds an image: a forged recipe may describe anything, and nothing shall rest on the encoder alone.
+    """That a PNG file holds an image: a forged recipe may describe anything, and nothing shall rest on the
+    encoder alone.
 
-    Raises CorruptError for a file that is no sound PNG, which only a recipe can make, and VerifyError for another image.
+    Raises CorruptError for a file that is no sound PNG, which only a recipe can make, and VerifyError for
+    another image.
     """
     try:
         again = png.read(made, image.head.width * image.head.height)
     except ArdmError as error:
-        raise CorruptError(f"the recipe of the original PNG file does not make a sound PNG ({error}).") from error
-    if (again.head, again.before, again.after) != (image.head, image.before, image.after) or not np.array_equal(again.pixels, image.pixels):
-        raise VerifyError("the PNG made of the content holds another image; nothing was kept. Please report this file.")
+        raise CorruptError(
+            f"the recipe of the original PNG file does not make a sound PNG ({error})."
+        ) from error
+    if (again.head, again.before, again.after) != (
+        image.head,
+        image.before,
+        image.after,
+    ) or not np.array_equal(again.pixels, image.pixels):
+        raise VerifyError(
+            "the PNG made of the content holds another image; nothing was kept. Please report this file."
+        )
 
 
-def _check(data: bytes, content: Content, recipe: exact.Recipe | None) -> None:
+def _check(data: bytes, content: Content, recipe: recipes.Recipe | None) -> None:
     """That everything but the pixels, which `compress` has verified, can be had from the file."""
     header, image = container.read(data, NO_LIMITS)[0], content.image
     same = header.kind == image.kind and _frame(header) == content.frame
@@ -338,4 +415,7 @@ def _check(data: bytes, content: Content, recipe: exact.Recipe | None) -> None:
         facts = [(i.interlaced, i.before, i.after) for i in (found, image)]
         same = facts[0] == facts[1] and _recipe(header, found) == recipe
     if not same:
-        raise VerifyError("the compressed file does not hold what else is in the source as it was; please report this image.")
+        raise VerifyError(
+            "the compressed file does not hold what else is in the source as it was; please report this "
+            "image."
+        )

@@ -1,7 +1,8 @@
 """The .ardm container: bytes to fields and back, as FORMAT.md describes them. Knows no pixels and no network.
 
-magic 8 | chunk HEAD | chunks of metadata | chunk INDEX | tile payloads, back to back | end of file
-chunk:  type u8 (bit 7: may be ignored by who does not know it) | length varint | payload | CRC-32 of all before it in the chunk, u32
+magic 8 | chunk HEAD | chunks of metadata | chunk INDEX | tile payloads, back to back | end of file chunk:
+type u8 (bit 7: may be ignored by who does not know it) | length varint | payload | CRC-32 of all before it in
+the chunk, u32
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from codec.coder.schedule import MAX_CALLS, STAGES_MOST, Order, Schedule
 from codec.errors import CorruptError, InputError, LimitError, NotArdmError, TruncatedError, UnsupportedError
 from codec.limits import Limits
 from codec.samples import DEPTHS, Kind, plane_count
-from codec.schedule import MAX_CALLS, STAGES_MOST, Order, Schedule
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -28,17 +29,20 @@ TEXT = 0x03  # instead of HEAD: `codec.text` knows the rest
 OPTIONAL = 0x80  # types from here on are ancillary
 PNG_CHUNKS = 0x81  # ancillary chunks of the PNG that the image came from
 PNG_FORM = 0x82  # whether it was interlaced, and how to make the very same file again
-SOURCE_FRAME = 0x83  # what a file of bare samples has beside them (`codec.frames`)
+SOURCE_FRAME = 0x83  # what a file of bare samples has beside them (`codec.formats.frames`)
 SOURCE_NAME = 0x84  # the name of the file that comes back, where that of the .ardm file does not tell it
 MAX_NAME = 1024  # bytes
 MAX_METADATA = 1000  # chunks; far more than anything writes
 MAX_TILE = 2048  # largest side of a tile; bounds the memory that a decoder needs
-ORDER, PLAIN, CHANNEL_AXIS, INDEXED, WHOLE, FOLDED = 3, 4, 8, 16, 32, 64  # flag bits; the last one is reserved
+# flag bits; the last one is reserved
+ORDER, PLAIN, CHANNEL_AXIS, INDEXED, WHOLE, FOLDED = (3, 4, 8, 16, 32, 64)
 WEIGHTS_BYTES, DIGEST_BYTES = 4, 12
 OLD_VERSIONS = 1  # what releases before 1.0 wrote
-METHOD_NETWORK, METHOD_GRAPHICS = 2, 3  # by the network, as the schedule says; in raster order, without it. 0 and 1 are `codec.stored`'s
+# by the network, as the schedule says; in raster order, without it. 0 and 1 are `codec.coder.stored`'s
+METHOD_NETWORK, METHOD_GRAPHICS = (2, 3)
 METHOD_FILE = 4  # not a plane, but the image file itself; if and only if WHOLE is set
-METHOD_FINE, METHOD_INCLUDED = 5, 6  # samples of 16 bits in the entry of their high bytes; that of the low ones, which has nothing left to say
+# samples of 16 bits in the entry of their high bytes; that of the low ones, which has nothing left to say
+METHOD_FINE, METHOD_INCLUDED = (5, 6)
 NO_WEIGHTS = bytes(WEIGHTS_BYTES).hex()
 
 
@@ -63,7 +67,8 @@ class Header:
     schedule: Schedule
     channel_axis: bool  # False: the array was (H, W); only grey may be False
     digest: bytes  # `digest` of the decoded pixels, row-major; of the file if it is kept whole
-    entries: tuple[Entry, ...] = ()  # tiles row-major; of each the planes as `codec.samples.planes` orders them
+    # tiles row-major; of each the planes as `codec.samples.planes` orders them
+    entries: tuple[Entry, ...] = ()
     metadata: tuple[tuple[int, bytes], ...] = field(default=())
     kind: Kind = field(default_factory=Kind)
     whole: bool = False  # the image file itself is the only payload
@@ -97,7 +102,9 @@ class Header:
 
 
 def as_bytes(data: ReadableBuffer) -> bytes:
-    """The bytes of any object with the buffer protocol, in the order of its elements. Raises InputError for anything else."""
+    """The bytes of any object with the buffer protocol, in the order of its elements. Raises InputError for
+    anything else.
+    """
     if type(data) is bytes:
         return data
     try:
@@ -107,7 +114,9 @@ def as_bytes(data: ReadableBuffer) -> bytes:
             return view.tobytes()
     except (TypeError, ValueError, BufferError, NotImplementedError) as error:
         like = "; read the file first" * isinstance(data, str | os.PathLike)
-        raise InputError(f"the data must be bytes, or an object with the buffer protocol, got {type(data).__name__}{like}.") from error
+        raise InputError(
+            f"the data must be bytes, or an object with the buffer protocol, got {type(data).__name__}{like}."
+        ) from error
 
 
 def varint(n: int) -> bytes:
@@ -143,31 +152,46 @@ def write(header: Header, payloads: list[bytes]) -> bytes:
     """Assemble a file. `header.entries` describes `payloads`, in order."""
     head = _write_head(header)
     index = b"".join(bytes([e.method]) + varint(e.length) + struct.pack("<I", e.crc) for e in header.entries)
-    parts = [MAGIC, chunk(HEAD, head), *(chunk(kind, data) for kind, data in header.metadata), chunk(INDEX, index), *payloads]
+    parts = [
+        MAGIC,
+        chunk(HEAD, head),
+        *(chunk(kind, data) for kind, data in header.metadata),
+        chunk(INDEX, index),
+        *payloads,
+    ]
     return b"".join(parts)
 
 
 def _write_head(header: Header) -> bytes:
     schedule = header.schedule
     flags = schedule.order | (PLAIN if schedule.plain else 0) | (CHANNEL_AXIS if header.channel_axis else 0)
-    flags |= (INDEXED if header.kind.indexed else 0) | (WHOLE if header.whole else 0) | (FOLDED if header.folded else 0)
+    flags |= (
+        (INDEXED if header.kind.indexed else 0)
+        | (WHOLE if header.whole else 0)
+        | (FOLDED if header.folded else 0)
+    )
     head = bytes([VERSION, flags, (header.channels - 1) << 4 | DEPTHS.index(header.kind.depth)])
-    head += b"".join(varint(n) for n in (header.width, header.height, header.tile[0] // 4, header.tile[1] // 4))
+    head += b"".join(
+        varint(n) for n in (header.width, header.height, header.tile[0] // 4, header.tile[1] // 4)
+    )
     head += bytes.fromhex(header.weights_id)
     if schedule.order == Order.RASTER:
         head += varint(schedule.strip) + varint(schedule.slope)
     else:
         head += struct.pack("<I", schedule.seed) if schedule.order == Order.RANDOM else b""
-        head += bytes([len(schedule.stages)]) + b"".join(struct.pack("<H", stage) for stage in schedule.stages)
+        head += bytes([len(schedule.stages)]) + b"".join(
+            struct.pack("<H", stage) for stage in schedule.stages
+        )
     return head + header.digest
 
 
 def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tuple[Header, int]:
     """Parse everything before the tile payloads. Returns (header, position of the first payload).
 
-    Checks magic, version, checksums, reserved values, the pixels and tiles of `limits` (default: `Limits()`), and that the payloads end exactly at the
-    end of `data`. salvage: to rescue what can be; payloads may be missing, and metadata with a wrong checksum is left out.
-    Raises NotArdmError, TruncatedError, CorruptError, UnsupportedError or LimitError.
+    Checks magic, version, checksums, reserved values, the pixels and tiles of `limits` (default: `Limits()`),
+    and that the payloads end exactly at the end of `data`. salvage: to rescue what can be; payloads may be
+    missing, and metadata with a wrong checksum is left out. Raises NotArdmError, TruncatedError,
+    CorruptError, UnsupportedError or LimitError.
     """
     limits = limits or Limits()
     if data[: len(MAGIC)] != MAGIC:
@@ -184,7 +208,10 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
             raise CorruptError(damage)
         if header is None:
             if kind == TEXT:
-                raise UnsupportedError("the file holds text, not an image; `ardm-decompress`, or `codec.text.unpack`, gives it back.")
+                raise UnsupportedError(
+                    "the file holds text, not an image; `ardm-decompress`, or `codec.text.unpack`, gives "
+                    "it back."
+                )
             if kind != HEAD:
                 raise CorruptError(f"the first chunk has type {kind:#04x}, expected the header {HEAD:#04x}.")
             header = _parse_head(payload, limits.max_pixels)
@@ -198,14 +225,20 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
             else:
                 metadata.append((kind, payload))
         else:
-            raise UnsupportedError(f"the file needs feature {kind:#04x}, which this release does not know; a newer ardm may read it.")
+            raise UnsupportedError(
+                f"the file needs feature {kind:#04x}, which this release does not know; a newer ardm may "
+                "read it."
+            )
     entries: list[Entry] = []
     position = 0
     count = header.entry_count
     if count * 6 > len(payload):  # before any list of that length is made
         raise CorruptError(f"the tile index has {len(payload)} bytes, too few for {count} entries.")
     if count > limits.max_tiles:
-        raise LimitError(f"the image has {count} planes of tiles, the limit is {limits.max_tiles}; raise it with max_tiles=.")
+        raise LimitError(
+            f"the image has {count} planes of tiles, the limit is {limits.max_tiles}; raise it with "
+            "max_tiles=."
+        )
     for i in range(count):
         if position >= len(payload):
             raise CorruptError("the tile index has too few entries.")
@@ -223,19 +256,31 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
     if not salvage and len(data) < end:
         raise TruncatedError(f"the file has {len(data)} bytes, its index promises {end}; the end is missing.")
     if not salvage and len(data) > end:
-        raise CorruptError(f"the file has {len(data)} bytes, its index promises {end}; there are foreign bytes at the end.")
-    return Header(**{**header.__dict__, "entries": tuple(entries), "metadata": tuple(metadata), "metadata_lost": lost}), at
+        raise CorruptError(
+            f"the file has {len(data)} bytes, its index promises {end}; there are foreign bytes at the end."
+        )
+    return Header(
+        **{**header.__dict__, "entries": tuple(entries), "metadata": tuple(metadata), "metadata_lost": lost}
+    ), at
 
 
 def _check_method(method: int, length: int, i: int, header: Header, entries: list[Entry]) -> None:
     """Raise unless the i-th entry of the index may have a method."""
     if method > METHOD_INCLUDED:
-        raise UnsupportedError(f"a tile is coded with method {method}, which this release does not know; a newer ardm may read it.")
+        raise UnsupportedError(
+            f"a tile is coded with method {method}, which this release does not know; a newer ardm may "
+            "read it."
+        )
     if (method == METHOD_FILE) != header.whole:
-        raise CorruptError(f"a tile is coded with method {method}, which does not fit a file {'kept whole' if header.whole else 'of tiles'}.")
+        raise CorruptError(
+            f"a tile is coded with method {method}, which does not fit a file "
+            f"{'kept whole' if header.whole else 'of tiles'}."
+        )
     if method == METHOD_FINE and (header.kind.size == 1 or i % 2 or header.folded or header.schedule.plain):
         raise CorruptError("a tile is coded as fine samples, which it has not.")
-    if (method == METHOD_INCLUDED) != (i % 2 == 1 and entries[-1].method == METHOD_FINE) or (method == METHOD_INCLUDED and length):
+    if (method == METHOD_INCLUDED) != (i % 2 == 1 and entries[-1].method == METHOD_FINE) or (
+        method == METHOD_INCLUDED and length
+    ):
         raise CorruptError("the low bytes of fine samples are not where their high bytes are.")
 
 
@@ -245,23 +290,57 @@ def describe(header: Header, at: int, size: int) -> dict[str, object]:
     tile = min(header.tile[0], header.height), min(header.tile[1], header.width)
     network, subpixels = methods.count(METHOD_NETWORK), header.width * header.height * header.channels
     return {
-        "width": header.width, "height": header.height, "channels": header.channels, "bits_per_channel": header.kind.depth,
-        "indexed": header.kind.indexed, "tiles": header.tile_count, "tile_height": header.tile[0], "tile_width": header.tile[1],
-        "order": schedule.order.name.lower(), "seed": schedule.seed, "coding": "plain" if schedule.plain else "mixing",
+        "width": header.width,
+        "height": header.height,
+        "channels": header.channels,
+        "bits_per_channel": header.kind.depth,
+        "indexed": header.kind.indexed,
+        "tiles": header.tile_count,
+        "tile_height": header.tile[0],
+        "tile_width": header.tile[1],
+        "order": schedule.order.name.lower(),
+        "seed": schedule.seed,
+        "coding": "plain" if schedule.plain else "mixing",
         "network_calls": schedule.calls(*tile) if network else 0,
         "evaluations_per_pixel": 1 if network else 0,
-        "weights": header.weights_id, "pixel_hash": header.digest.hex(), "bytes": size, "header_bytes": at, "bits_per_subpixel": 8 * size / subpixels,
-        "planes": 0 if header.whole else len(methods), "network_planes": network, "graphics_planes": methods.count(METHOD_GRAPHICS),
-        "fine_planes": methods.count(METHOD_FINE), "stored_planes": sum(method < METHOD_NETWORK for method in methods), "whole_file": header.whole,
-    }  # fmt: skip
+        "weights": header.weights_id,
+        "pixel_hash": header.digest.hex(),
+        "bytes": size,
+        "header_bytes": at,
+        "bits_per_subpixel": 8 * size / subpixels,
+        "planes": 0 if header.whole else len(methods),
+        "network_planes": network,
+        "graphics_planes": methods.count(METHOD_GRAPHICS),
+        "fine_planes": methods.count(METHOD_FINE),
+        "stored_planes": sum(method < METHOD_NETWORK for method in methods),
+        "whole_file": header.whole,
+    }
 
 
 def write_whole(
-    source: bytes, width: int, height: int, channels: int, kind: Kind, metadata: tuple[tuple[int, bytes], ...] = ()
-) -> bytes:  # fmt: skip
+    source: bytes,
+    width: int,
+    height: int,
+    channels: int,
+    kind: Kind,
+    metadata: tuple[tuple[int, bytes], ...] = (),
+) -> bytes:
     """Assemble a file that keeps an image file as it is."""
     entry = Entry(METHOD_FILE, len(source), zlib.crc32(source))
-    header = Header(width, height, channels, (4, 4), NO_WEIGHTS, Schedule(), True, digest(source), (entry,), metadata, kind, whole=True)
+    header = Header(
+        width,
+        height,
+        channels,
+        (4, 4),
+        NO_WEIGHTS,
+        Schedule(),
+        True,
+        digest(source),
+        (entry,),
+        metadata,
+        kind,
+        whole=True,
+    )
     return write(header, [source])
 
 
@@ -291,7 +370,11 @@ def name_in(metadata: tuple[tuple[int, bytes], ...]) -> str:
 
 
 def _is_name(packed: bytes) -> bool:
-    return 0 < len(packed) <= MAX_NAME and packed not in (b".", b"..") and not any(byte in packed for byte in b"/\0")
+    return (
+        0 < len(packed) <= MAX_NAME
+        and packed not in (b".", b"..")
+        and not any(byte in packed for byte in b"/\0")
+    )
 
 
 def read_chunk(data: bytes, at: int) -> tuple[int, bytes, str, int]:
@@ -301,16 +384,24 @@ def read_chunk(data: bytes, at: int) -> tuple[int, bytes, str, int]:
         raise TruncatedError("the file ends before its tile index.")
     length, body = read_varint(data, at + 1)
     if body + length + 4 > len(data):
-        raise TruncatedError(f"the file ends inside a chunk of type {data[start]:#04x}, or the chunk's length is damaged.")
+        raise TruncatedError(
+            f"the file ends inside a chunk of type {data[start]:#04x}, or the chunk's length is damaged."
+        )
     (crc,) = struct.unpack_from("<I", data, body + length)
     found = zlib.crc32(data[start : body + length])
-    damage = f"checksum of a chunk of type {data[start]:#04x} does not match. Stored: {crc:08x}. Computed: {found:08x}."
+    damage = (
+        f"checksum of a chunk of type {data[start]:#04x} does not match. Stored: {crc:08x}. Computed: "
+        f"{found:08x}."
+    )
     return data[start], data[body : body + length], damage * (found != crc), body + length + 4
 
 
 def _parse_head(payload: bytes, max_pixels: int) -> Header:
     if payload and payload[0] == OLD_VERSIONS:
-        raise UnsupportedError("the file was made by a release before 1.0, which this one does not read; restore it with that release.")
+        raise UnsupportedError(
+            "the file was made by a release before 1.0, which this one does not read; restore it with that "
+            "release."
+        )
     if payload and payload[0] != VERSION:
         raise UnsupportedError(f"format version {payload[0]}; this release reads version {VERSION}.")
     try:
@@ -324,21 +415,31 @@ def _parse_fields(payload: bytes, max_pixels: int) -> Header:
     if flags & ~(ORDER | PLAIN | CHANNEL_AXIS | INDEXED | WHOLE | FOLDED) or flags & ORDER == ORDER:
         raise UnsupportedError(f"reserved flag bits are set ({flags:#04x}); a newer ardm may read the file.")
     if sort & 15 >= len(DEPTHS) or sort >> 6:
-        raise UnsupportedError(f"samples of kind {sort:#04x}, which this release does not know; a newer ardm may read the file.")
+        raise UnsupportedError(
+            f"samples of kind {sort:#04x}, which this release does not know; a newer ardm may read the file."
+        )
     channels, kind = (sort >> 4) + 1, Kind(DEPTHS[sort & 15], bool(flags & INDEXED))
     if flags & FOLDED and (kind.depth != 16 or flags & WHOLE):
         raise CorruptError(f"samples of {kind.depth} bits are folded, which only 16 bits can be.")
     if not kind.fits(channels):
-        raise CorruptError(f"there are no images of {channels} channels with samples of {kind.depth} bits{', indexed' * kind.indexed}.")
+        raise CorruptError(
+            f"there are no images of {channels} channels with samples of {kind.depth} "
+            f"bits{', indexed' * kind.indexed}."
+        )
     numbers, at = [], 3
     for _ in range(4):
         number, at = read_varint(payload, at)
         numbers.append(number)
     width, height, tile = numbers[0], numbers[1], (4 * numbers[2], 4 * numbers[3])
     if not (0 < width < 2**32 and 0 < height < 2**32) or any(t == 0 or t > MAX_TILE for t in tile):
-        raise CorruptError(f"impossible geometry: {width} x {height} pixels in tiles of {tile[1]} x {tile[0]}.")
+        raise CorruptError(
+            f"impossible geometry: {width} x {height} pixels in tiles of {tile[1]} x {tile[0]}."
+        )
     if width * height > max_pixels:
-        raise LimitError(f"the image has {width} x {height} pixels, the limit is {max_pixels}; raise it with --max-pixels (max_pixels=).")
+        raise LimitError(
+            f"the image has {width} x {height} pixels, the limit is {max_pixels}; raise it with "
+            "--max-pixels (max_pixels=)."
+        )
     if channels > 1 and not flags & CHANNEL_AXIS:
         raise CorruptError(f"{channels} channels without a channel axis.")
     weights_id = payload[at : at + WEIGHTS_BYTES].hex()
@@ -346,9 +447,18 @@ def _parse_fields(payload: bytes, max_pixels: int) -> Header:
     if len(payload) != at + DIGEST_BYTES:
         raise CorruptError(f"the header has {len(payload)} bytes, expected were {at + DIGEST_BYTES}.")
     return Header(
-        width, height, channels, tile, weights_id, schedule, bool(flags & CHANNEL_AXIS), payload[at:],
-        kind=kind, whole=bool(flags & WHOLE), folded=bool(flags & FOLDED),
-    )  # fmt: skip
+        width,
+        height,
+        channels,
+        tile,
+        weights_id,
+        schedule,
+        bool(flags & CHANNEL_AXIS),
+        payload[at:],
+        kind=kind,
+        whole=bool(flags & WHOLE),
+        folded=bool(flags & FOLDED),
+    )
 
 
 def _parse_schedule(payload: bytes, at: int, order: Order, plain: bool) -> tuple[Schedule, int]:
@@ -357,7 +467,10 @@ def _parse_schedule(payload: bytes, at: int, order: Order, plain: bool) -> tuple
         strip, at = read_varint(payload, at)
         slope, at = read_varint(payload, at)
         if strip > MAX_TILE or slope > 255 or (plain and strip):
-            raise UnsupportedError(f"raster order in strips of {strip} rows, {slope} pixels apart; a newer ardm may read the file.")
+            raise UnsupportedError(
+                f"raster order in strips of {strip} rows, {slope} pixels apart; a newer ardm may read the "
+                "file."
+            )
         return Schedule(order, plain=plain, strip=strip, slope=slope), at
     seed = None
     if order == Order.RANDOM:
@@ -369,5 +482,7 @@ def _parse_schedule(payload: bytes, at: int, order: Order, plain: bool) -> tuple
     if count > STAGES_MOST or (seed is None and any(s >> 14 for s in stages)):
         raise UnsupportedError("a reserved bit of a stage's schedule is set.")
     if seed is not None and not all(1 <= s <= MAX_CALLS for s in stages):
-        raise CorruptError(f"a stage of the random order must have 1 to {MAX_CALLS} network calls, found {stages}.")
+        raise CorruptError(
+            f"a stage of the random order must have 1 to {MAX_CALLS} network calls, found {stages}."
+        )
     return Schedule(order, stages, seed, plain), at + 2 * count

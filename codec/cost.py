@@ -1,17 +1,22 @@
-"""What a file will cost to decode, judged from its header and index alone: network calls, memory; and what it cannot be.
+"""What a file will cost to decode, judged from its header and index alone: network calls, memory; and what it
+cannot be.
 
 Knows tiles and coders' bounds; allocates nothing, decodes nothing.
 
 **Memory** is an estimate of the whole process's peak, in bytes:
 
-    BASE + file + OF_ARRAY (OF_PNG) * image + OF_CHUNKS * kept chunks + OF_TILE * tiles + workers * (counters + PER_PIXEL * pixels of a tile)
+    BASE + file + OF_ARRAY (OF_PNG) * image + OF_CHUNKS * kept chunks + OF_TILE * tiles + workers * (counters
+    + PER_PIXEL * pixels of a tile)
 
-where image is the size of the samples, workers as many planes as are coded at once, and counters 48 bytes for each of the mixing coder's 2**k counters of
-a channel (none if no plane is coded by that coder). The constants were measured (see `tests/test_limits.py`, which measures again) and rounded up.
+where image is the size of the samples, workers as many planes as are coded at once, and counters 48 bytes for
+each of the mixing coder's 2**k counters of a channel (none if no plane is coded by that coder). The constants
+were measured (see `tests/test_limits.py`, which measures again) and rounded up.
 
-**Least payloads.** No decision of the mixing coder has a probability above 1 - LEAST / ONE, "certain" ones included, and no digit of the plain coder one that
-leaves less than 64 parts a level for the other values. A range coder's words hold at least the sum of -log2 of those probabilities. So a
-payload that is shorter than `least_bytes` was not written by any encoder, and is refused before work begins: cost is bounded by the file's size.
+**Least payloads.** No decision of the mixing coder has a probability above 1 - LEAST / ONE, "certain" ones
+included, and no digit of the plain coder one that leaves less than 64 parts a level for the other values. A
+range coder's words hold at least the sum of -log2 of those probabilities. So a payload that is shorter than
+`least_bytes` was not written by any encoder, and is refused before work begins: cost is bounded by the file's
+size.
 """
 
 from __future__ import annotations
@@ -22,15 +27,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ardm.likelihood import WEIGHT_TOP
-from codec import kernel
+from codec.coder import kernel
+from codec.coder.mixing import counter_count
+from codec.coder.rangecoder import ONE
+from codec.coder.schedule import Order, Schedule, level_shapes
+from codec.coder.stored import RAW
 from codec.container import METHOD_FINE, METHOD_GRAPHICS, METHOD_INCLUDED, METHOD_NETWORK, Entry, Header
 from codec.errors import CorruptError, LimitError
 from codec.limits import Limits, show_size
-from codec.mixing import counter_count
-from codec.rangecoder import ONE
 from codec.samples import Kind, plane_channels, plane_count
-from codec.schedule import Order, Schedule, level_shapes
-from codec.stored import RAW
 
 BASE = 540 * 2**20  # Python, torch, Numba, weights, their self-tests and compiled code
 OF_ARRAY, OF_PNG = 3, 6  # copies of the samples while an array is made, or a PNG read or written
@@ -40,10 +45,12 @@ PER_PIXEL = 300  # of a tile's plane in work
 ENCODING = 1.5  # as many times as when decoding: both orders are tried, and output is kept
 
 BITS_OF_DECISION = -math.log2(1 - kernel.LEAST / ONE)
-# A plain digit leaves the three quarters not taken 64 parts for each of their levels, of all parts that there can be.
+# A plain digit leaves the three quarters not taken 64 parts for each of their levels, of all parts that there
+# can be.
 _PARTS = 65536 * WEIGHT_TOP * kernel.MIXTURE + 64 * 256
 BITS_OF_PLAIN = sum(-math.log2(1 - 3 * 64 * quarter / _PARTS) for quarter in (64, 16, 4, 1))
-LZMA_MOST = 8192  # bytes that one byte can stand for: 273, the longest match, in 14 decisions of at least 0.022 bits make 7100
+# bytes that one byte can stand for: 273, the longest match, in 14 decisions of at least 0.022 bits make 7100
+LZMA_MOST = 8192
 MARGIN = 0.99  # of bits: far more than all that rounding could take away
 
 
@@ -56,14 +63,24 @@ class Cost:
 
 
 def of(header: Header, size: int, threads: int, png: bool = False, kept: int = 0) -> Cost:
-    """Of decoding a file. size: of the file, bytes. threads: how many will work. png: a PNG will be written, rather than an array made. kept: bytes of its
-    other chunks.
+    """Of decoding a file. size: of the file, bytes. threads: how many will work. png: a PNG will be written,
+    rather than an array made. kept: bytes of its other chunks.
     """
     image = header.samples * header.kind.size
-    memory = BASE + size + (OF_PNG if png or header.whole else OF_ARRAY) * image + OF_TILE * len(header.entries) + OF_CHUNKS * kept
+    memory = (
+        BASE
+        + size
+        + (OF_PNG if png or header.whole else OF_ARRAY) * image
+        + OF_TILE * len(header.entries)
+        + OF_CHUNKS * kept
+    )
     if header.whole:
         return Cost(0, memory)
-    asking = Counter((height, width) for (_, _, height, width), _, entry in _planes(header) if entry.method == METHOD_NETWORK)
+    asking = Counter(
+        (height, width)
+        for (_, _, height, width), _, entry in _planes(header)
+        if entry.method == METHOD_NETWORK
+    )
     calls = sum(count * header.schedule.calls(*shape) for shape, count in asking.items())
     height, width = min(header.tile[0], header.height), min(header.tile[1], header.width)
     counting = {METHOD_GRAPHICS} | ({METHOD_NETWORK} if not header.schedule.plain else set())
@@ -71,8 +88,12 @@ def of(header: Header, size: int, threads: int, png: bool = False, kept: int = 0
     return Cost(calls, memory + min(threads, len(header.entries)) * _work(height, width, counted))
 
 
-def of_encoding(height: int, width: int, channels: int, kind: Kind, size: int, tile: int, calls: int, threads: int) -> Cost:
-    """Of compressing a PNG, at most. size: of the PNG, bytes. tile: largest side of a tile. calls: network calls per plane of a tile."""
+def of_encoding(
+    height: int, width: int, channels: int, kind: Kind, size: int, tile: int, calls: int, threads: int
+) -> Cost:
+    """Of compressing a PNG, at most. size: of the PNG, bytes. tile: largest side of a tile. calls: network
+    calls per plane of a tile.
+    """
     planes = plane_count(channels, kind) * -(-height // tile) * -(-width // tile)
     image = width * height * channels * kind.size
     work = ENCODING * min(threads, planes) * _work(min(tile, height), min(tile, width))
@@ -80,18 +101,26 @@ def of_encoding(height: int, width: int, channels: int, kind: Kind, size: int, t
 
 
 def check(cost: Cost, limits: Limits) -> None:
-    """Raise LimitError, with what was found and what to do, if a cost exceeds the limits. (Pixels: whoever reads a header refuses too many at once.)"""
+    """Raise LimitError, with what was found and what to do, if a cost exceeds the limits. (Pixels: whoever
+    reads a header refuses too many at once.)
+    """
     if cost.calls > limits.max_calls:
-        raise LimitError(f"the image needs {cost.calls} network calls, the limit is {limits.max_calls}; raise it with --max-calls (max_calls=).")
+        raise LimitError(
+            f"the image needs {cost.calls} network calls, the limit is {limits.max_calls}; raise it with "
+            "--max-calls (max_calls=)."
+        )
     if limits.max_memory is not None and cost.memory > limits.max_memory:
         raise LimitError(
-            f"the image needs about {show_size(cost.memory)} of memory, the limit is {show_size(limits.max_memory)}; "
+            f"the image needs about {show_size(cost.memory)} of memory, the limit is "
+            f"{show_size(limits.max_memory)}; "
             "raise it with --memory (max_memory=), or use fewer threads (-T 1)."
         )
 
 
 def check_payloads(header: Header) -> None:
-    """Raise CorruptError if a payload is too short for its pixels. To be called before anything of the image's size is allocated."""
+    """Raise CorruptError if a payload is too short for its pixels. To be called before anything of the
+    image's size is allocated.
+    """
     if header.whole:
         return
     known: dict[tuple[int, int, int, int], int] = {}
@@ -101,11 +130,16 @@ def check_payloads(header: Header) -> None:
             known[key] = least_bytes(*key, header.schedule)
         if entry.length < known[key]:
             where = f"tile at row {top}, column {left}"
-            raise CorruptError(f"{where}: it has {entry.length} bytes of data, but {width} x {height} pixels need at least {known[key]}.")
+            raise CorruptError(
+                f"{where}: it has {entry.length} bytes of data, but {width} x {height} pixels need at "
+                f"least {known[key]}."
+            )
 
 
 def least_bytes(method: int, height: int, width: int, channels: int, schedule: Schedule) -> int:
-    """Bytes below which no encoder's payload for a plane of a tile can be. method: one of the container's, for tiles. channels: 1 or 3."""
+    """Bytes below which no encoder's payload for a plane of a tile can be. method: one of the container's,
+    for tiles. channels: 1 or 3.
+    """
     pixels = height * width
     if method == METHOD_INCLUDED:
         return 0
@@ -118,9 +152,14 @@ def least_bytes(method: int, height: int, width: int, channels: int, schedule: S
     root = 0
     if schedule.order != Order.RASTER:
         rows, columns = level_shapes(height, width)[schedule.root_level(height, width)]
-        root = 2 + min(rows * columns * channels, 2)  # its method, its length, and itself, which may be filtered
+        # its method, its length, and itself, which may be filtered
+        root = 2 + min(rows * columns * channels, 2)
         pixels -= rows * columns
-    return root + (4 * math.ceil(MARGIN * pixels * channels * BITS_OF_PLAIN / 32) if schedule.plain else _mixed_bytes(pixels * channels))
+    return root + (
+        4 * math.ceil(MARGIN * pixels * channels * BITS_OF_PLAIN / 32)
+        if schedule.plain
+        else _mixed_bytes(pixels * channels)
+    )
 
 
 def _mixed_bytes(subpixels: int) -> int:
@@ -129,7 +168,9 @@ def _mixed_bytes(subpixels: int) -> int:
 
 
 def _planes(header: Header) -> Iterator[tuple[tuple[int, int, int, int], int, Entry]]:
-    """(top, left, height, width), channels and entry of every plane of every tile, in the order of the index."""
+    """(top, left, height, width), channels and entry of every plane of every tile, in the order of the
+    index.
+    """
     entries = iter(header.entries)
     for tile in header.tiles:
         for channels in plane_channels(header.channels, header.kind):
@@ -137,6 +178,8 @@ def _planes(header: Header) -> Iterator[tuple[tuple[int, int, int, int], int, En
 
 
 def _work(height: int, width: int, counted: bool = True) -> int:
-    """Bytes that coding a plane of a tile takes. counted: by a coder that has counters, which only the mixing coder does."""
+    """Bytes that coding a plane of a tile takes. counted: by a coder that has counters, which only the mixing
+    coder does.
+    """
     pixels = height * width
     return 48 * counter_count(pixels) * counted + PER_PIXEL * pixels

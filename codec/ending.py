@@ -1,7 +1,9 @@
-"""`operation`: what a call of the library does when the process ends; `check` lets long work notice it. Knows nothing of what is done.
+"""`operation`: what a call of the library does when the process ends; `check` lets long work notice it. Knows
+nothing of what is done.
 
-Python ends daemon threads wherever they are. In the middle of compiled code that ends the process by a crash. So the end of the process waits for calls that
-are going on in daemon threads, and these give up at the next `check`. Once Python takes its modules apart, calls are refused.
+Python ends daemon threads wherever they are. In the middle of compiled code that ends the process by a crash.
+So the end of the process waits for calls that are going on in daemon threads, and these give up at the next
+`check`. Once Python takes its modules apart, calls are refused.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from codec.errors import ArdmError
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
-PATIENCE = 60.0  # seconds that the end waits for a call which does not give up, such as one that waits for the main thread
+# seconds that the end waits for a call which does not give up, such as one that waits for the main thread
+PATIENCE = 60.0
 
 
 class EndingError(ArdmError):
@@ -57,8 +60,11 @@ _calls = _Calls()
 
 
 def operation(function: Callable[P, Result]) -> Callable[P, Result]:
-    """A decorator for what a caller of the library may call from any thread, at any time. It raises EndingError when Python is being taken apart."""
-    finalizing, refusal, this_thread = sys.is_finalizing, EndingError, threading.current_thread  # what is in modules may be gone by then
+    """A decorator for what a caller of the library may call from any thread, at any time. It raises
+    EndingError when Python is being taken apart.
+    """
+    # what is in modules may be gone by then
+    finalizing, refusal, this_thread = (sys.is_finalizing, EndingError, threading.current_thread)
 
     @wraps(function)
     def call(*given: P.args, **named: P.kwargs) -> Result:
@@ -71,7 +77,8 @@ def operation(function: Callable[P, Result]) -> Callable[P, Result]:
                 return function(*given, **named)
             except EndingError as error:
                 said = str(error)
-            # A new one, without what the old one's traceback holds: that must be taken apart now, since this thread may be ended at any time after this.
+            # A new one, without what the old one's traceback holds: that must be taken apart now, since this
+            # thread may be ended at any time after this.
             raise refusal(said)
 
     return call

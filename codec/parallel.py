@@ -1,8 +1,9 @@
 """Threads: several jobs at once, and one thing beside another. Knows nothing of what the jobs are.
 
-A thread started here runs torch's operations by itself: where several threads work side by side, an operation that is split between
-all cores would mostly wait. These are plain threads, not those of `concurrent.futures`, which start none once the main thread has ended. Where none can be
-started (from Python 3.12 on, when the main thread has ended), whoever wants the result does the work.
+A thread started here runs torch's operations by itself: where several threads work side by side, an operation
+that is split between all cores would mostly wait. These are plain threads, not those of `concurrent.futures`,
+which start none once the main thread has ended. Where none can be started (from Python 3.12 on, when the main
+thread has ended), whoever wants the result does the work.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def thread_count() -> int:
 def set_threads(threads: int) -> None:
     """CPU threads to use from now on; 0 leaves them as they are. Raises ValueError.
 
-    OpenMP's threads do not survive a fork, but its books do, and it waits for them forever: a process that was forked works alone, whatever it asks for.
+    OpenMP's threads do not survive a fork, but its books do, and it waits for them forever: a process that
+    was forked works alone, whatever it asks for.
     """
     if not 0 <= threads <= MAX_THREADS:
         raise ValueError(f"threads must be 0 (leave as is) to {MAX_THREADS}, got {threads}.")
@@ -81,7 +83,8 @@ class _Worker:
     def wait(self) -> None:
         """Wait for the end of what was started.
 
-        Not by `Thread.join` alone: if a signal handler ends that with an exception, Python takes the thread for ended.
+        Not by `Thread.join` alone: if a signal handler ends that with an exception, Python takes the thread
+        for ended.
         """
         if self.started or self._begun.wait(STARTING):
             self._ended.wait()
@@ -89,7 +92,9 @@ class _Worker:
 
 
 class beside(Generic[Result]):
-    """`with beside(work) as task: ...` does some work in another thread meanwhile; `task.result()` is what it returned, or raises what it raised."""
+    """`with beside(work) as task: ...` does some work in another thread meanwhile; `task.result()` is what it
+    returned, or raises what it raised.
+    """
 
     def __init__(self, work: Callable[[], Result]) -> None:
         self._work = work
@@ -124,7 +129,9 @@ class beside(Generic[Result]):
 
 
 def at_once(works: Sequence[Callable[[], None]]) -> None:
-    """Do all at once, each in a thread of its own; the first error is raised. Each may wait for those before it, and for no other."""
+    """Do all at once, each in a thread of its own; the first error is raised. Each may wait for those before
+    it, and for no other.
+    """
     with ExitStack() as stack:
         for task in [stack.enter_context(beside(work)) for work in works]:
             task.result()
@@ -133,7 +140,9 @@ def at_once(works: Sequence[Callable[[], None]]) -> None:
 class _Jobs(Generic[Job, Result]):
     """Jobs that several threads do one after the other."""
 
-    def __init__(self, work: Callable[[Job, int], Result], jobs: Sequence[Job], share: int, stop: Event) -> None:
+    def __init__(
+        self, work: Callable[[Job, int], Result], jobs: Sequence[Job], share: int, stop: Event
+    ) -> None:
         self.work, self.jobs, self.share, self.stop = work, jobs, share, stop
         self.results: dict[int, Result] = {}
         self.errors: dict[int, BaseException] = {}
@@ -160,22 +169,33 @@ class _Jobs(Generic[Job, Result]):
             return self._next - 1
 
     def _drop(self, i: int) -> None:
-        """Those before a job that failed go on, so that it does not depend on the threads which error is raised; unless the error is not one of ours."""
+        """Those before a job that failed go on, so that it does not depend on the threads which error is
+        raised; unless the error is not one of ours.
+        """
         with self._lock:
             self._running.discard(i)
-            if self.errors and (min(self.errors) < min(self._running, default=0) or not isinstance(self.errors.get(i, ArdmError()), ArdmError)):
+            if self.errors and (
+                min(self.errors) < min(self._running, default=0)
+                or not isinstance(self.errors.get(i, ArdmError()), ArdmError)
+            ):
                 self.stop.set()
 
     def first_error(self) -> BaseException | None:
-        """The error to raise: the first that is not one of ours, which made others end, else that of the first job that failed."""
+        """The error to raise: the first that is not one of ours, which made others end, else that of the
+        first job that failed.
+        """
         found = [self.errors[i] for i in sorted(self.errors)]
-        return next((error for error in found if not isinstance(error, ArdmError)), found[0] if found else None)
+        return next(
+            (error for error in found if not isinstance(error, ArdmError)), found[0] if found else None
+        )
 
 
 def in_parallel(work: Callable[[Job, int], Result], jobs: Sequence[Job], stop: Event) -> list[Result]:
-    """work(job, threads it may use) of all jobs, in order, as many at once as torch has threads; the first error is raised.
+    """work(job, threads it may use) of all jobs, in order, as many at once as torch has threads; the first
+    error is raised.
 
-    stop: set when one job has failed or the caller was interrupted; the others should look at it now and then, and end.
+    stop: set when one job has failed or the caller was interrupted; the others should look at it now and
+    then, and end.
     """
     threads = torch.get_num_threads()
     workers = min(len(jobs), threads)

@@ -1,6 +1,8 @@
-"""Kinds of samples, and how an image of any kind becomes planes of bytes, which is all that tiles are coded from. Knows arrays only.
+"""Kinds of samples, and how an image of any kind becomes planes of bytes, which is all that tiles are coded
+from. Knows arrays only.
 
-A sample of 16 bits is two bytes, each in a plane of its own; a smaller one, or an index of a palette, is a byte with a small number.
+A sample of 16 bits is two bytes, each in a plane of its own; a smaller one, or an index of a palette, is a
+byte with a small number.
 """
 
 from __future__ import annotations
@@ -24,7 +26,11 @@ class Kind:
 
     def fits(self, channels: int) -> bool:
         """Whether there can be images of this kind."""
-        return self.depth in DEPTHS and (channels == 1 or (self.depth >= 8 and not self.indexed)) and not (self.indexed and self.depth > 8)
+        return (
+            self.depth in DEPTHS
+            and (channels == 1 or (self.depth >= 8 and not self.indexed))
+            and not (self.indexed and self.depth > 8)
+        )
 
     @property
     def size(self) -> int:
@@ -33,7 +39,9 @@ class Kind:
 
     @property
     def few(self) -> bool:
-        """Whether samples are labels or coarse steps rather than levels of light, which the network does not know."""
+        """Whether samples are labels or coarse steps rather than levels of light, which the network does not
+        know.
+        """
         return self.indexed or self.depth < 8
 
     @property
@@ -54,27 +62,37 @@ def plane_channels(channels: int, kind: Kind) -> list[int]:
 
 
 def planes(part: np.ndarray) -> list[np.ndarray]:
-    """Views of the bytes of a part of an image: high bytes of its colour (or grey), then low bytes, then the same of alpha where there is one.
+    """Views of the bytes of a part of an image: high bytes of its colour (or grey), then low bytes, then the
+    same of alpha where there is one.
 
-    part: uint8 or little-endian uint16 (h, w, c), c from 1 to 4, last axis contiguous. Each view: uint8 (h, w, 3 or 1).
+    part: uint8 or little-endian uint16 (h, w, c), c from 1 to 4, last axis contiguous. Each view: uint8 (h,
+    w, 3 or 1).
     """
     part_bytes = part.view(np.uint8).reshape(*part.shape, part.itemsize)
     return [group[..., byte] for group in samples_of(part_bytes) for byte in reversed(range(part.itemsize))]
 
 
 def samples_of(part: np.ndarray) -> list[np.ndarray]:
-    """Views of the samples of a part of an image, (h, w, c, ...): colour (or grey), then alpha where there is one, each (h, w, 3 or 1, ...)."""
+    """Views of the samples of a part of an image, (h, w, c, ...): colour (or grey), then alpha where there is
+    one, each (h, w, 3 or 1, ...).
+    """
     return [part] if part.shape[2] in (1, 3) else [part[:, :, :-1], part[:, :, -1:]]
 
 
 def widened(array: np.ndarray) -> bool:
-    """Whether samples of 16 bits seem to have been made of 8 bits each, as v * 257: most low bytes are like the high ones, even apart from zeros."""
+    """Whether samples of 16 bits seem to have been made of 8 bits each, as v * 257: most low bytes are like
+    the high ones, even apart from zeros.
+    """
     dark = array.size - np.count_nonzero(array)
-    return array.itemsize == 2 and bool(2 * (np.count_nonzero((array & 255) == (array >> 8)) - dark) > array.size - dark)
+    return array.itemsize == 2 and bool(
+        2 * (np.count_nonzero((array & 255) == (array >> 8)) - dark) > array.size - dark
+    )
 
 
 def fold(array: np.ndarray) -> np.ndarray:
-    """Samples of 16 bits with the high byte subtracted from the low one, modulo 256: a widened sample has 0 there."""
+    """Samples of 16 bits with the high byte subtracted from the low one, modulo 256: a widened sample has 0
+    there.
+    """
     return ((array & 0xFF00) | ((array - (array >> 8)) & 255)).astype(array.dtype, copy=False)
 
 
@@ -84,19 +102,31 @@ def unfold(array: np.ndarray) -> np.ndarray:
 
 
 def as_samples(pixels: np.ndarray, kind: Kind | None) -> tuple[np.ndarray, Kind]:
-    """An image as a caller gives it -> ((H, W, C), contiguous, of `kind.dtype`; kind). kind None: what the dtype says. Raises InputError."""
+    """An image as a caller gives it -> ((H, W, C), contiguous, of `kind.dtype`; kind). kind None: what the
+    dtype says. Raises InputError.
+    """
     if not isinstance(pixels, np.ndarray) or pixels.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
-        raise InputError(f"pixels must be a NumPy array of uint8 or uint16, got {getattr(pixels, 'dtype', type(pixels).__name__)}.")
+        raise InputError(
+            "pixels must be a NumPy array of uint8 or uint16, got "
+            f"{getattr(pixels, 'dtype', type(pixels).__name__)}."
+        )
     if isinstance(pixels, MaskedArray):
-        raise InputError("pixels are a masked array, whose mask would be lost; compress its .data, or .filled(value).")
+        raise InputError(
+            "pixels are a masked array, whose mask would be lost; compress its .data, or .filled(value)."
+        )
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 2, 3, 4)):
-        raise InputError(f"pixels must have shape (H, W) or (H, W, C) with C from 1 to 4, got {pixels.shape}.")
+        raise InputError(
+            f"pixels must have shape (H, W) or (H, W, C) with C from 1 to 4, got {pixels.shape}."
+        )
     if not pixels.size or max(pixels.shape) >= 2**32:
         raise InputError(f"pixels must not be empty, got shape {pixels.shape}.")
     kind = kind or Kind(8 * pixels.itemsize)
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
     if not kind.fits(channels) or kind.size != pixels.itemsize:
-        raise InputError(f"{channels} channels of {pixels.dtype} cannot hold samples of {kind.depth} bits{', indexed' * kind.indexed}.")
+        raise InputError(
+            f"{channels} channels of {pixels.dtype} cannot hold samples of {kind.depth} "
+            f"bits{', indexed' * kind.indexed}."
+        )
     if not in_range(pixels, kind):
         raise InputError(f"samples of {kind.depth} bits must be below {2**kind.depth}, found {pixels.max()}.")
     return np.ascontiguousarray(pixels, dtype=kind.dtype).reshape(*pixels.shape[:2], channels), kind

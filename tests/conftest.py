@@ -1,10 +1,13 @@
-"""Shared by all tests: a real photo, the shipped weights, and a predictor that knows nothing and forgets nothing."""
+"""Shared by all tests: a real photo, the shipped weights, and a predictor that knows nothing and forgets
+nothing.
+"""
 
 from __future__ import annotations
 
 import os
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the commands do: threads that spin make a busy machine crawl
+# as the commands do: threads that spin make a busy machine crawl
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 from pathlib import Path
 
@@ -13,8 +16,8 @@ import pytest
 from PIL import Image
 
 from ardm.exact.predictor import Canvas, Predictor
+from codec.coder.selftest import synthetic_weights
 from codec.image import load_predictor
-from codec.selftest import synthetic_weights
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,18 +34,22 @@ def predictor() -> Predictor:
 
 
 class FakePredictor(Predictor):
-    """Answers every call with parameters drawn from a hash of all that is known: any disagreement between the two
-    directions about what is known, or when, changes the answer and breaks the round trip."""
+    """Answers every call with parameters drawn from a hash of all that is known: any disagreement between the
+    two directions about what is known, or when, changes the answer and breaks the round trip."""
 
     def __init__(self) -> None:
         super().__init__(synthetic_weights())
 
-    def lattice(self, canvas: Canvas, phase: tuple[int, int], first: int, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def lattice(
+        self, canvas: Canvas, phase: tuple[int, int], first: int, where: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         return self.scattered(canvas, where)
 
     def scattered(self, canvas: Canvas, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         seen = (canvas.image.astype(np.int64) * canvas.mask[..., None]).ravel()
-        key = int((seen * np.arange(1, seen.size + 1)).sum()) + int((canvas.mask.ravel() * np.arange(canvas.mask.size)).sum())
+        key = int((seen * np.arange(1, seen.size + 1)).sum()) + int(
+            (canvas.mask.ravel() * np.arange(canvas.mask.size)).sum()
+        )
         rng = np.random.default_rng([key % 2**32, *where[0]])
         params = rng.integers(-200, 200, (len(where), self.weights.config.outputs)).astype(np.int32)
         return params, rng.integers(0, 256, (len(where), 3)).astype(np.int16)

@@ -1,11 +1,20 @@
-"""Deflate streams that no compressor would make, of every sort that RFC 1951 allows: what `codec.difference` must be able to say. Shares nothing with it."""
+"""Deflate streams that no compressor would make, of every sort that RFC 1951 allows: what
+`codec.png.exact.difference` must be able to say. Shares nothing with it.
+"""
 
 from __future__ import annotations
 
 import random
 
-LENGTHS = [(3 + i, 0) for i in range(8)] + [((4 + i % 4 << i // 4 - 1) + 3, i // 4 - 1) for i in range(8, 28)] + [(258, 0)]  # (first, extra bits) by code
-DISTANCES = [(1 + i, 0) for i in range(4)] + [((2 + i % 2 << i // 2 - 1) + 1, i // 2 - 1) for i in range(4, 30)]
+# (first, extra bits) by code
+LENGTHS = (
+    [(3 + i, 0) for i in range(8)]
+    + [((4 + i % 4 << i // 4 - 1) + 3, i // 4 - 1) for i in range(8, 28)]
+    + [(258, 0)]
+)
+DISTANCES = [(1 + i, 0) for i in range(4)] + [
+    ((2 + i % 2 << i // 2 - 1) + 1, i // 2 - 1) for i in range(4, 30)
+]
 ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
 Token = int | tuple[int, int]  # a byte, or (length, distance)
 
@@ -21,14 +30,16 @@ class Bits:
 
     def code(self, symbol: int, lengths: list[int]) -> None:
         """A symbol's canonical code, its first bit first."""
-        code = sum(1 << (15 - n) for n in lengths if 0 < n < lengths[symbol]) + sum(n == lengths[symbol] for n in lengths[:symbol]) * (
-            1 << (15 - lengths[symbol])
-        )
+        code = sum(1 << (15 - n) for n in lengths if 0 < n < lengths[symbol]) + sum(
+            n == lengths[symbol] for n in lengths[:symbol]
+        ) * (1 << (15 - lengths[symbol]))
         self.bits += [code >> (14 - i) & 1 for i in range(lengths[symbol])]
 
     def tobytes(self) -> bytes:
         assert len(self.bits) % 8 == 0
-        return bytes(sum(b << i for i, b in enumerate(self.bits[at : at + 8])) for at in range(0, len(self.bits), 8))
+        return bytes(
+            sum(b << i for i, b in enumerate(self.bits[at : at + 8])) for at in range(0, len(self.bits), 8)
+        )
 
 
 def tree(used: set[int], size: int, longest: int, rng: random.Random, least: int = 1) -> list[int]:
@@ -54,7 +65,11 @@ def tokens(count: int, data: bytearray, rng: random.Random, far: bool) -> list[T
         if data and rng.random() < 0.4:
             length = rng.choice((3, 4, 5, 17, 257, 258, rng.randint(3, 258)))
             reach = min(len(data), 32768)
-            distance = rng.choice((1, min(2, reach), reach, rng.randint(1, reach))) if far else rng.randint(1, min(4, reach))
+            distance = (
+                rng.choice((1, min(2, reach), reach, rng.randint(1, reach)))
+                if far
+                else rng.randint(1, min(4, reach))
+            )
             out.append((length, distance))
             for _ in range(length):
                 data.append(data[-distance])
@@ -64,14 +79,20 @@ def tokens(count: int, data: bytearray, rng: random.Random, far: bool) -> list[T
     return out
 
 
-def put_tokens(out: Bits, given: list[Token], literals: list[int], distances: list[int], rng: random.Random) -> None:
+def put_tokens(
+    out: Bits, given: list[Token], literals: list[int], distances: list[int], rng: random.Random
+) -> None:
     for token in given:
         if isinstance(token, int):
             out.code(token, literals)
             continue
         length, distance = token
         at = max(i for i, (first, _) in enumerate(LENGTHS) if first <= length)
-        at = 27 if length == 258 and (not literals[257 + 28] or (literals[257 + 27] and rng.random() < 0.5)) else at
+        at = (
+            27
+            if length == 258 and (not literals[257 + 28] or (literals[257 + 27] and rng.random() < 0.5))
+            else at
+        )
         out.code(257 + at, literals)
         out.put(length - LENGTHS[at][0], LENGTHS[at][1])
         at = max(i for i, (first, _) in enumerate(DISTANCES) if first <= distance)
@@ -83,7 +104,11 @@ def put_tokens(out: Bits, given: list[Token], literals: list[int], distances: li
 def put_trees(out: Bits, literals: list[int], distances: list[int], rng: random.Random) -> None:
     """The head of a block with codes of its own: lengths in any runs that say them."""
     literal_count = rng.randint(max(257, *(n + 1 for n in range(286) if literals[n])), 286)
-    distance_count = rng.randint(max(1, *(n + 1 for n in range(30) if distances[n]), 0), 30) if any(distances) else rng.randint(1, 30)
+    distance_count = (
+        rng.randint(max(1, *(n + 1 for n in range(30) if distances[n]), 0), 30)
+        if any(distances)
+        else rng.randint(1, 30)
+    )
     both, runs, n = literals[:literal_count] + distances[:distance_count], [], 0
     while n < len(both):
         run = next((i for i in range(n, len(both)) if both[i] != both[n]), len(both)) - n
@@ -130,10 +155,14 @@ def stream(seed: int, blocks: int, most: int) -> tuple[bytes, bytes]:
         literals, distances = [8] * 144 + [9] * 112 + [7] * 24 + [8] * 8, [5] * 30
         if kind == 2:
             pairs = [token for token in given if isinstance(token, tuple)]
-            used = {257 + max(i for i, (first, _) in enumerate(LENGTHS) if first <= length) for length, _ in pairs}
+            used = {
+                257 + max(i for i, (first, _) in enumerate(LENGTHS) if first <= length) for length, _ in pairs
+            }
             used |= {284} if 285 in used and rng.random() < 0.5 else set()
             literals = tree({256, *used, *(token for token in given if isinstance(token, int))}, 286, 15, rng)
-            reached = {max(i for i, (first, _) in enumerate(DISTANCES) if first <= distance) for _, distance in pairs}
+            reached = {
+                max(i for i, (first, _) in enumerate(DISTANCES) if first <= distance) for _, distance in pairs
+            }
             distances = tree(reached, 30, 15, rng) if reached or rng.random() < 0.5 else [0] * 30
             put_trees(out, literals, distances, rng)
         put_tokens(out, given, literals, distances, rng)

@@ -1,6 +1,8 @@
-"""Write golden files that must be refused, where they are missing: `tests.make_golden` calls this after it has written the valid ones.
+"""Write golden files that must be refused, where they are missing: `tests.make_golden` calls this after it
+has written the valid ones.
 
-Made of those, with every length and checksum right but for what a name says. tests/golden/README.md describes them, a line each.
+Made of those, with every length and checksum right but for what a name says. tests/golden/README.md describes
+them, a line each.
 """
 
 from __future__ import annotations
@@ -10,7 +12,9 @@ import struct
 import zlib
 from dataclasses import replace
 
-from codec import container, png, stored
+from codec import container, png
+from codec.coder import stored
+from codec.coder.schedule import Order, Schedule
 from codec.container import (
     HEAD,
     INDEX,
@@ -27,7 +31,6 @@ from codec.container import (
     varint,
 )
 from codec.errors import ArdmError, CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError
-from codec.schedule import Order, Schedule
 from tests.samples import GOLDEN
 
 OLD = (  # one pixel, by 0.5.0
@@ -124,14 +127,22 @@ FIELDS = ("version", "flags", "sort", "width", "height", "tile_height", "tile_wi
 
 
 def _head(name: str, more: bytes = b"", **fields: int | bytes) -> bytes:
-    """A golden file whose HEAD has been given what `container.write` would not write. Fields: numbers, or bytes as they are."""
+    """A golden file whose HEAD has been given what `container.write` would not write. Fields: numbers, or
+    bytes as they are.
+    """
     data = _golden(name)
     length, body = container.read_varint(data, len(MAGIC) + 1)
     head, at, found = data[body : body + length], 0, b""
     for field in FIELDS:
         value, at = (head[at], at + 1) if field in FIELDS[:3] else container.read_varint(head, at)
         chosen = fields.get(field, value)
-        found += chosen if isinstance(chosen, bytes) else bytes([chosen]) if field in FIELDS[:3] else varint(chosen)
+        found += (
+            chosen
+            if isinstance(chosen, bytes)
+            else bytes([chosen])
+            if field in FIELDS[:3]
+            else varint(chosen)
+        )
     return MAGIC + chunk(HEAD, found + head[at:] + more) + data[body + length + 4 :]
 
 
@@ -150,7 +161,9 @@ def _index(name: str, more: bytes) -> bytes:
     header, payloads = _open(name)
     data = _golden(name)
     at = len(data) - len(payloads)
-    entries = b"".join(bytes([e.method]) + varint(e.length) + struct.pack("<I", e.crc) for e in header.entries)
+    entries = b"".join(
+        bytes([e.method]) + varint(e.length) + struct.pack("<I", e.crc) for e in header.entries
+    )
     before = data[: at - len(chunk(INDEX, entries))]
     return before + chunk(INDEX, entries + more) + payloads
 
@@ -162,7 +175,9 @@ def bad_files() -> dict[str, bytes]:
 
 def _bad_layers() -> dict[str, bytes]:
     """What ends too early or too late, or has a wrong length, checksum, header or index."""
-    pixel, graphics, content = (_golden(n) for n in ("one-pixel", "graphics", "png-content-interlaced-palette"))
+    pixel, graphics, content = (
+        _golden(n) for n in ("one-pixel", "graphics", "png-content-interlaced-palette")
+    )
     head_end = 8 + len(chunk(HEAD, bytes(container.read_varint(pixel, 9)[0])))
     schedule = Schedule(Order.RANDOM, (0,), 1, plain=True)
     return {
@@ -198,7 +213,10 @@ def _bad_content() -> dict[str, bytes]:
     header, _ = _open("png-exact-interlaced-palette")
     chunks, (_, form) = header.metadata
     forms = {"cut": form[:5], "hash": form[:-16] + bytes(16)}
-    with_form = {name: _with("png-exact-interlaced-palette", metadata=(chunks, (PNG_FORM, f))) for name, f in forms.items()}
+    with_form = {
+        name: _with("png-exact-interlaced-palette", metadata=(chunks, (PNG_FORM, f)))
+        for name, f in forms.items()
+    }
     idat = zlib.compress(struct.pack("<I", 0) + png.chunk(b"IDAT", b"abc"))
     entry = Entry(METHOD_NETWORK, 3, zlib.crc32(b"\1ab"))
     claim = Header(2048, 2048, 3, (2048, 2048), header.weights_id, header.schedule, True, bytes(12), (entry,))
@@ -239,12 +257,16 @@ def _unsupported() -> dict[str, bytes]:
         "unsupported-channels-9": _head("one-pixel", sort=0x83),
         "unsupported-flag": _head("one-pixel", flags=0x88),
         "unsupported-order-3": _head("one-pixel", flags=0x0B),
-        "unsupported-learning-in-random-order": _head("random-order", flags=container.CHANNEL_AXIS | Order.RANDOM),
+        "unsupported-learning-in-random-order": _head(
+            "random-order", flags=container.CHANNEL_AXIS | Order.RANDOM
+        ),
         "unsupported-stage-bit": _with("lattice-rgb", schedule=Schedule(Order.LATTICE, (1 << 15,))),
         "unsupported-plain-strips": _with("plain-rgb", schedule=Schedule(plain=True, strip=4, slope=7)),
         "unsupported-slope": _with("photo-rgb", schedule=steep),
         "unsupported-weights": _with("photo-grey", weights_id="01" * 4),
-        "unsupported-png-form-bits": _with("png-exact-interlaced-palette", metadata=(chunks, (PNG_FORM, b"\x80"))),
+        "unsupported-png-form-bits": _with(
+            "png-exact-interlaced-palette", metadata=(chunks, (PNG_FORM, b"\x80"))
+        ),
         "unsupported-too-many-pixels": _head("one-pixel", width=2**31, height=2**31),
     }
 

@@ -1,7 +1,8 @@
-"""Write golden files: python -m tests.make_golden adds those that are missing, valid and bad, and touches no other.
+"""Write golden files: python -m tests.make_golden adds those that are missing, valid and bad, and touches no
+other.
 
---all makes every one anew, and removes what is no longer made. Until 1.0 is declared bytes may change by that command, with
-the reason in CHANGELOG.md; a release adds, it does not replace.
+--all makes every one anew, and removes what is no longer made. Until 1.0 is declared bytes may change by that
+command, with the reason in CHANGELOG.md; a release adds, it does not replace.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from codec import archive, compress, png, qoi, sources, text
+from codec import archive, compress, png, text
+from codec.formats import qoi, sources
 from codec.samples import Kind
 from tests import pngs
 
@@ -30,7 +32,9 @@ def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
     crop = photo[190:253, 330:401]
     alpha = np.clip(np.add.outer(np.arange(63) * 4, np.arange(71) % 9), 0, 255).astype(np.uint8)[..., None]
     sums = photo[190:254, 330:402].reshape(32, 2, 36, 2, 3).sum(axis=(1, 3), dtype=np.uint16)  # ten bits
-    rich = np.dstack([sums, sums[..., :1] // 2]) * np.uint16(16) + photo[190:222, 330:366, [0, 1, 2, 0]] % np.uint16(16)
+    rich = np.dstack([sums, sums[..., :1] // 2]) * np.uint16(16) + photo[
+        190:222, 330:366, [0, 1, 2, 0]
+    ] % np.uint16(16)
     rng = np.random.default_rng(1)
     checks = (np.add.outer(np.arange(60) // 10, np.arange(80) // 10) % 2)[..., None] * np.array([250, 90, 10])
     return {
@@ -73,7 +77,8 @@ def png_files() -> dict[str, tuple[bytes, bool]]:
     """name -> (PNG file, whether to keep it exactly)."""
     interlaced = pngs.pixels_of(3, 4, 40, 50)
     head = struct.pack(">IIBBBBB", 3, 2, 1, 0, 0, 0, 0)
-    untidy = pngs.build([(b"IHDR", head), (b"IDAT", zlib.compress(b"\0\xff\0\x1f")), (b"IEND", b"")])  # bits left over that are not 0
+    # bits left over that are not 0
+    untidy = pngs.build([(b"IHDR", head), (b"IDAT", zlib.compress(b"\0\xff\0\x1f")), (b"IEND", b"")])
     return {
         "png-content-interlaced-palette": (pngs.png_of(interlaced, 3, 4, 1), False),
         "png-exact-interlaced-palette": (pngs.png_of(interlaced, 3, 4, 1, pieces=100), True),
@@ -88,11 +93,24 @@ def source_files() -> dict[str, tuple[str, bytes]]:
     """name -> (ending, file that is its bare samples)."""
     deep = pngs.pixels_of(2, 16, 40, 50)
     entries = {256: 50, 257: 40, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 40, 279: 2000}
-    grey = b"II*\0" + struct.pack("<I", 2008) + pngs.pixels_of(0, 8, 40, 50).tobytes() + struct.pack("<H", len(entries))
+    grey = (
+        b"II*\0"
+        + struct.pack("<I", 2008)
+        + pngs.pixels_of(0, 8, 40, 50).tobytes()
+        + struct.pack("<H", len(entries))
+    )
     return {
         "source-ppm-16": ("ppm", b"P6 # golden\n50 40\n65535\n" + deep.astype(">u2").tobytes()),
-        "source-tiff": ("tif", grey + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries.items()) + bytes(4)),
-        "source-qoi": ("qoi", b"qoif" + struct.pack(">II", 50, 40) + b"\3\0" + qoi.encode(pngs.pixels_of(2, 8, 40, 50))),
+        "source-tiff": (
+            "tif",
+            grey
+            + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries.items())
+            + bytes(4),
+        ),
+        "source-qoi": (
+            "qoi",
+            b"qoif" + struct.pack(">II", 50, 40) + b"\3\0" + qoi.encode(pngs.pixels_of(2, 8, 40, 50)),
+        ),
     }
 
 
@@ -100,9 +118,13 @@ def texts() -> dict[str, tuple[bytes, dict[str, Any]]]:
     """name -> (bytes, options of `codec.text.pack`)."""
     prose = (GOLDEN.parents[1] / "SECURITY.md").read_bytes()[:3000]
     return {
-        "rows": (prose, {"order": "rows"}), "rows-5-calls": (prose[:500], {"order": "rows", "budget": 5}), "plain": (prose, {"order": "plain"}),
-        "packed": (b"0123456789" * 50, {}), "packed-all-bytes": (bytes(range(256)), {}), "noise": (np.random.default_rng(0).bytes(300), {}),
-    }  # fmt: skip
+        "rows": (prose, {"order": "rows"}),
+        "rows-5-calls": (prose[:500], {"order": "rows", "budget": 5}),
+        "plain": (prose, {"order": "plain"}),
+        "packed": (b"0123456789" * 50, {}),
+        "packed-all-bytes": (bytes(range(256)), {}),
+        "noise": (np.random.default_rng(0).bytes(300), {}),
+    }
 
 
 def write_missing(path: Path, make: Callable[[], dict[str, bytes]]) -> None:
@@ -116,7 +138,10 @@ def write_missing(path: Path, make: Callable[[], dict[str, bytes]]) -> None:
 
 def of_pixels(pixels: np.ndarray, options: dict[str, Any]) -> dict[str, bytes]:
     depth = options["kind"].depth if "kind" in options else 8 * pixels.itemsize
-    return {".ardm": compress(pixels, **options), ".png": png.write(png.Png(pixels, Kind(depth), False, b"", b""))}
+    return {
+        ".ardm": compress(pixels, **options),
+        ".png": png.write(png.Png(pixels, Kind(depth), False, b"", b"")),
+    }
 
 
 def of_source(source: bytes, ending: str) -> dict[str, bytes]:
@@ -125,7 +150,10 @@ def of_source(source: bytes, ending: str) -> dict[str, bytes]:
 
 
 def of_png(source: bytes, exactly: bool) -> dict[str, bytes]:
-    return {".ardm": archive.pack(source, exactly=exactly, max_pixels=10**6, verify=True).data, ".png": source}
+    return {
+        ".ardm": archive.pack(source, exactly=exactly, max_pixels=10**6, verify=True).data,
+        ".png": source,
+    }
 
 
 def main(anew: bool) -> None:
@@ -136,7 +164,9 @@ def main(anew: bool) -> None:
             if path.suffix != ".md":
                 path.unlink()
     for name, (data, options) in texts().items():
-        write_missing(TEXTS / f"{name}.ardm", lambda d=data, o=options: {".ardm": text.pack(d, **o), ".txt": d})
+        write_missing(
+            TEXTS / f"{name}.ardm", lambda d=data, o=options: {".ardm": text.pack(d, **o), ".txt": d}
+        )
     for name, (pixels, options) in images().items():
         write_missing(GOLDEN / f"{name}.ardm", lambda p=pixels, o=options: of_pixels(p, o))
     for name, (ending, source) in source_files().items():
@@ -149,6 +179,8 @@ def main(anew: bool) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--all", action="store_true", help="make every one anew")
     main(parser.parse_args().all)

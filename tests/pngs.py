@@ -1,4 +1,6 @@
-"""PNG files for tests, made by a slow readable encoder that shares nothing with `codec.png`, and where to find others."""
+"""PNG files for tests, made by a slow readable encoder that shares nothing with `codec.png`, and where to
+find others.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,21 @@ from pathlib import Path
 
 import numpy as np
 
-from codec.deflate import deflate
+from codec.png.exact.deflate import deflate
 
-SUITE = Path(__file__).parent / "data" / "png"  # PngSuite in full, by Willem van Schaik, free to use; names with x are corrupt
-SHARED = Path(__file__).parent.parent.parent / "shared" / "data" / "robust"  # more, where the project's shared folder is
+# PngSuite in full, by Willem van Schaik, free to use; names with x are corrupt
+SUITE = Path(__file__).parent / "data" / "png"
+# more, where the project's shared folder is
+SHARED = Path(__file__).parent.parent.parent / "shared" / "data" / "robust"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-KINDS = [(colour, depth, interlaced) for colour, depths in DEPTHS.items() for depth in depths for interlaced in (0, 1)]
+KINDS = [
+    (colour, depth, interlaced)
+    for colour, depths in DEPTHS.items()
+    for depth in depths
+    for interlaced in (0, 1)
+]
 
 
 def build(chunks: list[tuple[bytes, bytes]]) -> bytes:
@@ -68,7 +77,15 @@ def filtered(rows: list[bytes], kinds: list[int], step: int) -> bytes:
 def passes(pixels: np.ndarray, interlaced: int) -> list[np.ndarray]:
     if not interlaced:
         return [pixels]
-    offsets = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+    offsets = [
+        (0, 0, 8, 8),
+        (0, 4, 8, 8),
+        (4, 0, 8, 4),
+        (0, 2, 4, 4),
+        (2, 0, 4, 2),
+        (0, 1, 2, 2),
+        (1, 0, 2, 1),
+    ]
     return [part for y, x, dy, dx in offsets if (part := pixels[y::dy, x::dx]).size]
 
 
@@ -91,15 +108,25 @@ def compress(raw: bytes, level: int = 6, memory: int = 8, strategy: int = 0, win
     """As zlib does it, also where Python has another one; `tests/test_deflate.py` compares them."""
     body = deflate(np.frombuffer(raw, np.uint8), level, memory, strategy, window)
     assert body is not None
-    start = (window - 8) << 12 | 8 << 8 | (0 if level < 2 or strategy > 1 else 1 if level < 6 else 2 if level == 6 else 3) << 6
+    start = (
+        (window - 8) << 12
+        | 8 << 8
+        | (0 if level < 2 or strategy > 1 else 1 if level < 6 else 2 if level == 6 else 3) << 6
+    )
     return struct.pack(">H", start + 31 - start % 31) + body.tobytes() + struct.pack(">I", zlib.adler32(raw))
 
 
 def png_of(pixels: np.ndarray, colour: int, depth: int, interlaced: int = 0, pieces: int = 1 << 30) -> bytes:
-    """A file with a chunk of every sort around the image data, a palette with entries that nothing uses, and tRNS."""
+    """A file with a chunk of every sort around the image data, a palette with entries that nothing uses, and
+    tRNS.
+    """
     height, width = pixels.shape[:2]
     stream = compress(scanlines(pixels, colour, depth, interlaced))
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)), (b"gAMA", struct.pack(">I", 45455)), (b"prVt", b"\0\1\2")]
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)),
+        (b"gAMA", struct.pack(">I", 45455)),
+        (b"prVt", b"\0\1\2"),
+    ]
     if colour == 3:
         chunks.append((b"PLTE", bytes(i * 7 % 256 for i in range(3 * 2**depth))))
     if colour in (0, 2, 3):
@@ -113,12 +140,16 @@ def flushed(source: bytes) -> bytes:
     chunks = split(source)
     raw = zlib.decompress(b"".join(data for kind, data in chunks if kind == b"IDAT"))
     packer = zlib.compressobj()
-    stream = packer.compress(raw[:2]) + packer.flush(zlib.Z_FULL_FLUSH) + packer.compress(raw[2:]) + packer.flush()
+    stream = (
+        packer.compress(raw[:2]) + packer.flush(zlib.Z_FULL_FLUSH) + packer.compress(raw[2:]) + packer.flush()
+    )
     return build([(kind, stream if kind == b"IDAT" else data) for kind, data in chunks])
 
 
 def facts(data: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-    """What must come back besides pixels: the header, and all chunks in order, the image data being one of them."""
+    """What must come back besides pixels: the header, and all chunks in order, the image data being one of
+    them.
+    """
     chunks = split(data)
     first = next(i for i, (kind, _) in enumerate(chunks) if kind == b"IDAT")
     return chunks[0][1], [c for i, c in enumerate(chunks) if c[0] != b"IDAT"] + [(b"IDAT at", bytes([first]))]

@@ -1,4 +1,6 @@
-"""Small .ardm files of every method and kind: what damage tests sweep over and what fuzzing starts from. Knows the encoder, and no test."""
+"""Small .ardm files of every method and kind: what damage tests sweep over and what fuzzing starts from.
+Knows the encoder, and no test.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,10 @@ import numpy as np
 
 from ardm.exact.predictor import Predictor
 from codec import archive, compress, container, png, text
+from codec.coder.stored import FILTERED, RAW
 from codec.container import METHOD_FILE, METHOD_FINE, METHOD_GRAPHICS, METHOD_NETWORK, Entry
 from codec.image import encode_plane, load_predictor, plan
 from codec.samples import Kind, planes
-from codec.stored import FILTERED, RAW
 from tests import images, pngs
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -25,7 +27,9 @@ LIMIT = 10**6  # pixels
 
 def golden() -> list[Path]:
     """Golden files that must decode."""
-    return sorted(path for path in GOLDEN.glob("*.ardm") if not path.stem.startswith(("bad-", "unsupported-")))
+    return sorted(
+        path for path in GOLDEN.glob("*.ardm") if not path.stem.startswith(("bad-", "unsupported-"))
+    )
 
 
 @lru_cache(maxsize=1)
@@ -50,16 +54,26 @@ def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
         "alpha": (METHOD_NETWORK, np.concatenate([crop, alpha], 2), {"order": "raster"}),
         "tiles": (METHOD_NETWORK, _photo()[190:206, 330:350], {"order": "raster", "tile": 8}),
         "graphics": (METHOD_GRAPHICS, _photo()[190:238, 330:378] // 64 * 64, {}),
-        "indexed": (METHOD_GRAPHICS, _photo()[190:206, 330:350, 1] // 16, {"kind": Kind(4, indexed=True), "order": "raster"}),
+        "indexed": (
+            METHOD_GRAPHICS,
+            _photo()[190:206, 330:350, 1] // 16,
+            {"kind": Kind(4, indexed=True), "order": "raster"},
+        ),
         "folded-16": (METHOD_NETWORK, crop[..., 1] * np.uint16(257), {"order": "raster"}),
         "fine-grey-16": (METHOD_FINE, crop[..., 1] * np.uint16(200) + crop[..., 0], {"order": "raster"}),
-        "fine-rgba-12": (METHOD_FINE, np.concatenate([crop, alpha], 2) * np.uint16(16) + crop[..., :1] % 13, {}),
+        "fine-rgba-12": (
+            METHOD_FINE,
+            np.concatenate([crop, alpha], 2) * np.uint16(16) + crop[..., :1] % 13,
+            {},
+        ),
         "fine-listed": (METHOD_FINE, ((large[..., 1] // 3).astype(np.uint16) ** 2 * 7), {}),
     }
 
 
 def in_bytes(samples: np.ndarray, tile: int = 1024, predictor: Predictor | None = None) -> bytes:
-    """The .ardm file of uint16 (h, w) or (h, w, 3) whose bytes are planes apart, even where both together would be smaller."""
+    """The .ardm file of uint16 (h, w) or (h, w, 3) whose bytes are planes apart, even where both together
+    would be smaller.
+    """
     predictor = predictor or load_predictor()
     header = container.read(compress(samples, tile=tile, predictor=predictor))[0]
     schedule = plan(predictor.weights, min(tile, samples.shape[0]), min(tile, samples.shape[1]), None)
@@ -84,8 +98,15 @@ def png_files() -> dict[str, tuple[int, bytes, bool]]:
 
 
 def source_files() -> dict[str, tuple[int, bytes]]:
-    """name -> (method of its first plane, file that is its bare samples): each order of rows, channels and bytes."""
-    names = {"bmp-pillow": METHOD_NETWORK, "npy-fortran-grey": METHOD_NETWORK, "qoi-alpha": METHOD_NETWORK, "tiff-grey-16>": METHOD_FINE}
+    """name -> (method of its first plane, file that is its bare samples): each order of rows, channels and
+    bytes.
+    """
+    names = {
+        "bmp-pillow": METHOD_NETWORK,
+        "npy-fortran-grey": METHOD_NETWORK,
+        "qoi-alpha": METHOD_NETWORK,
+        "tiff-grey-16>": METHOD_FINE,
+    }
     return {f"source-{name}": (method, images.SAME[name][0]) for name, method in names.items()}
 
 
@@ -96,17 +117,28 @@ PROSE = b'The old man sat by the river and wept. "It was his OWN fault," said Mc
 def texts() -> dict[str, bytes]:
     """name -> .ardm file of text, of every method and order."""
     given: dict[str, tuple[bytes, dict[str, Any]]] = {
-        "raw": (b"\x80\x81 a", {}), "packed": (b"<td></td>" * 20, {}), "plain": (PROSE, {"order": "plain"}), "rows": (PROSE, {"order": "rows", "budget": 3}),
-    }  # fmt: skip
+        "raw": (b"\x80\x81 a", {}),
+        "packed": (b"<td></td>" * 20, {}),
+        "plain": (PROSE, {"order": "plain"}),
+        "rows": (PROSE, {"order": "rows", "budget": 3}),
+    }
     return {name: text.pack(data, **options) for name, (data, options) in given.items()}
 
 
 @lru_cache(maxsize=2)
 def files(predictor: Predictor | None = None) -> dict[str, bytes]:
     """name -> .ardm file, 50 to 1900 bytes. predictor: another one than the package's."""
-    found = {"bytes-16": (METHOD_NETWORK, in_bytes(_photo()[190:222, 330:362, 1] * np.uint16(259), predictor=predictor))}
+    found = {
+        "bytes-16": (
+            METHOD_NETWORK,
+            in_bytes(_photo()[190:222, 330:362, 1] * np.uint16(259), predictor=predictor),
+        )
+    }
     for name, (method, pixels, options) in arrays().items():
-        found[name] = method, compress(np.ascontiguousarray(pixels), predictor=predictor, verify=False, **options)
+        found[name] = (
+            method,
+            compress(np.ascontiguousarray(pixels), predictor=predictor, verify=False, **options),
+        )
     for name, (method, source, exactly) in png_files().items():
         found[name] = method, archive.pack(source, exactly=exactly, max_pixels=LIMIT, order="raster").data
     for name, (method, source) in source_files().items():
@@ -119,6 +151,8 @@ def files(predictor: Predictor | None = None) -> dict[str, bytes]:
 def kinds() -> dict[str, bytes]:
     """name -> PNG file, 9 x 7 pixels, of every colour type, depth and interlacing."""
     return {
-        f"png-{colour}-{depth}-{interlaced}": pngs.png_of(pngs.pixels_of(colour, depth, 7, 9), colour, depth, interlaced)
+        f"png-{colour}-{depth}-{interlaced}": pngs.png_of(
+            pngs.pixels_of(colour, depth, 7, 9), colour, depth, interlaced
+        )
         for colour, depth, interlaced in pngs.KINDS
     }

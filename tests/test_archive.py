@@ -13,8 +13,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec import ArdmError, CorruptError, LimitError, UnsupportedError, archive, compress, container, decompress, exact, info, png
+from codec import (
+    ArdmError,
+    CorruptError,
+    LimitError,
+    UnsupportedError,
+    archive,
+    compress,
+    container,
+    decompress,
+    info,
+    png,
+)
 from codec.archive import Packed, Way
+from codec.png.exact import recipes
 from codec.samples import Kind
 from tests import pngs
 from tests.make_golden import png_files
@@ -35,7 +47,9 @@ def pack(source: bytes, exactly: bool = False) -> Packed:
 
 
 def same_content(one: bytes, other: bytes) -> bool:
-    return np.array_equal(png.read(one, LIMIT).pixels, png.read(other, LIMIT).pixels) and pngs.facts(one) == pngs.facts(other)
+    return np.array_equal(png.read(one, LIMIT).pixels, png.read(other, LIMIT).pixels) and pngs.facts(
+        one
+    ) == pngs.facts(other)
 
 
 @pytest.mark.parametrize("path", VALID, ids=lambda p: p.stem)
@@ -113,9 +127,9 @@ def test_limits_and_damage_are_refused_before_anything_is_kept() -> None:
 # ---- recipes
 
 
-def taken_apart(source: bytes) -> tuple[png.Png, exact.Recipe | None]:
+def taken_apart(source: bytes) -> tuple[png.Png, recipes.Recipe | None]:
     image, coding = png.dissect(source, LIMIT)
-    return image, exact.find(source, image, coding)
+    return image, recipes.find(source, image, coding)
 
 
 def encode(image: png.Png, stream: bytes) -> bytes:
@@ -124,23 +138,35 @@ def encode(image: png.Png, stream: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     ("level", "memory", "strategy", "window"),
-    [*((level, 8, 0, 15) for level in range(1, 10)), (6, 9, 1, 15), (9, 8, 1, 12), (4, 9, 0, 9), (1, 8, 2, 15), (6, 8, 3, 15), (9, 9, 4, 15)],
+    [
+        *((level, 8, 0, 15) for level in range(1, 10)),
+        (6, 9, 1, 15),
+        (9, 8, 1, 12),
+        (4, 9, 0, 9),
+        (1, 8, 2, 15),
+        (6, 8, 3, 15),
+        (9, 9, 4, 15),
+    ],
 )
-def test_zlib_settings_are_found(photo: np.ndarray, level: int, memory: int, strategy: int, window: int) -> None:
+def test_zlib_settings_are_found(
+    photo: np.ndarray, level: int, memory: int, strategy: int, window: int
+) -> None:
     image = png.Png(photo[100:200, 100:260], Kind(), False, b"", b"")
     raw = png.scanlines(image, png.usual_filters(image))
     source = encode(image, pngs.compress(raw, level, memory, strategy, window))
     found, recipe = taken_apart(source)
     assert recipe is not None
-    packed = exact.pack(recipe)
+    packed = recipes.pack(recipe)
     assert len(packed) < 32
-    assert exact.unpack(packed, found) == recipe
-    assert exact.make(found, recipe) == source
+    assert recipes.unpack(packed, found) == recipe
+    assert recipes.make(found, recipe) == source
 
 
 @pytest.mark.parametrize("row_filters", [bytes([3]) * 45, bytes(range(5)) * 9])
 @pytest.mark.parametrize("sizes", [[7], [1000], [0, 5, 0, 10**6, 0], [10, 10, 10, 11]])
-def test_any_filters_and_chunk_sizes_are_kept(photo: np.ndarray, row_filters: bytes, sizes: list[int]) -> None:
+def test_any_filters_and_chunk_sizes_are_kept(
+    photo: np.ndarray, row_filters: bytes, sizes: list[int]
+) -> None:
     image = png.Png(photo[:45, :50], Kind(), False, b"", b"")
     stream = pngs.compress(png.scanlines(image, row_filters))
     pieces, at = [], 0
@@ -154,40 +180,64 @@ def test_any_filters_and_chunk_sizes_are_kept(photo: np.ndarray, row_filters: by
     source = png.assemble(image, pieces)
     found, recipe = taken_apart(source)
     assert recipe is not None
-    assert exact.unpack(exact.pack(recipe), found) == recipe
-    assert exact.make(found, recipe) == source
+    assert recipes.unpack(recipes.pack(recipe), found) == recipe
+    assert recipes.make(found, recipe) == source
 
 
 @pytest.mark.parametrize("sizes", [[77], [100, 0, 5000], [65535]])
-def test_data_that_was_not_compressed_is_put_into_the_same_blocks(photo: np.ndarray, sizes: list[int]) -> None:
+def test_data_that_was_not_compressed_is_put_into_the_same_blocks(
+    photo: np.ndarray, sizes: list[int]
+) -> None:
     image = png.Png(photo[:40, :40], Kind(), False, b"", b"")
     raw = png.scanlines(image, bytes(40))
     ends = itertools.accumulate(sizes * (1 + len(raw) // sum(sizes)))
     cuts = [0, *itertools.takewhile(lambda end: end < len(raw), ends), len(raw)]
     blocks = [raw[a:b] for a, b in itertools.pairwise(cuts)]
-    stream = b"\x78\x01" + b"".join(struct.pack("<BHH", i == len(blocks) - 1, len(b), 65535 - len(b)) + b for i, b in enumerate(blocks))
+    stream = b"\x78\x01" + b"".join(
+        struct.pack("<BHH", i == len(blocks) - 1, len(b), 65535 - len(b)) + b for i, b in enumerate(blocks)
+    )
     source = png.assemble(image, [stream + struct.pack(">I", zlib.adler32(raw))])
     found, recipe = taken_apart(source)
     assert recipe is not None
     assert str(recipe) == "not compressed"
-    assert exact.make(found, exact.unpack(exact.pack(recipe), found)) == source
+    assert recipes.make(found, recipes.unpack(recipes.pack(recipe), found)) == source
     assert len(pack(source, exactly=True).data) < 0.8 * len(source)
 
 
 def test_what_zlib_did_not_make_has_a_difference_or_is_kept_whole(photo: np.ndarray) -> None:
-    """A deflate stream in two parts, flushed between them, and bits left over at the ends of rows that are not 0."""
+    """A deflate stream in two parts, flushed between them, and bits left over at the ends of rows that are
+    not 0.
+    """
     image = png.Png(photo[:20, :20], Kind(), False, b"", b"")
     raw = png.scanlines(image, bytes(20))
     squeeze = zlib.compressobj()
-    foreign = png.assemble(image, [squeeze.compress(raw[:500]) + squeeze.flush(zlib.Z_FULL_FLUSH) + squeeze.compress(raw[500:]) + squeeze.flush()])
-    untidy = build([(b"IHDR", struct.pack(">IIBBBBB", 3, 2, 1, 0, 0, 0, 0)), (b"IDAT", zlib.compress(b"\0\xff\0\x1f")), END])
+    foreign = png.assemble(
+        image,
+        [
+            squeeze.compress(raw[:500])
+            + squeeze.flush(zlib.Z_FULL_FLUSH)
+            + squeeze.compress(raw[500:])
+            + squeeze.flush()
+        ],
+    )
+    untidy = build(
+        [
+            (b"IHDR", struct.pack(">IIBBBBB", 3, 2, 1, 0, 0, 0, 0)),
+            (b"IDAT", zlib.compress(b"\0\xff\0\x1f")),
+            END,
+        ]
+    )
     for source, way in ((foreign, Way.DIFFERENCE), (untidy, Way.WHOLE)):
         found, recipe = taken_apart(source)
         assert (recipe is None) == (way == Way.WHOLE)
         if recipe:
-            assert exact.unpack(exact.pack(recipe), found, different=True) == recipe
+            assert recipes.unpack(recipes.pack(recipe), found, different=True) == recipe
             with pytest.raises(CorruptError, match="2\\*\\*13 places"):
-                exact.unpack(exact.pack(replace(recipe, settings=replace(recipe.settings, links=13))), found, different=True)
+                recipes.unpack(
+                    recipes.pack(replace(recipe, settings=replace(recipe.settings, links=13))),
+                    found,
+                    different=True,
+                )
         packed = pack(source, exactly=True)
         assert (packed.way, packed.indivisible) == (way, False)
         assert archive.unpack(packed.data, max_pixels=LIMIT) == source
@@ -198,9 +248,9 @@ def test_a_file_that_would_not_be_the_same_is_refused() -> None:
     recipe = replace(FOUND, start=b"\x78\x01")
     image = png.read(SMALL, LIMIT)
     with pytest.raises(CorruptError, match="made again does not match"):
-        exact.make(image, exact.unpack(exact.pack(recipe), image))
+        recipes.make(image, recipes.unpack(recipes.pack(recipe), image))
     with pytest.raises(CorruptError, match="impossible settings: 10"):
-        exact.unpack(exact.pack(replace(FOUND, settings=replace(FOUND.settings, level=10))), image)
+        recipes.unpack(recipes.pack(replace(FOUND, settings=replace(FOUND.settings, level=10))), image)
 
 
 @settings(max_examples=200, deadline=None)
@@ -211,7 +261,7 @@ def test_forged_recipes_raise_only_our_errors(tail: bytes, at: int, value: int) 
     damaged[min(at, len(RECIPE) - 1)] = value
     for form in (tail, RECIPE[: at % len(RECIPE)] + tail, bytes(damaged)):
         try:
-            made = exact.make(image, exact.unpack(form, image))
+            made = recipes.make(image, recipes.unpack(form, image))
         except ArdmError:
             continue
         assert made == SMALL
@@ -220,7 +270,7 @@ def test_forged_recipes_raise_only_our_errors(tail: bytes, at: int, value: int) 
 SMALL = pngs.png_of(pngs.pixels_of(2, 8, 9, 9), 2, 8, 1, pieces=33)
 FOUND = taken_apart(SMALL)[1]
 assert FOUND is not None
-RECIPE = exact.pack(FOUND)
+RECIPE = recipes.pack(FOUND)
 
 
 def test_the_form_is_checked(photo: np.ndarray) -> None:
@@ -235,7 +285,9 @@ def test_the_form_is_checked(photo: np.ndarray) -> None:
         ((b"\1", b"\1"), "expected one"),
         ((b"\3short",), "cut short"),
     ):
-        forged = container.Header(**{**header.__dict__, "metadata": tuple((container.PNG_FORM, b) for b in blocks)})
+        forged = container.Header(
+            **{**header.__dict__, "metadata": tuple((container.PNG_FORM, b) for b in blocks)}
+        )
         with pytest.raises(ArdmError, match=says):
             archive.unpack(container.write(forged, [packed.data[at:]]), max_pixels=LIMIT)
 

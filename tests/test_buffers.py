@@ -14,7 +14,7 @@ import pytest
 
 from codec import InputError, archive, complete, compress, decompress, info, recover, text
 from codec.container import as_bytes
-from codec.invent import draw
+from codec.damage.invent import draw
 from codec.samples import Kind
 from tests import images, pngs
 
@@ -34,7 +34,9 @@ BUFFERS: dict[str, Callable[[bytes], Any]] = {
     "strided memoryview": strided,
     "array of bytes": lambda data: array.array("B", data),
     "array of signed bytes": lambda data: array.array("b", data),
-    "array of words": lambda data: array.array("H", data + data[:0]) if len(data) % 2 == 0 else array.array("B", data),
+    "array of words": lambda data: (
+        array.array("H", data + data[:0]) if len(data) % 2 == 0 else array.array("B", data)
+    ),
     "uint8": lambda data: np.frombuffer(data, "u1"),
     "int8": lambda data: np.frombuffer(data, "i1"),
     "backwards": lambda data: np.frombuffer(data[::-1], "u1")[::-1],
@@ -42,14 +44,27 @@ BUFFERS: dict[str, Callable[[bytes], Any]] = {
     "two dimensions": lambda data: np.frombuffer(data, "u1")[:, None],
     "ctypes": lambda data: (ctypes.c_char * len(data)).from_buffer_copy(data),
 }
-NONE = [None, "a.ardm", Path("a.ardm"), 7, [1, 2], np.array([object()]), np.array(["2026-01-01"], "M8[D]"), 1.5]
+NONE = [
+    None,
+    "a.ardm",
+    Path("a.ardm"),
+    7,
+    [1, 2],
+    np.array([object()]),
+    np.array(["2026-01-01"], "M8[D]"),
+    1.5,
+]
 
 
 @pytest.mark.parametrize("kind", BUFFERS)
 def test_every_buffer_will_do(kind: str) -> None:
     give = BUFFERS[kind]
     source = pngs.png_of(IMAGE, 2, 8)
-    data, packed, prose = compress(IMAGE), archive.pack(source, exactly=True).data, text.pack(PROSE, order="plain")
+    data, packed, prose = (
+        compress(IMAGE),
+        archive.pack(source, exactly=True).data,
+        text.pack(PROSE, order="plain"),
+    )
     assert as_bytes(give(data)) == data
     assert np.array_equal(decompress(give(data)), IMAGE)
     assert info(give(data)) == info(data)
@@ -78,7 +93,19 @@ def test_all_else_is_an_input_error(data: Any) -> None:
     if data == "released":
         data = memoryview(compress(IMAGE))
         data.release()
-    calls = (decompress, info, recover, complete, archive.unpack, archive.test, archive.rescue, text.unpack, text.pack, text.info, text.is_text)
+    calls = (
+        decompress,
+        info,
+        recover,
+        complete,
+        archive.unpack,
+        archive.test,
+        archive.rescue,
+        text.unpack,
+        text.pack,
+        text.info,
+        text.is_text,
+    )
     for call in (*calls, lambda data: archive.pack(data, exactly=False)):
         with pytest.raises(InputError, match=f"got {type(data).__name__}"):
             call(data)
@@ -89,7 +116,12 @@ def test_all_else_is_an_input_error(data: Any) -> None:
 def own(pixels: np.ndarray) -> bool:
     """Writable, and the owner of its memory."""
     pixels[:] = 0
-    return bool(pixels.flags.writeable and pixels.flags.owndata and pixels.flags.c_contiguous and pixels.dtype.isnative)
+    return bool(
+        pixels.flags.writeable
+        and pixels.flags.owndata
+        and pixels.flags.c_contiguous
+        and pixels.dtype.isnative
+    )
 
 
 @pytest.mark.parametrize("dtype", ["u1", "<u2", ">u2"])
@@ -108,10 +140,17 @@ def test_pixels_of_whole_files_are_the_callers_own() -> None:
     grey = np.random.default_rng(0).integers(0, 256, (6, 7)).astype(np.uint8)
     deep = (grey * np.uint16(257)).astype(">u2")
     for source in (
-        *(pngs.png_of(pngs.pixels_of(colour, depth, 6, 7), colour, depth, interlaced) for colour, depth, interlaced in pngs.KINDS),
-        *(images.npy(pixels) for pixels in (grey, deep)), images.saved(grey, "PPM"), images.saved(grey, "BMP"), images.saved(grey, "TIFF"),
-        images.saved(np.stack([grey] * 3, 2), "WEBP", lossless=True), images.saved(grey, "TIFF", compression="tiff_lzw"),
-    ):  # fmt: skip
+        *(
+            pngs.png_of(pngs.pixels_of(colour, depth, 6, 7), colour, depth, interlaced)
+            for colour, depth, interlaced in pngs.KINDS
+        ),
+        *(images.npy(pixels) for pixels in (grey, deep)),
+        images.saved(grey, "PPM"),
+        images.saved(grey, "BMP"),
+        images.saved(grey, "TIFF"),
+        images.saved(np.stack([grey] * 3, 2), "WEBP", lossless=True),
+        images.saved(grey, "TIFF", compression="tiff_lzw"),
+    ):
         whole = archive.container.write_whole(source, 7, 6, 1, Kind())
         expected = archive.sources.read(source, 1000).image.pixels
         found = decompress(whole)

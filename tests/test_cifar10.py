@@ -1,4 +1,6 @@
-"""benchmarks/cifar10.py without the data: the layout of its PNGs, what it refuses, and every command on a few invented images."""
+"""benchmarks/cifar10.py without the data: the layout of its PNGs, what it refuses, and every command on a few
+invented images.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from codec.errors import CorruptError
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder as `prepare` leaves it, with few and smooth images whose hashes are taken for the right ones."""
+    """A folder as `prepare` leaves it, with few and smooth images whose hashes are taken for the right
+    ones.
+    """
     folder = tmp_path / "data"
     folder.mkdir()
     rng = np.random.default_rng(1)
@@ -82,10 +86,25 @@ def test_policies_spend_the_budget_and_planning_helps(base: int) -> None:
 
 
 def test_train_resume_and_measure(data: Path, tmp_path: Path) -> None:
-    small = ("--set", "patch=4", "--set", "width=8", "--set", "blocks=1", "--set", "batch=4", "--set", "base=16")
+    small = (
+        "--set",
+        "patch=4",
+        "--set",
+        "width=8",
+        "--set",
+        "blocks=1",
+        "--set",
+        "batch=4",
+        "--set",
+        "base=16",
+    )
     out = tmp_path / "run"
     for limit in (0, 1):  # the second call goes on
-        result = CliRunner().invoke(cifar10.main, ["train", str(data), str(out), "--steps", "3", "--limit", str(limit), *small], catch_exceptions=False)
+        result = CliRunner().invoke(
+            cifar10.main,
+            ["train", str(data), str(out), "--steps", "3", "--limit", str(limit), *small],
+            catch_exceptions=False,
+        )
         assert result.exit_code == 0, result.output
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 3]
@@ -94,7 +113,20 @@ def test_train_resume_and_measure(data: Path, tmp_path: Path) -> None:
     assert found["base"] == 16
     assert 0 < found["bound"]["mean"] < 9
     target = tmp_path / "budgets.json"
-    found = invoke("budgets", data, checkpoint, "--budgets", "6", "--table-images", 2, "--images", 2, "--no-full", "--json", target)
+    found = invoke(
+        "budgets",
+        data,
+        checkpoint,
+        "--budgets",
+        "6",
+        "--table-images",
+        2,
+        "--images",
+        2,
+        "--no-full",
+        "--json",
+        target,
+    )
     assert json.loads(target.read_text())["rows"] == found["rows"]
     assert {row["policy"] for row in found["rows"]} == {"joint", "each_stage", "even", "full"}
 
@@ -102,14 +134,33 @@ def test_train_resume_and_measure(data: Path, tmp_path: Path) -> None:
 def test_files_of_images_are_restored_in_another_process(data: Path, tmp_path: Path) -> None:
     run, files = tmp_path / "run", tmp_path / "files"
     settings = ("patch=4", "width=8", "blocks=1", "batch=4", "mixture=2", "quantize_from=0.4")
-    arguments = ["train", str(data), str(run), "--steps", "5", *(part for setting in settings for part in ("--set", setting))]
+    arguments = [
+        "train",
+        str(data),
+        str(run),
+        "--steps",
+        "5",
+        *(part for setting in settings for part in ("--set", setting)),
+    ]
     assert CliRunner().invoke(cifar10.main, arguments, catch_exceptions=False).exit_code == 0
-    found = invoke("compress", data, run / "average.safetensors", files, "--calls", "4", "--images", 2, "--table-images", 2)
+    found = invoke(
+        "compress",
+        data,
+        run / "average.safetensors",
+        files,
+        "--calls",
+        "4",
+        "--images",
+        2,
+        "--table-images",
+        2,
+    )
     ours, *others = found["rows"]
     assert ours["lossless"] == 2
     assert all(row["lossless"] == 2 for row in others)
     assert ours["mean"] - ours["without_header"] == pytest.approx(found["header_bits"], abs=2e-4)
-    assert ours["without_header"] == pytest.approx(ours["model_bits"], abs=0.05)  # integers, the simulation of them, and a few bytes of the coder
+    # integers, the simulation of them, and a few bytes of the coder
+    assert ours["without_header"] == pytest.approx(ours["model_bits"], abs=0.05)
 
     codec = cifar10.ImageCodec(files / "model.safetensors")
     good = (files / "4" / "00000.c10").read_bytes()

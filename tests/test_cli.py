@@ -17,11 +17,13 @@ from PIL import Image
 
 from tests import pngs
 
-COMPRESS = [sys.executable, "-c", "from codec.cli import compress_main; compress_main()"]
-DECOMPRESS = [sys.executable, "-c", "from codec.cli import decompress_main; decompress_main()"]
+COMPRESS = [sys.executable, "-c", "from codec.commands.cli import compress_main; compress_main()"]
+DECOMPRESS = [sys.executable, "-c", "from codec.commands.cli import decompress_main; decompress_main()"]
 
 
-def run(command: list[str], *arguments: object, stdin: bytes | None = None, code: int = 0) -> subprocess.CompletedProcess[bytes]:
+def run(
+    command: list[str], *arguments: object, stdin: bytes | None = None, code: int = 0
+) -> subprocess.CompletedProcess[bytes]:
     done = subprocess.run([*command, *map(str, arguments)], input=stdin, capture_output=True, check=False)
     assert done.returncode == code, done.stderr.decode()
     assert b"Traceback" not in done.stderr
@@ -65,7 +67,12 @@ def test_there_and_back(source: Path, tmp_path: Path) -> None:
 def test_streams_presets_and_several_files(source: Path, tmp_path: Path) -> None:
     data = run(COMPRESS, "-3", "--order", "lattice", "-", stdin=source.read_bytes()).stdout
     listed = json.loads(run(COMPRESS, "-l", "--json", "-", stdin=data).stdout)
-    assert (listed["network_calls"], listed["width"], listed["height"], listed["network_planes"]) == (4, 60, 40, 1)
+    assert (listed["network_calls"], listed["width"], listed["height"], listed["network_planes"]) == (
+        4,
+        60,
+        40,
+        1,
+    )
     assert data == run(COMPRESS, "-c", "--budget", 4, "--order", "lattice", source).stdout
     plain = run(COMPRESS, "-c", "--plain", source).stdout
     assert json.loads(run(COMPRESS, "-l", "--json", "-", stdin=plain).stdout)["coding"] == "plain"
@@ -101,7 +108,9 @@ def test_random_order_and_chunks_survive(photo: np.ndarray, tmp_path: Path) -> N
 def test_exactly_as_content_and_whole(source: Path, tmp_path: Path) -> None:
     original = pngs.png_of(pixels(source), 2, 8)
     deep = pngs.png_of(pngs.pixels_of(6, 16, 30, 40), 6, 16, 1)
-    animated = pngs.build([(b"IHDR", pngs.split(original)[0][1]), (b"acTL", bytes(8)), *pngs.split(original)[1:]])
+    animated = pngs.build(
+        [(b"IHDR", pngs.split(original)[0][1]), (b"acTL", bytes(8)), *pngs.split(original)[1:]]
+    )
     names = {"photo": original, "deep": deep, "animated": animated}
     for name, data in names.items():
         (tmp_path / f"{name}.png").write_bytes(data)
@@ -109,10 +118,14 @@ def test_exactly_as_content_and_whole(source: Path, tmp_path: Path) -> None:
     packed = [tmp_path / f"{name}.ardm" for name in names]
     done = run(COMPRESS, "--exact", "-v", *paths)
     for line, says in zip(
-        done.stderr.decode().splitlines(), ("exact; zlib level", "exact; zlib level", "was stored whole, because it is animated"), strict=False
+        done.stderr.decode().splitlines(),
+        ("exact; zlib level", "exact; zlib level", "was stored whole, because it is animated"),
+        strict=False,
     ):
         assert says in line
-    listed = [json.loads(line)["restores"] for line in run(COMPRESS, "-l", "--json", *packed).stdout.splitlines()]
+    listed = [
+        json.loads(line)["restores"] for line in run(COMPRESS, "-l", "--json", *packed).stdout.splitlines()
+    ]
     assert listed == ["exact", "exact", "whole file"]
     text = run(COMPRESS, "-l", *packed).stdout.decode().splitlines()
     assert "40 x 30, 4 x 16 bit" in text[1]
@@ -125,7 +138,11 @@ def test_exactly_as_content_and_whole(source: Path, tmp_path: Path) -> None:
         assert (tmp_path / "out" / f"{name}.png").read_bytes() == data
     assert run(COMPRESS, "-f", "-q", paths[2]).stderr == b""
     done = run(COMPRESS, "-f", "--json", *paths)
-    assert [json.loads(line)["restores"] for line in done.stdout.splitlines()] == ["content", "content", "whole file"]
+    assert [json.loads(line)["restores"] for line in done.stdout.splitlines()] == [
+        "content",
+        "content",
+        "whole file",
+    ]
     assert done.stderr.count(b"\n") == 1
 
 
@@ -136,11 +153,18 @@ def test_bad_input_gives_one_sentence_and_the_documented_code(source: Path, tmp_
     (tmp_path / "photo.ardm").unlink()
     flipped = bytearray(packed)
     flipped[-100] ^= 4
-    unknown = packed.replace(bytes.fromhex(json.loads(run(COMPRESS, "-l", "--json", "-", stdin=packed).stdout)["weights"]), b"\1" * 4)
+    unknown = packed.replace(
+        bytes.fromhex(json.loads(run(COMPRESS, "-l", "--json", "-", stdin=packed).stdout)["weights"]),
+        b"\1" * 4,
+    )
     import zlib
 
     length = unknown[9]
-    unknown = unknown[: 10 + length] + zlib.crc32(unknown[8 : 10 + length]).to_bytes(4, "little") + unknown[14 + length :]
+    unknown = (
+        unknown[: 10 + length]
+        + zlib.crc32(unknown[8 : 10 + length]).to_bytes(4, "little")
+        + unknown[14 + length :]
+    )
     cases: list[tuple[list[str], str, bytes, int, str]] = [
         (COMPRESS, "cut.png", png[: len(png) // 2], 4, "cut short"),
         (COMPRESS, "text-mode.png", png.replace(b"\r\n", b"\n"), 4, "signature is damaged"),
@@ -163,7 +187,10 @@ def test_bad_input_gives_one_sentence_and_the_documented_code(source: Path, tmp_
 
 def test_refusals(source: Path, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_bytes(b"just text")
-    assert b"its name says that it is one; expected PNG" in run(COMPRESS, "--pixels", tmp_path / "text.png", code=1).stderr
+    assert (
+        b"its name says that it is one; expected PNG"
+        in run(COMPRESS, "--pixels", tmp_path / "text.png", code=1).stderr
+    )
     assert b"is a directory" in run(COMPRESS, tmp_path, code=1).stderr
     assert b"does not exist" in run(COMPRESS, tmp_path / "none.png", code=1).stderr
     (tmp_path / "photo.ardm").write_bytes(b"precious")
@@ -189,7 +216,9 @@ def test_outputs_of_one_run_never_overwrite_each_other(source: Path, tmp_path: P
     (tmp_path / "a").mkdir()
     (tmp_path / "out").mkdir()
     (tmp_path / "a" / "photo.png").write_bytes(source.read_bytes())
-    done = run(COMPRESS, "-f", "--rm", "--output-dir", tmp_path / "out", source, tmp_path / "a" / "photo.png", code=1)
+    done = run(
+        COMPRESS, "-f", "--rm", "--output-dir", tmp_path / "out", source, tmp_path / "a" / "photo.png", code=1
+    )
     assert b"just written for another file" in done.stderr
     only_files(tmp_path / "a", "photo.png")
 
@@ -209,7 +238,8 @@ def test_unwritable_folder_leaves_nothing(source: Path, tmp_path: Path) -> None:
 def test_a_signal_leaves_nothing_behind(number: signal.Signals, photo: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     Image.fromarray(np.tile(photo, (3, 3, 1))).save(path, compress_level=1)
-    listening = lambda: signal.signal(number, signal.SIG_DFL)  # noqa: E731 (a shell's background jobs ignore SIGINT, nohup's SIGHUP; so would their children)
+    # a shell's background jobs ignore SIGINT, nohup's SIGHUP; so would their children
+    listening = lambda: signal.signal(number, signal.SIG_DFL)  # noqa: E731
     process = subprocess.Popen([*COMPRESS, str(path)], stderr=subprocess.PIPE, preexec_fn=listening)
     time.sleep(4)
     process.send_signal(number)
@@ -219,10 +249,15 @@ def test_a_signal_leaves_nothing_behind(number: signal.Signals, photo: np.ndarra
 
 
 def test_killed_while_writing_keeps_the_old_file(source: Path, tmp_path: Path) -> None:
-    """A kill between writing the temporary file and renaming it, which nothing can clean up, leaves the old output whole."""
+    """A kill between writing the temporary file and renaming it, which nothing can clean up, leaves the old
+    output whole.
+    """
     target = tmp_path / "photo.ardm"
     target.write_bytes(b"old")
-    script = "import os, sys; os.replace = lambda *a: os._exit(9); sys.argv[0] = 'x'; from codec.cli import compress_main; compress_main()"
+    script = (
+        "import os, sys; os.replace = lambda *a: os._exit(9); sys.argv[0] = 'x'; from "
+        "codec.commands.cli import compress_main; compress_main()"
+    )
     done = subprocess.run([sys.executable, "-c", script, "-f", str(source)], capture_output=True, check=False)
     assert done.returncode == 9
     assert target.read_bytes() == b"old"

@@ -1,4 +1,6 @@
-"""compress and decompress: round trips of anything, the walk with a predictor that needs no weights, damage, limits, golden files."""
+"""compress and decompress: round trips of anything, the walk with a predictor that needs no weights, damage,
+limits, golden files.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +29,14 @@ from codec import (
     container,
     decompress,
     info,
-    plain,
     png,
-    stored,
 )
 from codec import image as image_module
-from codec.mixing import Mixing
+from codec.coder import plain, stored
+from codec.coder.mixing import Mixing
+from codec.coder.schedule import Order, Schedule
+from codec.coder.walk import walk
 from codec.samples import Kind, fold, planes, unfold
-from codec.schedule import Order, Schedule
-from codec.walk import walk
 from tests import samples
 from tests.conftest import FakePredictor
 
@@ -49,7 +50,14 @@ def make_image(kind: str, height: int, width: int, channels: int, seed: int, pho
         return np.full(shape, rng.integers(0, 256), dtype=np.uint8)
     if kind == "gradient":
         y, x = np.mgrid[:height, :width]
-        return ((y[..., None] * rng.integers(0, 9) + x[..., None] * rng.integers(0, 9) + rng.integers(0, 256, channels)) % 256).astype(np.uint8)
+        return (
+            (
+                y[..., None] * rng.integers(0, 9)
+                + x[..., None] * rng.integers(0, 9)
+                + rng.integers(0, 256, channels)
+            )
+            % 256
+        ).astype(np.uint8)
     if kind == "extremes":
         return rng.choice(np.array([0, 255], dtype=np.uint8), shape)
     y, x = rng.integers(0, 512 - height), rng.integers(0, 768 - width)
@@ -62,10 +70,17 @@ def make_image(kind: str, height: int, width: int, channels: int, seed: int, pho
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    kind=st.sampled_from(["noise", "flat", "gradient", "extremes", "photo"]), height=st.integers(1, 70), width=st.integers(1, 70),
-    channels=st.integers(1, 4), budget=st.integers(1, 80), seed=st.one_of(st.none(), st.integers(0, 2**32 - 1)),
-    tile=st.sampled_from([16, 40, 1024]), order=st.sampled_from(["auto", "lattice", "raster"]), plain=st.booleans(), content=st.integers(0, 2**32),
-)  # fmt: skip
+    kind=st.sampled_from(["noise", "flat", "gradient", "extremes", "photo"]),
+    height=st.integers(1, 70),
+    width=st.integers(1, 70),
+    channels=st.integers(1, 4),
+    budget=st.integers(1, 80),
+    seed=st.one_of(st.none(), st.integers(0, 2**32 - 1)),
+    tile=st.sampled_from([16, 40, 1024]),
+    order=st.sampled_from(["auto", "lattice", "raster"]),
+    plain=st.booleans(),
+    content=st.integers(0, 2**32),
+)
 def test_round_trip(photo, kind, height, width, channels, budget, seed, tile, order, plain, content) -> None:  # type: ignore[no-untyped-def]
     image = make_image(kind, height, width, channels, content, photo)
     tile = max(tile, 40) if height * width > 1000 else tile  # keep the number of tiles small
@@ -88,7 +103,11 @@ def test_shape_comes_back(shape: tuple[int, int]) -> None:
 
 def test_any_memory_layout_gives_the_same_bytes(photo: np.ndarray) -> None:
     crop = photo[10:50, 20:70]
-    assert compress(crop, budget=8) == compress(np.asfortranarray(crop), budget=8) == compress(crop.copy()[::-1][::-1], budget=8)
+    assert (
+        compress(crop, budget=8)
+        == compress(np.asfortranarray(crop), budget=8)
+        == compress(crop.copy()[::-1][::-1], budget=8)
+    )
 
 
 def test_threads_at_once(photo: np.ndarray) -> None:
@@ -110,7 +129,10 @@ def test_threads_at_once(photo: np.ndarray) -> None:
 
 def test_more_calls_never_cost_much_and_photos_shrink(photo: np.ndarray) -> None:
     for plainly in (False, True):
-        sizes = [len(compress(photo[100:228, 200:328], budget=b, order="lattice", plain=plainly)) for b in (1, 4, 8, 15, 30, 45)]
+        sizes = [
+            len(compress(photo[100:228, 200:328], budget=b, order="lattice", plain=plainly))
+            for b in (1, 4, 8, 15, 30, 45)
+        ]
         for fewer, more in itertools.pairwise(sizes):
             assert more < fewer * 1.002
         assert sizes[-1] < 0.55 * 128 * 128 * 3
@@ -141,8 +163,12 @@ def test_verify_catches_a_wrong_decoder(photo: np.ndarray, predictor: Predictor,
 
 
 @pytest.mark.parametrize("options", [{}, {"plain": True}, {"order": "lattice"}, {"seed": 1}])
-def test_verify_asks_the_network_another_way(options: dict[str, object], photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault that both directions share, such as compiled code that errs the same way twice, shows no other way."""
+def test_verify_asks_the_network_another_way(
+    options: dict[str, object], photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault that both directions share, such as compiled code that errs the same way twice, shows no other
+    way.
+    """
     by_torch = image_module.by_torch
 
     def other(*given):  # type: ignore[no-untyped-def]
@@ -162,11 +188,19 @@ def test_verify_asks_the_network_another_way(options: dict[str, object], photo: 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    kind=st.sampled_from([Kind(1), Kind(2), Kind(4), Kind(4, indexed=True), Kind(8, indexed=True), Kind(16)]), height=st.integers(1, 50),
-    width=st.integers(1, 50), channels=st.integers(1, 4), tile=st.sampled_from([40, 1024]), content=st.integers(0, 2**32), noise=st.booleans(),
-    order=st.sampled_from(["auto", "lattice", "raster"]), plain=st.booleans(),
-)  # fmt: skip
-def test_every_kind_of_samples_comes_back(photo, kind, height, width, channels, tile, content, noise, order, plain) -> None:  # type: ignore[no-untyped-def]
+    kind=st.sampled_from([Kind(1), Kind(2), Kind(4), Kind(4, indexed=True), Kind(8, indexed=True), Kind(16)]),
+    height=st.integers(1, 50),
+    width=st.integers(1, 50),
+    channels=st.integers(1, 4),
+    tile=st.sampled_from([40, 1024]),
+    content=st.integers(0, 2**32),
+    noise=st.booleans(),
+    order=st.sampled_from(["auto", "lattice", "raster"]),
+    plain=st.booleans(),
+)
+def test_every_kind_of_samples_comes_back(
+    photo, kind, height, width, channels, tile, content, noise, order, plain
+) -> None:  # type: ignore[no-untyped-def]
     channels = channels if kind.depth == 16 else 1
     image = make_image("photo", height, width, channels, content, photo) * np.uint16(257)
     if noise:
@@ -215,9 +249,14 @@ def test_widened_samples_cost_little_more_than_what_they_were_made_of(photo: np.
 def test_samples_must_fit_their_kind() -> None:
     small = np.full((4, 4), 5, np.uint8)
     for array, kind in (
-        (small, Kind(2)), (small, Kind(3)), (small, Kind(16)), (small.astype(np.uint16), Kind(8)), (np.zeros((4, 4, 3), np.uint8), Kind(4)),
-        (np.zeros((4, 4, 3), np.uint8), Kind(8, indexed=True)), (small.astype(np.uint16), Kind(16, indexed=True)),
-    ):  # fmt: skip
+        (small, Kind(2)),
+        (small, Kind(3)),
+        (small, Kind(16)),
+        (small.astype(np.uint16), Kind(8)),
+        (np.zeros((4, 4, 3), np.uint8), Kind(4)),
+        (np.zeros((4, 4, 3), np.uint8), Kind(8, indexed=True)),
+        (small.astype(np.uint16), Kind(16, indexed=True)),
+    ):
         with pytest.raises(InputError):
             compress(array, kind=kind)
     data = compress(small, kind=Kind(4))
@@ -242,18 +281,24 @@ WALKS = [
 @pytest.mark.parametrize("schedule", WALKS, ids=lambda s: f"{s.order.name}-{s.plain}")
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("shape", [(5, 5), (17, 30), (1, 40), (40, 1)])
-def test_walk_returns_the_image_and_the_coder_ends_clean(fake: FakePredictor, schedule: Schedule, channels: int, shape: tuple[int, int]) -> None:
+def test_walk_returns_the_image_and_the_coder_ends_clean(
+    fake: FakePredictor, schedule: Schedule, channels: int, shape: tuple[int, int]
+) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*shape, channels), dtype=np.uint8)
     image = np.ascontiguousarray(np.broadcast_to(image, (*shape, 3)))
     stride = 4 ** schedule.root_level(*shape)
 
     def model(data: bytes | None) -> plain.PlainPixels | Mixing:
         if schedule.plain:
-            return plain.PlainPixels(plain.Encoder() if data is None else plain.Decoder(data), fake.weights, channels)
+            return plain.PlainPixels(
+                plain.Encoder() if data is None else plain.Decoder(data), fake.weights, channels
+            )
         return Mixing(channels, shape[0] * shape[1], fake.weights, data)
 
     encoder, told = model(None), []
-    assert np.array_equal(walk(encoder, fake, schedule, image[::stride, ::stride], shape, image, told.append), image)
+    assert np.array_equal(
+        walk(encoder, fake, schedule, image[::stride, ::stride], shape, image, told.append), image
+    )
     assert sum(told) == shape[0] * shape[1] - image[::stride, ::stride, 0].size
     decoder = model(encoder.finish())
     assert np.array_equal(walk(decoder, fake, schedule, image[::stride, ::stride], shape, None), image)
@@ -286,7 +331,9 @@ def test_stored_round_trip_of_every_filter(channels: int) -> None:
 def test_noise_and_graphics_are_stored() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     assert len(compress(noise)) < noise.size + 100
-    graphics = np.kron(np.random.default_rng(1).integers(0, 2, (16, 16)), np.ones((16, 16))).astype(np.uint8)[..., None] * np.array([200, 30, 60], np.uint8)
+    graphics = np.kron(np.random.default_rng(1).integers(0, 2, (16, 16)), np.ones((16, 16))).astype(np.uint8)[
+        ..., None
+    ] * np.array([200, 30, 60], np.uint8)
     assert len(compress(graphics)) < 1000
 
 
@@ -336,7 +383,9 @@ def test_forged_payloads_raise_only_our_errors(small: tuple[np.ndarray, bytes], 
     header, _ = container.read(small[1])
     payload = data.draw(st.binary(max_size=200))
     method = data.draw(st.integers(0, container.METHOD_INCLUDED))
-    forged = container.Header(**{**header.__dict__, "entries": (container.Entry(method, len(payload), zlib.crc32(payload)),)})
+    forged = container.Header(
+        **{**header.__dict__, "entries": (container.Entry(method, len(payload), zlib.crc32(payload)),)}
+    )
     with pytest.raises(ArdmError):
         decompress(container.write(forged, [payload]))
 
@@ -371,20 +420,41 @@ def test_limits_versions_and_features_have_their_own_errors(small: tuple[np.ndar
     with pytest.raises(UnsupportedError, match="feature 0x05"):
         decompress(forge(data, metadata=((0x05, b"new"),)))
     assert np.array_equal(decompress(forge(data, metadata=((0xFE, b"unknown but optional"),))), image)
-    for version, says in ((0, "format version 0"), (1, "made by a release before 1.0"), (3, "format version 3; this release reads version 2")):
+    for version, says in (
+        (0, "format version 0"),
+        (1, "made by a release before 1.0"),
+        (3, "format version 3; this release reads version 2"),
+    ):
         with pytest.raises(UnsupportedError, match=says):
             decompress(container.MAGIC + container.chunk(container.HEAD, bytes([version]) + bytes(60)))
 
 
 def test_arguments_are_checked() -> None:
     image = np.zeros((4, 4, 3), np.uint8)
-    for array in (image.astype(np.int16), image.astype(np.uint32), image[..., None], np.zeros((0, 4), np.uint8), np.zeros((2, 2, 5), np.uint8), [[1]]):
+    for array in (
+        image.astype(np.int16),
+        image.astype(np.uint32),
+        image[..., None],
+        np.zeros((0, 4), np.uint8),
+        np.zeros((2, 2, 5), np.uint8),
+        [[1]],
+    ):
         with pytest.raises(InputError):
             compress(array)  # type: ignore[arg-type]
     for arguments in (
-        {"budget": 0}, {"budget": -3}, {"tile": 10}, {"tile": 0}, {"tile": 4096}, {"seed": -1}, {"seed": 2**32}, {"threads": -1}, {"order": "spiral"},
-        {"order": "best"}, {"order": "raster", "seed": 1}, {"order": "raster", "budget": 3},
-    ):  # fmt: skip
+        {"budget": 0},
+        {"budget": -3},
+        {"tile": 10},
+        {"tile": 0},
+        {"tile": 4096},
+        {"seed": -1},
+        {"seed": 2**32},
+        {"threads": -1},
+        {"order": "spiral"},
+        {"order": "best"},
+        {"order": "raster", "seed": 1},
+        {"order": "raster", "budget": 3},
+    ):
         with pytest.raises(ValueError, match="got"):
             compress(image, **arguments)  # type: ignore[arg-type]
     if not torch.cuda.is_available():
@@ -395,7 +465,12 @@ def test_arguments_are_checked() -> None:
 def test_info_tells_without_decoding(small: tuple[np.ndarray, bytes]) -> None:
     said = info(small[1])
     assert (said["width"], said["height"], said["channels"], said["network_calls"]) == (29, 24, 3, 6)
-    assert (said["order"], said["coding"], said["evaluations_per_pixel"], said["network_planes"]) == ("lattice", "mixing", 1, 1)
+    assert (said["order"], said["coding"], said["evaluations_per_pixel"], said["network_planes"]) == (
+        "lattice",
+        "mixing",
+        1,
+        1,
+    )
     assert said["bytes"] == len(small[1])
 
 

@@ -1,4 +1,6 @@
-"""`codec.compiled`: code is kept where it can be; a cache that cannot be written, or is damaged, costs time, never an error."""
+"""`codec.coder.words`: code is kept where it can be; a cache that cannot be written, or is damaged, costs
+time, never an error.
+"""
 
 from __future__ import annotations
 
@@ -63,6 +65,8 @@ def test_a_full_disk_keeps_no_code(module: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_no_folder_keeps_no_code(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the one that was asked for, nor beside the source, nor in the user's home can be written: Numba then refuses to decorate."""
+    """Neither the one that was asked for, nor beside the source, nor in the user's home can be written: Numba
+    then refuses to decorate.
+    """
     monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
     assert not was_kept(module)

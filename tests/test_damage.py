@@ -1,7 +1,9 @@
-"""Damage: every truncation and every flipped bit of a small file of every method and kind, and random damage of larger ones. Never wrong pixels.
+"""Damage: every truncation and every flipped bit of a small file of every method and kind, and random damage
+of larger ones. Never wrong pixels.
 
-Every byte of a file is under the signature, a chunk's CRC-32, a payload's CRC-32, or says where one of these ends; a flipped bit changes a CRC-32 for
-certain, so that these sweeps need no decoding, and are done twice: for `archive.unpack`, and for `recover`, which decodes what is left.
+Every byte of a file is under the signature, a chunk's CRC-32, a payload's CRC-32, or says where one of these
+ends; a flipped bit changes a CRC-32 for certain, so that these sweeps need no decoding, and are done twice:
+for `archive.unpack`, and for `recover`, which decodes what is left.
 """
 
 from __future__ import annotations
@@ -14,8 +16,20 @@ import sys
 import numpy as np
 import pytest
 
-from codec import ArdmError, CorruptError, NotArdmError, TruncatedError, archive, compress, container, decompress, png, recover, text
-from codec.schedule import Order
+from codec import (
+    ArdmError,
+    CorruptError,
+    NotArdmError,
+    TruncatedError,
+    archive,
+    compress,
+    container,
+    decompress,
+    png,
+    recover,
+    text,
+)
+from codec.coder.schedule import Order
 from tests import samples
 
 NAMES = ["bytes-16", *samples.arrays(), *samples.png_files(), *samples.source_files()]
@@ -32,9 +46,14 @@ def restore(data: bytes) -> object:
 def test_every_method_and_kind_is_there() -> None:
     headers = {name: container.read(data)[0] for name, data in samples.files().items()}
     assert set(headers) == set(NAMES)
-    assert {e.method for h in headers.values() for e in h.entries} == set(range(container.METHOD_INCLUDED + 1))
+    assert {e.method for h in headers.values() for e in h.entries} == set(
+        range(container.METHOD_INCLUDED + 1)
+    )
     assert {h.schedule.order for h in headers.values()} == set(Order)
-    assert {(h.schedule.order, h.schedule.plain) for h in headers.values()} >= {(Order.RASTER, True), (Order.LATTICE, True)}
+    assert {(h.schedule.order, h.schedule.plain) for h in headers.values()} >= {
+        (Order.RASTER, True),
+        (Order.LATTICE, True),
+    }
     assert any(h.kind.indexed for h in headers.values())
     assert any(h.folded for h in headers.values())
     assert any(h.schedule.seed is not None for h in headers.values())
@@ -52,7 +71,9 @@ def test_every_truncation_is_noticed(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_flipped_bit_is_noticed(name: str) -> None:
-    """As damage, wherever it is: exit code 4. Only the signature can become that of another file, a code of its own."""
+    """As damage, wherever it is: exit code 4. Only the signature can become that of another file, a code of
+    its own.
+    """
     data = bytearray(samples.files()[name])
     for position in range(8 * len(data)):
         data[position // 8] ^= 1 << position % 8
@@ -86,10 +107,15 @@ def test_every_truncation_and_flipped_bit_of_a_file_of_bytes_is_noticed(source: 
 
 
 def test_damaged_metadata_never_passes_for_ignorable() -> None:
-    """A type that a decoder does not know must be ignored, but only if it is sound; and one that it knows must not become one that it ignores."""
+    """A type that a decoder does not know must be ignored, but only if it is sound; and one that it knows
+    must not become one that it ignores.
+    """
     data = samples.files()["chunks"]
     header, at = container.read(data)
-    unknown = container.write(container.Header(**{**header.__dict__, "metadata": (*header.metadata, (0x90, b"ignorable"))}), [data[at:]])
+    unknown = container.write(
+        container.Header(**{**header.__dict__, "metadata": (*header.metadata, (0x90, b"ignorable"))}),
+        [data[at:]],
+    )
     assert archive.unpack(unknown) == archive.unpack(data)
     for position in range(8 * unknown.index(b"\x81"), 8 * (container.read(unknown)[1])):
         damaged = bytearray(unknown)
@@ -166,7 +192,11 @@ def large(photo: np.ndarray) -> tuple[np.ndarray, bytes]:
     return image, compress(image, tile=24)
 
 
-@pytest.mark.parametrize("kind", [overwritten, swapped, inserted, deleted, flipped, cut, as_text, seven_bits], ids=lambda k: k.__name__)
+@pytest.mark.parametrize(
+    "kind",
+    [overwritten, swapped, inserted, deleted, flipped, cut, as_text, seven_bits],
+    ids=lambda k: k.__name__,
+)
 def test_random_damage_of_a_larger_file(large: tuple[np.ndarray, bytes], kind) -> None:  # type: ignore[no-untyped-def]
     image, data = large
     assert len(data) > 20_000
@@ -207,7 +237,9 @@ def test_random_damage_of_every_small_file() -> None:
 
 
 def test_swapped_payloads_are_noticed_by_their_place() -> None:
-    """Whole payloads changed places, entries and all: every checksum holds but the hash of the pixels, or of the PNG."""
+    """Whole payloads changed places, entries and all: every checksum holds but the hash of the pixels, or of
+    the PNG.
+    """
     data = samples.files()["tiles"]
     header, at = container.read(data)
     payloads = []
@@ -226,16 +258,22 @@ def test_metadata_of_another_file_is_noticed_by_a_recipe() -> None:
     header, at = container.read(data)
     image = png.read(archive.unpack(data), samples.LIMIT)
     other = png.pack_chunks(png.Png(image.pixels, image.kind, False, image.before, b""))
-    forged = container.Header(**{**header.__dict__, "metadata": ((container.PNG_CHUNKS, other), header.metadata[1])})
+    forged = container.Header(
+        **{**header.__dict__, "metadata": ((container.PNG_CHUNKS, other), header.metadata[1])}
+    )
     with pytest.raises(CorruptError, match="hash of the PNG file made again does not match"):
         archive.unpack(container.write(forged, [data[at:]]))
 
 
 def test_a_damaged_file_takes_little_memory() -> None:
-    """`benchmarks.damage` in small, in a process of its own: cuts, flips, forgeries within the fuzzer's limits, and bombs, each restored and rescued."""
+    """`benchmarks.damage` in small, in a process of its own: cuts, flips, forgeries within the fuzzer's
+    limits, and bombs, each restored and rescued.
+    """
     script = "import json; from benchmarks.damage import measure; print(json.dumps(measure(160, 1)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     found = json.loads(done.stdout)
     assert found["MiB"]["most"] < 300
-    assert {"CorruptError", "TruncatedError", "UnsupportedError", "LimitError", "done"} <= set(found["results"])
+    assert {"CorruptError", "TruncatedError", "UnsupportedError", "LimitError", "done"} <= set(
+        found["results"]
+    )
     assert sum(found["results"].values()) == 2 * 163

@@ -8,11 +8,15 @@ import zlib
 import numpy as np
 import pytest
 
-from codec.deflate import deflate
+from codec.png.exact.deflate import deflate
 from tests.conftest import ROOT
 
 # Some Pythons come with zlib-ng, which says so, or with another that differs in a known case.
-REAL = "ng" not in zlib.ZLIB_RUNTIME_VERSION and zlib.crc32(zlib.compress(bytes(range(256)) * 9 + bytes(999) + bytes(range(0, 256, 3)) * 9, 6)) == 2247629456
+REAL = (
+    "ng" not in zlib.ZLIB_RUNTIME_VERSION
+    and zlib.crc32(zlib.compress(bytes(range(256)) * 9 + bytes(999) + bytes(range(0, 256, 3)) * 9, 6))
+    == 2247629456
+)
 
 
 def by_zlib(data: bytes, level: int, memory: int, strategy: int, window: int) -> bytes:
@@ -55,5 +59,9 @@ def test_it_gives_up_at_the_first_difference() -> None:
     expected = deflate(data, 6, 8, 0, 15)
     assert expected is not None
     assert np.array_equal(deflate(data, 6, 8, 0, 15, expected), expected)
-    for changed in (expected[:-1], np.append(expected, 0).astype(np.uint8), np.where(np.arange(expected.size) == 50, expected ^ 1, expected)):
+    for changed in (
+        expected[:-1],
+        np.append(expected, 0).astype(np.uint8),
+        np.where(np.arange(expected.size) == 50, expected ^ 1, expected),
+    ):
         assert deflate(data, 6, 8, 0, 15, changed) is None

@@ -1,4 +1,6 @@
-"""Any deflate stream comes back from its difference; those of known compressors cost little; what is forged raises our errors only."""
+"""Any deflate stream comes back from its difference; those of known compressors cost little; what is forged
+raises our errors only.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec import CorruptError, archive, container, decompress, difference, exact, png
+from codec import CorruptError, archive, container, decompress, png
 from codec.archive import Way
-from codec.difference import ALL
+from codec.png.exact import difference, recipes
+from codec.png.exact.difference import ALL
 from codec.samples import Kind
 from tests import deflated
 
@@ -29,7 +32,13 @@ def comes_back(data: bytes, stream: bytes, links: int = 64, dense: int = ALL) ->
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.integers(0, 2**32), st.integers(1, 5), st.integers(0, 200), st.sampled_from([0, 1, 64]), st.sampled_from([ALL, 0, 4]))
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 5),
+    st.integers(0, 200),
+    st.sampled_from([0, 1, 64]),
+    st.sampled_from([ALL, 0, 4]),
+)
 def test_any_stream_comes_back(seed: int, blocks: int, most: int, links: int, dense: int) -> None:
     data, stream = deflated.stream(seed, blocks, most)
     assert zlib.decompress(stream, -15) == data
@@ -48,7 +57,9 @@ def test_the_longest_distance_comes_back() -> None:
         for byte in data[at : at + size]:
             blocks.put(byte, 8)
     blocks.put(3, 3)
-    deflated.put_tokens(blocks, [(258, 32768)], [8] * 144 + [9] * 112 + [7] * 24 + [8] * 8, [5] * 30, random.Random(0))
+    deflated.put_tokens(
+        blocks, [(258, 32768)], [8] * 144 + [9] * 112 + [7] * 24 + [8] * 8, [5] * 30, random.Random(0)
+    )
     blocks.put(0, -len(blocks.bits) % 8)
     stream = blocks.tobytes()
     whole = bytes(data) + bytes(data[:258])
@@ -65,7 +76,14 @@ def lines(photo: np.ndarray) -> tuple[png.Png, bytes]:
 
 
 # What each takes, of the size of its stream, and a bit more.
-SHARES = {"libdeflate 1": 0.06, "libdeflate 6": 0.06, "libdeflate 12": 0.08, "zlib-ng 1": 0.01, "zlib-ng 6": 0.05, "zopfli": 0.08}
+SHARES = {
+    "libdeflate 1": 0.06,
+    "libdeflate 6": 0.06,
+    "libdeflate 12": 0.08,
+    "zlib-ng 1": 0.01,
+    "zlib-ng 6": 0.05,
+    "zopfli": 0.08,
+}
 
 
 @pytest.mark.parametrize("name", SHARES)
@@ -75,7 +93,11 @@ def test_what_other_compressors_make_takes_little(photo: np.ndarray, name: str) 
     if name.startswith("libdeflate"):
         stream = imagecodecs.deflate_encode(raw, level=level, raw=True)
     else:
-        stream = imagecodecs.zlibng_encode(raw, level=level)[2:-4] if level else imagecodecs.zopfli_encode(raw)[2:-4]
+        stream = (
+            imagecodecs.zlibng_encode(raw, level=level)[2:-4]
+            if level
+            else imagecodecs.zopfli_encode(raw)[2:-4]
+        )
     words = comes_back(raw, stream, 4096, 0 if name == "zlib-ng 1" else ALL)
     assert words is not None
     assert len(words) < SHARES[name] * len(stream)
@@ -83,7 +105,11 @@ def test_what_other_compressors_make_takes_little(photo: np.ndarray, name: str) 
 
 def test_a_png_of_another_compressor_is_made_again(photo: np.ndarray) -> None:
     image, raw = lines(photo)
-    stream = b"\x78\xda" + imagecodecs.deflate_encode(raw, level=9, raw=True) + zlib.adler32(raw).to_bytes(4, "big")
+    stream = (
+        b"\x78\xda"
+        + imagecodecs.deflate_encode(raw, level=9, raw=True)
+        + zlib.adler32(raw).to_bytes(4, "big")
+    )
     source = png.assemble(image, [stream[:1000], stream[1000:]])
     packed = archive.pack(source, exactly=True, order="raster", verify=True)
     assert packed.way == Way.DIFFERENCE
@@ -113,13 +139,27 @@ WORDS = comes_back(DATA, STREAM)
 
 def test_what_is_no_stream_of_the_data_has_no_difference() -> None:
     assert WORDS
-    for data, stream in ((DATA, STREAM[:-1]), (DATA, STREAM + b"\0"), (DATA[:-1], STREAM), (DATA + b"\0", STREAM), (DATA, b""), (b"", STREAM), (b"", b"")):
+    for data, stream in (
+        (DATA, STREAM[:-1]),
+        (DATA, STREAM + b"\0"),
+        (DATA[:-1], STREAM),
+        (DATA + b"\0", STREAM),
+        (DATA, b""),
+        (b"", STREAM),
+        (b"", b""),
+    ):
         assert difference.encode(data, stream, 64, ALL) is None
     assert difference.encode(bytes(100), np.random.default_rng(0).bytes(100), 64, ALL) is None
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.binary(max_size=90), st.integers(0, 10**6), st.integers(0, 255), st.integers(0, 3000), st.sampled_from([ALL, 0, 4]))
+@given(
+    st.binary(max_size=90),
+    st.integers(0, 10**6),
+    st.integers(0, 255),
+    st.integers(0, 3000),
+    st.sampled_from([ALL, 0, 4]),
+)
 def test_forged_words_raise_only_our_error(tail: bytes, at: int, value: int, size: int, dense: int) -> None:
     assert WORDS is not None
     damaged = bytearray(WORDS)
@@ -133,18 +173,22 @@ def test_forged_words_raise_only_our_error(tail: bytes, at: int, value: int, siz
 
 
 def test_symbols_without_a_code_are_refused(tmp_path: Path) -> None:
-    """Interpreted, where an index outside an array is an error: compiled code would read or write there, and go on."""
-    data = (Path(__file__).parent / "fuzz" / "findings" / "decoder" / "length-without-a-code.ardm").read_bytes()
+    """Interpreted, where an index outside an array is an error: compiled code would read or write there, and
+    go on.
+    """
+    data = (
+        Path(__file__).parent / "fuzz" / "findings" / "decoder" / "length-without-a-code.ardm"
+    ).read_bytes()
     header = container.read(data)[0]
     image = archive._image(header, decompress(data))
     recipe = archive._recipe(header, image)
     assert recipe is not None
-    assert isinstance(recipe.settings, exact.Difference)
+    assert isinstance(recipe.settings, recipes.Difference)
     (tmp_path / "raw").write_bytes(png.scanlines(image, recipe.filters))
     (tmp_path / "words").write_bytes(recipe.settings.words)
-    numbers = sum(recipe.sizes) - exact.ENDS, 1 << recipe.settings.links, recipe.settings.dense
+    numbers = sum(recipe.sizes) - recipes.ENDS, 1 << recipe.settings.links, recipe.settings.dense
     script = f"""
-from codec.difference import decode
+from codec.png.exact.difference import decode
 from codec.errors import CorruptError
 try:
     decode(open("words", "rb").read(), open("raw", "rb").read(), *{numbers})
@@ -152,5 +196,12 @@ except CorruptError:
     print("refused")
 """
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stdout == "refused\n", done.stderr

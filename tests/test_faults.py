@@ -1,4 +1,6 @@
-"""What may go wrong around the commands: kills, signals, full disks, folders and files that fail, little memory, hostile names; no sockets, no pickles."""
+"""What may go wrong around the commands: kills, signals, full disks, folders and files that fail, little
+memory, hostile names; no sockets, no pickles.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,9 @@ import numpy as np
 import pytest
 
 from ardm.exact import window as weights_module
-from codec import archive, cli, files, png
+from codec import archive, png
 from codec import image as image_module
+from codec.commands import cli, files
 from tests import pngs
 from tests.test_cli import COMPRESS, DECOMPRESS, only_files, run
 
@@ -39,7 +42,7 @@ def source(photo: np.ndarray, tmp_path: Path) -> Path:
 WRITER = """
 import os, signal, sys
 from pathlib import Path
-from codec import files
+from codec.commands import files
 left, number = int(sys.argv[3]), int(sys.argv[5])
 def step():
     global left
@@ -75,17 +78,25 @@ with files.signals_clean_up():
 
 
 def write_with_a_signal(folder: Path, moment: int, force: bool, number: int, ignored: bool = False) -> int:
-    """Write a file in a process that sends itself a signal at a moment: before or after a call that changes the disk, or in the middle of the data.
+    """Write a file in a process that sends itself a signal at a moment: before or after a call that changes
+    the disk, or in the middle of the data.
 
-    The source, and the old output or the new one, must be there afterwards. Returns the process's exit status.
+    The source, and the old output or the new one, must be there afterwards. Returns the process's exit
+    status.
     """
     target, source = folder / "out", folder / "in"
     source.write_bytes(b"source")
     if force:
         target.write_bytes(b"old")
     arguments = [str(target), str(source), str(moment), str(force), str(int(number))]
-    meanwhile = lambda: signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL) if number != signal.SIGKILL else None  # noqa: E731
-    done = subprocess.run([sys.executable, "-c", WRITER, *arguments], capture_output=True, check=False, preexec_fn=meanwhile)
+    meanwhile = lambda: (  # noqa: E731
+        signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
+        if number != signal.SIGKILL
+        else None
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", WRITER, *arguments], capture_output=True, check=False, preexec_fn=meanwhile
+    )
     assert source.read_bytes() == b"source"
     found = target.read_bytes() if target.exists() else None
     assert found in ((b"old" if force else None), b"new" * 1000), done.stderr
@@ -106,7 +117,9 @@ def test_kill_9_leaves_the_old_file_or_the_new_one(tmp_path: Path, moment: int, 
 @pytest.mark.parametrize("moment", range(14))
 @pytest.mark.parametrize("force", [True, False])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_while_writing_leaves_the_old_file_or_the_new_one_and_nothing_else(tmp_path: Path, moment: int, force: bool, number: signal.Signals) -> None:
+def test_a_signal_while_writing_leaves_the_old_file_or_the_new_one_and_nothing_else(
+    tmp_path: Path, moment: int, force: bool, number: signal.Signals
+) -> None:
     assert write_with_a_signal(tmp_path, moment, force, number) in (0, 128 + number)
     only_files(tmp_path, "in", *(["out"] if (tmp_path / "out").exists() else []))
 
@@ -121,7 +134,8 @@ def test_64_writers_of_one_file(tmp_path: Path, force: bool) -> None:
     script = """
 import sys
 from pathlib import Path
-from codec import OutputError, files
+from codec import OutputError
+from codec.commands import files
 sys.stdin.read()  # until all have started
 try:
     files.write_output(Path(sys.argv[1]), sys.argv[2].encode() * 100_000, "-", sys.argv[3] == "True")
@@ -129,7 +143,12 @@ except OutputError as error:
     sys.exit(1 if "exists already" in str(error) else 3)
 """
     read, write = os.pipe()
-    running = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "out"), chr(33 + i), str(force)], stdin=read) for i in range(64)]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path / "out"), chr(33 + i), str(force)], stdin=read
+        )
+        for i in range(64)
+    ]
     os.close(read)
     os.close(write)
     codes = sorted(process.wait() for process in running)
@@ -154,7 +173,12 @@ def test_a_read_only_folder_is_one_sentence(source: Path, tmp_path: Path) -> Non
     (folder / "photo.png").write_bytes(source.read_bytes())
     folder.chmod(0o555)
     try:
-        done = subprocess.run([*COMPRESS, "--rm", str(folder / "photo.png")], capture_output=True, check=False, preexec_fn=without_override)
+        done = subprocess.run(
+            [*COMPRESS, "--rm", str(folder / "photo.png")],
+            capture_output=True,
+            check=False,
+            preexec_fn=without_override,
+        )
     finally:
         folder.chmod(0o755)
     assert done.returncode == 1
@@ -165,7 +189,9 @@ def test_a_read_only_folder_is_one_sentence(source: Path, tmp_path: Path) -> Non
 
 def test_a_source_that_cannot_be_read_is_one_sentence(source: Path, tmp_path: Path) -> None:
     source.chmod(0)
-    done = subprocess.run([*COMPRESS, str(source)], capture_output=True, check=False, preexec_fn=without_override)
+    done = subprocess.run(
+        [*COMPRESS, str(source)], capture_output=True, check=False, preexec_fn=without_override
+    )
     assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
     assert b"permission denied" in done.stderr
     only_files(tmp_path, "photo.png")
@@ -204,9 +230,16 @@ def interfere(monkeypatch: pytest.MonkeyPatch, name: str, deed: Callable[[], obj
 @pytest.mark.parametrize("way", ["compress", "decompress"])
 @pytest.mark.parametrize("fault", ["none", "vanished", "changed", "target"])
 def test_rm_takes_a_last_look(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], way: str, fault: str
-) -> None:  # fmt: skip
-    """--rm removes nothing that was changed meanwhile, or whose result does not read back as written; a source that has vanished is no traceback."""
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    way: str,
+    fault: str,
+) -> None:
+    """--rm removes nothing that was changed meanwhile, or whose result does not read back as written; a
+    source that has vanished is no traceback.
+    """
     what, step, target = cli.compress_command, "pack", tmp_path / "photo.ardm"
     if way == "decompress":
         assert command(cli.compress_command, "--rm", source) == 0
@@ -217,13 +250,20 @@ def test_rm_takes_a_last_look(
         interfere(monkeypatch, step, lambda: source.write_bytes(b"something newer"))
     elif fault == "target":
         written = files.write_output
-        monkeypatch.setattr(files, "write_output", lambda target, data, *more: written(target, data[:-1] + b"?", *more))
+        monkeypatch.setattr(
+            files, "write_output", lambda target, data, *more: written(target, data[:-1] + b"?", *more)
+        )
     code = command(what, "--rm", source)
     says = capfd.readouterr().err
     assert code == (0 if fault == "none" else 1)
     assert source.exists() == (fault in ("changed", "target"))
     assert target.exists()
-    assert {"none": "", "vanished": "does not exist", "changed": "it has changed meanwhile", "target": "reads back otherwise"}[fault] in says
+    assert {
+        "none": "",
+        "vanished": "does not exist",
+        "changed": "it has changed meanwhile",
+        "target": "reads back otherwise",
+    }[fault] in says
     if fault == "changed":
         assert source.read_bytes() == b"something newer"
 
@@ -231,14 +271,18 @@ def test_rm_takes_a_last_look(
 @pytest.mark.parametrize("way", ["compress", "decompress"])
 def test_rm_removes_nothing_that_was_not_verified(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], way: str
-) -> None:  # fmt: skip
+) -> None:
     """An encoder that errs, of .ardm or of PNG, is found out before anything is written."""
     what, target = cli.compress_command, tmp_path / "photo.ardm"
     if way == "decompress":
         assert command(cli.compress_command, "--rm", source) == 0
         what, source, target = cli.decompress_command, target, source
         scanlines = png.scanlines
-        monkeypatch.setattr(png, "scanlines", lambda image, kinds: scanlines(png.Png(image.pixels ^ 1, *list(vars(image).values())[1:]), kinds))
+        monkeypatch.setattr(
+            png,
+            "scanlines",
+            lambda image, kinds: scanlines(png.Png(image.pixels ^ 1, *list(vars(image).values())[1:]), kinds),
+        )
     else:
         encode = image_module.encode_plane
         monkeypatch.setattr(image_module, "encode_plane", lambda plane, *more: encode(plane ^ 1, *more))
@@ -247,9 +291,15 @@ def test_rm_removes_nothing_that_was_not_verified(
     only_files(tmp_path, source.name)
 
 
-@pytest.mark.parametrize(("number", "code"), [(errno.EIO, 1), (errno.ENOSPC, 1), (errno.EINVAL, 0), (errno.ENOTSUP, 0)])
-def test_a_folder_that_fails_to_sync_keeps_the_source(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int) -> None:
-    """File systems that cannot sync folders are none the worse; a disk that fails to is an error, and then --rm removes nothing."""
+@pytest.mark.parametrize(
+    ("number", "code"), [(errno.EIO, 1), (errno.ENOSPC, 1), (errno.EINVAL, 0), (errno.ENOTSUP, 0)]
+)
+def test_a_folder_that_fails_to_sync_keeps_the_source(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    """File systems that cannot sync folders are none the worse; a disk that fails to is an error, and then
+    --rm removes nothing.
+    """
     sync = os.fsync
 
     def fail(handle: int) -> None:
@@ -276,7 +326,13 @@ def test_a_full_disk_leaves_nothing_and_keeps_the_source(source: Path, tmp_path:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 
     environment = {**os.environ, "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR", "")}
-    done = subprocess.run([*COMPRESS, "--rm", str(source)], capture_output=True, check=False, preexec_fn=no_room, env=environment)
+    done = subprocess.run(
+        [*COMPRESS, "--rm", str(source)],
+        capture_output=True,
+        check=False,
+        preexec_fn=no_room,
+        env=environment,
+    )
     assert done.returncode == 1
     assert b"cannot be written: File too large" in done.stderr
     assert b"Traceback" not in done.stderr
@@ -293,7 +349,12 @@ def test_a_closed_pipe_is_no_traceback(source: Path, tmp_path: Path, option: str
     run(COMPRESS, source)
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run([*DECOMPRESS, "-f", option, str(tmp_path / "photo.ardm")], stdout=write, stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(
+        [*DECOMPRESS, "-f", option, str(tmp_path / "photo.ardm")],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
     os.close(write)
     assert done.returncode == 1, done.stderr
     assert b"Traceback" not in done.stderr
@@ -304,22 +365,44 @@ def test_a_closed_pipe_is_no_traceback(source: Path, tmp_path: Path, option: str
 def test_a_full_standard_output_is_one_sentence(source: Path, tmp_path: Path, option: str) -> None:
     command(cli.compress_command, source)
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([*DECOMPRESS, "-f", option, str(tmp_path / "photo.ardm")], stdout=full, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(
+            [*DECOMPRESS, "-f", option, str(tmp_path / "photo.ardm")],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
     assert done.returncode == 1
     assert b"standard output cannot be written: No space left on device." in done.stderr
     assert done.stderr.count(b"\n") == 1
 
 
 def test_closed_standard_streams_do_not_end_up_in_files(source: Path, tmp_path: Path) -> None:
-    """Without 0, 1 and 2, the next file that is opened gets one of these numbers, and whatever is said would go into it."""
-    done = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *COMPRESS, "-v", str(source), str(tmp_path / "none.png")], check=False)
+    """Without 0, 1 and 2, the next file that is opened gets one of these numbers, and whatever is said would
+    go into it.
+    """
+    done = subprocess.run(
+        [
+            "sh",
+            "-c",
+            'exec "$@" <&- >&- 2>&-',
+            "sh",
+            *COMPRESS,
+            "-v",
+            str(source),
+            str(tmp_path / "none.png"),
+        ],
+        check=False,
+    )
     assert done.returncode == 1
     run(DECOMPRESS, "-t", tmp_path / "photo.ardm")
     only_files(tmp_path, "photo.png", "photo.ardm")
 
 
 def test_names_do_nothing_to_a_terminal(source: Path, tmp_path: Path) -> None:
-    names = [os.path.join(os.fsencode(tmp_path), raw) for raw in (b"evil\x1b[2J\x07.ardm", b"bytes\xff\xfe.ardm", b"line\nbreak.ardm")]
+    names = [
+        os.path.join(os.fsencode(tmp_path), raw)
+        for raw in (b"evil\x1b[2J\x07.ardm", b"bytes\xff\xfe.ardm", b"line\nbreak.ardm")
+    ]
     data = run(COMPRESS, "-c", source).stdout
 
     def write(data: bytes) -> None:
@@ -329,7 +412,9 @@ def test_names_do_nothing_to_a_terminal(source: Path, tmp_path: Path) -> None:
 
     write(data)
     for argument in ("-l", "-t"):
-        done = subprocess.run([*map(os.fsencode, DECOMPRESS), argument.encode(), *names], capture_output=True, check=False)
+        done = subprocess.run(
+            [*map(os.fsencode, DECOMPRESS), argument.encode(), *names], capture_output=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         assert done.stdout.count(b"\n") == len(names)
         assert b"\x1b" not in done.stdout
@@ -341,7 +426,9 @@ def test_names_do_nothing_to_a_terminal(source: Path, tmp_path: Path) -> None:
 
 
 def test_several_commands_in_one_folder(source: Path, tmp_path: Path) -> None:
-    """Of several that write the same file without -f one succeeds, the others say so; what is written is whole."""
+    """Of several that write the same file without -f one succeeds, the others say so; what is written is
+    whole.
+    """
     running = [subprocess.Popen([*COMPRESS, str(source)], stderr=subprocess.PIPE) for _ in range(3)]
     messages = [process.communicate()[1] for process in running]
     codes = sorted(process.returncode for process in running)
@@ -358,7 +445,9 @@ def test_little_address_space_is_no_traceback(source: Path, tmp_path: Path) -> N
     def little() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
 
-    done = subprocess.run([*COMPRESS, "-T", "1", str(large)], capture_output=True, check=False, preexec_fn=little)
+    done = subprocess.run(
+        [*COMPRESS, "-T", "1", str(large)], capture_output=True, check=False, preexec_fn=little
+    )
     assert done.returncode in (0, 1), done.stderr
     assert b"Traceback" not in done.stderr
     only_files(tmp_path, "photo.png", "large.png", *(["large.ardm"] if done.returncode == 0 else []))
@@ -377,21 +466,33 @@ def tampered(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 
 
 def test_no_changed_byte_of_the_weights_is_accepted(tampered: Path) -> None:
-    """At the beginning and all over, each before anything in the file is looked at; and nothing missing or added."""
+    """At the beginning and all over, each before anything in the file is looked at; and nothing missing or
+    added.
+    """
     good = tampered.read_bytes()
     weights_module.load()
-    damaged = [good[:at] + bytes([good[at] ^ 1 << at % 8]) + good[at + 1 :] for at in (*range(40), *range(40, len(good), len(good) // 100), len(good) - 1)]
+    damaged = [
+        good[:at] + bytes([good[at] ^ 1 << at % 8]) + good[at + 1 :]
+        for at in (*range(40), *range(40, len(good), len(good) // 100), len(good) - 1)
+    ]
     for data in (*damaged, b"", good[:8], good[:-1], good + b"\0"):
         tampered.write_bytes(data)
         weights_module.load.cache_clear()
-        with pytest.raises(weights_module.WeightsError, match=r"is damaged: its content has id [0-9a-f]{8}\. Install ardm again\."):
+        with pytest.raises(
+            weights_module.WeightsError,
+            match=r"is damaged: its content has id [0-9a-f]{8}\. Install ardm again\.",
+        ):
             weights_module.load()
 
 
-def test_the_commands_refuse_tampered_weights(source: Path, tmp_path: Path, tampered: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_refuse_tampered_weights(
+    source: Path, tmp_path: Path, tampered: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert command(cli.compress_command, "--order", "lattice", source) == 0
     good = tampered.read_bytes()
-    other = next(path for path in (ROOT / "ardm" / "data").glob("*.safetensors") if path.name != tampered.name).read_bytes()
+    other = next(
+        path for path in (ROOT / "ardm" / "data").glob("*.safetensors") if path.name != tampered.name
+    ).read_bytes()
     for data in (good[:5000] + b"?" + good[5001:], other):
         tampered.write_bytes(data)
         for what, name in ((cli.compress_command, source), (cli.decompress_command, tmp_path / "photo.ardm")):
@@ -425,16 +526,49 @@ def test_no_code_is_made_of_data() -> None:
     """No pickle (so no torch.load), marshal, eval or exec in the packages."""
     for path in [*ROOT.glob("codec/*.py"), *ROOT.glob("ardm/**/*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not {n.split(".")[0] for n in names} & {"pickle", "marshal", "shelve", "dill", "cloudpickle", "socket", "urllib", "requests"}, path
+            names = (
+                [a.name for a in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+            assert not {n.split(".")[0] for n in names} & {
+                "pickle",
+                "marshal",
+                "shelve",
+                "dill",
+                "cloudpickle",
+                "socket",
+                "urllib",
+                "requests",
+            }, path
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
-                assert called not in ("eval", "exec", "__import__", "np.load", "torch.load", "torch.save", "os.system"), path
+                assert called not in (
+                    "eval",
+                    "exec",
+                    "__import__",
+                    "np.load",
+                    "torch.load",
+                    "torch.save",
+                    "os.system",
+                ), path
 
 
 @pytest.mark.parametrize("way", ["compress", "decompress"])
-@pytest.mark.parametrize(("name", "says"), [("", "does not exist"), ("/", "is a directory"), (".", "is a directory"), ("..", "is a directory")])
-def test_names_of_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str], way: str, name: str, says: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("", "does not exist"), ("/", "is a directory"), (".", "is a directory"), ("..", "is a directory")],
+)
+def test_names_of_no_file(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    way: str,
+    name: str,
+    says: str,
+) -> None:
     monkeypatch.chdir(tmp_path)
     given = [name] if way == "compress" else ["-o", "out", name]
     assert command(getattr(cli, f"{way}_command"), *given) == 1
@@ -442,7 +576,9 @@ def test_names_of_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd
     only_files(tmp_path)
 
 
-def test_only_regular_files_are_replaced(source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_only_regular_files_are_replaced(
+    source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """A rename would put a regular file in the place of /dev/null, which root may do."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -454,9 +590,16 @@ def test_only_regular_files_are_replaced(source: Path, tmp_path: Path, capfd: py
     only_files(tmp_path, "photo.png", "pipe", "link")
 
 
-@pytest.mark.parametrize(("mode", "with_group", "without"), [(0o4754, 0o754, 0o744), (0o2640, 0o640, 0o600), (0o604, 0o604, 0o604), (0o646, 0o646, 0o646)])
-def test_nobody_gets_a_right_that_he_had_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, with_group: int, without: int) -> None:
-    """Set-user-id would be of whoever runs the command; a group that cannot be kept, of which others are members, loses its rights."""
+@pytest.mark.parametrize(
+    ("mode", "with_group", "without"),
+    [(0o4754, 0o754, 0o744), (0o2640, 0o640, 0o600), (0o604, 0o604, 0o604), (0o646, 0o646, 0o646)],
+)
+def test_nobody_gets_a_right_that_he_had_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, with_group: int, without: int
+) -> None:
+    """Set-user-id would be of whoever runs the command; a group that cannot be kept, of which others are
+    members, loses its rights.
+    """
     source, changed = tmp_path / "in", []
     source.write_bytes(b"in")
     source.chmod(mode)
@@ -483,7 +626,9 @@ def test_times_and_attributes_are_kept(tmp_path: Path) -> None:
     assert os.getxattr(target, "user.note") == b"kept"
 
 
-def test_a_damage_map_never_overwrites_an_output_of_the_same_run(source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_damage_map_never_overwrites_an_output_of_the_same_run(
+    source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     packed = tmp_path / "a.ardm"
     assert command(cli.compress_command, "-o", packed, source) == 0
     other = tmp_path / "a.damage.ardm"  # becomes a.damage.png
@@ -498,13 +643,24 @@ def test_a_damage_map_never_overwrites_an_output_of_the_same_run(source: Path, t
     ("error", "says"),
     [
         (RuntimeError("can't start new thread"), "not enough memory for this image."),
-        (ImportError("libtorch.so: failed to map segment"), "a library cannot be loaded (libtorch.so: failed to map segment)"),
-        (OSError("Could not find/load shared object file"), "a library cannot be loaded (Could not find/load shared object file)"),
+        (
+            ImportError("libtorch.so: failed to map segment"),
+            "a library cannot be loaded (libtorch.so: failed to map segment)",
+        ),
+        (
+            OSError("Could not find/load shared object file"),
+            "a library cannot be loaded (Could not find/load shared object file)",
+        ),
     ],
 )
 def test_little_of_other_things_is_one_sentence(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: Exception, says: str
-) -> None:  # fmt: skip
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    error: Exception,
+    says: str,
+) -> None:
     def fail(*given: object, **more: object) -> None:
         raise error
 
@@ -517,7 +673,9 @@ def test_little_of_other_things_is_one_sentence(
 
 
 def test_numbers_beyond_all_reason_are_wrong_usage(source: Path) -> None:
-    """Python turns no text of 5000 digits into a number; OpenMP ends the process if it is told to start 100,000 threads."""
+    """Python turns no text of 5000 digits into a number; OpenMP ends the process if it is told to start
+    100,000 threads.
+    """
     for given in (("--order", "random:" + "9" * 5000), ("-T", "100000"), ("-T", "9" * 5000)):
         with pytest.raises(click.UsageError):
             command(cli.compress_command, *given, source)
@@ -532,7 +690,10 @@ def test_memory_limits_what_is_read(tmp_path: Path, capfd: pytest.CaptureFixture
         file.truncate(2**40)
     for what in (cli.compress_command, cli.decompress_command):
         assert command(what, "--memory", "3M", "-o", tmp_path / "out", endless) == 5
-        assert "has more than 3 MiB, the limit of the memory for all; raise it with --memory." in capfd.readouterr().err
+        assert (
+            "has more than 3 MiB, the limit of the memory for all; raise it with --memory."
+            in capfd.readouterr().err
+        )
     assert files.read_input(str(ROOT / "LICENSE"), 10**6) == (ROOT / "LICENSE").read_bytes()
 
 
@@ -540,14 +701,34 @@ def test_a_name_does_nothing_to_a_terminal_in_the_bar(monkeypatch: pytest.Monkey
     seen = []
     monkeypatch.setattr("tqdm.tqdm", lambda **given: seen.append(given["desc"]))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    given = dict.fromkeys(("names", "output", "output_dir", "stdout", "force", "remove", "keep", "test", "listing", "as_json", "quiet", "verbose"), 0)
-    given |= dict.fromkeys(("threads", "no_progress", "max_pixels", "memory", "max_calls")) | {"device": "cpu"}
+    given = dict.fromkeys(
+        (
+            "names",
+            "output",
+            "output_dir",
+            "stdout",
+            "force",
+            "remove",
+            "keep",
+            "test",
+            "listing",
+            "as_json",
+            "quiet",
+            "verbose",
+        ),
+        0,
+    )
+    given |= dict.fromkeys(("threads", "no_progress", "max_pixels", "memory", "max_calls")) | {
+        "device": "cpu"
+    }
     cli._Progress(9, "evil\x1b[2J\n.png", cli._options({**given, "names": ("x",)}))
     assert seen == ["evil\\x1b[2J\\n.png"]
 
 
 def test_a_forked_process_works_alone(tmp_path: Path) -> None:
-    """GNU's OpenMP waits forever for threads that were lost in a fork: after work in parallel, children of the same process must not."""
+    """GNU's OpenMP waits forever for threads that were lost in a fork: after work in parallel, children of
+    the same process must not.
+    """
     script = """
 import os, signal, sys
 import numpy as np

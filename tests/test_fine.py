@@ -13,18 +13,21 @@ import numpy as np
 import pytest
 import torch
 
-from codec import ArdmError, CorruptError, UnsupportedError, compress, container, cost, decompress, fine, kernel
+from codec import ArdmError, CorruptError, UnsupportedError, compress, container, cost, decompress
+from codec.coder import fine, kernel
+from codec.coder.fine import CUT, LISTED, REPLICATED, ROUNDED
+from codec.coder.rest import Rest
+from codec.coder.schedule import Schedule
+from codec.coder.streams import STRIP
 from codec.container import METHOD_FINE, METHOD_INCLUDED, METHOD_NETWORK, Entry, Header
-from codec.fine import CUT, LISTED, REPLICATED, ROUNDED
-from codec.rest import Rest
 from codec.samples import fold
-from codec.schedule import Schedule
-from codec.streams import STRIP
 from tests import samples
 
 
 def rich(photo: np.ndarray, depth: int) -> np.ndarray:
-    """True samples of so many bits, uint16 (128, 192, 3): means of four by four pixels, taken in linear light."""
+    """True samples of so many bits, uint16 (128, 192, 3): means of four by four pixels, taken in linear
+    light.
+    """
     light = (photo.astype(float) / 255) ** 2.2
     mean = light.reshape(128, 4, 192, 4, 3).mean(axis=(1, 3))
     return np.round(mean ** (1 / 2.2) * (2**depth - 1)).astype(np.uint16)
@@ -34,9 +37,8 @@ def methods(data: bytes) -> list[int]:
     return [entry.method for entry in container.read(data)[0].entries]
 
 
-@pytest.mark.parametrize(
-    ("depth", "gain"), [(10, 0.1), (12, 0.03), (14, 0.02), (16, 0.0)]
-)  # of 16 full bits the low ones are noise, and the network codes high bytes well
+# of 16 full bits the low ones are noise, and the network codes high bytes well
+@pytest.mark.parametrize(("depth", "gain"), [(10, 0.1), (12, 0.03), (14, 0.02), (16, 0.0)])
 def test_it_is_smaller_than_bytes_apart(photo: np.ndarray, depth: int, gain: float) -> None:
     image = rich(photo, depth)
     data = compress(image)
@@ -65,10 +67,19 @@ def test_how_samples_were_made_wide_costs_nothing(photo: np.ndarray) -> None:
 def test_levels_are_what_samples_have() -> None:
     every = np.arange(4096)
     for wide, expected in (
-        (every, (12, 0)), (every << 4, (12, 4)), (every << 3, (12, 3)), ((every << 4) | (every >> 8), (12, REPLICATED)),
-        ((every * 65535 * 2 + 4095) // 8190, (12, ROUNDED)), (every * 65535 // 4095, (12, CUT)), (np.arange(1 << 16), (16, 0)), (np.arange(3), (8, 0)),
-        (np.arange(200) << 8, (8, 8)), (np.zeros(5), (8, 0)), (np.array([65535]), (8, REPLICATED)), (np.array([0, 32768]), (8, 8)),
-    ):  # fmt: skip
+        (every, (12, 0)),
+        (every << 4, (12, 4)),
+        (every << 3, (12, 3)),
+        ((every << 4) | (every >> 8), (12, REPLICATED)),
+        ((every * 65535 * 2 + 4095) // 8190, (12, ROUNDED)),
+        (every * 65535 // 4095, (12, CUT)),
+        (np.arange(1 << 16), (16, 0)),
+        (np.arange(3), (8, 0)),
+        (np.arange(200) << 8, (8, 8)),
+        (np.zeros(5), (8, 0)),
+        (np.array([65535]), (8, REPLICATED)),
+        (np.array([0, 32768]), (8, 8)),
+    ):
         depth, form, listed = fine.describe(wide.astype(np.uint16))
         assert (depth, form) == expected
         assert np.isin(wide, fine.levels(depth, form, listed)).all()
@@ -95,8 +106,12 @@ def test_any_content_of_any_shape() -> None:
     rng = np.random.default_rng(3)
     for shape in ((1, 1, 1), (1, 9, 3), (9, 1, 1), (2, 2, 3), (20, 21, 3)):
         for image in (
-            np.zeros(shape), np.full(shape, 65535), rng.integers(0, 2, shape) * 65535, rng.integers(0, 65536, shape), rng.integers(0, 5, shape) ** 7 % 65521,
-        ):  # fmt: skip
+            np.zeros(shape),
+            np.full(shape, 65535),
+            rng.integers(0, 2, shape) * 65535,
+            rng.integers(0, 65536, shape),
+            rng.integers(0, 5, shape) ** 7 % 65521,
+        ):
             image = image.astype(np.uint16)
             payload = fine.encode(image)
             assert np.array_equal(fine.decode(payload, shape), image)
@@ -125,7 +140,7 @@ def test_the_emptiest_images_come_close_to_the_bound() -> None:
 
 COUNT = """
 import sys, hashlib, numpy as np
-from codec import fine
+from codec.coder import fine
 for image in np.load(sys.argv[1]).values():
     payload = fine.encode(image)
     assert np.array_equal(fine.decode(payload, image.shape), image)
@@ -133,17 +148,35 @@ for image in np.load(sys.argv[1]).values():
 """
 
 
-@pytest.mark.parametrize("environment", [{"NUMBA_DISABLE_JIT": "1"}, {"NUMBA_CPU_NAME": "generic"}], ids=["interpreted", "generic CPU"])
-def test_bytes_do_not_depend_on_the_compiler(environment: dict[str, str], photo: np.ndarray, tmp_path: Path) -> None:
-    hard = np.random.default_rng(1).integers(0, 2, (12, 12, 3)) * 65535  # and then a plane that repeats itself, which leaves fits without a solution
+@pytest.mark.parametrize(
+    "environment",
+    [{"NUMBA_DISABLE_JIT": "1"}, {"NUMBA_CPU_NAME": "generic"}],
+    ids=["interpreted", "generic CPU"],
+)
+def test_bytes_do_not_depend_on_the_compiler(
+    environment: dict[str, str], photo: np.ndarray, tmp_path: Path
+) -> None:
+    # and then a plane that repeats itself, which leaves fits without a solution
+    hard = np.random.default_rng(1).integers(0, 2, (12, 12, 3)) * 65535
     hard[3:] = hard[2]
-    images = {"a": rich(photo, 11)[:14, :20], "b": rich(photo, 16)[:20, :30, :1], "c": hard.astype(np.uint16), "d": (hard + 1).clip(0, 65535).astype(np.uint16)}
+    images = {
+        "a": rich(photo, 11)[:14, :20],
+        "b": rich(photo, 16)[:20, :30, :1],
+        "c": hard.astype(np.uint16),
+        "d": (hard + 1).clip(0, 65535).astype(np.uint16),
+    }
     np.savez(tmp_path / "images.npz", **images)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", COUNT, str(tmp_path / "images.npz")], capture_output=True, text=True, env=os.environ | environment, check=False
+        [sys.executable, "-W", "error", "-c", COUNT, str(tmp_path / "images.npz")],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [hashlib.sha256(fine.encode(image)).hexdigest() for image in images.values()]
+    assert done.stdout.split() == [
+        hashlib.sha256(fine.encode(image)).hexdigest() for image in images.values()
+    ]
 
 
 def test_bytes_do_not_depend_on_threads(photo: np.ndarray) -> None:
@@ -182,7 +215,10 @@ def test_sigmoids_are_smooth() -> None:
 def put_together(data: bytes, entries: list[tuple[int, bytes]], **changes: object) -> bytes:
     """A file with other entries and payloads."""
     listed = tuple(Entry(method, len(payload), zlib.crc32(payload)) for method, payload in entries)
-    return container.write(Header(**{**container.read(data)[0].__dict__, **changes, "entries": listed}), [payload for _, payload in entries])
+    return container.write(
+        Header(**{**container.read(data)[0].__dict__, **changes, "entries": listed}),
+        [payload for _, payload in entries],
+    )
 
 
 def test_its_entries_stand_where_they_belong(photo: np.ndarray) -> None:
@@ -206,7 +242,10 @@ def test_its_entries_stand_where_they_belong(photo: np.ndarray) -> None:
         with pytest.raises(CorruptError, match="which it has not"):
             decompress(put_together(data, sound, **changes))
     eight = compress(np.zeros((8, 8), np.uint8))
-    for method, says in ((METHOD_FINE, "which it has not"), (METHOD_INCLUDED, "not where their high bytes are")):
+    for method, says in (
+        (METHOD_FINE, "which it has not"),
+        (METHOD_INCLUDED, "not where their high bytes are"),
+    ):
         with pytest.raises(CorruptError, match=says):
             decompress(put_together(eight, [(method, b"")]))
 
@@ -216,18 +255,26 @@ def test_forged_levels_are_refused(photo: np.ndarray) -> None:
     payload = fine.encode(np.array([0, 7, 1000, 65000], np.uint16)[rich(photo, 8)[:12, :16] // 64 % 4])
     assert payload[:3] == bytes([8, LISTED, 4])
     for forged, says in (
-        (bytes([7]) + payload[1:], "does not say which levels"), (bytes([17]) + payload[1:], "does not say which levels"), (b"", "does not say which levels"),
-        (bytes([8, LISTED + 1]) + payload[2:], "does not say which levels"), (bytes([8, 9]) + payload[2:], "shifted by 9, which makes more than 16"),
-        (payload[:2] + b"\0" + payload[3:], "lists 0 levels"), (payload[:2] + b"\x81\x02" + payload[3:], "lists 257 levels"),
-        (payload[:3], "cut short"), (payload[:7], "cut short"), (payload[:2], "ends inside a length"),
+        (bytes([7]) + payload[1:], "does not say which levels"),
+        (bytes([17]) + payload[1:], "does not say which levels"),
+        (b"", "does not say which levels"),
+        (bytes([8, LISTED + 1]) + payload[2:], "does not say which levels"),
+        (bytes([8, 9]) + payload[2:], "shifted by 9, which makes more than 16"),
+        (payload[:2] + b"\0" + payload[3:], "lists 0 levels"),
+        (payload[:2] + b"\x81\x02" + payload[3:], "lists 257 levels"),
+        (payload[:3], "cut short"),
+        (payload[:7], "cut short"),
+        (payload[:2], "ends inside a length"),
         (payload[:3] + b"\0\x08" + bytes([255]) * 8 + payload[5:], "more than 16 bits"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ArdmError, match=says):
             fine.decode(forged, shape)
 
 
 def test_what_is_missing_is_drawn(photo: np.ndarray) -> None:
-    """The rows before the cut as they were, then something, the same each time; of nothing at all, something too."""
+    """The rows before the cut as they were, then something, the same each time; of nothing at all, something
+    too.
+    """
     image = rich(photo, 12)[:40, :50, :1]
     payload = fine.encode(image)
     cut = payload[: len(payload) // 8 * 4 + 2 - len(payload) % 4]

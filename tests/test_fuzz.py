@@ -1,4 +1,6 @@
-"""What fuzzing looks for, in small: earlier findings, and seeded mutations of sound files through the same entry points (`tests.fuzz.targets`)."""
+"""What fuzzing looks for, in small: earlier findings, and seeded mutations of sound files through the same
+entry points (`tests.fuzz.targets`).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec import ArdmError, archive, container, png, sources, text
+from codec import ArdmError, archive, container, png, text
+from codec.formats import sources
 from tests import images, pngs, samples
 from tests.fuzz import formats, mutate, targets
 
@@ -33,7 +36,10 @@ def test_what_a_forged_recipe_makes_is_refused_unless_it_holds_the_image() -> No
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.sampled_from(sorted(samples.arrays() | samples.png_files() | samples.source_files())), st.integers(0, 2**32 - 1))
+@given(
+    st.sampled_from(sorted(samples.arrays() | samples.png_files() | samples.source_files())),
+    st.integers(0, 2**32 - 1),
+)
 def test_a_mutated_file_raises_only_our_errors(name: str, seed: int) -> None:
     rng = random.Random(seed)
     targets.decoder(mutate.ardm(samples.files(targets.stub())[name], rng, mutate.blind_of(rng)))
@@ -79,7 +85,9 @@ def test_mutations_get_past_the_checksums() -> None:
         source = samples.files(targets.stub())[rng.choice(sorted(samples.arrays() | samples.png_files()))]
         mutated = mutate.ardm(source, rng, mutate.blind_of(rng))
         try:
-            restored += mutated != source and bool(archive.unpack(mutated, limits=targets.LIMITS, predictor=targets.stub()))
+            restored += mutated != source and bool(
+                archive.unpack(mutated, limits=targets.LIMITS, predictor=targets.stub())
+            )
         except ArdmError:
             continue
     assert restored >= 5  # 7
@@ -87,7 +95,13 @@ def test_mutations_get_past_the_checksums() -> None:
     for seed in range(60):
         rng = random.Random(seed)
         try:
-            read += png.read(mutate.png_file(rng.choice(list(samples.kinds().values())), rng, mutate.blind_of(rng)), targets.LIMITS.max_pixels).pixels.size > 0
+            read += (
+                png.read(
+                    mutate.png_file(rng.choice(list(samples.kinds().values())), rng, mutate.blind_of(rng)),
+                    targets.LIMITS.max_pixels,
+                ).pixels.size
+                > 0
+            )
         except ArdmError:
             continue
     assert read >= 10
@@ -101,7 +115,11 @@ def test_mutations_get_past_the_checksums() -> None:
                 seen.add(sources.sniff(mutated))
         except ArdmError:
             continue
-    assert seen >= set(formats.PLANS) - {sources.Format.PBM, sources.Format.PAM} | {sources.Format.TIFF, sources.Format.WEBP}  # of which there are more seeds
+    # of which there are more seeds
+    assert seen >= set(formats.PLANS) - {sources.Format.PBM, sources.Format.PAM} | {
+        sources.Format.TIFF,
+        sources.Format.WEBP,
+    }
     given = 0
     for seed in range(60):
         rng = random.Random(seed)
@@ -127,7 +145,13 @@ def test_taking_apart_and_putting_together_are_inverse() -> None:
 def test_a_target_notices_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     """The checks themselves: a reader that errs, and one that raises something else."""
     write = png.write
-    monkeypatch.setattr(png, "write", lambda image: write(png.Png(image.pixels ^ 1, image.kind, image.interlaced, image.before, image.after)))
+    monkeypatch.setattr(
+        png,
+        "write",
+        lambda image: write(
+            png.Png(image.pixels ^ 1, image.kind, image.interlaced, image.before, image.after)
+        ),
+    )
     with pytest.raises(targets.Finding):
         targets.reader(samples.kinds()["png-0-8-0"])
     monkeypatch.setattr(png, "dissect", lambda *given: [][0])

@@ -1,4 +1,6 @@
-"""Golden files that must be refused, each by its own error; and the page that describes all golden files. (`tests/test_codec.py` decodes the valid ones.)"""
+"""Golden files that must be refused, each by its own error; and the page that describes all golden files.
+(`tests/test_codec.py` decodes the valid ones.)
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,9 @@ import re
 import pytest
 
 from codec import archive, container, decompress, info
+from codec.coder.schedule import Order
 from codec.errors import ArdmError
 from codec.limits import NO_LIMITS
-from codec.schedule import Order
 from tests import samples
 from tests.make_bad import EXPECTED
 
@@ -38,17 +40,27 @@ def test_other_ways_to_look_at_it_raise_nothing_else(name: str) -> None:
 
 
 def test_every_file_is_described_once() -> None:
-    described = re.findall(r"^\* `([^`]+)\.ardm`: \S", (samples.GOLDEN / "README.md").read_text(), re.MULTILINE)
+    described = re.findall(
+        r"^\* `([^`]+)\.ardm`: \S", (samples.GOLDEN / "README.md").read_text(), re.MULTILINE
+    )
     assert sorted(described) == sorted(NAMES)
     assert {name for name in NAMES if name.startswith(("bad-", "unsupported-"))} == set(EXPECTED)
     assert {path.stem for path in samples.golden()} == NAMES - set(EXPECTED)
-    assert {path.stem for path in samples.GOLDEN.iterdir() if path.suffix not in (".ardm", ".md")} == {path.stem for path in samples.golden()}
+    assert {path.stem for path in samples.GOLDEN.iterdir() if path.suffix not in (".ardm", ".md")} == {
+        path.stem for path in samples.golden()
+    }
 
 
 def test_valid_files_have_every_method_way_back_order_and_coding() -> None:
     headers = [container.read(path.read_bytes())[0] for path in samples.golden()]
-    assert {entry.method for header in headers for entry in header.entries} == set(range(container.METHOD_INCLUDED + 1))
-    coded = [header.schedule for header in headers if any(e.method == container.METHOD_NETWORK for e in header.entries)]
+    assert {entry.method for header in headers for entry in header.entries} == set(
+        range(container.METHOD_INCLUDED + 1)
+    )
+    coded = [
+        header.schedule
+        for header in headers
+        if any(e.method == container.METHOD_NETWORK for e in header.entries)
+    ]
     ways = {(schedule.order, schedule.plain) for schedule in coded}
     assert ways == {(order, plain) for order in Order for plain in (False, True)} - {(Order.RANDOM, False)}
     assert {schedule.strip for schedule in coded if not schedule.plain} >= {0, 4}

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec import CorruptError, InputError, LimitError, UnsupportedError, archive, decompress, png, sources, text
+from codec import CorruptError, InputError, LimitError, UnsupportedError, archive, decompress, png, text
 from codec.archive import Way
+from codec.formats import sources
 from tests import pngs
 from tests.images import EVERY, KEPT, RGB, SAME, saved
 from tests.test_cli import COMPRESS, DECOMPRESS, only_files, run
@@ -55,7 +56,17 @@ def test_files_come_back_under_their_names_with_a_note(tmp_path: Path) -> None:
     for name, (content, _) in NO_IMAGES.items():
         (tmp_path / name).write_bytes(content)
     messages = (
-        run(COMPRESS, "--rm", "--order", "raster", "--output-dir", tmp_path / "out", *(tmp_path / name for name in NO_IMAGES)).stderr.decode().splitlines()
+        run(
+            COMPRESS,
+            "--rm",
+            "--order",
+            "raster",
+            "--output-dir",
+            tmp_path / "out",
+            *(tmp_path / name for name in NO_IMAGES),
+        )
+        .stderr.decode()
+        .splitlines()
     )
     noted = [name for name, (_, says) in NO_IMAGES.items() if says]
     assert len(messages) == len(noted)
@@ -68,7 +79,9 @@ def test_files_come_back_under_their_names_with_a_note(tmp_path: Path) -> None:
     run(DECOMPRESS, "-t", "-q", *packed)
     run(DECOMPRESS, "-l", *packed)
     run(DECOMPRESS, "--output-dir", tmp_path, *packed)
-    assert {name: (tmp_path / name).read_bytes() for name in NO_IMAGES} == {name: content for name, (content, _) in NO_IMAGES.items()}
+    assert {name: (tmp_path / name).read_bytes() for name in NO_IMAGES} == {
+        name: content for name, (content, _) in NO_IMAGES.items()
+    }
 
 
 @pytest.mark.parametrize("exactly", [False, True])
@@ -84,7 +97,10 @@ def test_who_asks_for_pixels_hears_that_there_are_none(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("a.pgm", "empty.png", "text.png", "d.bin")]
     messages = run(COMPRESS, "--pixels", *paths, code=1).stderr.decode().splitlines()
     assert len(messages) == len(paths)
-    assert all("expected PNG" in message and "Without --pixels it is kept as a file" in message for message in messages)
+    assert all(
+        "expected PNG" in message and "Without --pixels it is kept as a file" in message
+        for message in messages
+    )
     run(COMPRESS, "--pixels", tmp_path / "book.txt")
     only_files(tmp_path, "a.pgm", "empty.png", "text.png", "d.bin", "book.txt", "book.txt.ardm")
 
@@ -156,8 +172,13 @@ def test_a_damaged_image_is_refused_and_kept_exactly(name: str) -> None:
 def test_a_damaged_image_through_the_commands(tmp_path: Path) -> None:
     path = tmp_path / "cut.png"
     path.write_bytes(DAMAGED["png-cut"])
-    assert b"cut short: it ends inside a chunk of type tEXt; --exact keeps" in run(COMPRESS, path, code=4).stderr
-    assert b"cut.png: was stored whole, because it is damaged: the PNG is cut short" in run(COMPRESS, "--exact", "--rm", path).stderr
+    assert (
+        b"cut short: it ends inside a chunk of type tEXt; --exact keeps" in run(COMPRESS, path, code=4).stderr
+    )
+    assert (
+        b"cut.png: was stored whole, because it is damaged: the PNG is cut short"
+        in run(COMPRESS, "--exact", "--rm", path).stderr
+    )
     run(DECOMPRESS, "--rm", tmp_path / "cut.ardm")
     assert path.read_bytes() == DAMAGED["png-cut"]
     only_files(tmp_path, "cut.png")

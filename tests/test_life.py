@@ -44,7 +44,9 @@ def fork_and_work():
 
 
 def python(script: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", START + script], capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(
+        [sys.executable, "-c", START + script], capture_output=True, text=True, check=False, timeout=300
+    )
 
 
 def check(script: str, times: int) -> None:
@@ -54,7 +56,10 @@ def check(script: str, times: int) -> None:
 
 
 def test_a_thread_may_outlive_the_main_thread() -> None:
-    check("threading.Thread(target=lambda: (threading.main_thread().join(), time.sleep(0.1), work())).start()", 1)
+    check(
+        "threading.Thread(target=lambda: (threading.main_thread().join(), time.sleep(0.1), work())).start()",
+        1,
+    )
 
 
 def test_work_at_exit() -> None:
@@ -74,7 +79,11 @@ class Late:
 late = Late()
 late.late = late
 """)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "not begun, because Python is shutting down.\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        "not begun, because Python is shutting down.\n",
+        "",
+    )
 
 
 @pytest.mark.parametrize("wait", [0.2, 0.7])
@@ -97,9 +106,15 @@ time.sleep({wait})
 
 
 def test_a_fork_waits_for_what_it_must_not_split() -> None:
-    """For a first import, for the choice of a carrier and the compilations that follow it, and for Pillow's settings."""
+    """For a first import, for the choice of a carrier and the compilations that follow it, and for Pillow's
+    settings.
+    """
     for wait in (0.3, 2.5):
-        check(f"thread = threading.Thread(target=work)\nthread.start()\ntime.sleep({wait})\nfork_and_work()\nthread.join()", 2)
+        check(
+            "thread = "
+            f"threading.Thread(target=work)\nthread.start()\ntime.sleep({wait})\nfork_and_work()\nthread.join()",
+            2,
+        )
     check(
         """
 import io
@@ -179,7 +194,7 @@ def test_a_signal_handler_may_use_the_package_whatever_is_going_on() -> None:
     """Here: while its thread is in the self-test, and while it is within a call that works in threads."""
     check(
         """
-from codec import selftest
+from codec.coder import selftest
 usual = selftest.mixing_words
 def slowly():
     selftest.mixing_words = usual
@@ -238,7 +253,9 @@ def _fail(job: str, threads: int) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])
-def test_the_error_of_the_first_job_is_raised_whichever_thread_is_quicker(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+def test_the_error_of_the_first_job_is_raised_whichever_thread_is_quicker(
+    monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     second_failed, stop = Event(), Event()
 
@@ -308,7 +325,7 @@ def test_a_deleted_working_directory(tmp_path: Path) -> None:
     source.write_bytes(pngs.png_of(pngs.pixels_of(2, 8, 20, 30), 2, 8))
     script = f"""
 import sys
-from codec.cli import compress_main, decompress_main
+from codec.commands.cli import compress_main, decompress_main
 from ardm.compiled import compiled
 assert compiled()(lambda x: x[::2].sum() + 1)(__import__("numpy").arange(9)) == 21
 for main, name in ((compress_main, {str(source)!r}), (decompress_main, {str(source.with_suffix(".ardm"))!r}), (compress_main, "photo.png")):
@@ -324,8 +341,15 @@ compress_main()
     gone.mkdir()
     command = f"cd {gone} && rmdir {gone} && exec {sys.executable} -c '{script.replace(APOSTROPHE, QUOTE)}'"
     path = os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path})
+    done = subprocess.run(
+        ["sh", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path},
+    )
     assert (done.returncode, done.stdout) == (1, "0\n0\n1\n")
     assert (
-        done.stderr == f"ardm-compress: photo.png: does not exist.\nardm-compress: {source}: the output out.ardm cannot be used: No such file or directory.\n"
+        done.stderr
+        == f"ardm-compress: photo.png: does not exist.\nardm-compress: {source}: the output out.ardm cannot be used: No such file or directory.\n"
     )

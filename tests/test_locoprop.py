@@ -1,4 +1,6 @@
-"""LocoProp: the local steps are those of the regressions that the paper states, found here by automatic differentiation."""
+"""LocoProp: the local steps are those of the regressions that the paper states, found here by automatic
+differentiation.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +11,21 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ardm import fit
 from ardm.discrete import Space
-from ardm.locoprop import Local, LocoProp
-from ardm.network import Conv
 from ardm.networks import Config, Exact, build
+from ardm.networks.layers import Conv
 from ardm.objective import training_loss
-from ardm.run import CheckpointError
+from ardm.training import fit
+from ardm.training.locoprop import Local, LocoProp
+from ardm.training.run import CheckpointError
 
 SPACE = Space((8,), 4, 2, False)
 
 
 def prepared(local: Local, lr: float = 0.01) -> tuple[Exact, LocoProp, dict[str, list[torch.Tensor]]]:
-    """A mixer after a backward pass, its optimiser, and the inputs and other summands of every convolution in each call."""
+    """A mixer after a backward pass, its optimiser, and the inputs and other summands of every convolution in
+    each call.
+    """
     torch.manual_seed(3)
     net = build(Config("mixer", width=6, blocks=1, expand=2, patch=2, cond_width=4), SPACE)
     assert isinstance(net, Exact)
@@ -37,7 +41,9 @@ def prepared(local: Local, lr: float = 0.01) -> tuple[Exact, LocoProp, dict[str,
     return net, mine, seen
 
 
-def sums(conv: Conv, weight: torch.Tensor, bias: torch.Tensor, arguments: tuple[torch.Tensor, ...]) -> torch.Tensor:
+def sums(
+    conv: Conv, weight: torch.Tensor, bias: torch.Tensor, arguments: tuple[torch.Tensor, ...]
+) -> torch.Tensor:
     """What enters a convolution's ReLU, as the network itself computes it."""
     clone = Conv(conv.layer)
     caught: list[torch.Tensor] = []
@@ -49,7 +55,11 @@ def sums(conv: Conv, weight: torch.Tensor, bias: torch.Tensor, arguments: tuple[
 
     F.relu = catch
     try:
-        torch.func.functional_call(clone, {"weight": weight, "bias": bias}, (*(None if a is None else a.detach() for a in arguments), False, False))
+        torch.func.functional_call(
+            clone,
+            {"weight": weight, "bias": bias},
+            (*(None if a is None else a.detach() for a in arguments), False, False),
+        )
     finally:
         F.relu = real
     return caught[0]
@@ -63,7 +73,10 @@ def rmsprop(weights: list[torch.Tensor], gradients, local: Local, lr: float) -> 
         for i, g in enumerate(gradients(weights)):
             square[i] = local.decay * square[i] + (1 - local.decay) * g * g
             momentum[i] = local.momentum * momentum[i] + g / (square[i].sqrt() + 1e-10)
-        weights = [w - lr * (1 - local.momentum) * share / sum(shares) * m for w, m in zip(weights, momentum, strict=True)]
+        weights = [
+            w - lr * (1 - local.momentum) * share / sum(shares) * m
+            for w, m in zip(weights, momentum, strict=True)
+        ]
     return weights
 
 
@@ -81,12 +94,15 @@ def test_local_steps_descend_the_papers_losses(name: str, matching: bool) -> Non
     positions = sum(a.numel() for a in first) / len(start[1])
 
     def gradients(weights: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Of the mean over positions of the local loss, over reach; g x summed over positions is what backpropagation gave."""
+        """Of the mean over positions of the local loss, over reach; g x summed over positions is what
+        backpropagation gave.
+        """
         weights = [w.detach().requires_grad_() for w in weights]
         loss = torch.zeros(())
         for a, call in zip(first, calls, strict=True):
             now = sums(conv, *weights, call)
-            # matching: the Bregman divergence of half the squared ReLU, without what does not depend on the weights
+            # matching: the Bregman divergence of half the squared ReLU, without what does not depend on the
+            # weights
             each = 0.5 * F.relu(now) ** 2 - F.relu(a) * now if matching else 0.5 * (now - a) ** 2
             loss = loss + each.sum()
         own = torch.autograd.grad(loss / positions / local.reach, weights)
@@ -117,7 +133,9 @@ def test_the_head_is_a_regression_too() -> None:
 
 
 def test_many_local_steps_reach_the_regressions_solution() -> None:
-    """Squared loss: the exact solution moves the weights by the gradient times the inverse of the inputs' second moments, times reach."""
+    """Squared loss: the exact solution moves the weights by the gradient times the inverse of the inputs'
+    second moments, times reach.
+    """
     local = Local(iterations=600, reach=0.5, momentum=0.0, decay=0.99)
     net, mine, seen = prepared(local, lr=1.2)
     conv = net.body.conv("project.0")
@@ -134,14 +152,20 @@ def test_many_local_steps_reach_the_regressions_solution() -> None:
 
 
 def test_what_is_taken_and_what_is_left() -> None:
-    """Matrix products and the head, not the conditioning; of the lattice not its windows. Passes without gradients leave nothing behind."""
+    """Matrix products and the head, not the conditioning; of the lattice not its windows. Passes without
+    gradients leave nothing behind.
+    """
     recipe = fit.Recipe(SPACE, Config("lattice", width=8, blocks=2, cond_width=4), optimizer="locoprop")
     net = build(recipe.network, recipe.space)
     mine, adamw = fit.optimizers(net, recipe)
     assert isinstance(mine, LocoProp)
     names = {id(p): n for n, p in net.named_parameters()}
     taken = {names[id(p)] for p in mine.param_groups[0]["params"]}
-    assert taken == {"head", "head_bias", *(f"body.project.{i}.{part}" for i in range(2) for part in ("weight", "bias"))}
+    assert taken == {
+        "head",
+        "head_bias",
+        *(f"body.project.{i}.{part}" for i in range(2) for part in ("weight", "bias")),
+    }
     assert {names[id(p)] for p in adamw.param_groups[0]["params"]} == set(names.values()) - taken
     x, known = torch.zeros(2, 8, dtype=torch.long), torch.zeros(2, 8, dtype=torch.bool)
     with torch.no_grad():
@@ -172,11 +196,19 @@ def draw(batch: int, generator: torch.Generator) -> torch.Tensor:
 
 @pytest.mark.parametrize("matching", [False, True])
 def test_locoprop_learns_and_resumes(matching: bool, tmp_path: Path) -> None:
-    """From 2 bits down, and interrupted in the middle the same to the last bit; another optimiser's checkpoint is refused."""
+    """From 2 bits down, and interrupted in the middle the same to the last bit; another optimiser's
+    checkpoint is refused.
+    """
     recipe = fit.Recipe(
-        SPACE, Config("mixer", width=16, blocks=1, expand=2, cond_width=8), optimizer="locoprop", local=Local(matching=matching, reach=0.1),
-        steps=60, rate=0.03, batch=16, ema=0.9,
-    )  # fmt: skip
+        SPACE,
+        Config("mixer", width=16, blocks=1, expand=2, cond_width=8),
+        optimizer="locoprop",
+        local=Local(matching=matching, reach=0.1),
+        steps=60,
+        rate=0.03,
+        batch=16,
+        ema=0.9,
+    )
     valid = draw(32, torch.Generator().manual_seed(1))
     whole = fit.fit(recipe, draw, valid, tmp_path / "whole")
     assert float(fit.validate(whole.average, valid, 1).mean()) < 1.6
@@ -206,4 +238,6 @@ def test_recipes_of_older_checkpoints_load() -> None:
     for name in ("optimizer", "weight_decay", "local"):
         del about["recipe"][name]
     for muon, optimizer in ((True, "muon"), (False, "adamw")):
-        assert fit.recipe_from({"recipe": {**about["recipe"], "muon": muon}}) == fit.Recipe(SPACE, optimizer=optimizer)
+        assert fit.recipe_from({"recipe": {**about["recipe"], "muon": muon}}) == fit.Recipe(
+            SPACE, optimizer=optimizer
+        )

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from codec import InputError, UnsupportedError, archive, decompress, png, sources
-from codec import tiff as tiff_reader
+from codec import InputError, UnsupportedError, archive, decompress, png
 from codec.archive import Packed, Way
-from codec.luggage import Luggage, listed
+from codec.formats import sources
+from codec.formats import tiff as tiff_reader
+from codec.formats.luggage import Luggage, listed
 from tests import pngs
 from tests.images import GREY, RGB, SAME, saved, tiff
 from tests.test_cli import COMPRESS, DECOMPRESS, only_files, run
@@ -45,14 +46,26 @@ def chunks_of(source: bytes, pixels: bool = False) -> list[tuple[bytes, bytes]]:
 
 def thumbnail_first() -> bytes:
     """A thumbnail in the first directory, the picture in one below: a DNG in small."""
-    entries = lambda e: struct.pack("<H", len(e)) + b"".join(struct.pack("<HHII", t, 4, 1, v) for t, v in e) + bytes(4)  # noqa: E731
+    entries = lambda e: (  # noqa: E731
+        struct.pack("<H", len(e)) + b"".join(struct.pack("<HHII", t, 4, 1, v) for t, v in e) + bytes(4)
+    )
     small = zlib.compress(bytes(64))
     picture = bytes(range(256)) * 16
     at = 8 + len(small)
     below = at + len(picture)
 
     def tags(width: int, kind: int, offset: int, size: int) -> list[tuple[int, int]]:
-        return [(256, width), (257, width), (258, 8), (259, kind), (262, 1), (273, offset), (277, 1), (278, width), (279, size)]
+        return [
+            (256, width),
+            (257, width),
+            (258, 8),
+            (259, kind),
+            (262, 1),
+            (273, offset),
+            (277, 1),
+            (278, width),
+            (279, size),
+        ]
 
     sub = entries(tags(64, 1, at, 4096))
     first = entries([(254, 1), *tags(8, 8, 8, len(small)), (330, below)])
@@ -95,7 +108,11 @@ def test_a_description_comes_back_byte_for_byte(order: str) -> None:
 
 def table_of(*entries: tuple[int, int, int, int]) -> bytes:
     """A directory of values that are in it, or of positions."""
-    return struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+    return (
+        struct.pack("<H", len(entries))
+        + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+        + bytes(4)
+    )
 
 
 def with_exif(*entries: tuple[int, int, int, int], before: bytes = b"", gps: int = 0) -> bytes:
@@ -103,14 +120,33 @@ def with_exif(*entries: tuple[int, int, int, int], before: bytes = b"", gps: int
     body = before + zlib.compress(GREY.tobytes())
     body += b"\0" * (len(body) % 2)
     exif = table_of(*entries)
-    size = {256: GREY.shape[1], 257: GREY.shape[0], 258: 8, 259: 8, 262: 1, 273: 8 + len(before), 277: 1, 278: 99, 279: len(body) - len(before)}
+    size = {
+        256: GREY.shape[1],
+        257: GREY.shape[0],
+        258: 8,
+        259: 8,
+        262: 1,
+        273: 8 + len(before),
+        277: 1,
+        278: 99,
+        279: len(body) - len(before),
+    }
     tags = size | {34665: 8 + len(body)} | ({34853: gps} if gps else {})
-    return b"II*\0" + struct.pack("<I", 8 + len(body) + len(exif)) + body + exif + table_of(*((tag, 4, 1, value) for tag, value in tags.items()))
+    return (
+        b"II*\0"
+        + struct.pack("<I", 8 + len(body) + len(exif))
+        + body
+        + exif
+        + table_of(*((tag, 4, 1, value) for tag, value in tags.items()))
+    )
 
 
 def test_exif_and_places_come_back() -> None:
     date, place = b"2026:11:22 10:00:00\0", struct.pack("<6I", 47, 1, 22, 1, 11, 2)
-    other, gps = table_of((1, 2, 4, int.from_bytes(b"R98\0", "little"))), table_of((1, 2, 2, ord("N")), (2, 5, 3, 8 + len(date)))
+    other, gps = (
+        table_of((1, 2, 4, int.from_bytes(b"R98\0", "little"))),
+        table_of((1, 2, 2, ord("N")), (2, 5, 3, 8 + len(date))),
+    )
     before = date + place + other + gps
     inside = 8 + len(date) + len(place)
     source = with_exif((0x9003, 2, 20, 8), (0xA005, 4, 1, inside), before=before, gps=inside + len(other))
@@ -125,7 +161,10 @@ def test_exif_and_places_come_back() -> None:
 GEOGRAPHIC = ((33550, 12, (10.0, 10.0, 0.0)), (34735, 3, (1, 1, 0, 1, 1024, 0, 1, 1)))
 LEFT: dict[str, tuple[Callable[[], bytes], str]] = {
     "geographic": (lambda: tiff(RGB, compression=8, more=GEOGRAPHIC), "geographic tags"),
-    "gdal": (lambda: tiff(RGB, compression=5, more=((42112, 2, tuple(b"<GDALMetadata/>\0")),)), "GDAL's tags"),
+    "gdal": (
+        lambda: tiff(RGB, compression=5, more=((42112, 2, tuple(b"<GDALMetadata/>\0")),)),
+        "GDAL's tags",
+    ),
     "imagej": (lambda: tiff(GREY, compression=8, more=((50839, 1, tuple(range(40))),)), "ImageJ's tags"),
     "private": (lambda: tiff(RGB, compression=8, more=((65000, 4, (7,)),)), "a tag 65000"),
     "type": (lambda: tiff(RGB, compression=8, more=((65000, 99, (7,)),)), "a damaged tag 65000"),
@@ -133,7 +172,10 @@ LEFT: dict[str, tuple[Callable[[], bytes], str]] = {
     "after": (lambda: tiff(RGB, compression=8) + b"more", "4 bytes that no tag speaks of"),
     "maker": (lambda: with_exif((37500, 7, 4, 0x01020304)), "its camera's own notes (MakerNote)"),
     "exif": (lambda: tiff(RGB, compression=8, more=((34665, 4, (10**6,)),)), "damaged Exif"),
-    "utf-16": (lambda: tiff(RGB, compression=8, more=((700, 1, tuple("<x/>".encode("utf-16"))),)), "XMP that is no UTF-8"),
+    "utf-16": (
+        lambda: tiff(RGB, compression=8, more=((700, 1, tuple("<x/>".encode("utf-16"))),)),
+        "XMP that is no UTF-8",
+    ),
     "gif-after": (lambda: saved(GREY, "GIF") + b"more", "4 bytes after its end"),
     "gif-text": (lambda: extended(b"!\x01\x0c" + bytes(12) + b"\x02hi\0"), "a text over its picture"),
     "gif-new": (lambda: extended(b"!\x42\x02hi\0"), "an extension of kind 66"),
@@ -162,7 +204,10 @@ def gif_xmp(text: bytes) -> bytes:
 
 
 def blocks(data: bytes) -> bytes:
-    return b"".join(bytes([len(data[at : at + 255])]) + data[at : at + 255] for at in range(0, len(data), 255)) + b"\0"
+    return (
+        b"".join(bytes([len(data[at : at + 255])]) + data[at : at + 255] for at in range(0, len(data), 255))
+        + b"\0"
+    )
 
 
 def two_palettes() -> bytes:
@@ -174,7 +219,9 @@ def two_palettes() -> bytes:
 
 
 def webp(*chunks: tuple[bytes, bytes]) -> bytes:
-    body = b"WEBP" + b"".join(kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2) for kind, data in chunks)
+    body = b"WEBP" + b"".join(
+        kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2) for kind, data in chunks
+    )
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
@@ -187,7 +234,15 @@ VP8L = vp8l()
 
 
 def test_xmp_profile_and_comments_of_a_gif_come_back() -> None:
-    more = gif_xmp(XMP) + b"!\xff\x0bICCRGBG1012" + blocks(PROFILE) + b"!\xfe" + blocks(b"one") + b"!\xfe" + blocks("zwölf µm".encode())
+    more = (
+        gif_xmp(XMP)
+        + b"!\xff\x0bICCRGBG1012"
+        + blocks(PROFILE)
+        + b"!\xfe"
+        + blocks(b"one")
+        + b"!\xfe"
+        + blocks("zwölf µm".encode())
+    )
     chunks = chunks_of(extended(more))
     found = dict(chunks)
     assert [data for kind, data in chunks if kind == b"iTXt"] == [
@@ -225,7 +280,9 @@ def test_colours_that_are_not_in_the_palette_say_nothing() -> None:
 
 
 def test_xmp_that_is_padded_with_zeros_comes_back() -> None:
-    assert dict(chunks_of(tiff(RGB, compression=8, more=((700, 1, (*XMP, 0, 0)),))))[b"iTXt"].endswith(b"\0" + XMP)
+    assert dict(chunks_of(tiff(RGB, compression=8, more=((700, 1, (*XMP, 0, 0)),))))[b"iTXt"].endswith(
+        b"\0" + XMP
+    )
 
 
 def test_a_grey_gif_with_a_profile_keeps_its_palette() -> None:
@@ -254,7 +311,12 @@ def test_what_no_png_can_hold_is_kept_with_the_file_or_named(name: str) -> None:
 
 def test_nothing_is_named_of_files_that_come_back_whole_in_a_png() -> None:
     large = np.tile(RGB, (4, 4, 1))
-    for source in (tiff(RGB, compression=8), saved(RGB, "TIFF", compression="tiff_lzw"), saved(large, "WEBP", lossless=True), saved(GREY, "GIF")):
+    for source in (
+        tiff(RGB, compression=8),
+        saved(RGB, "TIFF", compression="tiff_lzw"),
+        saved(large, "WEBP", lossless=True),
+        saved(GREY, "GIF"),
+    ):
         packed = packed_of(source)
         assert (packed.way, packed.dropped) == (Way.CONTENT, ())
 
@@ -279,7 +341,9 @@ def test_metadata_of_a_jpeg_comes_back_wherever_it_stands() -> None:
     icc = [(0xE2, b"ICC_PROFILE\0" + bytes([i + 1, 2]) + PROFILE[175 * i : 175 * i + 175]) for i in (1, 0)]
     source = jpeg(*icc, (0xFE, b"a comment"), (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + XMP))
     scan = source.index(b"\xff\xda")
-    source = source[:scan] + b"\xff\xe1\0\x10Exif\0\0II*\0\x08\0\0\0"[:-8] + b"MM\0*\0\0\0\x08" + source[scan:]
+    source = (
+        source[:scan] + b"\xff\xe1\0\x10Exif\0\0II*\0\x08\0\0\0"[:-8] + b"MM\0*\0\0\0\x08" + source[scan:]
+    )
     found = dict(chunks_of(source, pixels=True))
     assert zlib.decompress(found[b"iCCP"].split(b"\0\0", 1)[1]) == PROFILE
     assert found[b"tEXt"] == b"Comment\0a comment"
@@ -289,7 +353,9 @@ def test_metadata_of_a_jpeg_comes_back_wherever_it_stands() -> None:
 
 
 def test_a_resolution_becomes_that_of_the_png() -> None:
-    assert dict(chunks_of(saved(RGB, "JPEG", dpi=(300, 72)), pixels=True))[b"pHYs"] == struct.pack(">IIB", 11811, 2835, 1)
+    assert dict(chunks_of(saved(RGB, "JPEG", dpi=(300, 72)), pixels=True))[b"pHYs"] == struct.pack(
+        ">IIB", 11811, 2835, 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -311,17 +377,31 @@ def test_what_pixels_leave_of_a_jpeg_is_named(source: bytes, names: str) -> None
 
 
 def test_rm_removes_nothing_of_which_anything_is_lost(tmp_path: Path) -> None:
-    names = {"map.tif": tiff(RGB, compression=8, more=GEOGRAPHIC), "film.jpg": jpeg(tail=b"a short film"), "plain.tif": tiff(RGB, compression=8)}
+    names = {
+        "map.tif": tiff(RGB, compression=8, more=GEOGRAPHIC),
+        "film.jpg": jpeg(tail=b"a short film"),
+        "plain.tif": tiff(RGB, compression=8),
+    }
     for name, data in names.items():
         (tmp_path / name).write_bytes(data)
-    messages = run(COMPRESS, "--rm", "--pixels", *(tmp_path / name for name in names), code=1).stderr.decode().splitlines()
-    for message, says in zip(messages, ("without geographic tags", "without 12 bytes after its end", "plain.tif: will"), strict=True):
+    messages = (
+        run(COMPRESS, "--rm", "--pixels", *(tmp_path / name for name in names), code=1)
+        .stderr.decode()
+        .splitlines()
+    )
+    for message, says in zip(
+        messages,
+        ("without geographic tags", "without 12 bytes after its end", "plain.tif: will"),
+        strict=True,
+    ):
         assert says in message
     only_files(tmp_path, "map.tif", "film.jpg", "plain.tif.ardm")
     done = run(COMPRESS, "--pixels", tmp_path / "map.tif", tmp_path / "film.jpg")
     assert b"map.tif: will come back as a PNG without geographic tags; --exact keeps" in done.stderr
     done = run(COMPRESS, "-f", "--rm", tmp_path / "map.tif", tmp_path / "film.jpg")
-    assert b"map.tif: was stored whole, because it has geographic tags, which a PNG cannot hold" in done.stderr
+    assert (
+        b"map.tif: was stored whole, because it has geographic tags, which a PNG cannot hold" in done.stderr
+    )
     only_files(tmp_path, "map.tif.ardm", "film.jpg.ardm", "plain.tif.ardm")
     run(DECOMPRESS, tmp_path / "map.tif.ardm", tmp_path / "film.jpg.ardm")
     assert all((tmp_path / name).read_bytes() == names[name] for name in ("map.tif", "film.jpg"))
@@ -329,7 +409,12 @@ def test_rm_removes_nothing_of_which_anything_is_lost(tmp_path: Path) -> None:
 
 def test_more_metadata_than_a_file_may_keep_keeps_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(png, "MAX_CHUNKS", 1000)
-    source = saved(RGB, "WEBP", lossless=True, xmp=b"<x>" + bytes(np.random.default_rng(0).integers(65, 90, 2000, dtype=np.uint8)) + b"</x>")
+    source = saved(
+        RGB,
+        "WEBP",
+        lossless=True,
+        xmp=b"<x>" + bytes(np.random.default_rng(0).integers(65, 90, 2000, dtype=np.uint8)) + b"</x>",
+    )
     packed = packed_of(source)
     assert (packed.way, packed.indivisible) == (Way.WHOLE, True)
     assert "bytes of metadata" in packed.why

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.mixers import WARM_UP, learn
-from codec.kernel import INPUTS, SEEN, SPREADS
-from codec.selftest import synthetic_weights
+from codec.coder.kernel import INPUTS, SEEN, SPREADS
+from codec.coder.selftest import synthetic_weights
 
 
 def test_what_mixers_learn_is_a_start(photo: np.ndarray) -> None:

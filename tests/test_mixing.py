@@ -15,10 +15,11 @@ import torch
 from ardm.exact import window
 from ardm.exact.predictor import Predictor
 from ardm.orders import LATTICE_ORDER
-from codec import CorruptError, TruncatedError, UnsupportedError, compress, container, decompress, kernel, mixing, selftest
+from codec import CorruptError, TruncatedError, UnsupportedError, compress, container, decompress
+from codec.coder import kernel, mixing, selftest
+from codec.coder.mixing import Mixing, lattice_geometry, raster_geometry
+from codec.coder.schedule import Schedule
 from codec.image import decode_graphics, decode_network, encode_graphics, encode_network, plan
-from codec.mixing import Mixing, lattice_geometry, raster_geometry
-from codec.schedule import Schedule
 
 
 def test_neighbours_are_coded_before() -> None:
@@ -77,19 +78,32 @@ print(hashlib.sha256(compress(crop[..., 0] * np.uint16(7))).hexdigest())
 """
 
 
-@pytest.mark.parametrize("environment", [{"NUMBA_DISABLE_JIT": "1"}, {"NUMBA_CPU_NAME": "generic"}, {}], ids=["interpreted", "generic CPU", "this CPU"])
-def test_bytes_do_not_depend_on_the_compiler(environment: dict[str, str], photo: np.ndarray, tmp_path: Path) -> None:
-    """Interpreted by Python, compiled for any CPU of the architecture, compiled for this one: the same bytes."""
+@pytest.mark.parametrize(
+    "environment",
+    [{"NUMBA_DISABLE_JIT": "1"}, {"NUMBA_CPU_NAME": "generic"}, {}],
+    ids=["interpreted", "generic CPU", "this CPU"],
+)
+def test_bytes_do_not_depend_on_the_compiler(
+    environment: dict[str, str], photo: np.ndarray, tmp_path: Path
+) -> None:
+    """Interpreted by Python, compiled for any CPU of the architecture, compiled for this one: the same
+    bytes.
+    """
     crop = photo[200:214, 300:317]
     np.save(tmp_path / "crop.npy", crop)
     command = [sys.executable, "-W", "error", "-c", COUNT, str(tmp_path / "crop.npy")]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, check=False)
     assert done.returncode == 0, done.stderr
-    expected = [compress(crop, order=order) for order in ("lattice", "raster")] + [encode_graphics(crop), compress(crop[..., 0] * np.uint16(7))]
+    expected = [compress(crop, order=order) for order in ("lattice", "raster")] + [
+        encode_graphics(crop),
+        compress(crop[..., 0] * np.uint16(7)),
+    ]
     assert done.stdout.split() == [hashlib.sha256(data).hexdigest() for data in expected]
 
 
-@pytest.mark.parametrize("way", [{}, {"plain": True}, {"order": "lattice", "budget": 15}, {"seed": 1, "budget": 15}], ids=str)
+@pytest.mark.parametrize(
+    "way", [{}, {"plain": True}, {"order": "lattice", "budget": 15}, {"seed": 1, "budget": 15}], ids=str
+)
 def test_bytes_do_not_depend_on_threads(photo: np.ndarray, way: dict[str, object]) -> None:
     """Several tiles go side by side; what one thread wrote any number reads, and the other way round."""
     crop = photo[:96, :100]
@@ -109,8 +123,13 @@ def test_bytes_do_not_depend_on_threads(photo: np.ndarray, way: dict[str, object
     assert files[1] == files[2] == files[4]
 
 
-@pytest.mark.parametrize(("plainly", "name", "coder"), [(False, "MIXING_DIGEST", "mixing coder"), (True, "PLAIN_DIGEST", "plain coder")])
-def test_a_wrong_kernel_is_refused(monkeypatch: pytest.MonkeyPatch, photo: np.ndarray, plainly: bool, name: str, coder: str) -> None:
+@pytest.mark.parametrize(
+    ("plainly", "name", "coder"),
+    [(False, "MIXING_DIGEST", "mixing coder"), (True, "PLAIN_DIGEST", "plain coder")],
+)
+def test_a_wrong_kernel_is_refused(
+    monkeypatch: pytest.MonkeyPatch, photo: np.ndarray, plainly: bool, name: str, coder: str
+) -> None:
     crop = photo[:12, :12]
     data = compress(crop, plain=plainly)
     selftest.check_coder.cache_clear()
@@ -125,11 +144,15 @@ def test_a_wrong_kernel_is_refused(monkeypatch: pytest.MonkeyPatch, photo: np.nd
 
 @pytest.mark.parametrize("strip", [0, 1, 2, 3, 4, 5, 8, 100])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_strips_of_any_height_and_the_network_come_back(predictor: Predictor, photo: np.ndarray, strip: int, channels: int) -> None:
+def test_strips_of_any_height_and_the_network_come_back(
+    predictor: Predictor, photo: np.ndarray, strip: int, channels: int
+) -> None:
     plane = np.ascontiguousarray(photo[200:213, 300:322, :channels])
     schedule = Schedule(strip=strip, slope=predictor.weights.config.radius + 1)
     payload = encode_network(plane, predictor, schedule)
-    assert np.array_equal(decode_network(payload, 13, 22, channels, predictor, schedule, None)[..., :channels], plane)
+    assert np.array_equal(
+        decode_network(payload, 13, 22, channels, predictor, schedule, None)[..., :channels], plane
+    )
 
 
 def test_mixers_start_where_the_weights_say(predictor: Predictor, photo: np.ndarray) -> None:
@@ -175,17 +198,24 @@ def test_auto_takes_the_better_order_and_the_better_coder(photo: np.ndarray) -> 
     crop = photo[100:228, 200:328]
     sizes = {order: len(compress(crop, order=order)) for order in ("lattice", "raster", "auto")}
     assert sizes["auto"] <= 1.02 * min(sizes.values())
-    text = np.kron(np.random.default_rng(1).integers(0, 2, (43, 43)), np.ones((3, 3)))[:128, :128, None].astype(np.uint8) * np.array([200, 90, 30], np.uint8)
+    text = np.kron(np.random.default_rng(1).integers(0, 2, (43, 43)), np.ones((3, 3)))[
+        :128, :128, None
+    ].astype(np.uint8) * np.array([200, 90, 30], np.uint8)
     data = compress(text)
     assert container.read(data)[0].entries[0].method != container.METHOD_NETWORK
     assert len(data) < 1.02 * min(len(compress(text, order=order)) for order in ("lattice", "raster")) + 20
 
 
 def test_streams_survive_any_content(predictor: Predictor) -> None:
-    """Words that no encoder wrote decode to something, in bounded time; the file's hash then tells that it is not the image."""
+    """Words that no encoder wrote decode to something, in bounded time; the file's hash then tells that it is
+    not the image.
+    """
     rng = np.random.default_rng(0)
     plane = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
-    graphics, schedules = encode_graphics(plane), [plan(predictor.weights, 20, 30, None, order) for order in ("raster", "lattice")]
+    graphics, schedules = (
+        encode_graphics(plane),
+        [plan(predictor.weights, 20, 30, None, order) for order in ("raster", "lattice")],
+    )
     assert np.array_equal(decode_graphics(graphics, 20, 30, 3), plane)
     for _ in range(10):
         assert decode_graphics(rng.bytes(len(graphics) // 4 * 4), 20, 30, 3).shape == (20, 30, 3)
@@ -208,7 +238,9 @@ def test_streams_survive_any_content(predictor: Predictor) -> None:
 @pytest.mark.parametrize("shape", [(8, 1), (1, 8), (40, 1), (5, 4), (1, 1)])
 @pytest.mark.parametrize("order", ["lattice", "raster"])
 def test_narrow_pictures(order: str, shape: tuple[int, int], predictor: Predictor) -> None:
-    """Eight rows of one pixel could be written but not read: the root's strides passed through np.pad, which made columns of them."""
+    """Eight rows of one pixel could be written but not read: the root's strides passed through np.pad, which
+    made columns of them.
+    """
     image = np.random.default_rng(5).integers(90, 130, (*shape, 3)).astype(np.uint8)
     schedule = plan(predictor.weights, *shape, None if order == "raster" else 8, order)
     payload = encode_network(image, predictor, schedule)

@@ -10,7 +10,7 @@ from ardm import likelihood, orders
 from ardm.budget import even, merge_phases, plan, policy_cost, share_calls
 from ardm.exact import mixture
 from ardm.window import base_weights, lattice_pattern, offsets, raster_pattern
-from codec.schedule import level_shapes
+from codec.coder.schedule import level_shapes
 
 # ---- orders
 
@@ -96,12 +96,20 @@ def test_joint_plan_beats_every_way_to_share_calls_between_stages() -> None:
         policy = plan(losses, budget)
         assert sum(map(len, policy)) == budget
         every = [
-            sum(policy_cost([loss], plan([loss], calls)) for loss, calls in zip(losses, (a, b, budget - a - b), strict=True))
-            for a in range(1, 6) for b in range(1, 6) if 1 <= budget - a - b <= 3
-        ]  # fmt: skip
+            sum(
+                policy_cost([loss], plan([loss], calls))
+                for loss, calls in zip(losses, (a, b, budget - a - b), strict=True)
+            )
+            for a in range(1, 6)
+            for b in range(1, 6)
+            if 1 <= budget - a - b <= 3
+        ]
         assert policy_cost(losses, policy) == pytest.approx(min(every))
         if budget <= 9:
-            assert policy_cost(losses[:2], plan(losses[:2], budget)) <= policy_cost(losses[:2], even(5, 2, budget)) + 1e-9
+            assert (
+                policy_cost(losses[:2], plan(losses[:2], budget))
+                <= policy_cost(losses[:2], even(5, 2, budget)) + 1e-9
+            )
 
 
 def test_plan_beats_every_partition() -> None:
@@ -109,7 +117,10 @@ def test_plan_beats_every_partition() -> None:
 
     loss = [9.0, 7.0, 6.5, 4.0, 3.9, 3.8, 1.0]
     for budget in range(1, 8):
-        every = [sum((b - a) * loss[a] for a, b in zip((0, *cut), (*cut, 7), strict=True)) for cut in combinations(range(1, 7), budget - 1)]
+        every = [
+            sum((b - a) * loss[a] for a, b in zip((0, *cut), (*cut, 7), strict=True))
+            for cut in combinations(range(1, 7), budget - 1)
+        ]
         assert policy_cost([loss], plan([loss], budget)) == pytest.approx(min(every))
 
 
@@ -124,7 +135,11 @@ def test_merge_phases_against_plan() -> None:
 
 
 def test_share_calls_against_brute_force() -> None:
-    stages = [np.array([np.inf, 100, 60, 50, 49.0]), np.array([np.inf, 20, 12, 10, 9.5]), np.array([np.inf, 3, 2, 1.9, 1.8])]
+    stages = [
+        np.array([np.inf, 100, 60, 50, 49.0]),
+        np.array([np.inf, 20, 12, 10, 9.5]),
+        np.array([np.inf, 3, 2, 1.9, 1.8]),
+    ]
     roots = [500, 60, 15, 4]
     for budget in range(1, 14):
         options = []
@@ -162,7 +177,8 @@ TABLES = mixture.tables_of({name: values.numpy() for name, values in likelihood.
 def test_float_probabilities_add_up_to_one() -> None:
     params = random_parameters(1, seed=3).float()
     values = torch.arange(256.0)
-    pixels = torch.stack([torch.full((256,), 90.0), values, torch.full((256,), 100.0)], 1)  # G varies: the first channel
+    # G varies: the first channel
+    pixels = torch.stack([torch.full((256,), 90.0), values, torch.full((256,), 100.0)], 1)
     base = torch.full((256, 3), 96.0)
     p = torch.exp2(-likelihood.bits(params.expand(256, -1), pixels, base, 5)[:, 0])
     assert float(p.sum()) == pytest.approx(1, abs=1e-3)
@@ -171,16 +187,23 @@ def test_float_probabilities_add_up_to_one() -> None:
 def test_integer_likelihood_costs_what_the_float_one_costs() -> None:
     n, k = 4000, 5
     params = random_parameters(n, seed=5)
-    params[:, k : 4 * k] /= 4  # means within 7 levels, so that no pixel lies in the far tails, where the two floors differ
+    params[:, k : 4 * k] /= (
+        4  # means within 7 levels, so that no pixel lies in the far tails, where the two floors differ
+    )
     params[:, 4 * k : 7 * k] = params[:, 4 * k : 7 * k].clamp(1, 5)
     params[:, 7 * k :] /= 4
     integers = as_integers(params, k)
-    params = torch.from_numpy(integers) / torch.tensor([16.0] * k + [32] * 3 * k + [16] * 3 * k + [128] * 3 * k)  # back onto the grids
+    # back onto the grids
+    params = torch.from_numpy(integers) / torch.tensor(
+        [16.0] * k + [32] * 3 * k + [16] * 3 * k + [128] * 3 * k
+    )
     g = torch.Generator().manual_seed(2)
     base = torch.randint(40, 216, (n, 3), generator=g)
     pixel = (base + torch.randint(-9, 10, (n, 3), generator=g)).clamp(0, 255)
     real = likelihood.bits(params.float(), pixel.float(), base.float(), k).sum(0)
-    whole = mixture.information(integers, base.numpy().astype(np.int16), pixel.numpy().astype(np.uint8), TABLES).sum(1)
+    whole = mixture.information(
+        integers, base.numpy().astype(np.int16), pixel.numpy().astype(np.uint8), TABLES
+    ).sum(1)
     assert torch.allclose(real.double(), torch.from_numpy(whole), rtol=2e-3)
 
 

@@ -1,4 +1,6 @@
-"""Plain coding: the exact distributions, constriction's words, what they cost, and how a budget of network calls is spent."""
+"""Plain coding: the exact distributions, constriction's words, what they cost, and how a budget of network
+calls is spent.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,12 @@ from ardm.exact.predictor import Predictor, by_torch, new_canvas, windows
 from ardm.exact.window import WindowWeights
 from ardm.likelihood import CODING_ORDER
 from ardm.orders import lattice_groups
-from codec import CorruptError, TruncatedError, compress, container, decompress, info, plain
+from codec import CorruptError, TruncatedError, compress, container, decompress, info
+from codec.coder import plain
+from codec.coder.rangecoder import ONE
+from codec.coder.schedule import Order, Schedule, level_shapes
+from codec.coder.selftest import synthetic_weights
 from codec.image import _lattice_stages, decode_network, encode_network, plan
-from codec.rangecoder import ONE
-from codec.schedule import Order, Schedule, level_shapes
-from codec.selftest import synthetic_weights
 
 needs_constriction = pytest.mark.skipif(plain.constriction is None, reason="constriction has no package here")
 
@@ -80,7 +83,9 @@ def test_information_is_that_of_the_masses() -> None:
     for step, c in enumerate(CODING_ORDER):
         values = np.full((256, 3), 100, np.uint8)
         values[:, c] = np.arange(256)
-        assert np.exp2(-mixture.information(params, base, values, tables)[step]).sum() == pytest.approx(1, abs=1e-9)
+        assert np.exp2(-mixture.information(params, base, values, tables)[step]).sum() == pytest.approx(
+            1, abs=1e-9
+        )
 
 
 # ---- words
@@ -113,7 +118,9 @@ def test_constriction_writes_and_reads_the_same_calls(channels: int) -> None:
 @needs_constriction
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("shape", [(13, 18), (1, 9), (9, 1), (1, 1), (7, 40)], ids=str)
-def test_diagonals_are_calls(shape: tuple[int, int], channels: int, photo: np.ndarray, predictor: Predictor) -> None:
+def test_diagonals_are_calls(
+    shape: tuple[int, int], channels: int, photo: np.ndarray, predictor: Predictor
+) -> None:
     """The compiled loops of raster order write what constriction does of each diagonal in turn."""
     weights, (height, width) = predictor.weights, shape
     image = photo[200 : 200 + height, 300 : 300 + width].copy()
@@ -123,7 +130,11 @@ def test_diagonals_are_calls(shape: tuple[int, int], channels: int, photo: np.nd
     library, compiled, tables = plain.LibraryEncoder(), plain.Encoder(), plain.tables_of(weights)
     slope = weights.config.radius + 1
     flat, calls = image.reshape(-1, 3), diagonals(height, width, slope)
-    assert len(calls) == plain.diagonals(height, width, slope) == Schedule(plain=True, slope=slope).calls(height, width)
+    assert (
+        len(calls)
+        == plain.diagonals(height, width, slope)
+        == Schedule(plain=True, slope=slope).calls(height, width)
+    )
     for chosen in calls:
         plain.code_call(library, params[chosen], base[chosen], tables, channels, flat[chosen])
     plain.code_raster(compiled, weights, image, channels, False)
@@ -143,7 +154,8 @@ def test_constriction_is_what_calls_go_through() -> None:
 WITHOUT = """
 import sys, hashlib, numpy as np
 sys.modules["constriction"] = None  # importing it raises ImportError
-from codec import compress, decompress, plain
+from codec import compress, decompress
+from codec.coder import plain
 assert plain.constriction is None
 crop = np.load(sys.argv[1])
 for way in ({"order": "lattice"}, {"seed": 3}, {}):
@@ -160,20 +172,28 @@ def test_files_are_the_same_without_constriction(photo: np.ndarray, tmp_path: Pa
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     ways = ({"order": "lattice"}, {"seed": 3}, {})
-    assert done.stdout.split() == [hashlib.sha256(compress(crop, plain=True, **way)).hexdigest() for way in ways]  # type: ignore[arg-type]
+    assert done.stdout.split() == [
+        hashlib.sha256(compress(crop, plain=True, **way)).hexdigest() for way in ways
+    ]  # type: ignore[arg-type]
 
 
 # ---- what they cost
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_raster_order_spends_what_the_distributions_say(channels: int, photo: np.ndarray, predictor: Predictor) -> None:
+def test_raster_order_spends_what_the_distributions_say(
+    channels: int, photo: np.ndarray, predictor: Predictor
+) -> None:
     image = photo[100:196, 200:296].copy()
     if channels == 1:
         image[:] = image[..., 1:2]
     params, base = raster_calls(predictor.weights, image)
-    bits = mixture.information(params, base, image.reshape(-1, 3), plain.tables_of(predictor.weights), channels).sum()
-    payload = encode_network(image[..., :channels], predictor, plan(predictor.weights, 96, 96, None, "raster", plain=True))
+    bits = mixture.information(
+        params, base, image.reshape(-1, 3), plain.tables_of(predictor.weights), channels
+    ).sum()
+    payload = encode_network(
+        image[..., :channels], predictor, plan(predictor.weights, 96, 96, None, "raster", plain=True)
+    )
     assert bits / 8 <= len(payload) <= bits / 8 * 1.001 + 8
 
 
@@ -196,7 +216,9 @@ class Meter(Predictor):
 
 
 @pytest.mark.parametrize("seed", [None, 4])
-def test_stages_spend_what_the_distributions_say(seed: int | None, photo: np.ndarray, predictor: Predictor) -> None:
+def test_stages_spend_what_the_distributions_say(
+    seed: int | None, photo: np.ndarray, predictor: Predictor
+) -> None:
     image = photo[100:196, 200:296].copy()
     meter = Meter(predictor.weights)
     schedule = plan(predictor.weights, 96, 96, 10, "lattice", seed, plain=True)
@@ -215,14 +237,18 @@ def test_stages_spend_what_the_distributions_say(seed: int | None, photo: np.nda
 
 
 def test_words_that_no_encoder_wrote(photo: np.ndarray, predictor: Predictor) -> None:
-    """They decode to something, or are refused; never anything else, in raster order, lattice order and a random one."""
+    """They decode to something, or are refused; never anything else, in raster order, lattice order and a
+    random one.
+    """
     rng, image = np.random.default_rng(0), photo[200:211, 300:317]
     seen: Counter[str] = Counter()
     for options in ({}, {"order": "lattice"}, {"seed": 2}):
         schedule = plan(predictor.weights, 11, 17, 10**6, plain=True, **options)  # type: ignore[arg-type]
         payload = encode_network(image, predictor, schedule)
         for turn in range(40):
-            junk = payload[:40] + (rng.bytes(len(payload) - 40) if turn % 2 else b"\xff" * (len(payload) - 40))
+            junk = payload[:40] + (
+                rng.bytes(len(payload) - 40) if turn % 2 else b"\xff" * (len(payload) - 40)
+            )
             try:
                 found = decode_network(junk[: len(junk) - turn % 4], 11, 17, 3, predictor, schedule, None)
                 assert found.shape == (11, 17, 3)
@@ -241,7 +267,9 @@ SIZES = [(1, 1), (5, 4), (5, 5), (17, 30), (64, 64), (200, 150), (1024, 1024)]
 def calls_made(schedule: Schedule, height: int, width: int) -> int:
     """Counted rather than computed."""
     if schedule.order == Order.RASTER:
-        strips = [min(schedule.strip or height, height - top) for top in range(0, height, schedule.strip or height)]
+        strips = [
+            min(schedule.strip or height, height - top) for top in range(0, height, schedule.strip or height)
+        ]
         return sum(len(diagonals(rows, width, schedule.slope)) for rows in strips)
     stages = schedule.stages[: schedule.root_level(height, width)]
     return sum(len(lattice_groups(stage)) for stage in stages) if schedule.seed is None else sum(stages)
@@ -295,7 +323,10 @@ def test_strips_are_as_low_as_the_budget_allows(predictor: Predictor) -> None:
     """Lower strips need less memory and take more calls; the bits are the same."""
     weights, least = predictor.weights, 60 + 7 * 99
     for budget in (1, 40, least - 1):
-        with pytest.raises(ValueError, match=f"of 60 x 100 pixels takes at least {least} network calls, got a budget of {budget}"):
+        with pytest.raises(
+            ValueError,
+            match=f"of 60 x 100 pixels takes at least {least} network calls, got a budget of {budget}",
+        ):
             plan(weights, 100, 60, budget, "raster")
     strips = [plan(weights, 100, 60, budget, "raster").strip for budget in range(least, 4000)]
     assert [strip for strip, _ in itertools.groupby(strips)] == [0, 64, 32, 16, 8, 4]
@@ -304,7 +335,14 @@ def test_strips_are_as_low_as_the_budget_allows(predictor: Predictor) -> None:
 def test_images_of_one_pixel_and_one_row() -> None:
     for shape in ((1, 1), (1, 5), (5, 1), (1, 70)):
         image = np.random.default_rng(3).integers(90, 99, (*shape, 3)).astype(np.uint8)
-        for options in ({}, {"plain": True}, {"order": "lattice"}, {"seed": 0}, {"budget": 1}, {"order": "raster", "plain": True}):
+        for options in (
+            {},
+            {"plain": True},
+            {"order": "lattice"},
+            {"seed": 0},
+            {"budget": 1},
+            {"order": "raster", "plain": True},
+        ):
             data = compress(image, **options)  # type: ignore[arg-type]
             assert np.array_equal(decompress(data), image)
             assert len(level_shapes(*shape)) >= container.read(data)[0].schedule.root_level(*shape) + 1

@@ -29,7 +29,9 @@ def test_the_suite_is_whole() -> None:
 
 
 def others_see(data: bytes, image: png.Png) -> np.ndarray:
-    """The samples as libpng decodes them, which looks up palettes, scales small samples to 8 bits, and makes alpha of tRNS."""
+    """The samples as libpng decodes them, which looks up palettes, scales small samples to 8 bits, and makes
+    alpha of tRNS.
+    """
     seen = imagecodecs.png_decode(data)
     if image.kind.indexed:
         return seen[..., :3]
@@ -73,8 +75,12 @@ def test_every_corrupt_file_of_the_suite_is_refused(path: Path) -> None:
 
 
 def test_other_collections() -> None:
-    """libpng's own test files, graphics and scientific images, where the shared folder is there; only libpng's crashers are refused."""
-    for path in sorted(p for folder in ("libpng", "graphics", "scientific") for p in (SHARED / folder).rglob("*.png")):
+    """libpng's own test files, graphics and scientific images, where the shared folder is there; only
+    libpng's crashers are refused.
+    """
+    for path in sorted(
+        p for folder in ("libpng", "graphics", "scientific") for p in (SHARED / folder).rglob("*.png")
+    ):
         data = path.read_bytes()
         if path.name == "empty_ancillary_chunks.png" or path.parent.name not in ("crashers", "badpal"):
             comes_back(data)
@@ -95,14 +101,18 @@ def test_every_kind_in_every_pass(colour: int, depth: int, interlaced: int, shap
     image = comes_back(data)
     assert np.array_equal(image.pixels, pixels)
     assert image.pixels.dtype == (np.uint16 if depth == 16 else np.uint8)
-    assert image.head == png.Head(shape[1], shape[0], pngs.CHANNELS[colour], Kind(depth, colour == 3), bool(interlaced))
+    assert image.head == png.Head(
+        shape[1], shape[0], pngs.CHANNELS[colour], Kind(depth, colour == 3), bool(interlaced)
+    )
 
 
 def test_hidden_colour_under_alpha_0_comes_back() -> None:
     for depth in (8, 16):
         pixels = pngs.pixels_of(6, depth, 9, 11)
         pixels[2:7, :, 3] = 0
-        assert np.array_equal(png.read(png.write(png.Png(pixels, Kind(depth), False, b"", b"")), 100).pixels, pixels)
+        assert np.array_equal(
+            png.read(png.write(png.Png(pixels, Kind(depth), False, b"", b"")), 100).pixels, pixels
+        )
 
 
 # ---- filters
@@ -110,12 +120,16 @@ def test_hidden_colour_under_alpha_0_comes_back() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 7), st.integers(1, 24), st.integers(1, 8), st.integers(0, 2**32))
-def test_filters_are_those_of_the_standard_and_come_undone(height: int, width: int, step: int, seed: int) -> None:
+def test_filters_are_those_of_the_standard_and_come_undone(
+    height: int, width: int, step: int, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     lines = rng.integers(0, 256, (height, 1 + width), dtype=np.uint8)
     lines[:, 0] = rng.integers(0, 5, height)
     forward = png.filters.apply(lines, step)
-    assert forward.tobytes() == pngs.filtered([row[1:].tobytes() for row in lines], lines[:, 0].tolist(), step)
+    assert forward.tobytes() == pngs.filtered(
+        [row[1:].tobytes() for row in lines], lines[:, 0].tolist(), step
+    )
     png.filters.undo(forward, step)
     assert np.array_equal(forward, lines)
     chosen = lines.copy()
@@ -123,7 +137,9 @@ def test_filters_are_those_of_the_standard_and_come_undone(height: int, width: i
     for y in range(height):
         sums = []
         for kind in range(5):
-            line = pngs.filtered([row[1:].tobytes() for row in lines[max(0, y - 1) : y + 1]], [0, kind][-min(y + 1, 2) :], step)[-width:]
+            line = pngs.filtered(
+                [row[1:].tobytes() for row in lines[max(0, y - 1) : y + 1]], [0, kind][-min(y + 1, 2) :], step
+            )[-width:]
             sums.append(sum(min(v, 256 - v) for v in line))
         assert chosen[y, 0] == sums.index(min(sums))
 
@@ -160,7 +176,11 @@ def image_data(data: bytes) -> bytes:
         (image_data(zlib.compress(b"\0\1\2\5\3\4")), CorruptError, "filter 5, expected 0 to 4"),
         (image_data(zlib.compress(bytes(7))), png.IndivisibleError, "more image data"),
         (image_data(DATA[1] + b"more"), png.IndivisibleError, "after the end of its compressed image data"),
-        (build([HEAD, DATA, (b"IDAT", b"more"), END]), png.IndivisibleError, "after the end of its compressed image data"),
+        (
+            build([HEAD, DATA, (b"IDAT", b"more"), END]),
+            png.IndivisibleError,
+            "after the end of its compressed image data",
+        ),
         (build([PALETTED, DATA, END]), CorruptError, "palette"),
         (build([PALETTED, DATA, (b"PLTE", bytes(3)), END]), CorruptError, "palette"),
         (build([PALETTED, (b"PLTE", bytes(4)), DATA, END]), CorruptError, "palette"),
@@ -171,10 +191,26 @@ def image_data(data: bytes) -> bytes:
         (build([HEAD, DATA, (b"tEXt", b"a"), DATA, END]), CorruptError, "out of order"),
         (build([HEAD, DATA, (b"IEND", b"x")]), CorruptError, "out of order"),
         (build([HEAD, DATA, END]) + b"tail", png.IndivisibleError, "4 bytes after its end marker"),
-        (build([(b"IHDR", struct.pack(">IIBBBBB", 70000, 70000, 8, 2, 0, 0, 0)), DATA, END]), LimitError, "limit"),
-        (build([(b"IHDR", struct.pack(">IIBBBBB", 0, 2, 8, 0, 0, 0, 0)), DATA, END]), CorruptError, "does not allow"),
-        (build([(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 4, 2, 0, 0, 0)), DATA, END]), CorruptError, "does not allow"),
-        (build([(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 3, 0, 0, 0)), DATA, END]), CorruptError, "does not allow"),
+        (
+            build([(b"IHDR", struct.pack(">IIBBBBB", 70000, 70000, 8, 2, 0, 0, 0)), DATA, END]),
+            LimitError,
+            "limit",
+        ),
+        (
+            build([(b"IHDR", struct.pack(">IIBBBBB", 0, 2, 8, 0, 0, 0, 0)), DATA, END]),
+            CorruptError,
+            "does not allow",
+        ),
+        (
+            build([(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 4, 2, 0, 0, 0)), DATA, END]),
+            CorruptError,
+            "does not allow",
+        ),
+        (
+            build([(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 3, 0, 0, 0)), DATA, END]),
+            CorruptError,
+            "does not allow",
+        ),
     ],
 )
 def test_bad_input_has_one_clear_cause(data: bytes, error: type[Exception], says: str) -> None:
@@ -213,7 +249,9 @@ def test_kept_chunks_cannot_change_the_image() -> None:
 
 
 def test_a_small_file_cannot_ask_for_much_memory() -> None:
-    """200 MB of zeros in 200 kB, in an image of 4 pixels, and an image of 10**8 pixels that has none of them."""
+    """200 MB of zeros in 200 kB, in an image of 4 pixels, and an image of 10**8 pixels that has none of
+    them.
+    """
     bomb = image_data(zlib.compress(bytes(200_000_000)))
     claim = build([(b"IHDR", struct.pack(">IIBBBBB", 10_000, 10_000, 16, 6, 0, 0, 0)), DATA, END])
     for data, error in ((bomb, png.IndivisibleError), (claim, CorruptError)):
@@ -224,7 +262,10 @@ def test_a_small_file_cannot_ask_for_much_memory() -> None:
         tracemalloc.stop()
 
 
-SMALL = [pngs.png_of(pngs.pixels_of(colour, depth, 5, 6), colour, depth, interlaced, pieces=40) for colour, depth, interlaced in KINDS[::3]]
+SMALL = [
+    pngs.png_of(pngs.pixels_of(colour, depth, 5, 6), colour, depth, interlaced, pieces=40)
+    for colour, depth, interlaced in KINDS[::3]
+]
 
 
 @pytest.mark.parametrize("data", SMALL[:3])
@@ -249,7 +290,9 @@ def test_damage_with_correct_checksums_raises_only_our_errors(data: bytes, more:
         body[more.draw(st.integers(0, len(body) - 1))] = more.draw(st.integers(0, 255))
     chunks[which] = (chunks[which][0], bytes(body)[: more.draw(st.integers(0, len(body)))])
     if more.draw(st.booleans()):
-        chunks.insert(more.draw(st.integers(0, len(chunks))), chunks[more.draw(st.integers(0, len(chunks) - 1))])
+        chunks.insert(
+            more.draw(st.integers(0, len(chunks))), chunks[more.draw(st.integers(0, len(chunks) - 1))]
+        )
     damaged = build(chunks)
     try:
         image = png.read(damaged, 10**6)

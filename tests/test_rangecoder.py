@@ -1,6 +1,8 @@
-"""The range coder against two others: one in whole numbers, written from FORMAT.md alone, and constriction, where that has a package. Word for word.
+"""The range coder against two others: one in whole numbers, written from FORMAT.md alone, and constriction,
+where that has a package. Word for word.
 
-Both decode and encode the same streams: rare and certain symbols, long carries, nothing at all, and words that no encoder wrote.
+Both decode and encode the same streams: rare and certain symbols, long carries, nothing at all, and words
+that no encoder wrote.
 """
 
 from __future__ import annotations
@@ -17,13 +19,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec import rangecoder
+from codec.coder import rangecoder
+from codec.coder.kernel import LEAST
+from codec.coder.plain import FIRST_ROOM, Decoder, Encoder
+from codec.coder.rangecoder import ONE
 from codec.errors import CorruptError
-from codec.kernel import LEAST
-from codec.plain import FIRST_ROOM, Decoder, Encoder
-from codec.rangecoder import ONE
 
-HAS_PACKAGE = platform.machine() in ("x86_64", "AMD64") or sys.platform == "darwin"  # of constriction 0.5.0, for CPython
+# of constriction 0.5.0, for CPython
+HAS_PACKAGE = platform.machine() in ("x86_64", "AMD64") or sys.platform == "darwin"
 try:
     import constriction
 except ImportError:  # there, `Numbers` alone is compared with
@@ -33,7 +36,9 @@ WORDS = [239, 4246839268, 4294967295, 3959586804, 25165824]
 
 
 class Numbers:
-    """FORMAT.md, section 6, in whole numbers of any length, so that nothing carries, wraps around or is shifted out."""
+    """FORMAT.md, section 6, in whole numbers of any length, so that nothing carries, wraps around or is
+    shifted out.
+    """
 
     @staticmethod
     def encode(frequencies: np.ndarray, symbols: np.ndarray) -> bytes:
@@ -51,7 +56,9 @@ class Numbers:
 
     @staticmethod
     def decode(data: bytes, frequencies: np.ndarray) -> tuple[list[int], bool]:
-        """(symbols, up to the first that cannot be; whether all words have been read and no more than `seal` leaves remains)."""
+        """(symbols, up to the first that cannot be; whether all words have been read and no more than `seal`
+        leaves remains).
+        """
         words = [int(w) for w in np.frombuffer(data, "<u4")]
 
         def next_word() -> int:
@@ -63,7 +70,9 @@ class Numbers:
             if point // scale >= 2**24:
                 break
             before = [sum(row[:j]) for j in range(len(row) + 1)]
-            symbols.append(next(j for j, (c, end) in enumerate(pairwise(before)) if c <= point // scale < end))
+            symbols.append(
+                next(j for j, (c, end) in enumerate(pairwise(before)) if c <= point // scale < end)
+            )
             point, span = point - scale * before[symbols[-1]], scale * row[symbols[-1]]
             if span < 2**32:
                 point, span = (point << 32 | next_word()) & 2**64 - 1, span << 32
@@ -71,12 +80,14 @@ class Numbers:
 
 
 def model() -> Any:
-    """With perfect=False, weights, frequencies minus one, that add up to 2**24 - A pass through constriction unchanged."""
+    """With perfect=False, weights, frequencies minus one, that add up to 2**24 - A pass through constriction
+    unchanged.
+    """
     return constriction.stream.model.Categorical(perfect=False)
 
 
 def encode(frequencies: np.ndarray, symbols: np.ndarray, calls: int = 1) -> bytes:
-    """By `codec.plain`, in several calls; the other coders must write the same."""
+    """By `codec.coder.plain`, in several calls; the other coders must write the same."""
     encoder = Encoder()
     weights, symbols = (frequencies - 1).astype(np.float32), symbols.astype(np.int32)
     for part in np.array_split(np.arange(symbols.size), calls):
@@ -91,7 +102,9 @@ def encode(frequencies: np.ndarray, symbols: np.ndarray, calls: int = 1) -> byte
 
 
 def decode(data: bytes, frequencies: np.ndarray, calls: int = 1) -> list[int] | None:
-    """Symbols, or None if they are refused; the other coders must read the same, or refuse them too, and agree on whether all has been read."""
+    """Symbols, or None if they are refused; the other coders must read the same, or refuse them too, and
+    agree on whether all has been read.
+    """
     weights = (frequencies - 1).astype(np.float32)
     parts = [part for part in np.array_split(np.arange(len(weights)), calls) if part.size]
     decoder = Decoder(data)
@@ -106,7 +119,9 @@ def decode(data: bytes, frequencies: np.ndarray, calls: int = 1) -> list[int] | 
     if constriction:
         library = constriction.stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
         try:
-            theirs: list[int] | None = [digit for part in parts for digit in library.decode(model(), weights[part]).tolist()]
+            theirs: list[int] | None = [
+                digit for part in parts for digit in library.decode(model(), weights[part]).tolist()
+            ]
         except AssertionError:  # its way to say that no encoder can have written these words
             theirs = None
         assert theirs == found
@@ -135,18 +150,29 @@ def choose(rng: np.random.Generator, frequencies: np.ndarray, kind: str) -> np.n
     count, size = frequencies.shape
     if kind == "likely":
         return (rng.integers(0, ONE, count)[:, None] >= frequencies.cumsum(1)).sum(1)
-    return {"rarest": frequencies.argmin(1), "surest": frequencies.argmax(1), "last": np.full(count, size - 1), "any": rng.integers(0, size, count)}[kind]
+    return {
+        "rarest": frequencies.argmin(1),
+        "surest": frequencies.argmax(1),
+        "last": np.full(count, size - 1),
+        "any": rng.integers(0, size, count),
+    }[kind]
 
 
 STREAMS = {
-    "seed": st.integers(0, 2**32), "kind": st.sampled_from(["certain", "even", "uneven"]), "count": st.integers(0, 300), "size": st.integers(2, 40),
-    "choice": st.sampled_from(["likely", "rarest", "surest", "last", "any"]), "calls": st.integers(1, 4),
-}  # fmt: skip
+    "seed": st.integers(0, 2**32),
+    "kind": st.sampled_from(["certain", "even", "uneven"]),
+    "count": st.integers(0, 300),
+    "size": st.integers(2, 40),
+    "choice": st.sampled_from(["likely", "rarest", "surest", "last", "any"]),
+    "calls": st.integers(1, 4),
+}
 
 
 @settings(max_examples=100, deadline=None)
 @given(**STREAMS)
-def test_three_coders_write_and_read_the_same(seed: int, kind: str, count: int, size: int, choice: str, calls: int) -> None:
+def test_three_coders_write_and_read_the_same(
+    seed: int, kind: str, count: int, size: int, choice: str, calls: int
+) -> None:
     rng = np.random.default_rng(seed)
     frequencies = random_frequencies(rng, kind, count, size)
     symbols = choose(rng, frequencies, choice)
@@ -159,12 +185,16 @@ def test_three_coders_write_and_read_the_same(seed: int, kind: str, count: int, 
 
 @settings(max_examples=100, deadline=None)
 @given(**STREAMS, damage=st.sampled_from(["other words", "a word changed", "cut", "longer"]))
-def test_three_coders_read_the_same_from_words_that_none_wrote(seed: int, kind: str, count: int, size: int, choice: str, calls: int, damage: str) -> None:
+def test_three_coders_read_the_same_from_words_that_none_wrote(
+    seed: int, kind: str, count: int, size: int, choice: str, calls: int, damage: str
+) -> None:
     rng = np.random.default_rng(seed)
     frequencies = random_frequencies(rng, kind, count, size)
     words = np.frombuffer(encode(frequencies, choose(rng, frequencies, choice)), "<u4").copy()
     if damage == "other words":
-        words = rng.choice(np.array([0, 1, 2**31, 2**32 - 1, rng.integers(0, 2**32)], dtype="<u4"), rng.integers(0, 20))
+        words = rng.choice(
+            np.array([0, 1, 2**31, 2**32 - 1, rng.integers(0, 2**32)], dtype="<u4"), rng.integers(0, 20)
+        )
     elif damage == "a word changed" and words.size:
         words[rng.integers(0, words.size)] = rng.integers(0, 2**32)
     elif damage == "cut":
@@ -175,7 +205,9 @@ def test_three_coders_read_the_same_from_words_that_none_wrote(seed: int, kind: 
 
 
 def test_words_to_which_no_encoder_points_are_refused() -> None:
-    """The remainder of the division by 2**24 belongs to no symbol: 2**64 - 1 at first, and about every ten thousandth decision in random words."""
+    """The remainder of the division by 2**24 belongs to no symbol: 2**64 - 1 at first, and about every ten
+    thousandth decision in random words.
+    """
     rng = np.random.default_rng(2)
     frequencies = random_frequencies(rng, "uneven", 5000, 5)
     assert decode(b"\xff" * 8, frequencies[:1]) is None
@@ -185,7 +217,9 @@ def test_words_to_which_no_encoder_points_are_refused() -> None:
 
 
 def test_a_carry_runs_through_all_words() -> None:
-    """A point on the edge of two words keeps the encoder undecided: it writes 7fffffff ffffffff ffffffff ... until something makes it 80000000 00000000 ..."""
+    """A point on the edge of two words keeps the encoder undecided: it writes 7fffffff ffffffff ffffffff ...
+    until something makes it 80000000 00000000 ...
+    """
     rng = np.random.default_rng(5)
     frequencies = random_frequencies(rng, "even", 3000, 31)
     symbols = np.array(Numbers.decode(bytes([0, 0, 0, 128]), frequencies)[0])
@@ -205,7 +239,10 @@ def test_a_carry_runs_through_all_words() -> None:
             sealed.append(i + 1)
     assert sealed  # which decides it too
     for count in sealed[:3]:
-        assert decode(encode(frequencies[:count], symbols[:count]), frequencies[:count]) == symbols[:count].tolist()
+        assert (
+            decode(encode(frequencies[:count], symbols[:count]), frequencies[:count])
+            == symbols[:count].tolist()
+        )
 
 
 def test_nothing_at_all() -> None:
@@ -220,7 +257,15 @@ def test_nothing_at_all() -> None:
 
 def test_words_that_constriction_wrote() -> None:
     """Of 0.5.0, so that they are compared with on every machine."""
-    frequencies = np.array([[1, ONE - 3, 1, 1], [ONE // 2, ONE // 4, ONE // 8, ONE // 8], [ONE - 3, 1, 1, 1], [5, 7, ONE - 13, 1]] * 3)
+    frequencies = np.array(
+        [
+            [1, ONE - 3, 1, 1],
+            [ONE // 2, ONE // 4, ONE // 8, ONE // 8],
+            [ONE - 3, 1, 1, 1],
+            [5, 7, ONE - 13, 1],
+        ]
+        * 3
+    )
     symbols = np.array([0, 3, 0, 2, 1, 0, 3, 3, 2, 1, 1, 0])
     data = encode(frequencies, symbols)
     assert np.frombuffer(data, "<u4").tolist() == WORDS
@@ -232,7 +277,9 @@ def test_bits_are_symbols_of_two(likely: bool) -> None:
     """With decisions of almost certain outcome, runs of words wait for a carry."""
     rng = np.random.default_rng(3)
     for count in [0, 1, 2, 3, 50, 2000, 40_000]:
-        chances = np.where(rng.random(count) < (0.9 if likely else 0.1), ONE - LEAST, rng.integers(LEAST, ONE - LEAST, count))
+        chances = np.where(
+            rng.random(count) < (0.9 if likely else 0.1), ONE - LEAST, rng.integers(LEAST, ONE - LEAST, count)
+        )
         bits = (rng.random(count) < chances / ONE).astype(np.int32)
         state, words = rangecoder.new_encoder(), np.empty((1, count + 1), dtype=np.uint32)
         for chance, bit in zip(chances.tolist(), bits.tolist(), strict=True):
@@ -240,14 +287,17 @@ def test_bits_are_symbols_of_two(likely: bool) -> None:
         data = rangecoder.seal(state[0], words[0])
         assert data == encode(np.stack([ONE - chances, chances], 1), bits)
         state, words = rangecoder.new_decoder(data)
-        assert [rangecoder.code_bit(state, words, 0, chance, 0, True) for chance in chances.tolist()] == bits.tolist()
+        assert [
+            rangecoder.code_bit(state, words, 0, chance, 0, True) for chance in chances.tolist()
+        ] == bits.tolist()
         assert rangecoder.exhausted(state[0])
 
 
 def test_an_encoder_may_be_asked_for_its_words_and_go_on() -> None:
     """As constriction's. What was sealed with a carry must not be sealed again."""
     rng = np.random.default_rng(8)
-    frequencies = random_frequencies(rng, "certain", 4 * FIRST_ROOM, 4)  # more words than there is room for at first
+    # more words than there is room for at first
+    frequencies = random_frequencies(rng, "certain", 4 * FIRST_ROOM, 4)
     symbols = choose(rng, frequencies, "any").astype(np.int32)
     encoder = Encoder()
     for i in range(0, symbols.size, 50):
@@ -276,5 +326,7 @@ def test_constriction_is_here_where_it_has_a_package() -> None:
     """Or the comparisons above would be fewer than they seem. The condition is that of pyproject.toml."""
     project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
     (line,) = [line for line in project["dependencies"] if line.startswith("constriction")]
-    assert line.endswith("; platform_machine == 'x86_64' or platform_machine == 'AMD64' or sys_platform == 'darwin'")
+    assert line.endswith(
+        "; platform_machine == 'x86_64' or platform_machine == 'AMD64' or sys_platform == 'darwin'"
+    )
     assert constriction or not HAS_PACKAGE

@@ -8,7 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codec import ArdmError, CorruptError, LimitError, Limits, TruncatedError, UnsupportedError, archive, compress, container, decompress, png, recover
+from codec import (
+    ArdmError,
+    CorruptError,
+    LimitError,
+    Limits,
+    TruncatedError,
+    UnsupportedError,
+    archive,
+    compress,
+    container,
+    decompress,
+    png,
+    recover,
+)
 from codec.samples import Kind, plane_channels
 from tests import pngs, samples
 from tests.test_cli import DECOMPRESS, only_files, run
@@ -48,7 +61,11 @@ def test_an_undamaged_file_is_whole(tiled: tuple[np.ndarray, bytes]) -> None:
     assert str(report) == "nothing is lost"
 
 
-@pytest.mark.parametrize("ways", [{}, {"order": "lattice"}, {"plain": True}, {"order": "lattice", "plain": True}, {"seed": 3}], ids=str)
+@pytest.mark.parametrize(
+    "ways",
+    [{}, {"order": "lattice"}, {"plain": True}, {"order": "lattice", "plain": True}, {"seed": 3}],
+    ids=str,
+)
 def test_every_damaged_tile_is_lost_and_no_other(photo: np.ndarray, ways: dict[str, object]) -> None:
     image = photo[200:260, 300:340]
     data = compress(image, tile=20, **ways)  # type: ignore[arg-type]
@@ -87,7 +104,10 @@ def test_low_bytes_are_lost_with_the_high_ones(photo: np.ndarray) -> None:
         assert not mask[64:].any()
         assert np.array_equal(pixels[64:], deep[64:])
         assert len(report.lost) == 1
-    assert [entry.method for entry in container.read(data)[0].entries] == [container.METHOD_FINE, container.METHOD_INCLUDED] * 2
+    assert [entry.method for entry in container.read(data)[0].entries] == [
+        container.METHOD_FINE,
+        container.METHOD_INCLUDED,
+    ] * 2
     with pytest.raises(CorruptError, match="no tile is undamaged"):
         recover(flip(flip(data, spans(data)[0][0]), spans(data)[2][0]))
 
@@ -140,7 +160,11 @@ def test_damage_elsewhere_than_in_tiles(tiled: tuple[np.ndarray, bytes]) -> None
 
 def test_damaged_metadata_is_left_out(photo: np.ndarray) -> None:
     source = pngs.build(
-        [*pngs.split(pngs.png_of(photo[:30, :30], 2, 8))[:1], (b"tEXt", b"Title\0A very particular title"), *pngs.split(pngs.png_of(photo[:30, :30], 2, 8))[1:]]
+        [
+            *pngs.split(pngs.png_of(photo[:30, :30], 2, 8))[:1],
+            (b"tEXt", b"Title\0A very particular title"),
+            *pngs.split(pngs.png_of(photo[:30, :30], 2, 8))[1:],
+        ]
     )
     data = archive.pack(source, exactly=False).data
     damaged = flip(data, data.index(b"\x81") + 20)

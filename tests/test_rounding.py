@@ -1,4 +1,6 @@
-"""Rounding of trained weights (`ardm.training.rounding`): on the grids, better than rounding each by itself, and with no example without effect."""
+"""Rounding of trained weights (`ardm.training.rounding`): on the grids, better than rounding each by itself,
+and with no example without effect.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ def test_what_goes_in_stays_as_it_was(net: WindowNet, examples: list[Batch]) -> 
     assert all(p.grad is None for p in net.parameters())
 
 
-def test_later_weights_make_up_for_earlier_ones(net: WindowNet, examples: list[Batch], photo: np.ndarray) -> None:
+def test_later_weights_make_up_for_earlier_ones(
+    net: WindowNet, examples: list[Batch], photo: np.ndarray
+) -> None:
     """Closer to the network before than rounding one by one, on pixels that it has not seen too."""
     found, plain = rounded(net, examples), one_by_one(net)
     assert error(net, found, examples) < error(net, plain, examples)

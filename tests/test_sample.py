@@ -1,4 +1,6 @@
-"""Drawing: from networks of any discrete data, from the photo codec, and what is missing of files that were cut off."""
+"""Drawing: from networks of any discrete data, from the photo codec, and what is missing of files that were
+cut off.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +17,21 @@ from click.testing import CliRunner, Result
 
 from ardm.budget import even
 from ardm.discrete import Space
-from ardm.fit import Recipe, fit
 from ardm.generate import sample
 from ardm.networks import Config, Network, build
 from ardm.objective import exact_bits
-from codec import ArdmError, CorruptError, TruncatedError, compress, container, decompress, kernel, png
-from codec import sample as command
+from ardm.training.fit import Recipe, fit
+from codec import ArdmError, CorruptError, TruncatedError, compress, container, decompress, png
+from codec.coder import kernel
+from codec.coder.rest import Rest
+from codec.commands import sample as command
+from codec.damage.invent import complete, draw
 from codec.image import decode_graphics
-from codec.invent import complete, draw
-from codec.rest import Rest
 from codec.samples import Kind
 from tests import pngs
 from tests.test_cli import only_files, run
 
-SAMPLE = [sys.executable, "-c", "from codec.sample import main; main()"]
+SAMPLE = [sys.executable, "-c", "from codec.commands.sample import main; main()"]
 LIMIT = 10**6
 SMALL = Config("lattice", width=8, blocks=1, cond_width=4)
 
@@ -46,7 +49,9 @@ def lively(space: Space) -> Network:
 
 
 def chi_square(found: torch.Tensor, space: Space, probability: torch.Tensor) -> float:
-    """Standard deviations by which the chi-square statistic of examples (N, D) is above its mean. probability: of all examples, in order."""
+    """Standard deviations by which the chi-square statistic of examples (N, D) is above its mean.
+    probability: of all examples, in order.
+    """
     index = (found.flatten(1) * torch.tensor([space.classes**i for i in reversed(range(space.size))])).sum(1)
     expected = probability * len(found)
     often = expected > 5
@@ -61,7 +66,9 @@ def chi_square(found: torch.Tensor, space: Space, probability: torch.Tensor) -> 
 
 
 def everything(space: Space) -> torch.Tensor:
-    return torch.tensor(list(itertools.product(range(space.classes), repeat=space.size))).view(-1, *space.shape)
+    return torch.tensor(list(itertools.product(range(space.classes), repeat=space.size))).view(
+        -1, *space.shape
+    )
 
 
 SPACES = [
@@ -78,23 +85,29 @@ def test_frequencies_are_the_networks_probabilities(space: Space, all_calls: boo
     network = lively(space)
     order = torch.arange(space.size).flip(0).view(space.shape)
     budget = space.size * space.stages if all_calls else space.stages
-    probability = torch.exp2(-exact_bits(network, everything(space), order, even(space.size, space.stages, budget)) * space.size)
+    probability = torch.exp2(
+        -exact_bits(network, everything(space), order, even(space.size, space.stages, budget)) * space.size
+    )
     assert float(probability.sum()) == pytest.approx(1, abs=1e-4)
     assert float(probability.max()) > 2 / len(probability)
     found = sample(network, 4000, budget, order=order, batch=1000)
     assert chi_square(found, space, probability) < 4
-    assert chi_square(found, space, torch.full_like(probability, 1 / len(probability))) > 20  # the test can fail
+    # the test can fail
+    assert chi_square(found, space, torch.full_like(probability, 1 / len(probability))) > 20
 
 
 def test_what_is_known_is_kept_and_conditions_the_rest() -> None:
     space = Space((3,), 4, ordered=False)
     network = lively(space)
     order = torch.tensor([0, 1, 2])
-    known, values = torch.tensor([False, False, True]), torch.tensor([77, -1, 2])  # unknown values are not looked at
+    # unknown values are not looked at
+    known, values = (torch.tensor([False, False, True]), torch.tensor([77, -1, 2]))
     found = sample(network, 4000, 3, order=order, values=values, known=known, batch=1000)
     assert bool((found[:, 2] == 2).all())
     every = everything(space)
-    probability = torch.exp2(-exact_bits(network, every, torch.tensor([1, 2, 0])) * 3).masked_fill(every[:, 2] != 2, 0)
+    probability = torch.exp2(-exact_bits(network, every, torch.tensor([1, 2, 0])) * 3).masked_fill(
+        every[:, 2] != 2, 0
+    )
     assert chi_square(found, space, probability / probability.sum()) < 4
 
 
@@ -143,7 +156,12 @@ def test_temperature() -> None:
     assert torch.equal(coldest, sample(network, 5, 1, temperature=1e-300, seed=2))
     for temperature in (0.5, 2.0):
         warmed = probability ** (1 / temperature)
-        assert chi_square(sample(network, 4000, 1, temperature=temperature, batch=4000), space, warmed / warmed.sum()) < 4
+        assert (
+            chi_square(
+                sample(network, 4000, 1, temperature=temperature, batch=4000), space, warmed / warmed.sum()
+            )
+            < 4
+        )
 
 
 def test_a_policy_of_ones_own() -> None:
@@ -164,10 +182,19 @@ def test_a_policy_of_ones_own() -> None:
         ({"temperature": -0.5}, "temperature must be a number of at least 0, got -0.5"),
         ({"temperature": math.nan}, "got nan"),
         ({"values": torch.zeros(4, dtype=torch.int64)}, "go together"),
-        ({"values": torch.zeros(4, dtype=torch.int64), "known": torch.zeros(5, dtype=torch.bool)}, r"mask must be bool and of shape \(4,\)"),
+        (
+            {"values": torch.zeros(4, dtype=torch.int64), "known": torch.zeros(5, dtype=torch.bool)},
+            r"mask must be bool and of shape \(4,\)",
+        ),
         ({"values": torch.zeros(4, dtype=torch.int64), "known": torch.zeros(4)}, "mask must be bool"),
-        ({"values": torch.zeros(3, dtype=torch.int64), "known": torch.zeros(4, dtype=torch.bool)}, "known values must have the shape"),
-        ({"values": torch.full((4,), 4), "known": torch.ones(4, dtype=torch.bool)}, "values must be integers 0..3"),
+        (
+            {"values": torch.zeros(3, dtype=torch.int64), "known": torch.zeros(4, dtype=torch.bool)},
+            "known values must have the shape",
+        ),
+        (
+            {"values": torch.full((4,), 4), "known": torch.ones(4, dtype=torch.bool)},
+            "values must be integers 0..3",
+        ),
         ({"order": torch.zeros(4, dtype=torch.int64)}, "its own place"),
         ({"policy": [[0], [0, 1]]}, "the policy has 3 calls, but the budget is 8"),
         ({"policy": [[0, 1, 2, 3, 4], [0, 1, 2]]}, "increasing places"),
@@ -178,14 +205,19 @@ def test_bad_arguments(bad: dict[str, object], message: str) -> None:
         sample(lively(Space((4,), 4, base=2)), **{"count": 1, "budget": 8, **bad})  # type: ignore[arg-type]
 
 
-# ---- the command, with a checkpoint -----------------------------------------------------------------------------------------
+# ---- the command, with a checkpoint ------------------------------------------------------------------------
 
 
 def trained(space: Space, folder: Path) -> Path:
     def examples(count: int, generator: torch.Generator) -> torch.Tensor:
         return torch.randint(0, space.classes, (count, *space.shape), generator=generator)
 
-    fit(Recipe(space, SMALL, steps=2, batch=4), examples, examples(4, torch.Generator().manual_seed(0)), folder)
+    fit(
+        Recipe(space, SMALL, steps=2, batch=4),
+        examples,
+        examples(4, torch.Generator().manual_seed(0)),
+        folder,
+    )
     return folder / "average.safetensors"
 
 
@@ -240,8 +272,16 @@ def test_an_image_is_filled_in(colour: Path, tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8)
     mask = np.zeros((4, 5), dtype=np.uint8)
     mask[:2], mask[3, 3] = 255, 254  # only pure white is known
-    for name, pixels in (("known", image), ("mask", mask), ("wide", image[:, :4]), ("grey", mask), ("small", mask[:3])):
-        (tmp_path / f"{name}.png").write_bytes(png.write(png.Png(np.ascontiguousarray(pixels), Kind(8), False, b"", b"")))
+    for name, pixels in (
+        ("known", image),
+        ("mask", mask),
+        ("wide", image[:, :4]),
+        ("grey", mask),
+        ("small", mask[:3]),
+    ):
+        (tmp_path / f"{name}.png").write_bytes(
+            png.write(png.Png(np.ascontiguousarray(pixels), Kind(8), False, b"", b""))
+        )
     out = tmp_path / "out.png"
     ways = ["--model", colour, "--budget", 8, "--count", 1, "-f", "-o", out]
     ask(*ways, "--known", tmp_path / "known.png", "--mask", tmp_path / "mask.png")
@@ -258,9 +298,34 @@ def test_an_image_is_filled_in(colour: Path, tmp_path: Path) -> None:
         done = ask(*ways, "--known", tmp_path / f"{known}.png", "--mask", tmp_path / f"{where}.png", code=1)
         assert message in done.stderr
     few = trained(Space((4, 5), 4), tmp_path / "few")
-    done = ask("--model", few, "--budget", 4, "-o", out, "-f", "--known", tmp_path / "grey.png", "--mask", tmp_path / "mask.png")
+    done = ask(
+        "--model",
+        few,
+        "--budget",
+        4,
+        "-o",
+        out,
+        "-f",
+        "--known",
+        tmp_path / "grey.png",
+        "--mask",
+        tmp_path / "mask.png",
+    )
     (tmp_path / "grey.png").write_bytes(png.write(png.Png(mask // 2, Kind(8), False, b"", b"")))
-    done = ask("--model", few, "--budget", 4, "-o", out, "-f", "--known", tmp_path / "grey.png", "--mask", tmp_path / "mask.png", code=1)
+    done = ask(
+        "--model",
+        few,
+        "--budget",
+        4,
+        "-o",
+        out,
+        "-f",
+        "--known",
+        tmp_path / "grey.png",
+        "--mask",
+        tmp_path / "mask.png",
+        code=1,
+    )
     assert "has the value 127, which is none of the model's 4 levels" in done.stderr
 
 
@@ -270,7 +335,10 @@ def test_text(text: Path, tmp_path: Path) -> None:
     assert set("".join(lines)) <= set(command.LETTERS)
     for line in ask("--model", text, "--budget", 6, "--count", 3, "--known", "th_ c_t").stdout.splitlines():
         assert (line[:2], line[3:5], line[6], len(line)) == ("th", " c", "t", 12)
-    orders = {order: ask("--model", text, "--budget", 6, "--count", 3, "--order", order).stdout.splitlines() for order in command.ORDERS}
+    orders = {
+        order: ask("--model", text, "--budget", 6, "--count", 3, "--order", order).stdout.splitlines()
+        for order in command.ORDERS
+    }
     assert orders["random"] == lines
     assert len({tuple(one) for one in orders.values()}) == 3
     ask("--model", text, "--budget", 6, "--count", 3, "-o", tmp_path / "text.txt")
@@ -280,7 +348,10 @@ def test_text(text: Path, tmp_path: Path) -> None:
     assert len(set(cold[0].splitlines())) == 1
     for wrong, message in (("The", "found 'T'"), ("a" * 13, "has 13 letters, the model's have 12")):
         assert message in ask("--model", text, "--budget", 6, "--known", wrong, code=1).stderr
-    assert "--mask does not go with text" in ask("--model", text, "--budget", 6, "--known", "a", "--mask", "b.png", code=2).stderr
+    assert (
+        "--mask does not go with text"
+        in ask("--model", text, "--budget", 6, "--known", "a", "--mask", "b.png", code=2).stderr
+    )
 
 
 def test_wrong_usage(colour: Path, text: Path, tmp_path: Path) -> None:
@@ -288,14 +359,26 @@ def test_wrong_usage(colour: Path, text: Path, tmp_path: Path) -> None:
         assert "say one of --model" in ask(*arguments, code=2).stderr
     assert "--model needs --budget" in ask("--model", text, code=2).stderr
     assert "say with -o" in ask("--model", colour, "--budget", 4, code=2).stderr
-    assert "between 2, the number of stages, and 120" in ask("--model", colour, "--budget", 1, "-o", tmp_path / "a.png", code=1).stderr
+    assert (
+        "between 2, the number of stages, and 120"
+        in ask("--model", colour, "--budget", 1, "-o", tmp_path / "a.png", code=1).stderr
+    )
     assert "temperature must be" in ask("--model", text, "--budget", 4, "--temperature", -1, code=1).stderr
-    assert "--temperature does not go with --size" in ask("--size", "8x8", "--temperature", 1, "-o", tmp_path / "a.png", code=2).stderr
-    assert "--adaptive does not go with --model" in ask("--model", text, "--adaptive", "--budget", 1, code=2).stderr
+    assert (
+        "--temperature does not go with --size"
+        in ask("--size", "8x8", "--temperature", 1, "-o", tmp_path / "a.png", code=2).stderr
+    )
+    assert (
+        "--adaptive does not go with --model"
+        in ask("--model", text, "--adaptive", "--budget", 1, code=2).stderr
+    )
     assert "--budget does not go with --complete" in ask("--complete", "a.ardm", "--budget", 1, code=2).stderr
     assert "such as 256x256" in ask("--size", "8", "-o", tmp_path / "a.png", code=2).stderr
     assert "5 to 2048 pixels" in ask("--size", "4x9", "-o", tmp_path / "a.png", code=1).stderr
-    assert "budget must be 1 to 15" in ask("--size", "9x9", "--budget", 16, "-o", tmp_path / "a.png", code=1).stderr
+    assert (
+        "budget must be 1 to 15"
+        in ask("--size", "9x9", "--budget", 16, "-o", tmp_path / "a.png", code=1).stderr
+    )
     assert "does not exist" in ask("--model", tmp_path / "none", "--budget", 4, code=1).stderr
     assert "not an ardm checkpoint" in ask("--model", __file__, "--budget", 4, code=1).stderr
     line = trained(Space((4,), 5, ordered=False), tmp_path / "line")
@@ -303,11 +386,13 @@ def test_wrong_usage(colour: Path, text: Path, tmp_path: Path) -> None:
     only_files(tmp_path, "line")
 
 
-# ---- the photo codec's own models -------------------------------------------------------------------------------------------
+# ---- the photo codec's own models --------------------------------------------------------------------------
 
 
 def test_a_range_decoder_of_random_words_draws_from_the_distribution() -> None:
-    """Where no encoder points, about every 10,000th decision, must not count as a one: such would outnumber the rarest ones by far."""
+    """Where no encoder points, about every 10,000th decision, must not count as a one: such would outnumber
+    the rarest ones by far.
+    """
     draws, chances = 100_000, (2**23, kernel.LEAST, 2**20)
     words = np.random.default_rng(1).integers(0, 2**32, (1, 2 * draws), dtype=np.uint32)
     state = np.array([[2**64 - 1, 0, 2, words.size]], dtype=np.uint64)
@@ -364,17 +449,39 @@ def shapes(photo: np.ndarray, name: str) -> tuple[np.ndarray, bytes]:
     elif name == "large":  # for which threads follow each other
         part = photo[100:170, 300:372]
     options: dict[str, dict[str, object]] = {
-        "tiles": {"tile": 24}, "lattice": {"order": "lattice", "budget": 16}, "grey lattice": {"order": "lattice", "budget": 16},
-        "plain": {"plain": True}, "grey plain": {"plain": True}, "plain lattice": {"plain": True, "order": "lattice", "budget": 16},
-        "scattered": {"seed": 4, "budget": 16}, "one call": {"order": "lattice", "budget": 1}, "one strip": {"order": "raster", "budget": 48 + 7 * 39},
-    }  # fmt: skip
+        "tiles": {"tile": 24},
+        "lattice": {"order": "lattice", "budget": 16},
+        "grey lattice": {"order": "lattice", "budget": 16},
+        "plain": {"plain": True},
+        "grey plain": {"plain": True},
+        "plain lattice": {"plain": True, "order": "lattice", "budget": 16},
+        "scattered": {"seed": 4, "budget": 16},
+        "one call": {"order": "lattice", "budget": 1},
+        "one strip": {"order": "raster", "budget": 48 + 7 * 39},
+    }
     return part, compress(part, **options.get(name, {}))  # type: ignore[arg-type]
 
 
 SHAPES = (
-    "rgb", "grey", "tiles", "large", "one strip", "lattice", "grey lattice", "plain", "grey plain", "plain lattice", "scattered", "graphics", "noise",
-    "slope", "alpha", "deep", "fine", "one call",
-)  # fmt: skip
+    "rgb",
+    "grey",
+    "tiles",
+    "large",
+    "one strip",
+    "lattice",
+    "grey lattice",
+    "plain",
+    "grey plain",
+    "plain lattice",
+    "scattered",
+    "graphics",
+    "noise",
+    "slope",
+    "alpha",
+    "deep",
+    "fine",
+    "one call",
+)
 ROOT_ONLY = ("plain lattice", "scattered")  # of which nothing can be kept but the root
 
 
@@ -398,11 +505,13 @@ def test_completion_keeps_what_was_before_the_cut(photo: np.ndarray, name: str) 
         before = mask
         kept.append(1 - mask.mean())
     assert mask.all()
-    if name in ("rgb", "grey", "noise", "large", "plain", "grey plain"):  # pixel after pixel: what is kept is about what is there
+    # pixel after pixel: what is kept is about what is there
+    if name in ("rgb", "grey", "noise", "large", "plain", "grey plain"):
         assert np.allclose(kept, np.linspace(1, 0, 12), atol=0.2)
     if name in ROOT_ONLY:
         assert max(kept) < 0.1
-    if name in ("fine", "graphics"):  # three streams, one after the other; a stream whose beginning costs most
+    # three streams, one after the other; a stream whose beginning costs most
+    if name in ("fine", "graphics"):
         assert kept[0] > 0.5
 
 
@@ -423,7 +532,9 @@ def test_completion_is_decided_by_the_seed_and_not_by_threads(photo: np.ndarray)
 
 
 def test_what_is_invented_looks_like_what_is_around_it(photo: np.ndarray) -> None:
-    """Half of the pixels of a smooth part: a third of the error that grey would have is far more than the model makes."""
+    """Half of the pixels of a smooth part: a third of the error that grey would have is far more than the
+    model makes.
+    """
     image = photo[100:164, 100:164, 1]
     data = compress(image, order="lattice")
     pixels, mask, _ = complete(data[: len(data) * 6 // 10])
@@ -481,7 +592,11 @@ def test_what_cannot_be_completed(photo: np.ndarray) -> None:
 
 def test_the_command_completes_and_labels(photo: np.ndarray, tmp_path: Path) -> None:
     source = pngs.build(
-        [*pngs.split(pngs.png_of(photo[200:240, 300:348], 2, 8))[:1], (b"tIME", bytes(7)), *pngs.split(pngs.png_of(photo[200:240, 300:348], 2, 8))[1:]]
+        [
+            *pngs.split(pngs.png_of(photo[200:240, 300:348], 2, 8))[:1],
+            (b"tIME", bytes(7)),
+            *pngs.split(pngs.png_of(photo[200:240, 300:348], 2, 8))[1:],
+        ]
     )
     from codec import archive
 
@@ -490,7 +605,10 @@ def test_the_command_completes_and_labels(photo: np.ndarray, tmp_path: Path) -> 
     cut.write_bytes(data[:-300])
     done = run(SAMPLE, "--complete", cut, code=4)
     only_files(tmp_path, "cut.ardm", "cut.png", "cut.invented.png")
-    image, mask = png.read((tmp_path / "cut.png").read_bytes(), LIMIT), png.read((tmp_path / "cut.invented.png").read_bytes(), LIMIT)
+    image, mask = (
+        png.read((tmp_path / "cut.png").read_bytes(), LIMIT),
+        png.read((tmp_path / "cut.invented.png").read_bytes(), LIMIT),
+    )
     said = f"{mask.pixels.sum()} of 1920 pixels are invented, not restored".encode()
     assert mask.kind == Kind(1)
     assert 0 < mask.pixels.sum() < 1000

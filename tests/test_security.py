@@ -20,7 +20,11 @@ def suite() -> set[str]:
 
 
 def test_every_promise_names_tests_that_exist() -> None:
-    rows = [line for line in (ROOT / "SECURITY.md").read_text().splitlines() if line.startswith("| ") and "`test_" in line]
+    rows = [
+        line
+        for line in (ROOT / "SECURITY.md").read_text().splitlines()
+        if line.startswith("| ") and "`test_" in line
+    ]
     assert len(rows) > 10
     named = {name for row in rows for name in re.findall(r"`(test_\w+)`", row)}
     there = {test.partition("::")[2] for test in suite()}
@@ -33,7 +37,11 @@ def test_every_promise_names_tests_that_exist() -> None:
 
 
 def test_every_promise_of_the_model_names_tests_that_exist() -> None:
-    rows = [line for line in (ROOT / "docs" / "model.md").read_text().splitlines() if line.startswith("| ") and "`tests/" in line]
+    rows = [
+        line
+        for line in (ROOT / "docs" / "model.md").read_text().splitlines()
+        if line.startswith("| ") and "`tests/" in line
+    ]
     assert len(rows) >= 10
     for row in rows:
         promise, names = row.strip("| ").split(" | ")

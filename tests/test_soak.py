@@ -1,4 +1,6 @@
-"""`benchmarks.soak` in small: varied images from 8 threads of one process, memory that does not grow, threads that end."""
+"""`benchmarks.soak` in small: varied images from 8 threads of one process, memory that does not grow, threads
+that end.
+"""
 
 from __future__ import annotations
 

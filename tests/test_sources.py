@@ -28,15 +28,29 @@ from codec import (
     archive,
     container,
     decompress,
-    frames,
     png,
-    sources,
 )
-from codec import tiff as tiff_reader
 from codec.archive import Way
-from codec.salvage import recover
+from codec.damage.salvage import recover
+from codec.formats import frames, sources
+from codec.formats import tiff as tiff_reader
 from tests import pngs
-from tests.images import AS_PNG, COLUMNS, DEEP, EVERY, GREY, GREYS, KEPT, RGB, ROWS, SAME, bmp, npy, saved, tiff
+from tests.images import (
+    AS_PNG,
+    COLUMNS,
+    DEEP,
+    EVERY,
+    GREY,
+    GREYS,
+    KEPT,
+    RGB,
+    ROWS,
+    SAME,
+    bmp,
+    npy,
+    saved,
+    tiff,
+)
 from tests.make_golden import GOLDEN, source_files
 from tests.test_cli import COMPRESS, DECOMPRESS, only_files, run
 
@@ -44,7 +58,9 @@ LIMIT = 10**6
 
 
 def same(one: np.ndarray, other: np.ndarray) -> bool:
-    return one.shape == other.shape and one.dtype.itemsize == other.dtype.itemsize and np.array_equal(one, other)
+    return (
+        one.shape == other.shape and one.dtype.itemsize == other.dtype.itemsize and np.array_equal(one, other)
+    )
 
 
 @pytest.mark.parametrize("name", SAME)
@@ -71,11 +87,22 @@ def test_what_cannot_be_made_again_is_read_to_the_last_bit(name: str) -> None:
     restored = png.read(png.write(content.image), LIMIT)
     assert same(restored.pixels, content.image.pixels)
     if content.image.kind.depth == 8 and name != "tiff-palette":  # as others see it
-        with Image.open(io.BytesIO(png.write(content.image))) as ours, Image.open(io.BytesIO(source)) as theirs:
+        with (
+            Image.open(io.BytesIO(png.write(content.image))) as ours,
+            Image.open(io.BytesIO(source)) as theirs,
+        ):
             assert np.array_equal(np.asarray(ours.convert("RGBA")), np.asarray(theirs.convert("RGBA")))
 
 
-PACKED = ["ppm-with-comments", "pgm-12", "bmp-pillow", "qoi-alpha", "npy-grey-axis", "npy-fortran", "tiff-rgba-16>"]
+PACKED = [
+    "ppm-with-comments",
+    "pgm-12",
+    "bmp-pillow",
+    "qoi-alpha",
+    "npy-grey-axis",
+    "npy-fortran",
+    "tiff-rgba-16>",
+]
 
 
 @pytest.mark.parametrize("name", PACKED)
@@ -145,7 +172,11 @@ def test_metadata_comes_back_in_chunks() -> None:
     icc, xmp = b"profile" * 20, b"<x:xmpmeta/>"
     exif = Image.Exif()
     exif[0x010F], exif[0x0112] = "maker", 6
-    for name, options in {"WEBP": {"lossless": True}, "TIFF": {"compression": "tiff_lzw"}, "JPEG": {}}.items():
+    for name, options in {
+        "WEBP": {"lossless": True},
+        "TIFF": {"compression": "tiff_lzw"},
+        "JPEG": {},
+    }.items():
         given = {"exif": exif, "icc_profile": icc, **({} if name == "TIFF" else {"xmp": xmp})}
         source = saved(RGB, name, **given, **options)
         image = sources.read(source, LIMIT).image
@@ -191,7 +222,9 @@ def stack(planes: np.ndarray, told: tuple[int, int, tuple[int, ...]], order: str
     data = bytearray(one[:8] + planes.astype(planes.dtype.newbyteorder(order)).tobytes() + one[8 + size :])
     (at,) = struct.unpack_from(f"{order}I", data, 4)
     struct.pack_into(f"{order}I", data, 4, at + shift)
-    for entry in range(at + shift + 2, at + shift + 2 + 12 * struct.unpack_from(f"{order}H", data, at + shift)[0], 12):
+    for entry in range(
+        at + shift + 2, at + shift + 2 + 12 * struct.unpack_from(f"{order}H", data, at + shift)[0], 12
+    ):
         _, kind, count, value = struct.unpack_from(f"{order}HHII", data, entry)
         if count * {1: 1, 3: 2, 4: 4, 7: 1}[kind] > 4:
             struct.pack_into(f"{order}I", data, entry + 8, value + shift)
@@ -207,7 +240,9 @@ def stack(planes: np.ndarray, told: tuple[int, int, tuple[int, ...]], order: str
         (np.stack([RGB] * 3), (270, 7, tuple(b"ImageJ=1.11a\nimages=3\n\0"))),
     ],
 )
-def test_all_planes_of_a_stack_are_coded(planes: np.ndarray, told: tuple[int, int, tuple[int, ...]], order: str) -> None:
+def test_all_planes_of_a_stack_are_coded(
+    planes: np.ndarray, told: tuple[int, int, tuple[int, ...]], order: str
+) -> None:
     source = stack(planes, told, order)
     packed = archive.pack(source, exactly=False, verify=True, order="raster")
     assert packed.way == Way.EXACT
@@ -225,7 +260,12 @@ def test_a_stack_of_pages_is_coded_if_their_samples_follow_each_other() -> None:
     for gap, way in ((0, Way.EXACT), (1, Way.WHOLE)):
         first = 8 + 3 * (GREY.nbytes + gap) + 1
         length = 2 + 12 * count + 4
-        data = one[:4] + struct.pack("<I", first) + b"".join(plane.tobytes() + b"x" * gap for plane in planes) + b"\0"
+        data = (
+            one[:4]
+            + struct.pack("<I", first)
+            + b"".join(plane.tobytes() + b"x" * gap for plane in planes)
+            + b"\0"
+        )
         for i in range(3):
             entries = bytearray(directory[:length])
             for at in range(2, 2 + 12 * count, 12):
@@ -260,7 +300,10 @@ def sound(data: bytes) -> None:
         png.write(content.image)
 
 
-@pytest.mark.parametrize("name", ["ppm", "pam", "bmp-8-0", "qoi", "npy-16", "tiff-rgb<", "tiff-rgb-16<8-2", "gif-palette", "webp", "jpeg"])
+@pytest.mark.parametrize(
+    "name",
+    ["ppm", "pam", "bmp-8-0", "qoi", "npy-16", "tiff-rgb<", "tiff-rgb-16<8-2", "gif-palette", "webp", "jpeg"],
+)
 def test_truncated_anywhere(name: str) -> None:
     source = EVERY[name]
     for length in range(0, len(source), 1 + len(source) // 300):
@@ -271,8 +314,14 @@ def test_truncated_anywhere(name: str) -> None:
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.sampled_from(sorted(EVERY)), st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), min_size=1, max_size=4), st.booleans())
-def test_forged_files_raise_only_our_errors(name: str, changes: list[tuple[int, int]], anywhere: bool) -> None:
+@given(
+    st.sampled_from(sorted(EVERY)),
+    st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), min_size=1, max_size=4),
+    st.booleans(),
+)
+def test_forged_files_raise_only_our_errors(
+    name: str, changes: list[tuple[int, int]], anywhere: bool
+) -> None:
     data = bytearray(EVERY[name])
     for place, value in changes:
         data[place % (len(data) if anywhere else min(len(data), 40))] = value
@@ -297,9 +346,17 @@ def test_libtiff_prints_nothing_and_is_left_as_it_was(capfd: pytest.CaptureFixtu
         (tiff(DEEP, gap=b"gap", more=((257, 4, (1,)),)), "has 3 strips or tiles, where its size asks for 1"),
         (tiff(GREY, more=((278, 4, (0,)),)), "21 x 0 pixels"),
         (tiff(GREY, more=((279, 4, (83, 84, 63)),)), "fewer bytes"),
-        (tiff(RGB, tile=16, more=((324, 4, (8,)), (325, 4, (768,)))), "has 1 strips or tiles, where its size asks for 2"),
+        (
+            tiff(RGB, tile=16, more=((324, 4, (8,)), (325, 4, (768,)))),
+            "has 1 strips or tiles, where its size asks for 2",
+        ),
         (tiff(RGB, tile=16, more=((325, 4, (768, 767)),)), "fewer bytes"),
-        (tiff(GREY, compression=8, rows=99).replace(zlib.compress(GREY.tobytes()), zlib.compress(GREY.tobytes())[:-1] + b"?"), "incorrect data check"),
+        (
+            tiff(GREY, compression=8, rows=99).replace(
+                zlib.compress(GREY.tobytes()), zlib.compress(GREY.tobytes())[:-1] + b"?"
+            ),
+            "incorrect data check",
+        ),
         (tiff(GREY, compression=8, more=((256, 4, (22,)),)), "ends after 84 bytes, expected 88"),
     ],
 )
@@ -336,7 +393,9 @@ def test_of_two_images_in_a_file_the_one_that_is_read_counts() -> None:
         return EVERY[name][12:16], EVERY[name][20 : 20 + size]
 
     def riff(*chunks: tuple[bytes, bytes]) -> bytes:
-        body = b"WEBP" + b"".join(kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2) for kind, data in chunks)
+        body = b"WEBP" + b"".join(
+            kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2) for kind, data in chunks
+        )
         return b"RIFF" + struct.pack("<I", len(body)) + body
 
     lossy, lossless = webp("webp-lossy"), webp("webp")
@@ -347,13 +406,19 @@ def test_of_two_images_in_a_file_the_one_that_is_read_counts() -> None:
         sources.look(riff((lossy[0], large), lossless), LIMIT)
     jpeg = EVERY["jpeg"]
     head = jpeg.index(b"\xff\xc0")
-    again = jpeg[head : head + 5] + struct.pack(">HH", HUGE, HUGE) + jpeg[head + 9 : head + 2 + jpeg[head + 3]]
+    again = (
+        jpeg[head : head + 5] + struct.pack(">HH", HUGE, HUGE) + jpeg[head + 9 : head + 2 + jpeg[head + 3]]
+    )
     with pytest.raises(CorruptError, match="60000 x 60000"):
         sources.read(jpeg[: head + 2 + jpeg[head + 3]] + again + jpeg[head + 2 + jpeg[head + 3] :], LIMIT)
 
 
 def test_pixels_that_so_few_bytes_cannot_hold_are_refused_before_they_are_allocated() -> None:
-    for source in (tiff(GREY, compression=8, more=((256, 4, (HUGE,)), (257, 4, (HUGE,)))), CLAIMS["qoi"](), CLAIMS["ppm"]()):
+    for source in (
+        tiff(GREY, compression=8, more=((256, 4, (HUGE,)), (257, 4, (HUGE,)))),
+        CLAIMS["qoi"](),
+        CLAIMS["ppm"](),
+    ):
         with pytest.raises(TruncatedError, match=r"cannot hold|promises"):
             sources.read(source, 2**40)
 
@@ -400,7 +465,11 @@ def test_names_there_and_back(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     packed = [tmp_path / f"{name.name}.ardm" for name in names]
     done = run(DECOMPRESS, "--json", "--output-dir", tmp_path / "out", *packed)
-    assert [Path(json.loads(line)["output"]).name for line in done.stdout.splitlines()] == ["a.ppm", "b.tiff.png", "c.dat"]
+    assert [Path(json.loads(line)["output"]).name for line in done.stdout.splitlines()] == [
+        "a.ppm",
+        "b.tiff.png",
+        "c.dat",
+    ]
     assert (tmp_path / "out" / "a.ppm").read_bytes() == SAME["ppm"][0]
     assert (tmp_path / "out" / "c.dat").read_bytes() == SAME["qoi"][0]
     done = run(COMPRESS, "--exact", tmp_path / "d.GIF", names[1], "--output-dir", tmp_path / "out")
@@ -419,7 +488,9 @@ def test_rm_and_lossy_files_need_consent(tmp_path: Path) -> None:
     page.write_bytes(AS_PNG["tiff-rgb-16<8-2"][0])
     moving.write_bytes(KEPT["gif-animated"][0])
     messages = run(COMPRESS, "--rm", photo, page, moving, code=1).stderr.decode().splitlines()
-    for message, says in zip(messages, ("already smaller", "--rm needs --pixels", "it is animated"), strict=True):
+    for message, says in zip(
+        messages, ("already smaller", "--rm needs --pixels", "it is animated"), strict=True
+    ):
         assert says in message
     only_files(tmp_path, "photo.jpg.ardm", "page.tif", "moving.gif.ardm")
     run(DECOMPRESS, "--rm", tmp_path / "photo.jpg.ardm", tmp_path / "moving.gif.ardm")

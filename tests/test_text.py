@@ -1,4 +1,6 @@
-"""Texts and other files that are no images: taken apart and joined, coded in every way, damaged, forged, and through the commands."""
+"""Texts and other files that are no images: taken apart and joined, coded in every way, damaged, forged, and
+through the commands.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import codec
-from ardm import predict
+from ardm.exact import discrete_predictor
+from ardm.exact.carriers import FloatCarrier
+from ardm.exact.weights import Weights
 from ardm.exact.window import PHOTO_ID
-from ardm.integer import FloatCarrier
-from ardm.weights import Weights
-from codec import container, prose, text
-from codec.cli import compress_command, decompress_command
+from codec import container
+from codec.commands.cli import compress_command, decompress_command
 from codec.errors import ArdmError, CorruptError, LimitError, NotArdmError, UnsupportedError
 from codec.limits import Limits
+from codec.text import file as text
+from codec.text import prose
 
 PROSE = (
     b'The old man sat by the river and wept. "It was, after all, his OWN fault," she said; and McGregor, who had come in 1984, did not answer.\r\n'
@@ -47,7 +51,10 @@ def test_what_is_taken_apart_is_joined_again(data: bytes) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.one_of(st.binary(min_size=1, max_size=200), st.text(alphabet="aBzZ. \n'é1", min_size=1, max_size=200).map(str.encode)),
+    st.one_of(
+        st.binary(min_size=1, max_size=200),
+        st.text(alphabet="aBzZ. \n'é1", min_size=1, max_size=200).map(str.encode),
+    ),
     st.sampled_from(["auto", "plain"]),
 )
 def test_any_bytes_come_back_and_grow_little(data: bytes, order: str) -> None:
@@ -66,7 +73,10 @@ def test_prose_is_smaller_by_the_model_than_by_lzma() -> None:
     assert sizes["rows"] < 0.75 * len(text.lzma.compress(PROSE, text.lzma.FORMAT_RAW, filters=text._FILTERS))
 
 
-@pytest.mark.parametrize(("data", "method"), [(bytes(random.Random(1).randbytes(300)), text.RAW), (b"<td></td>" * 100, text.PACKED), (b"", text.RAW)])
+@pytest.mark.parametrize(
+    ("data", "method"),
+    [(bytes(random.Random(1).randbytes(300)), text.RAW), (b"<td></td>" * 100, text.PACKED), (b"", text.RAW)],
+)
 def test_what_is_no_prose_is_kept_in_other_ways(data: bytes, method: int) -> None:
     packed = text.pack(data)
     assert text.read(packed)[0].method == method
@@ -99,12 +109,14 @@ def test_bytes_do_not_depend_on_the_carrier_or_on_threads(monkeypatch: pytest.Mo
     def plain(weights: Weights, device: str) -> FloatCarrier:
         return FloatCarrier(weights)
 
-    monkeypatch.setattr(predict, "choose_carrier", plain)
+    monkeypatch.setattr(discrete_predictor, "choose_carrier", plain)
     assert text.pack(PROSE, budget=4, order="rows", verify=False) == usual
 
 
 def test_letters_are_coded_at_what_the_network_says_where_nothing_is_learned() -> None:
-    """One letter after the other, each certain by the network's frequencies, costs almost nothing; each impossible by them costs a lot but is coded."""
+    """One letter after the other, each certain by the network's frequencies, costs almost nothing; each
+    impossible by them costs a lot but is coded.
+    """
     letters = np.array([3, 1, 20, 0, 19] * 40, dtype=np.uint8)
     sure = np.zeros((letters.size, 27), dtype=np.float32)
     sure[np.arange(letters.size), letters] = 2**24 - 27
@@ -120,9 +132,11 @@ def test_letters_are_coded_at_what_the_network_says_where_nothing_is_learned() -
 
 
 SAMPLES = {
-    "rows": text.pack(PROSE[:150], budget=2, order="rows"), "plain": text.pack(PROSE[:150], order="plain"), "raw": text.pack(b"\x80\x81"),
+    "rows": text.pack(PROSE[:150], budget=2, order="rows"),
+    "plain": text.pack(PROSE[:150], order="plain"),
+    "raw": text.pack(b"\x80\x81"),
     "packed": text.pack(b"<td></td>" * 30),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -162,12 +176,19 @@ def test_forged_headers_are_refused_before_any_work() -> None:
     def forged(**changes: object) -> bytes:
         return text._write(text.replace(header, **changes), payload)  # type: ignore[arg-type]
 
-    for changes in ({"letters": 10**6}, {"words": 10**6}, {"words": 0}, {"breaks": 1 << 63}, {"order": text.Order.PLAIN}):
+    for changes in (
+        {"letters": 10**6},
+        {"words": 10**6},
+        {"words": 0},
+        {"breaks": 1 << 63},
+        {"order": text.Order.PLAIN},
+    ):
         with pytest.raises(CorruptError, match="contradicts itself"):
             text.unpack(forged(**changes))
     with pytest.raises(UnsupportedError, match="weights 1111111111111111"):
         text.unpack(forged(weights_id="11" * 8))
-    with pytest.raises(UnsupportedError, match="are not part of this release"):  # those of photos have shorter names
+    # those of photos have shorter names
+    with pytest.raises(UnsupportedError, match="are not part of this release"):
         text.unpack(forged(weights_id=2 * PHOTO_ID))
     with pytest.raises(UnsupportedError, match="method 9"):
         text.unpack(text._write(text.TextHeader(3, bytes(16), 9, 0, 0), b""))
@@ -233,7 +254,10 @@ def test_commands_refuse_what_texts_cannot_do(tmp_path: Path) -> None:
     named.write_bytes(PROSE)
     misnamed = CliRunner().invoke(compress_command, [str(named)])
     assert misnamed.exit_code == 0
-    assert "is no image that is read here, though its name says that it is one; it was kept as a file" in misnamed.stderr
+    assert (
+        "is no image that is read here, though its name says that it is one; it was kept as a file"
+        in misnamed.stderr
+    )
     assert (tmp_path / "photo.png.ardm").exists()
     assert CliRunner().invoke(compress_command, ["--pixels", "-f", str(named)]).exit_code == 1
     packed.write_bytes(SAMPLES["plain"][:-1])
@@ -242,10 +266,18 @@ def test_commands_refuse_what_texts_cannot_do(tmp_path: Path) -> None:
 
 
 def test_the_compiled_coder_of_texts_computes_what_python_computes() -> None:
-    """The digest holds for compiled code, or nothing above would have passed; here without the compiler, warnings being errors."""
+    """The digest holds for compiled code, or nothing above would have passed; here without the compiler,
+    warnings being errors.
+    """
     script = "from codec import prose; prose.check_compiled(); print(prose.DIGEST)"
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
-    done = subprocess.run([sys.executable, "-W", "error", "-c", script], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip() == prose.DIGEST
 
 
@@ -262,25 +294,39 @@ def test_letters_that_are_none_are_refused() -> None:
             text.unpack(text._write(text.replace(header, crc=zlib.crc32(payload)), bytes(payload)))
 
 
-@pytest.mark.parametrize("path", sorted((Path(__file__).parent / "golden-text").glob("*.ardm")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parent / "golden-text").glob("*.ardm")), ids=lambda p: p.stem
+)
 def test_golden_texts_decode(path: Path) -> None:
     assert text.unpack(path.read_bytes()) == path.with_suffix(".txt").read_bytes()
 
 
 def test_golden_texts_are_all_there() -> None:
-    found = {path.stem: text.read(path.read_bytes())[0] for path in (Path(__file__).parent / "golden-text").glob("*.ardm")}
+    found = {
+        path.stem: text.read(path.read_bytes())[0]
+        for path in (Path(__file__).parent / "golden-text").glob("*.ardm")
+    }
     assert found.keys() == {"rows", "rows-5-calls", "plain", "packed", "packed-all-bytes", "noise"}
-    assert [found[name].method for name in ("rows", "plain", "packed", "noise")] == [text.MODEL, text.MODEL, text.PACKED, text.RAW]
+    assert [found[name].method for name in ("rows", "plain", "packed", "noise")] == [
+        text.MODEL,
+        text.MODEL,
+        text.PACKED,
+        text.RAW,
+    ]
     assert [found[name].calls for name in ("rows", "rows-5-calls", "plain")] == [64, 5, 0]
 
 
 def test_a_few_bytes_cannot_claim_much_text() -> None:
-    """Letters without number are refused by the header where no encoder can have made them so small, or else where their data ends."""
+    """Letters without number are refused by the header where no encoder can have made them so small, or else
+    where their data ends.
+    """
     data = text.pack(b"it was the best of times it was the worst of times " * 40, order="plain")
     header, at = text.read(data)
     many = 170_000_000
     claim = text.replace(header, size=many, letters=many // 2, words=many // 4)
-    with pytest.raises(CorruptError, match=r"has \d+ bytes of data, but 127499999 letters need at least 1140"):
+    with pytest.raises(
+        CorruptError, match=r"has \d+ bytes of data, but 127499999 letters need at least 1140"
+    ):
         text.unpack(text._write(claim, data[at:]))
     claim = text.replace(header, size=10**7, letters=6 * 10**6, words=10**6)
     payload = container.varint(100) + data[at + 1 :].ljust(120, b"\1")

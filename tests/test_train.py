@@ -1,4 +1,6 @@
-"""The trainer and the exporter of the photo network, for real but small: learns, resumes exactly, quantises, exports."""
+"""The trainer and the exporter of the photo network, for real but small: learns, resumes exactly, quantises,
+exports.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,9 @@ from PIL import Image
 
 from ardm.exact import window
 from ardm.exact.predictor import Predictor
-from ardm.run import load_tensors
 from ardm.training import export, photos
 from ardm.training.photos import Pool, Recipe, training_batch
+from ardm.training.run import load_tensors
 from ardm.window import WindowConfig
 from codec import compress, decompress
 
@@ -36,7 +38,18 @@ def folder(photo: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(folder: Path, out: Path, *items: str, more: tuple[str, ...] = ()) -> None:
-    arguments = [str(folder), "--out", str(out), "--held-out", "1", "--device", "cpu", "--no-compile", *settings(*items), *more]
+    arguments = [
+        str(folder),
+        "--out",
+        str(out),
+        "--held-out",
+        "1",
+        "--device",
+        "cpu",
+        "--no-compile",
+        *settings(*items),
+        *more,
+    ]
     done = CliRunner().invoke(photos.main, arguments)
     assert done.exit_code == 0, (done.output, done.exception)
 
@@ -58,7 +71,9 @@ def test_training_learns_and_ends_quantised(trained: Path) -> None:
 
 
 def test_a_run_resumes_exactly(folder: Path, tmp_path: Path) -> None:
-    """Stopped and resumed, once before and once after quantisation, or in one go: the same tensors, optimisers' included."""
+    """Stopped and resumed, once before and once after quantisation, or in one go: the same tensors,
+    optimisers' included.
+    """
     ways = ("quantize_from=0.5", "decay_from=2", "augment=1")
     train(folder, tmp_path / "whole", "steps=9", *ways)
     for limit in ("2", "6", "9"):
@@ -95,7 +110,17 @@ def resume(folder: Path, out: Path, *items: str) -> None:
         restore(self, *given, **named)
         remember(self)
 
-    arguments = [str(folder), "--out", str(out), "--held-out", "1", "--device", "cpu", "--no-compile", *settings(*items)]
+    arguments = [
+        str(folder),
+        "--out",
+        str(out),
+        "--held-out",
+        "1",
+        "--device",
+        "cpu",
+        "--no-compile",
+        *settings(*items),
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(photos.PhotoRun, "__init__", start)
         done = CliRunner().invoke(photos.main, arguments)
@@ -121,7 +146,10 @@ def test_batches_depend_on_seed_and_step_only(photo: np.ndarray) -> None:
     crops = photo[None, : photos.CROP, : photos.CROP]
     recipe = Recipe(network=WindowConfig(3, 16, 1, 2), pixels=1024)
     one, two = (training_batch(crops, recipe, 5) for _ in range(2))
-    others = [training_batch(crops, recipe, 6), training_batch(crops, Recipe(network=recipe.network, pixels=1024, seed=2), 5)]
+    others = [
+        training_batch(crops, recipe, 6),
+        training_batch(crops, Recipe(network=recipe.network, pixels=1024, seed=2), 5),
+    ]
     assert torch.equal(one.pixel, two.pixel)
     assert torch.equal(one.base, two.base)
     for first, second in zip(one.views, two.views, strict=True):
@@ -129,11 +157,25 @@ def test_batches_depend_on_seed_and_step_only(photo: np.ndarray) -> None:
             assert torch.equal(getattr(first, field), getattr(second, field))
     assert len(one.views) == 1 + photos.GROUPS + 1  # raster order, prefixes of the lattice, random sets
     assert 0.4 * 1024 < len(one.pixel) <= 1024
-    assert all(other.pixel.shape != one.pixel.shape or not torch.equal(other.pixel, one.pixel) for other in others)
+    assert all(
+        other.pixel.shape != one.pixel.shape or not torch.equal(other.pixel, one.pixel) for other in others
+    )
 
 
 def test_export_follows_the_simulation(trained: Path, folder: Path, tmp_path: Path) -> None:
-    done = CliRunner().invoke(export.main, [str(trained / "checkpoint.safetensors"), str(folder), "--held-out", "1", "--out", str(tmp_path), "--note", "here"])
+    done = CliRunner().invoke(
+        export.main,
+        [
+            str(trained / "checkpoint.safetensors"),
+            str(folder),
+            "--held-out",
+            "1",
+            "--out",
+            str(tmp_path),
+            "--note",
+            "here",
+        ],
+    )
     assert done.exit_code == 0, (done.output, done.exception)
     report = json.loads(done.output)
     assert report["integer"]["raster"] == pytest.approx(report["float"]["raster"], rel=0.03)
@@ -160,7 +202,10 @@ def test_images_and_their_sources_are_listed(folder: Path, tmp_path: Path) -> No
     for name in ("one.png", "two.jpg", "readme.txt"):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "INDEX.tsv").write_text("file\tsource\none.png\tsomewhere\n")
-    assert [(path.name, source) for path, source in photos.list_images(tmp_path)] == [("one.png", "somewhere"), ("two.jpg", tmp_path.name)]
+    assert [(path.name, source) for path, source in photos.list_images(tmp_path)] == [
+        ("one.png", "somewhere"),
+        ("two.jpg", tmp_path.name),
+    ]
 
 
 def test_whole_sources_are_held_out() -> None:

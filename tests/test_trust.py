@@ -1,4 +1,6 @@
-"""Names that come back, chunks that speak of the file's own bytes, foreign bytes after a sound file, and messages that say what is so."""
+"""Names that come back, chunks that speak of the file's own bytes, foreign bytes after a sound file, and
+messages that say what is so.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from codec import CorruptError, NotArdmError, archive, cli, compress, container, decompress, files, png, recover, text
+from codec import CorruptError, NotArdmError, archive, compress, container, decompress, png, recover, text
 from codec.archive import Way
+from codec.commands import cli, files
 from codec.limits import NO_LIMITS
 from codec.samples import Kind
 from tests import images, pngs
@@ -37,17 +40,27 @@ def unpack(*arguments: object, code: int = 0) -> Result:
     return invoke(cli.decompress_command, *arguments, code=code)
 
 
-# ---- names ------------------------------------------------------------------------------------------------------------------
+# ---- names -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("name", "source", "kept"),
     [
-        ("photo.png", PNG, False), ("IMG.PNG", PNG, True), ("photo", PNG, True), ("photo.jpg", PNG, True), ("photo.Png", PNG, True), ("a.b.PNG", PNG, True),
-        ("-x\u0085.PNG", PNG, True), ("\udcff.PNG", PNG, True), ("IMG.PGM", images.saved(IMAGE[..., 0], "PPM"), False),
-        ("grey", images.saved(IMAGE[..., 0], "PPM"), True), ("whole", pngs.flushed(PNG) + b"tail", True), ("book.txt", PROSE, False), ("BOOK", PROSE, False),
+        ("photo.png", PNG, False),
+        ("IMG.PNG", PNG, True),
+        ("photo", PNG, True),
+        ("photo.jpg", PNG, True),
+        ("photo.Png", PNG, True),
+        ("a.b.PNG", PNG, True),
+        ("-x\u0085.PNG", PNG, True),
+        ("\udcff.PNG", PNG, True),
+        ("IMG.PGM", images.saved(IMAGE[..., 0], "PPM"), False),
+        ("grey", images.saved(IMAGE[..., 0], "PPM"), True),
+        ("whole", pngs.flushed(PNG) + b"tail", True),
+        ("book.txt", PROSE, False),
+        ("BOOK", PROSE, False),
     ],
-)  # fmt: skip
+)
 def test_names_come_back(tmp_path: Path, name: str, source: bytes, kept: bool) -> None:
     file = tmp_path / name
     file.write_bytes(source)
@@ -55,7 +68,11 @@ def test_names_come_back(tmp_path: Path, name: str, source: bytes, kept: bool) -
     packed = tmp_path / files.compressed_name(name)
     only_files(tmp_path, packed.name)
     data = packed.read_bytes()
-    assert (container.SOURCE_NAME in data[:60] or not kept) if text.is_text(data) else archive.name_of(data, NO_LIMITS) == name * kept
+    assert (
+        (container.SOURCE_NAME in data[:60] or not kept)
+        if text.is_text(data)
+        else archive.name_of(data, NO_LIMITS) == name * kept
+    )
     unpack("--rm", "--", packed)
     only_files(tmp_path, name)
     assert file.read_bytes() == source
@@ -79,7 +96,12 @@ def test_a_text_whose_archive_does_not_tell_its_name() -> None:
 
 
 def test_a_renamed_file_keeps_its_new_name_and_its_ending(tmp_path: Path) -> None:
-    for name, renamed, back in (("IMG.PNG", "x", "x.PNG"), ("photo", "x", "x.png"), ("photo.jpg", "x.png", "x.png"), ("IMG.PNG", ".x", ".x.PNG")):
+    for name, renamed, back in (
+        ("IMG.PNG", "x", "x.PNG"),
+        ("photo", "x", "x.png"),
+        ("photo.jpg", "x.png", "x.png"),
+        ("IMG.PNG", ".x", ".x.PNG"),
+    ):
         data = archive.pack(PNG, exactly=True, name=name).data
         (tmp_path / f"{renamed}.ardm").write_bytes(data)
         unpack("--rm", tmp_path / f"{renamed}.ardm")
@@ -101,7 +123,21 @@ def test_output_options_are_as_ever(tmp_path: Path) -> None:
     assert unpack("-c", tmp_path / "out" / "IMG.ardm").stdout_bytes == (tmp_path / "other").read_bytes()
 
 
-@pytest.mark.parametrize("forged", [b"../../evil.PNG", b"/etc/evil", b"IMG.ardm", b".bashrc", b"a\0b", b"", b"..", b"x" * 5000, b"evil\n.PNG", b"C:\\evil.PNG"])
+@pytest.mark.parametrize(
+    "forged",
+    [
+        b"../../evil.PNG",
+        b"/etc/evil",
+        b"IMG.ardm",
+        b".bashrc",
+        b"a\0b",
+        b"",
+        b"..",
+        b"x" * 5000,
+        b"evil\n.PNG",
+        b"C:\\evil.PNG",
+    ],
+)
 def test_a_forged_name_names_nothing(tmp_path: Path, forged: bytes) -> None:
     """The name adds an ending to that of the .ardm file, and can do no more."""
     folder = tmp_path / "a" / "b"
@@ -127,7 +163,7 @@ def test_names_that_are_none_are_not_kept() -> None:
     assert container.name_in(((container.SOURCE_NAME, b"a"), (container.SOURCE_NAME, b"b"))) == ""
 
 
-# ---- chunks that speak of the file's own bytes ------------------------------------------------------------------------------
+# ---- chunks that speak of the file's own bytes -------------------------------------------------------------
 
 
 def with_chunk(kind: bytes, data: bytes, source: bytes = PNG) -> bytes:
@@ -141,7 +177,15 @@ def apple() -> bytes:
     first = squeeze.compress(half) + squeeze.flush(zlib.Z_FULL_FLUSH)
     second = squeeze.compress(half) + squeeze.flush()
     offsets = struct.pack(">7I", 2, 0, 32, 40, 32, 32, 52 + len(first))
-    return pngs.build([(b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0)), (b"iDOT", offsets), (b"IDAT", first), (b"IDAT", second), (b"IEND", b"")])
+    return pngs.build(
+        [
+            (b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0)),
+            (b"iDOT", offsets),
+            (b"IDAT", first),
+            (b"IDAT", second),
+            (b"IEND", b""),
+        ]
+    )
 
 
 SEAL = b'<seal seal="1" d="example.com" ka="rsa" b="F~S,s~f" s="00"/>'
@@ -152,12 +196,27 @@ BOUND = {
     "signature": (with_chunk(b"dSIG", b"\0\1\2"), "a digital signature (dSIG)"),
     "seal": (with_chunk(b"seAl", SEAL), "a SEAL signature (seAl)"),
     "seal in text": (with_chunk(b"tEXt", b"seal\0" + SEAL), "a SEAL signature (tEXt)"),
-    "seal in packed text": (with_chunk(b"zTXt", b"seal\0\0" + zlib.compress(SEAL)), "a SEAL signature (zTXt)"),
-    "credentials elsewhere": (with_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP), "C2PA content credentials (iTXt)"),
-    "packed": (with_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0en\0x\0" + zlib.compress(XMP)), "C2PA content credentials (iTXt)"),
+    "seal in packed text": (
+        with_chunk(b"zTXt", b"seal\0\0" + zlib.compress(SEAL)),
+        "a SEAL signature (zTXt)",
+    ),
+    "credentials elsewhere": (
+        with_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP),
+        "C2PA content credentials (iTXt)",
+    ),
+    "packed": (
+        with_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0en\0x\0" + zlib.compress(XMP)),
+        "C2PA content credentials (iTXt)",
+    ),
     "other library": (with_chunk(b"caBX", b"\0", pngs.flushed(PNG)), "(caBX)"),
 }
-FREE = [PNG, with_chunk(b"tEXt", b"Title\0a seal"), with_chunk(b"zTXt", b"Title\0\0damaged"), with_chunk(b"iTXt", b"none"), with_chunk(b"iTXt", b"a\0\1")]
+FREE = [
+    PNG,
+    with_chunk(b"tEXt", b"Title\0a seal"),
+    with_chunk(b"zTXt", b"Title\0\0damaged"),
+    with_chunk(b"iTXt", b"none"),
+    with_chunk(b"iTXt", b"a\0\1"),
+]
 
 
 @pytest.mark.parametrize("kind", BOUND)
@@ -172,7 +231,10 @@ def test_what_speaks_of_its_own_bytes_comes_back_byte_for_byte(tmp_path: Path, k
     for pixels_only in (False, True):
         (tmp_path / "a.png").write_bytes(source)
         done = pack("-f", *["--pixels"] * pixels_only, tmp_path / "a.png")
-        told = f"{said} speaks of the bytes of the original file, and will not hold for what is made of its pixels."
+        told = (
+            f"{said} speaks of the bytes of the original file, and will not hold for what is made of "
+            "its pixels."
+        )
         assert (told in done.stderr) == pixels_only
         assert (told in unpack("-f", tmp_path / "a.ardm").stderr) == pixels_only
         assert ((tmp_path / "a.png").read_bytes() == source) or pixels_only
@@ -196,12 +258,14 @@ def test_other_chunks_bind_nothing(source: bytes) -> None:
     assert archive.untrue(packed.data, NO_LIMITS, anew=True) == []
 
 
-# ---- foreign bytes, and recovery where nothing is lost -----------------------------------------------------------------------
+# ---- foreign bytes, and recovery where nothing is lost -----------------------------------------------------
 
 
 @pytest.mark.parametrize("foreign", [b"", b"\n", b"more" * 300])
 @pytest.mark.parametrize(
-    "source", [PNG, pngs.flushed(PNG), images.saved(IMAGE, "BMP"), PNG + b"tail", PROSE], ids=["png", "difference", "bmp", "whole", "text"]
+    "source",
+    [PNG, pngs.flushed(PNG), images.saved(IMAGE, "BMP"), PNG + b"tail", PROSE],
+    ids=["png", "difference", "bmp", "whole", "text"],
 )
 def test_a_sound_file_is_recovered_whatever_follows_it(tmp_path: Path, source: bytes, foreign: bytes) -> None:
     name = f"a{'' if source == PROSE else '.bmp' if source[:2] == b'BM' else '.png'}"
@@ -212,7 +276,10 @@ def test_a_sound_file_is_recovered_whatever_follows_it(tmp_path: Path, source: b
     if foreign:
         assert "foreign bytes at the end" in unpack(packed, code=4).stderr
     done = unpack("--recover", packed)
-    assert f"nothing is lost{f'; there are {len(foreign)} foreign bytes at the end' * bool(foreign)}." in done.stderr
+    assert (
+        f"nothing is lost{f'; there are {len(foreign)} foreign bytes at the end' * bool(foreign)}."
+        in done.stderr
+    )
     only_files(tmp_path, name, packed.name)
     assert (tmp_path / name).read_bytes() == source
 
@@ -221,7 +288,13 @@ def test_whole_files_are_recovered_as_pixels_too() -> None:
     data = container.write_whole(PNG, 50, 40, 3, Kind())
     pixels, mask, report = recover(data + b"more")
     assert np.array_equal(pixels, IMAGE)
-    assert (mask.any(), mask.shape, report.complete, report.sound, report.foreign_bytes) == (False, (40, 50), True, False, 4)
+    assert (mask.any(), mask.shape, report.complete, report.sound, report.foreign_bytes) == (
+        False,
+        (40, 50),
+        True,
+        False,
+        4,
+    )
     damaged = bytearray(data)
     damaged[-40] ^= 1
     with pytest.raises(CorruptError, match="in one piece rather than in tiles, and checksum"):
@@ -236,13 +309,14 @@ def test_no_map_where_no_pixel_is_lost(tmp_path: Path) -> None:
     only_files(tmp_path, "a.ardm", "a.png")
 
 
-# ---- messages ---------------------------------------------------------------------------------------------------------------
+# ---- messages ----------------------------------------------------------------------------------------------
 
 
 def test_a_zlib_stream_without_its_checksum() -> None:
     lacking = [(kind, data[:-4] if kind == b"IDAT" else data) for kind, data in pngs.split(PNG)]
     with pytest.raises(
-        CorruptError, match=rf"all {40 * 151} bytes are there, but the zlib stream ends before its checksum; --exact keeps the file as it is\.$"
+        CorruptError,
+        match=rf"all {40 * 151} bytes are there, but the zlib stream ends before its checksum; --exact keeps the file as it is\.$",
     ):
         archive.pack(pngs.build(lacking), exactly=False)
     whole = images.tiff(IMAGE, compression=8, rows=40)
@@ -252,7 +326,8 @@ def test_a_zlib_stream_without_its_checksum() -> None:
     assert at
     assert short != whole
     with pytest.raises(
-        CorruptError, match=rf"all {IMAGE.size} bytes are there, but its zlib stream ends before its checksum; --exact keeps the file as it is\.$"
+        CorruptError,
+        match=rf"all {IMAGE.size} bytes are there, but its zlib stream ends before its checksum; --exact keeps the file as it is\.$",
     ):
         archive.pack(short, exactly=False)
 

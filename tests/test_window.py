@@ -1,4 +1,6 @@
-"""The window network in integers: every way to compute it gives the same ones, whatever is known, and whatever the caller has set of torch."""
+"""The window network in integers: every way to compute it gives the same ones, whatever is known, and
+whatever the caller has set of torch.
+"""
 
 from __future__ import annotations
 
@@ -18,24 +20,27 @@ import numpy as np
 import pytest
 import torch
 
-from ardm import gather, likelihood
+from ardm import likelihood
 from ardm.exact import dense, evaluate, window
 from ardm.exact.predictor import Canvas, Predictor, by_torch, new_canvas, windows
 from ardm.exact.window import WindowWeights, base_of, reference
 from ardm.orders import LATTICE_ORDER
 from ardm.released import WeightsError
+from ardm.training import gather
 from ardm.training.photos import Batch, collect, image_runs
 from ardm.training.rounding import rounded
 from ardm.window import WindowConfig, WindowNet, lattice_pattern, offsets, raster_pattern
 from codec import compress, decompress, text
-from codec.selftest import synthetic_weights
+from codec.coder.selftest import synthetic_weights
 
 # ---- networks and images
 
 
 @lru_cache(maxsize=8)
 def extreme(radius: int = 6, width: int = 32, depth: int = 2, mixture: int = 5) -> WindowWeights:
-    """All weights at +-127, and biases that fill what the bounds leave: sums come as near to 2**24 as they may."""
+    """All weights at +-127, and biases that fill what the bounds leave: sums come as near to 2**24 as they
+    may.
+    """
     config, rng = WindowConfig(radius, width, depth, mixture), np.random.default_rng(radius)
     n, k = config.positions, config.outputs
 
@@ -47,15 +52,22 @@ def extreme(radius: int = 6, width: int = 32, depth: int = 2, mixture: int = 5) 
 
     mask = rng.choice(np.array([-900, 900], np.int32), (width, n))
     left = 900 * n + 2**14
-    most = min(127, (2**24 - 1 - 3 * n * 127 * 255 - left) // (24 * 255 * 16))  # what the bound leaves to the high parts of the neighbours' weights
+    # what the bound leaves to the high parts of the neighbours' weights
+    most = min(127, (2**24 - 1 - 3 * n * 127 * 255 - left) // (24 * 255 * 16))
     near = np.where(signs(width, 24) > 0, most, -most).astype(np.int8)
     tensors = {
-        "enter": signs(width, 3 * n), "near": near, "mask": mask, "enter_bias": filling((width,), 3 * n, left + 24 * 255 * 16 * most),
+        "enter": signs(width, 3 * n),
+        "near": near,
+        "mask": mask,
+        "enter_bias": filling((width,), 3 * n, left + 24 * 255 * 16 * most),
         "enter_shift": np.full(width, 14, np.int32),
-        "hidden": signs(2 * depth, width, width), "hidden_bias": filling((2 * depth, width), width, 256 * 2**12) // 9,
-        "hidden_shift": np.full((2 * depth, width), 12, np.int32), "head": signs(k, width), "head_bias": filling((k,), width, 2**10) // 99,
+        "hidden": signs(2 * depth, width, width),
+        "hidden_bias": filling((2 * depth, width), width, 256 * 2**12) // 9,
+        "hidden_shift": np.full((2 * depth, width), 12, np.int32),
+        "head": signs(k, width),
+        "head_bias": filling((k,), width, 2**10) // 99,
         "head_shift": rng.integers(0, 11, k).astype(np.int32),
-    }  # fmt: skip
+    }
     tensors |= {"table." + name: values.numpy() for name, values in likelihood.make_tables().items()}
     tensors |= {"bits": np.ones((window.LEVELS, 15, 15), np.float32), "raster_bits": np.ones(1, np.float32)}
     window.check_bounds(config, tensors)
@@ -101,21 +113,33 @@ def same(one: tuple[np.ndarray, np.ndarray], *others: tuple[np.ndarray, np.ndarr
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_three_ways_agree_for_any_set_of_known_pixels(network: str, shape: tuple[int, int], photo: np.ndarray) -> None:
+def test_three_ways_agree_for_any_set_of_known_pixels(
+    network: str, shape: tuple[int, int], photo: np.ndarray
+) -> None:
     weights, where = NETWORKS[network](), every_pixel(*shape)
     for turn, kind in enumerate(CONTENTS):
         canvas = canvas_of(kind, *shape, photo)
         for share in (0, 0.3, 0.9, 1):
             canvas.mask[:] = np.random.default_rng(turn).random(shape) < share
             seen = windows(canvas, where, weights.config.radius)
-            same(reference(weights, *seen), Predictor(weights).scattered(canvas, where), by_torch(weights, *seen, "cpu"))
+            same(
+                reference(weights, *seen),
+                Predictor(weights).scattered(canvas, where),
+                by_torch(weights, *seen, "cpu"),
+            )
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_raster_order_one_by_one_and_in_blocks(network: str, shape: tuple[int, int], photo: np.ndarray) -> None:
+def test_raster_order_one_by_one_and_in_blocks(
+    network: str, shape: tuple[int, int], photo: np.ndarray
+) -> None:
     weights, (height, width) = NETWORKS[network](), shape
-    net, outputs, none = evaluate.build(weights, raster_pattern(weights.config.radius), raster=True), weights.config.outputs, np.zeros(1, np.bool_)
+    net, outputs, none = (
+        evaluate.build(weights, raster_pattern(weights.config.radius), raster=True),
+        weights.config.outputs,
+        np.zeros(1, np.bool_),
+    )
     for kind in CONTENTS:
         canvas = canvas_of(kind, *shape, photo)
         canvas.mask[:] = True
@@ -128,19 +152,29 @@ def test_raster_order_one_by_one_and_in_blocks(network: str, shape: tuple[int, i
         for y in range(height):
             for x in range(width):
                 at = y * width + x
-                evaluate.evaluate_raster(net, canvas.pixels, height, width, y, x, none, work, one[at], 0, one_base[at], 0)
+                evaluate.evaluate_raster(
+                    net, canvas.pixels, height, width, y, x, none, work, one[at], 0, one_base[at], 0
+                )
             for x in range(0, width, evaluate.BLOCK):
                 at, count = y * width + x, min(evaluate.BLOCK, width - x)
                 params, base = np.empty(4 * outputs, np.int32), np.empty(12, np.int16)
-                evaluate.evaluate_raster_block(net, canvas.pixels, height, width, y, x, count, none, work, params, base)
-                four[at : at + count], four_base[at : at + count] = params.reshape(4, -1)[:count], base.reshape(4, -1)[:count]
+                evaluate.evaluate_raster_block(
+                    net, canvas.pixels, height, width, y, x, count, none, work, params, base
+                )
+                four[at : at + count], four_base[at : at + count] = (
+                    params.reshape(4, -1)[:count],
+                    base.reshape(4, -1)[:count],
+                )
         same(expected, (one, one_base), (four, four_base), by_torch(weights, pixels, known, "cpu"))
 
 
 def test_raster_order_does_not_look_ahead(photo: np.ndarray) -> None:
     """What is not coded yet may be anything: a decoder has zeros there."""
     weights, height, width = window.load(), 9, 25
-    net, none = evaluate.build(weights, raster_pattern(weights.config.radius), raster=True), np.zeros(1, np.bool_)
+    net, none = (
+        evaluate.build(weights, raster_pattern(weights.config.radius), raster=True),
+        np.zeros(1, np.bool_),
+    )
     full, blank = canvas_of("photo", height, width, photo), canvas_of("photo", height, width, photo)
     for y, x in ((0, 0), (0, 24), (7, 0), (8, 7), (8, 12), (8, 24), (4, 12)):
         blank.image[:] = full.image
@@ -148,7 +182,9 @@ def test_raster_order_does_not_look_ahead(photo: np.ndarray) -> None:
         found = []
         for canvas in (full, blank):
             params, base = np.empty(weights.config.outputs, np.int32), np.empty(3, np.int16)
-            evaluate.evaluate_raster(net, canvas.pixels, height, width, y, x, none, evaluate.scratch(net), params, 0, base, 0)
+            evaluate.evaluate_raster(
+                net, canvas.pixels, height, width, y, x, none, evaluate.scratch(net), params, 0, base, 0
+            )
             found.append((params, base))
         same(*found)
 
@@ -156,7 +192,9 @@ def test_raster_order_does_not_look_ahead(photo: np.ndarray) -> None:
 @pytest.mark.parametrize("network", ["shipped", "extreme", "odd sizes"])
 @pytest.mark.parametrize("shape", [(19, 22), (5, 4), (1, 9)], ids=str)
 def test_lattice_patterns(network: str, shape: tuple[int, int], photo: np.ndarray) -> None:
-    """A call that knows some phases, of each of the others; packed for that pattern, or by what is known alone."""
+    """A call that knows some phases, of each of the others; packed for that pattern, or by what is known
+    alone.
+    """
     weights = NETWORKS[network]()
     predictor = Predictor(weights)
     for kind in ("photo", "extremes"):
@@ -170,7 +208,11 @@ def test_lattice_patterns(network: str, shape: tuple[int, int], photo: np.ndarra
                 where = where[(where[:, 0] % 4 == phase[0]) & (where[:, 1] % 4 == phase[1])]
                 if len(where):
                     seen = windows(canvas, where, weights.config.radius)
-                    same(reference(weights, *seen), predictor.lattice(canvas, phase, first, where), predictor.scattered(canvas, where))
+                    same(
+                        reference(weights, *seen),
+                        predictor.lattice(canvas, phase, first, where),
+                        predictor.scattered(canvas, where),
+                    )
 
 
 def test_no_pixels_and_many(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,22 +244,52 @@ def loaded_again(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.mark.parametrize("shape", [(16, 4), (48, 12), (128, 504), (240, 128)], ids=str)
-def test_plain_loops_and_vectors_multiply_the_same(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_loops_and_vectors_multiply_the_same(
+    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain = loaded_again(monkeypatch)
     assert not plain.VNNI
     outputs, inputs = shape
     rng = np.random.default_rng(0)
     for extreme_ones in (False, True):
-        x = (np.full((4, inputs), 255) if extreme_ones else rng.integers(0, 256, (4, inputs))).astype(np.uint8)
-        weight = (np.where(rng.random(shape) < 0.5, -127, 127) if extreme_ones else rng.integers(-127, 128, shape)).astype(np.int8)
+        x = (np.full((4, inputs), 255) if extreme_ones else rng.integers(0, 256, (4, inputs))).astype(
+            np.uint8
+        )
+        weight = (
+            np.where(rng.random(shape) < 0.5, -127, 127) if extreme_ones else rng.integers(-127, 128, shape)
+        ).astype(np.int8)
         start = rng.integers(-1000, 1000, (4, outputs)).astype(np.int32)
         expected = start + x.astype(np.int64) @ weight.T.astype(np.int64)
         for module in (dense, plain):
             packed = np.concatenate([np.zeros(64, np.int8), module.pack(weight)])  # somewhere within
             four, one = np.zeros(4 * outputs, np.int32), np.zeros(outputs + 16, np.int32)
-            module.accumulate_four(x.reshape(-1), 0, inputs, packed, 64, inputs, outputs, start.reshape(-1), 0, outputs, four, outputs)
+            module.accumulate_four(
+                x.reshape(-1),
+                0,
+                inputs,
+                packed,
+                64,
+                inputs,
+                outputs,
+                start.reshape(-1),
+                0,
+                outputs,
+                four,
+                outputs,
+            )
             assert np.array_equal(four.reshape(4, -1), expected)
-            module.accumulate(x.reshape(-1), 2 * inputs, packed, 64, inputs, outputs, start.reshape(-1), 2 * outputs, one, 16)
+            module.accumulate(
+                x.reshape(-1),
+                2 * inputs,
+                packed,
+                64,
+                inputs,
+                outputs,
+                start.reshape(-1),
+                2 * outputs,
+                one,
+                16,
+            )
             assert np.array_equal(one[16:], expected[2])
 
 
@@ -234,15 +306,29 @@ print(dense.VNNI)
 """
 
 
-@pytest.mark.parametrize("environment", [{"NUMBA_DISABLE_JIT": "1"}, {"NUMBA_CPU_NAME": "generic"}, {}], ids=["interpreted", "generic CPU", "this CPU"])
-def test_files_do_not_depend_on_the_compiler(environment: dict[str, str], photo: np.ndarray, tmp_path: Path) -> None:
-    """Interpreted by Python, compiled for any CPU of the architecture, compiled for this one: the same bytes."""
+@pytest.mark.parametrize(
+    "environment",
+    [{"NUMBA_DISABLE_JIT": "1"}, {"NUMBA_CPU_NAME": "generic"}, {}],
+    ids=["interpreted", "generic CPU", "this CPU"],
+)
+def test_files_do_not_depend_on_the_compiler(
+    environment: dict[str, str], photo: np.ndarray, tmp_path: Path
+) -> None:
+    """Interpreted by Python, compiled for any CPU of the architecture, compiled for this one: the same
+    bytes.
+    """
     crop = photo[200:209, 300:312]
     np.save(tmp_path / "crop.npy", crop)
     command = [sys.executable, "-W", "error", "-c", FILES, str(tmp_path / "crop.npy")]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, check=False)
     assert done.returncode == 0, done.stderr
-    ways = ({}, {"plain": True}, {"order": "lattice", "budget": 4}, {"order": "lattice", "budget": 4, "plain": True}, {"seed": 1, "budget": 3})
+    ways = (
+        {},
+        {"plain": True},
+        {"order": "lattice", "budget": 4},
+        {"order": "lattice", "budget": 4, "plain": True},
+        {"seed": 1, "budget": 3},
+    )
     *hashes, vnni = done.stdout.split()
     assert hashes == [hashlib.sha256(compress(crop, **way)).hexdigest() for way in ways]  # type: ignore[arg-type]
     assert vnni == str(dense.VNNI and not environment)
@@ -252,12 +338,17 @@ def test_files_do_not_depend_on_the_compiler(environment: dict[str, str], photo:
 
 
 def test_training_and_coding_see_the_same(photo: np.ndarray) -> None:
-    """Windows that the trainer gathers, against those of the codec: for raster order, and for a lattice pattern."""
+    """Windows that the trainer gathers, against those of the codec: for raster order, and for a lattice
+    pattern.
+    """
     height, width, radius = 21, 26, 4
     canvas = canvas_of("photo", height, width, photo)
     image = np.ascontiguousarray(canvas.image)
     places = offsets(radius)
-    for pattern, phase, first, kind in ((raster_pattern(radius), None, 0, gather.RASTER), (lattice_pattern(radius, (2, 2), 3), (2, 2), 3, gather.LATTICE)):
+    for pattern, phase, first, kind in (
+        (raster_pattern(radius), None, 0, gather.RASTER),
+        (lattice_pattern(radius, (2, 2), 3), (2, 2), 3, gather.LATTICE),
+    ):
         runs = image_runs(height, width, phase)
         views, base, target = collect(image, runs, pattern, radius, kind, np.zeros(len(runs), np.float32), 0)
         where = every_pixel(height, width)
@@ -282,7 +373,9 @@ def test_training_and_coding_see_the_same(photo: np.ndarray) -> None:
         assert not known[:, np.setdiff1d(np.arange(len(places)), pattern)].any()
 
 
-@pytest.mark.parametrize("config", [WindowConfig(3, 32, 2, 2), WindowConfig(2, 20, 1, 1), WindowConfig(6, 48, 1, 5)], ids=str)
+@pytest.mark.parametrize(
+    "config", [WindowConfig(3, 32, 2, 2), WindowConfig(2, 20, 1, 1), WindowConfig(6, 48, 1, 5)], ids=str
+)
 def test_simulated_and_integer_networks_agree(config: WindowConfig, photo: np.ndarray) -> None:
     torch.manual_seed(1)
     net = WindowNet(config)
@@ -291,7 +384,13 @@ def test_simulated_and_integer_networks_agree(config: WindowConfig, photo: np.nd
     height, width = 24, 28
     image = np.ascontiguousarray(photo[200 : 200 + height, 300 : 300 + width])
     runs = image_runs(height, width)
-    everything = (raster_pattern(config.radius), config.radius, gather.RASTER, np.zeros(len(runs), np.float32), 0)
+    everything = (
+        raster_pattern(config.radius),
+        config.radius,
+        gather.RASTER,
+        np.zeros(len(runs), np.float32),
+        0,
+    )
     views, base, pixel = collect(image, runs, *everything)
     net.calibrate(lambda: net([views]))
     with torch.no_grad():
@@ -312,7 +411,8 @@ def test_simulated_and_integer_networks_agree(config: WindowConfig, photo: np.nd
     k = config.mixture
     steps = torch.tensor([16] * k + [32] * 3 * k + [16] * 3 * k + [128] * 3 * k)
     difference = (torch.from_numpy(found) - expected * steps).abs()
-    assert float(difference.median()) <= 1  # biases are rounded to whole units of the sums, so that a unit may tip over
+    # biases are rounded to whole units of the sums, so that a unit may tip over
+    assert float(difference.median()) <= 1
     assert float((difference / (8 + (expected * steps).abs())).max()) < 0.3
     assert float((expected - real).abs().mean()) < 0.1 * float(real.abs().mean())
 
@@ -330,7 +430,9 @@ def test_knowing_more_costs_less(photo: np.ndarray, predictor: Predictor) -> Non
     for share in (0.0, 0.1, 0.3, 0.9):
         canvas.mask[:] = noise < share
         params, base = predictor.scattered(canvas, where)
-        cost.append(mixture.information(params, base, values, mixture.tables_of(predictor.weights.tables())).sum())
+        cost.append(
+            mixture.information(params, base, values, mixture.tables_of(predictor.weights.tables())).sum()
+        )
     assert cost[0] > cost[1] > cost[2] > cost[3]
 
 
@@ -392,7 +494,10 @@ def setting(change, undo) -> Iterator[None]:  # type: ignore[no-untyped-def]
 
 def precision(name: str) -> contextlib.AbstractContextManager[None]:
     old = torch.get_float32_matmul_precision()
-    return setting(lambda: torch.set_float32_matmul_precision(name), lambda: lambda: torch.set_float32_matmul_precision(old))
+    return setting(
+        lambda: torch.set_float32_matmul_precision(name),
+        lambda: lambda: torch.set_float32_matmul_precision(old),
+    )
 
 
 def mkldnn(name: str) -> contextlib.AbstractContextManager[None]:
@@ -400,7 +505,10 @@ def mkldnn(name: str) -> contextlib.AbstractContextManager[None]:
     if not hasattr(backend, "fp32_precision"):
         return contextlib.nullcontext()
     old = backend.fp32_precision
-    return setting(lambda: setattr(backend, "fp32_precision", name), lambda: lambda: setattr(backend, "fp32_precision", old))
+    return setting(
+        lambda: setattr(backend, "fp32_precision", name),
+        lambda: lambda: setattr(backend, "fp32_precision", old),
+    )
 
 
 def dtype(kind: torch.dtype) -> contextlib.AbstractContextManager[None]:
@@ -414,7 +522,10 @@ def threads(count: int) -> contextlib.AbstractContextManager[None]:
 
 
 def deterministic() -> contextlib.AbstractContextManager[None]:
-    return setting(lambda: torch.use_deterministic_algorithms(True), lambda: lambda: torch.use_deterministic_algorithms(False))
+    return setting(
+        lambda: torch.use_deterministic_algorithms(True),
+        lambda: lambda: torch.use_deterministic_algorithms(False),
+    )
 
 
 @contextlib.contextmanager
@@ -437,7 +548,14 @@ STATES = {
     "deterministic": deterministic,
     "everything": everything,
 }
-WAYS = ({}, {"plain": True}, {"order": "lattice", "budget": 7}, {"order": "lattice", "budget": 7, "plain": True}, {"seed": 5, "budget": 7}, {"tile": 12})
+WAYS = (
+    {},
+    {"plain": True},
+    {"order": "lattice", "budget": 7},
+    {"order": "lattice", "budget": 7, "plain": True},
+    {"seed": 5, "budget": 7},
+    {"tile": 12},
+)
 TEXT_WAYS = ({"order": "rows", "budget": 6}, {"order": "plain"})
 PROSE = b"It was the best of times, it was the worst of times; the river rose, and nobody slept. In the morning they were gone."
 
@@ -452,7 +570,9 @@ def settled(photo: np.ndarray) -> tuple[np.ndarray, list[bytes], list[bytes]]:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_images_do_not_depend_on_torchs_state(state: str, settled: tuple[np.ndarray, list[bytes], list[bytes]]) -> None:
+def test_images_do_not_depend_on_torchs_state(
+    state: str, settled: tuple[np.ndarray, list[bytes], list[bytes]]
+) -> None:
     """The same bytes in every state, which every state decodes: so do all pairs of states."""
     crop, files, _ = settled
     for way, expected in zip(WAYS, files, strict=True):
@@ -464,7 +584,9 @@ def test_images_do_not_depend_on_torchs_state(state: str, settled: tuple[np.ndar
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_text_does_not_depend_on_torchs_state(state: str, settled: tuple[np.ndarray, list[bytes], list[bytes]]) -> None:
+def test_text_does_not_depend_on_torchs_state(
+    state: str, settled: tuple[np.ndarray, list[bytes], list[bytes]]
+) -> None:
     for way, expected in zip(TEXT_WAYS, settled[2], strict=True):
         with STATES[state]():
             data = text.pack(PROSE, verify=False, **way)  # type: ignore[arg-type]
@@ -499,7 +621,9 @@ with everything():
 """
 
 
-def test_self_tests_do_not_depend_on_torchs_state_either(settled: tuple[np.ndarray, list[bytes], list[bytes]], tmp_path: Path) -> None:
+def test_self_tests_do_not_depend_on_torchs_state_either(
+    settled: tuple[np.ndarray, list[bytes], list[bytes]], tmp_path: Path
+) -> None:
     """Everything is set before the first use."""
     crop, files, texts = settled
     np.save(tmp_path / "crop.npy", crop)

@@ -1,4 +1,6 @@
-"""The photo codec's network as a network of the general model: the same rules, the same numbers, and every tool of the model works with it."""
+"""The photo codec's network as a network of the general model: the same rules, the same numbers, and every
+tool of the model works with it.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from ardm import fit, generate, networks
+from ardm import generate, networks
 from ardm.discrete import Space
 from ardm.exact.predictor import new_canvas, windows
 from ardm.exact.window import base_of
 from ardm.likelihood import CODING_ORDER, bits, conditionals
 from ardm.networks import Config, Window, build
 from ardm.objective import bound, diffusion_bound, exact_bits, loss_table, training_loss
+from ardm.training import fit
 from ardm.window import Views
 
 SPACE = Space((3, 6, 7), 256, likelihood="logistics", mixture=3)
@@ -54,7 +57,8 @@ def test_answers_come_from_what_is_known_alone(shape: tuple[int, ...]) -> None:
     assert torch.equal(network(torch.where(known, x, other), known, 0)[~known], out[~known])
     assert not torch.allclose(network(torch.where(known, other, x), known, 0)[~known], out[~known])
     wanted = ~known & (torch.rand(x.shape, generator=generator) < 0.3)
-    assert torch.equal(network(x, known, 0, wanted)[wanted], out[wanted])  # what is not asked for changes nothing
+    # what is not asked for changes nothing
+    assert torch.equal(network(x, known, 0, wanted)[wanted], out[wanted])
     loss, value = training_loss(network, x, generator, 0.01)
     loss.backward()
     assert value < loss
@@ -83,7 +87,9 @@ def test_windows_are_those_of_the_codec() -> None:
 
 
 def test_channel_by_channel_is_the_joint_mixture() -> None:
-    """Three calls for a pixel, G, R, B, cost what the joint likelihood says, and so does the whole picture in raster order."""
+    """Three calls for a pixel, G, R, B, cost what the joint likelihood says, and so does the whole picture in
+    raster order.
+    """
     network, x = opinionated(), pictures(3)
     places = torch.empty(SPACE.shape, dtype=torch.int64)
     for step, c in enumerate(CODING_ORDER):
@@ -106,15 +112,22 @@ def test_unknown_channels_condition_nothing() -> None:
     params, base = torch.randn(50, 30, generator=generator), torch.full((50, 3), 100.0)
     one, two = (torch.randint(256, (50, 3), generator=generator).float() for _ in range(2))
     nothing = torch.zeros(50, 3, dtype=torch.bool)
-    for a, b in zip(conditionals(params, one, base, 3, nothing), conditionals(params, two, base, 3, nothing), strict=True):
+    for a, b in zip(
+        conditionals(params, one, base, 3, nothing), conditionals(params, two, base, 3, nothing), strict=True
+    ):
         assert torch.equal(a.weight, b.weight)
         assert torch.equal(a.center, b.center)
     everything, plain = conditionals(params, one, base, 3, ~nothing), conditionals(params, one, base, 3)
-    assert all(torch.equal(a.weight, b.weight) and torch.equal(a.center, b.center) for a, b in zip(everything, plain, strict=True))
+    assert all(
+        torch.equal(a.weight, b.weight) and torch.equal(a.center, b.center)
+        for a, b in zip(everything, plain, strict=True)
+    )
 
 
 def test_the_tools_of_the_model_work(tmp_path: Path) -> None:
-    """Learning, the bound and its special case, the table that budgets are planned from, random orders, drawing and filling in."""
+    """Learning, the bound and its special case, the table that budgets are planned from, random orders,
+    drawing and filling in.
+    """
     space = Space((3, 4, 4), 256, likelihood="logistics", mixture=2)
 
     def draw(batch: int, generator: torch.Generator) -> torch.Tensor:
@@ -122,7 +135,9 @@ def test_the_tools_of_the_model_work(tmp_path: Path) -> None:
         return (start + 5 * torch.arange(4)).expand(-1, 3, 4, -1).contiguous()
 
     valid = draw(32, torch.Generator().manual_seed(9))
-    recipe = fit.Recipe(space, Config("window", width=16, blocks=1, kernel=7), batch=16, rate=0.02, steps=150, ema=0.9)
+    recipe = fit.Recipe(
+        space, Config("window", width=16, blocks=1, kernel=7), batch=16, rate=0.02, steps=150, ema=0.9
+    )
     run = fit.fit(recipe, draw, valid, tmp_path)
     network, loaded = fit.load_network(tmp_path / "average.safetensors")
     assert loaded == run.recipe
@@ -145,8 +160,17 @@ def test_the_tools_of_the_model_work(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("space", "config", "message"),
     [
-        (Space((8,), 27, ordered=False), DIALS, "pictures of 1 or 3 channels, 256 classes, one stage, likelihood logistics; got 1 channels, 27 classes"),
-        (Space((3, 4, 4), 256, base=4, likelihood="logistics"), DIALS, "got 3 channels, 256 classes, 4 stages"),
+        (
+            Space((8,), 27, ordered=False),
+            DIALS,
+            "pictures of 1 or 3 channels, 256 classes, one stage, likelihood logistics; got 1 channels, 27 "
+            "classes",
+        ),
+        (
+            Space((3, 4, 4), 256, base=4, likelihood="logistics"),
+            DIALS,
+            "got 3 channels, 256 classes, 4 stages",
+        ),
         (Space((2, 4, 4), 256, likelihood="logistics"), DIALS, "got 2 channels"),
         (Space((3, 4, 4), 256), DIALS, "categorical"),
         (SPACE, Config("window", kernel=1), "kernel must be at least 3, got 1"),

@@ -1,10 +1,11 @@
-"""Products of unsigned bytes with signed ones, summed in int32: the arithmetic of every layer, compiled. Knows no network.
+"""Products of unsigned bytes with signed ones, summed in int32: the arithmetic of every layer, compiled.
+Knows no network.
 
-`accumulate` adds x . w to a start. Where the processor has AVX512-VNNI it uses that instruction; elsewhere plain loops, which LLVM vectorises; and NumPy where
-nothing is compiled.
-The choice is made when this module is loaded and changes no integer: |w| <= 127, 0 <= x <= 255, and every sum stays below 2**24.
+`accumulate` adds x . w to a start. Where the processor has AVX512-VNNI it uses that instruction; elsewhere
+plain loops, which LLVM vectorises; and NumPy where nothing is compiled. The choice is made when this module
+is loaded and changes no integer: |w| <= 127, 0 <= x <= 255, and every sum stays below 2**24.
 
-    packed weights, VNNI: int8 [inputs / 4][outputs / 16][16][4]        plain: int8 [outputs][inputs]        (both as flat arrays)
+    packed weights, flat: VNNI int8 [inputs / 4][outputs / 16][16][4]; plain int8 [outputs][inputs]
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def padded(count: int, unit: int) -> int:
 
 
 def pack(weight: np.ndarray) -> np.ndarray:
-    """Weights in the layout of this machine. weight: int8 (outputs, inputs), multiples of 16 and of 4. Returns int8, flat."""
+    """Weights in the layout of this machine. weight: int8 (outputs, inputs), multiples of 16 and of 4.
+    Returns int8, flat.
+    """
     outputs, inputs = weight.shape
     if not VNNI:
         return np.ascontiguousarray(weight).reshape(-1)
@@ -58,17 +61,33 @@ def _make_vnni(pixels: int, groups: int) -> Any:
 
     @intrinsic
     def accumulate(
-        typing: Any, x: Any, x_at: Any, x_step: Any, w: Any, w_at: Any, w_step: Any, quads: Any, sums: Any, at: Any, step: Any,
-        start: Any, start_at: Any, start_step: Any,
-    ) -> Any:  # fmt: skip
-        """sums[at + p step ...] = start[...] + x[x_at + p x_step ...] . w, the weights of a quad w_step bytes after those of the one before."""
+        typing: Any,
+        x: Any,
+        x_at: Any,
+        x_step: Any,
+        w: Any,
+        w_at: Any,
+        w_step: Any,
+        quads: Any,
+        sums: Any,
+        at: Any,
+        step: Any,
+        start: Any,
+        start_at: Any,
+        start_step: Any,
+    ) -> Any:
+        """sums[at + p step ...] = start[...] + x[x_at + p x_step ...] . w, the weights of a quad w_step bytes
+        after those of the one before.
+        """
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             def data(i: int) -> Any:
                 return context.make_array(signature.args[i])(context, builder, args[i]).data
 
             index = ir.IntType(64)
-            product = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), "llvm.x86.avx512.vpdpbusd.512")
+            product = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(vector, [vector] * 3), "llvm.x86.avx512.vpdpbusd.512"
+            )
             inputs, weights = data(0), data(3)
             total = builder.gep(data(7), [args[8]])
             places = {}
@@ -78,18 +97,25 @@ def _make_vnni(pixels: int, groups: int) -> Any:
                 for g in range(groups):
                     pointer = builder.bitcast(builder.gep(row, [index(g * LANES)]), vector.as_pointer())
                     slot = cgutils.alloca_once(builder, vector)
-                    load = builder.load(builder.bitcast(builder.gep(origin, [index(g * LANES)]), vector.as_pointer()))
+                    load = builder.load(
+                        builder.bitcast(builder.gep(origin, [index(g * LANES)]), vector.as_pointer())
+                    )
                     load.align = 4
                     builder.store(load, slot)
                     places[p, g] = pointer, slot
-            rows = [builder.gep(inputs, [builder.add(args[1], builder.mul(args[2], index(p)))]) for p in range(pixels)]
+            rows = [
+                builder.gep(inputs, [builder.add(args[1], builder.mul(args[2], index(p)))])
+                for p in range(pixels)
+            ]
             rows = [builder.bitcast(row, word.as_pointer()) for row in rows]
             first = builder.gep(weights, [args[4]])
             with cgutils.for_range(builder, args[6]) as loop:
                 line = builder.gep(first, [builder.mul(loop.index, args[5])])
                 loaded = []
                 for g in range(groups):
-                    load = builder.load(builder.bitcast(builder.gep(line, [index(g * LANES * QUAD)]), vector.as_pointer()))
+                    load = builder.load(
+                        builder.bitcast(builder.gep(line, [index(g * LANES * QUAD)]), vector.as_pointer())
+                    )
                     load.align = 1
                     loaded.append(load)
                 for p in range(pixels):
@@ -105,7 +131,9 @@ def _make_vnni(pixels: int, groups: int) -> Any:
                 store.align = 4
             return context.get_dummy_value()
 
-        return types.void(x, x_at, x_step, w, w_at, w_step, quads, sums, at, step, start, start_at, start_step), generate
+        return types.void(
+            x, x_at, x_step, w, w_at, w_step, quads, sums, at, step, start, start_at, start_step
+        ), generate
 
     return accumulate
 
@@ -115,52 +143,202 @@ if VNNI:
     _four_4, _four_2, _four_1 = (_make_vnni(4, g) for g in (4, 2, 1))
 
     @njit(nogil=True, boundscheck=False, inline="never")
-    def accumulate(x: Any, at: Any, w: Any, w_at: Any, inputs: Any, outputs: Any, start: Any, start_at: Any, sums: Any, to: Any) -> None:
-        """sums[to : to + outputs] = start[start_at : ...] + x[at : at + inputs] . w for flat uint8 x, packed w from w_at on, and flat int32 sums."""
+    def accumulate(
+        x: Any,
+        at: Any,
+        w: Any,
+        w_at: Any,
+        inputs: Any,
+        outputs: Any,
+        start: Any,
+        start_at: Any,
+        sums: Any,
+        to: Any,
+    ) -> None:
+        """sums[to : to + outputs] = start[start_at : ...] + x[at : at + inputs] . w for flat uint8 x, packed
+        w from w_at on, and flat int32 sums.
+        """
         quads, step = np.int64(inputs // QUAD), np.int64(outputs * QUAD)
         o, a, none, v = np.int64(0), np.int64(at), np.int64(0), np.int64(w_at)
         while outputs - o >= 8 * LANES:
-            _one_8(x, a, none, w, v + o * QUAD, step, quads, sums, np.int64(to) + o, none, start, np.int64(start_at) + o, none)
+            _one_8(
+                x,
+                a,
+                none,
+                w,
+                v + o * QUAD,
+                step,
+                quads,
+                sums,
+                np.int64(to) + o,
+                none,
+                start,
+                np.int64(start_at) + o,
+                none,
+            )
             o += 8 * LANES
         while outputs - o >= 4 * LANES:
-            _one_4(x, a, none, w, v + o * QUAD, step, quads, sums, np.int64(to) + o, none, start, np.int64(start_at) + o, none)
+            _one_4(
+                x,
+                a,
+                none,
+                w,
+                v + o * QUAD,
+                step,
+                quads,
+                sums,
+                np.int64(to) + o,
+                none,
+                start,
+                np.int64(start_at) + o,
+                none,
+            )
             o += 4 * LANES
         while outputs - o >= 2 * LANES:
-            _one_2(x, a, none, w, v + o * QUAD, step, quads, sums, np.int64(to) + o, none, start, np.int64(start_at) + o, none)
+            _one_2(
+                x,
+                a,
+                none,
+                w,
+                v + o * QUAD,
+                step,
+                quads,
+                sums,
+                np.int64(to) + o,
+                none,
+                start,
+                np.int64(start_at) + o,
+                none,
+            )
             o += 2 * LANES
         while outputs - o >= LANES:
-            _one_1(x, a, none, w, v + o * QUAD, step, quads, sums, np.int64(to) + o, none, start, np.int64(start_at) + o, none)
+            _one_1(
+                x,
+                a,
+                none,
+                w,
+                v + o * QUAD,
+                step,
+                quads,
+                sums,
+                np.int64(to) + o,
+                none,
+                start,
+                np.int64(start_at) + o,
+                none,
+            )
             o += LANES
 
     @njit(nogil=True, boundscheck=False, inline="never")
     def accumulate_four(
-        x: Any, at: Any, x_step: Any, w: Any, w_at: Any, inputs: Any, outputs: Any, start: Any, start_at: Any, start_step: Any, sums: Any, sums_step: Any
+        x: Any,
+        at: Any,
+        x_step: Any,
+        w: Any,
+        w_at: Any,
+        inputs: Any,
+        outputs: Any,
+        start: Any,
+        start_at: Any,
+        start_step: Any,
+        sums: Any,
+        sums_step: Any,
     ) -> None:
         """The same for four rows, x_step and sums_step apart: weights are loaded once for all."""
         quads, step = np.int64(inputs // QUAD), np.int64(outputs * QUAD)
         o, a, v = np.int64(0), np.int64(at), np.int64(w_at)
         while outputs - o >= 4 * LANES:
-            _four_4(x, a, np.int64(x_step), w, v + o * QUAD, step, quads, sums, o, np.int64(sums_step), start, o + np.int64(start_at), np.int64(start_step))
+            _four_4(
+                x,
+                a,
+                np.int64(x_step),
+                w,
+                v + o * QUAD,
+                step,
+                quads,
+                sums,
+                o,
+                np.int64(sums_step),
+                start,
+                o + np.int64(start_at),
+                np.int64(start_step),
+            )
             o += 4 * LANES
         while outputs - o >= 2 * LANES:
-            _four_2(x, a, np.int64(x_step), w, v + o * QUAD, step, quads, sums, o, np.int64(sums_step), start, o + np.int64(start_at), np.int64(start_step))
+            _four_2(
+                x,
+                a,
+                np.int64(x_step),
+                w,
+                v + o * QUAD,
+                step,
+                quads,
+                sums,
+                o,
+                np.int64(sums_step),
+                start,
+                o + np.int64(start_at),
+                np.int64(start_step),
+            )
             o += 2 * LANES
         while outputs - o >= LANES:
-            _four_1(x, a, np.int64(x_step), w, v + o * QUAD, step, quads, sums, o, np.int64(sums_step), start, o + np.int64(start_at), np.int64(start_step))
+            _four_1(
+                x,
+                a,
+                np.int64(x_step),
+                w,
+                v + o * QUAD,
+                step,
+                quads,
+                sums,
+                o,
+                np.int64(sums_step),
+                start,
+                o + np.int64(start_at),
+                np.int64(start_step),
+            )
             o += LANES
 
 elif config.DISABLE_JIT:
 
-    def accumulate(x: Any, at: Any, w: Any, w_at: Any, inputs: Any, outputs: Any, start: Any, start_at: Any, sums: Any, to: Any) -> None:
-        """sums[to : to + outputs] = start[start_at : ...] + x[at : at + inputs] . w for flat uint8 x, packed w from w_at on, and flat int32 sums."""
+    def accumulate(
+        x: Any,
+        at: Any,
+        w: Any,
+        w_at: Any,
+        inputs: Any,
+        outputs: Any,
+        start: Any,
+        start_at: Any,
+        sums: Any,
+        to: Any,
+    ) -> None:
+        """sums[to : to + outputs] = start[start_at : ...] + x[at : at + inputs] . w for flat uint8 x, packed
+        w from w_at on, and flat int32 sums.
+        """
         weight = w[w_at : w_at + outputs * inputs].reshape(outputs, inputs).astype(np.int32)
-        sums[to : to + outputs] = start[start_at : start_at + outputs] + weight @ x[at : at + inputs].astype(np.int32)
+        sums[to : to + outputs] = start[start_at : start_at + outputs] + weight @ x[at : at + inputs].astype(
+            np.int32
+        )
 
 else:
 
     @njit(nogil=True, boundscheck=False)
-    def accumulate(x: Any, at: Any, w: Any, w_at: Any, inputs: Any, outputs: Any, start: Any, start_at: Any, sums: Any, to: Any) -> None:
-        """sums[to : to + outputs] = start[start_at : ...] + x[at : at + inputs] . w for flat uint8 x, packed w from w_at on, and flat int32 sums."""
+    def accumulate(
+        x: Any,
+        at: Any,
+        w: Any,
+        w_at: Any,
+        inputs: Any,
+        outputs: Any,
+        start: Any,
+        start_at: Any,
+        sums: Any,
+        to: Any,
+    ) -> None:
+        """sums[to : to + outputs] = start[start_at : ...] + x[at : at + inputs] . w for flat uint8 x, packed
+        w from w_at on, and flat int32 sums.
+        """
         for o in range(outputs):
             line, total = w_at + o * inputs, np.int32(0)
             for i in range(inputs):
@@ -172,14 +350,36 @@ if not VNNI:
 
     @njit(nogil=True, boundscheck=False)
     def accumulate_four(
-        x: Any, at: Any, x_step: Any, w: Any, w_at: Any, inputs: Any, outputs: Any, start: Any, start_at: Any, start_step: Any, sums: Any, sums_step: Any
+        x: Any,
+        at: Any,
+        x_step: Any,
+        w: Any,
+        w_at: Any,
+        inputs: Any,
+        outputs: Any,
+        start: Any,
+        start_at: Any,
+        start_step: Any,
+        sums: Any,
+        sums_step: Any,
     ) -> None:
         """The same for four rows, x_step and sums_step apart."""
         for p in range(4):
-            accumulate(x, at + p * x_step, w, w_at, inputs, outputs, start, start_at + p * start_step, sums, p * sums_step)
+            accumulate(
+                x,
+                at + p * x_step,
+                w,
+                w_at,
+                inputs,
+                outputs,
+                start,
+                start_at + p * start_step,
+                sums,
+                p * sums_step,
+            )
 
 
-# ---- vectors of 16 numbers, which LLVM makes of what the processor has ------------------------------------------------------
+# ---- vectors of 16 numbers, which LLVM makes of what the processor has -------------------------------------
 
 _WORD, _BYTE = ir.IntType(32), ir.IntType(8)
 _WIDE, _NARROW = ir.VectorType(_WORD, LANES), ir.VectorType(_BYTE, LANES)
@@ -219,7 +419,10 @@ def _make_vectors() -> tuple[Any, Any, Any, Any]:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             line, pixels, weight = _arrays(context, builder, signature, args, (0, 2, 4))
             values = builder.zext(_read(builder, pixels, args[3], _NARROW), _WIDE)
-            total = builder.add(_read(builder, line, args[1], _WIDE), builder.mul(values, _read(builder, weight, args[5], _WIDE)))
+            total = builder.add(
+                _read(builder, line, args[1], _WIDE),
+                builder.mul(values, _read(builder, weight, args[5], _WIDE)),
+            )
             _write(builder, total, line, args[1], _WIDE)
             return context.get_dummy_value()
 
@@ -229,7 +432,10 @@ def _make_vectors() -> tuple[Any, Any, Any, Any]:
     def put_apart(typing: Any, values: Any, k: Any, pixels: Any, at: Any, line: Any, i: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             values, pixels, line = _arrays(context, builder, signature, args, (0, 2, 4))
-            apart = builder.sub(builder.zext(_read(builder, pixels, args[3], _NARROW), _WIDE), _read(builder, line, args[5], _WIDE))
+            apart = builder.sub(
+                builder.zext(_read(builder, pixels, args[3], _NARROW), _WIDE),
+                _read(builder, line, args[5], _WIDE),
+            )
             apart = builder.add(_between(builder, apart, -128, 127), _constant(128))
             _write(builder, builder.trunc(apart, _NARROW), values, args[1], _NARROW)
             return context.get_dummy_value()
@@ -268,7 +474,9 @@ if config.DISABLE_JIT:
 
     def put_apart(values: Any, k: Any, pixels: Any, at: Any, line: Any, i: Any) -> None:
         """values[k : k + 16] = clamp(pixels[at : at + 16] - line[i : i + 16], -128, 127) + 128."""
-        values[k : k + LANES] = np.clip(pixels[at : at + LANES].astype(np.int32) - line[i : i + LANES], -128, 127) + 128
+        values[k : k + LANES] = (
+            np.clip(pixels[at : at + LANES].astype(np.int32) - line[i : i + LANES], -128, 127) + 128
+        )
 
     def _shifted(total: Any, shift: Any) -> Any:
         return (total + (1 << shift >> 1)) >> shift

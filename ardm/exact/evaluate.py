@@ -1,7 +1,9 @@
-"""The integer window network, compiled: one pixel in raster order inside a coder's loop, or many pixels of a call at once. Knows no coding.
+"""The integer window network, compiled: one pixel in raster order inside a coder's loop, or many pixels of a
+call at once. Knows no coding.
 
-What is evaluated comes in a `Net`, arrays packed for this machine. Images are flat uint8, colours interleaved, so that a row of a window lies in
-one piece of memory, with SPARE bytes more at the end. Everything is int32 and below 2**24; nothing here rounds.
+What is evaluated comes in a `Net`, arrays packed for this machine. Images are flat uint8, colours
+interleaved, so that a row of a window lies in one piece of memory, with SPARE bytes more at the end.
+Everything is int32 and below 2**24; nothing here rounds.
 """
 
 from __future__ import annotations
@@ -13,7 +15,18 @@ from numba import njit
 
 from ardm.compiled import compiled
 from ardm.exact import int32
-from ardm.exact.dense import LANES, QUAD, accumulate, accumulate_four, activate, activate_more, add_weighted, pack, padded, put_apart
+from ardm.exact.dense import (
+    LANES,
+    QUAD,
+    accumulate,
+    accumulate_four,
+    activate,
+    activate_more,
+    add_weighted,
+    pack,
+    padded,
+    put_apart,
+)
 from ardm.exact.window import WindowWeights
 from ardm.window import CHANNELS, NEAR_SHIFT, UNKNOWN_BASE, base_weights, near_inputs, near_positions, offsets
 
@@ -23,9 +36,13 @@ SPARE = 64  # bytes after an image and its values, which may be read or written 
 
 
 class Net(NamedTuple):
-    """A network for pixels that know one pattern of positions, packed. Counts are padded: outputs to 16, inputs to 4."""
+    """A network for pixels that know one pattern of positions, packed. Counts are padded: outputs to 16,
+    inputs to 4.
+    """
 
-    sizes: np.ndarray  # int64: radius, inputs, width, depth, outputs (padded), outputs, positions of the pattern, sum of `base`, bytes of a window's
+    # int64: radius, inputs, width, depth, outputs (padded), outputs, positions of the pattern, sum of `base`,
+    # bytes of a window's
+    sizes: np.ndarray
     # row, first input of `near`, inputs of `near`
     places: np.ndarray  # int32 (m, 2), dy and dx of the pattern's positions
     slots: np.ndarray  # int64 (m,), the first of each one's three inputs
@@ -45,8 +62,8 @@ class Net(NamedTuple):
 
 
 def build(weights: WindowWeights, pattern: np.ndarray, raster: bool = False) -> Net:
-    """The network for pixels that know at most the positions `pattern`, indices int64 (m,). raster: the pattern is the first half of all, and rows of a
-    window are laid out for `gather_raster`."""
+    """The network for pixels that know at most the positions `pattern`, indices int64 (m,). raster: the
+    pattern is the first half of all, and rows of a window are laid out for `gather_raster`."""
     t, config = weights.tensors, weights.config
     width, outputs, side = padded(config.width, LANES), padded(config.outputs, LANES), 2 * config.radius + 1
     places, base = np.array(offsets(config.radius), np.int32)[pattern], base_weights(config.radius)[pattern]
@@ -72,23 +89,52 @@ def build(weights: WindowWeights, pattern: np.ndarray, raster: bool = False) -> 
     high = np.zeros_like(t["enter"])
     high[:, near_inputs(config.radius)] = t["near"]
     spread, high_spread = np.zeros((2, config.width, inputs), np.int8)
-    targets, sources = ((first[:, None] + np.arange(CHANNELS)).reshape(-1) for first in (slots, CHANNELS * pattern))
+    targets, sources = (
+        (first[:, None] + np.arange(CHANNELS)).reshape(-1) for first in (slots, CHANNELS * pattern)
+    )
     spread[:, targets], high_spread[:, targets] = t["enter"][:, sources], high[:, sources]
     close = slots[np.isin(pattern, near_positions(config.radius))]
     first = int(close.min()) // QUAD * QUAD if len(close) else 0
     last = padded(int(close.max()) + CHANNELS, QUAD) if len(close) else 0
     mask = t["mask"][:, pattern]
-    bias = t["enter_bias"] + mask.sum(1) - ZERO * (spread.astype(np.int32).sum(1) + (high_spread.astype(np.int32).sum(1) << NEAR_SHIFT))
+    bias = (
+        t["enter_bias"]
+        + mask.sum(1)
+        - ZERO * (spread.astype(np.int32).sum(1) + (high_spread.astype(np.int32).sum(1) << NEAR_SHIFT))
+    )
     return Net(
-        np.array([config.radius, inputs, width, config.depth, outputs, config.outputs, m, base.sum(), rows.shape[-1], first, last - first], np.int64),
-        places, slots.astype(np.int64), base, rows.reshape(-1),
-        pack(wide(spread, width, inputs)), pack(wide(high_spread[:, first:last], width, last - first)), long(bias, width),
+        np.array(
+            [
+                config.radius,
+                inputs,
+                width,
+                config.depth,
+                outputs,
+                config.outputs,
+                m,
+                base.sum(),
+                rows.shape[-1],
+                first,
+                last - first,
+            ],
+            np.int64,
+        ),
+        places,
+        slots.astype(np.int64),
+        base,
+        rows.reshape(-1),
+        pack(wide(spread, width, inputs)),
+        pack(wide(high_spread[:, first:last], width, last - first)),
+        long(bias, width),
         np.concatenate([np.zeros(0, np.int32), *(long(row, width) for row in mask.T)]),
         long(t["enter_shift"], width),
-        np.concatenate([pack(wide(h, width, width)) for h in t["hidden"]]), np.concatenate([long(b, width) for b in t["hidden_bias"]]),
+        np.concatenate([pack(wide(h, width, width)) for h in t["hidden"]]),
+        np.concatenate([long(b, width) for b in t["hidden_bias"]]),
         np.concatenate([long(s, width) for s in t["hidden_shift"]]),
-        pack(wide(t["head"], outputs, width)), long(t["head_bias"], outputs), long(t["head_shift"], outputs),
-    )  # fmt: skip
+        pack(wide(t["head"], outputs, width)),
+        long(t["head_bias"], outputs),
+        long(t["head_shift"], outputs),
+    )
 
 
 class Scratch(NamedTuple):
@@ -107,18 +153,37 @@ def scratch(net: Net) -> Scratch:
     """For a network, all of whose patterns have at most as many positions."""
     _, inputs, width, _, outputs, _, _, _, row, *_ = net.sizes.tolist()
     return Scratch(
-        np.full(BLOCK * inputs + SPARE, ZERO, np.uint8), np.zeros(BLOCK * max(width, outputs), np.int32),
-        np.zeros(BLOCK * width, np.int32), np.zeros(width, np.int32),
-        np.zeros(BLOCK * width, np.uint8), np.zeros(BLOCK * width, np.uint8), np.zeros(max(row, LANES), np.int32),
-    )  # fmt: skip
+        np.full(BLOCK * inputs + SPARE, ZERO, np.uint8),
+        np.zeros(BLOCK * max(width, outputs), np.int32),
+        np.zeros(BLOCK * width, np.int32),
+        np.zeros(width, np.int32),
+        np.zeros(BLOCK * width, np.uint8),
+        np.zeros(BLOCK * width, np.uint8),
+        np.zeros(max(row, LANES), np.int32),
+    )
 
 
 @njit(nogil=True, boundscheck=False)
-def gather(net: Any, pixels: Any, height: Any, columns: Any, y: Any, x: Any, known: Any, everything: Any, work: Any, row: Any, base: Any, base_at: Any) -> None:
-    """Values and base of the pixel (y, x) into row `row` of the scratch, and the first layer's bias with its mask into the sums.
+def gather(
+    net: Any,
+    pixels: Any,
+    height: Any,
+    columns: Any,
+    y: Any,
+    x: Any,
+    known: Any,
+    everything: Any,
+    work: Any,
+    row: Any,
+    base: Any,
+    base_at: Any,
+) -> None:
+    """Values and base of the pixel (y, x) into row `row` of the scratch, and the first layer's bias with its
+    mask into the sums.
 
-    pixels: uint8, flat, of an image (height, columns, 3), and SPARE more. known: bool, flat, which pixels of the pattern are known; everything: all
-    pixels of the image that the pattern asks for are known, and `known` is not looked at. base: int16, flat, three numbers from base_at on.
+    pixels: uint8, flat, of an image (height, columns, 3), and SPARE more. known: bool, flat, which pixels of
+    the pattern are known; everything: all pixels of the image that the pattern asks for are known, and
+    `known` is not looked at. base: int16, flat, three numbers from base_at on.
     """
     radius, inputs, width, m = net.sizes[0], net.sizes[1], net.sizes[2], net.places.shape[0]
     at, to, here = row * inputs, row * width, y * columns + x
@@ -137,7 +202,11 @@ def gather(net: Any, pixels: Any, height: Any, columns: Any, y: Any, x: Any, kno
             total += w
     b0 = b1 = b2 = np.int64(UNKNOWN_BASE)
     if total:
-        b0, b1, b2 = (2 * s0 + total) // (2 * total), (2 * s1 + total) // (2 * total), (2 * s2 + total) // (2 * total)
+        b0, b1, b2 = (
+            (2 * s0 + total) // (2 * total),
+            (2 * s1 + total) // (2 * total),
+            (2 * s2 + total) // (2 * total),
+        )
     base[base_at], base[base_at + 1], base[base_at + 2] = b0, b1, b2
     for j in range(m):
         v, u = y + net.places[j, 0], x + net.places[j, 1]
@@ -154,10 +223,23 @@ def gather(net: Any, pixels: Any, height: Any, columns: Any, y: Any, x: Any, kno
 
 
 @njit(nogil=True, boundscheck=False)
-def gather_raster(net: Any, pixels: Any, height: Any, columns: Any, y: Any, x: Any, known: Any, work: Any, row: Any, base: Any, base_at: Any) -> None:
+def gather_raster(
+    net: Any,
+    pixels: Any,
+    height: Any,
+    columns: Any,
+    y: Any,
+    x: Any,
+    known: Any,
+    work: Any,
+    row: Any,
+    base: Any,
+    base_at: Any,
+) -> None:
     """`gather` for raster order, where the pattern is half a window: row by row, in one piece of memory each.
 
-    What lies beyond a row's last value, up to the next multiple of 16, is whatever comes there: its weights are 0.
+    What lies beyond a row's last value, up to the next multiple of 16, is whatever comes there: its weights
+    are 0.
     """
     radius, width, room = net.sizes[0], net.sizes[2], net.sizes[8]
     if y < radius or x < radius or x + radius >= columns:
@@ -197,7 +279,9 @@ def _shifted(total: Any, shift: Any) -> Any:
 
 
 @njit(nogil=True, boundscheck=False)
-def _activate(sums: Any, to: Any, shift: Any, shift_at: Any, out: Any, at: Any, count: Any, residual: Any) -> None:
+def _activate(
+    sums: Any, to: Any, shift: Any, shift_at: Any, out: Any, at: Any, count: Any, residual: Any
+) -> None:
     """out = clamp((sums (+ out << shift) + half) >> shift, 0, 255), `count` numbers."""
     if residual:
         for o in range(0, count, LANES):
@@ -216,7 +300,9 @@ def _add_high(sums: Any, high: Any, count: Any) -> None:
 
 @njit(nogil=True, boundscheck=False)
 def finish_one(net: Any, work: Any, params: Any, to: Any) -> None:
-    """All layers, for the pixel in row 0 of the scratch, its first bias in the sums. params: int32, flat, 10 K numbers from `to` on."""
+    """All layers, for the pixel in row 0 of the scratch, its first bias in the sums. params: int32, flat, 10
+    K numbers from `to` on.
+    """
     inputs, width, padded_outputs, outputs = net.sizes[1], net.sizes[2], net.sizes[4], net.sizes[5]
     sums, stream, inner = work.sums, work.stream, work.inner
     accumulate(work.values, net.sizes[9], net.near, 0, net.sizes[10], width, work.zeros, 0, work.high, 0)
@@ -225,7 +311,18 @@ def finish_one(net: Any, work: Any, params: Any, to: Any) -> None:
     _activate(sums, 0, net.enter_shift, 0, stream, 0, width, False)
     for i in range(2 * net.sizes[3]):
         second = i & 1
-        accumulate(inner if second else stream, 0, net.hidden, i * width * width, width, width, net.hidden_bias, i * width, sums, 0)
+        accumulate(
+            inner if second else stream,
+            0,
+            net.hidden,
+            i * width * width,
+            width,
+            width,
+            net.hidden_bias,
+            i * width,
+            sums,
+            0,
+        )
         _activate(sums, 0, net.hidden_shift, i * width, stream if second else inner, 0, width, second == 1)
     accumulate(stream, 0, net.head, 0, width, padded_outputs, net.head_bias, 0, sums, 0)
     for o in range(outputs):
@@ -237,25 +334,75 @@ def finish_block(net: Any, work: Any, params: Any, to: Any, count: Any) -> None:
     """The same for BLOCK rows at once, of which `count` are wanted."""
     inputs, width, padded_outputs, outputs = net.sizes[1], net.sizes[2], net.sizes[4], net.sizes[5]
     sums, stream, inner = work.sums, work.stream, work.inner
-    accumulate_four(work.values, net.sizes[9], inputs, net.near, 0, net.sizes[10], width, work.zeros, 0, 0, work.high, width)
+    accumulate_four(
+        work.values,
+        net.sizes[9],
+        inputs,
+        net.near,
+        0,
+        net.sizes[10],
+        width,
+        work.zeros,
+        0,
+        0,
+        work.high,
+        width,
+    )
     _add_high(sums, work.high, BLOCK * width)
     accumulate_four(work.values, 0, inputs, net.enter, 0, inputs, width, sums, 0, width, sums, width)
     for p in range(BLOCK):
         _activate(sums, p * width, net.enter_shift, 0, stream, p * width, width, False)
     for i in range(2 * net.sizes[3]):
         second = i & 1
-        accumulate_four(inner if second else stream, 0, width, net.hidden, i * width * width, width, width, net.hidden_bias, i * width, 0, sums, width)
+        accumulate_four(
+            inner if second else stream,
+            0,
+            width,
+            net.hidden,
+            i * width * width,
+            width,
+            width,
+            net.hidden_bias,
+            i * width,
+            0,
+            sums,
+            width,
+        )
         for p in range(BLOCK):
-            _activate(sums, p * width, net.hidden_shift, i * width, stream if second else inner, p * width, width, second == 1)
-    accumulate_four(stream, 0, width, net.head, 0, width, padded_outputs, net.head_bias, 0, 0, sums, padded_outputs)
+            _activate(
+                sums,
+                p * width,
+                net.hidden_shift,
+                i * width,
+                stream if second else inner,
+                p * width,
+                width,
+                second == 1,
+            )
+    accumulate_four(
+        stream, 0, width, net.head, 0, width, padded_outputs, net.head_bias, 0, 0, sums, padded_outputs
+    )
     for p in range(count):
         for o in range(outputs):
             params[to + p * outputs + o] = _shifted(sums[p * padded_outputs + o], net.head_shift[o])
 
 
 @compiled()
-def evaluate(net: Any, pixels: Any, height: Any, columns: Any, known: Any, everything: Any, where: Any, work: Any, params: Any, base: Any) -> None:
-    """Parameters int32 (N 10 K,) and bases int16 (N 3,), flat, of the pixels `where`, int32 (N, 2); see `gather`."""
+def evaluate(
+    net: Any,
+    pixels: Any,
+    height: Any,
+    columns: Any,
+    known: Any,
+    everything: Any,
+    where: Any,
+    work: Any,
+    params: Any,
+    base: Any,
+) -> None:
+    """Parameters int32 (N 10 K,) and bases int16 (N 3,), flat, of the pixels `where`, int32 (N, 2); see
+    `gather`.
+    """
     count, outputs = where.shape[0], net.sizes[5]
     for first in range(0, count, BLOCK):
         rows = min(BLOCK, count - first)
@@ -267,7 +414,18 @@ def evaluate(net: Any, pixels: Any, height: Any, columns: Any, known: Any, every
 
 @njit(nogil=True, boundscheck=False)
 def evaluate_raster(
-    net: Any, pixels: Any, height: Any, columns: Any, y: Any, x: Any, known: Any, work: Any, params: Any, to: Any, base: Any, base_at: Any
+    net: Any,
+    pixels: Any,
+    height: Any,
+    columns: Any,
+    y: Any,
+    x: Any,
+    known: Any,
+    work: Any,
+    params: Any,
+    to: Any,
+    base: Any,
+    base_at: Any,
 ) -> None:
     """Parameters (from `to` on) and base (from base_at on) of one pixel in raster order."""
     gather_raster(net, pixels, height, columns, y, x, known, work, 0, base, base_at)
@@ -275,8 +433,22 @@ def evaluate_raster(
 
 
 @njit(nogil=True, boundscheck=False)
-def evaluate_raster_block(net: Any, pixels: Any, height: Any, columns: Any, y: Any, x: Any, count: Any, known: Any, work: Any, params: Any, base: Any) -> None:
-    """The same of `count` pixels, BLOCK at most, side by side, of an image that is all there: what an encoder can do."""
+def evaluate_raster_block(
+    net: Any,
+    pixels: Any,
+    height: Any,
+    columns: Any,
+    y: Any,
+    x: Any,
+    count: Any,
+    known: Any,
+    work: Any,
+    params: Any,
+    base: Any,
+) -> None:
+    """The same of `count` pixels, BLOCK at most, side by side, of an image that is all there: what an encoder
+    can do.
+    """
     for p in range(count):
         gather_raster(net, pixels, height, columns, y, x + p, known, work, p, base, 3 * p)
     finish_block(net, work, params, 0, count)

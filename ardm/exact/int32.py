@@ -1,4 +1,6 @@
-"""Arithmetic that stays in 32 bits, so that LLVM makes vectors of it: Numba alone would go on in 64. The caller proves that nothing overflows."""
+"""Arithmetic that stays in 32 bits, so that LLVM makes vectors of it: Numba alone would go on in 64. The
+caller proves that nothing overflows.
+"""
 
 from __future__ import annotations
 

@@ -1,12 +1,15 @@
-"""The mixture of logistics of a pixel in integers, compiled: cumulative distributions, digit by digit. Knows no network and no coder.
+"""The mixture of logistics of a pixel in integers, compiled: cumulative distributions, digit by digit. Knows
+no network and no coder.
 
-Parameters arrive as integers (`ardm.likelihood`): logit in 1/16 nat, mean in 1/32 level, log2_scale in 1/16 octave, slope in 1/128. For one
-channel of one pixel, with S the sigmoid table and weights 1..1023,
+Parameters arrive as integers (`ardm.likelihood`): logit in 1/16 nat, mean in 1/32 level, log2_scale in 1/16
+octave, slope in 1/128. For one channel of one pixel, with S the sigmoid table and weights 1..1023,
 
-    F(e) = sum_k weight[k] * S[((32 e - 16 - center[k]) * inverse[k] >> 9) + 3072] + 64 e      for an edge 0 < e < 256
-    F(0) = 0,  F(256) = sum_k weight[k] * 2**16 + 64 * 256                                     the value v has mass F(v + 1) - F(v) >= 64
+    F(e) = sum_k weight[k] * S[((32 e - 16 - center[k]) * inverse[k] >> 9) + 3072] + 64 e    edges 0 < e < 256
+    F(0) = 0,  F(256) = sum_k weight[k] * 2**16 + 64 * 256
+    mass of the value v = F(v + 1) - F(v) >= 64
 
-A value is coded as four base-4 digits, most significant first. The digit that splits [low, high) into quarters at e1, e2, e3 has
+A value is coded as four base-4 digits, most significant first. The digit that splits [low, high) into
+quarters at e1, e2, e3 has
 
     cut[j] = (F(e_j) - F(low)) * (2**24 - 4) // (F(high) - F(low)),    cut[0] = 0,  cut[4] = 2**24 - 4
     frequency[j] = cut[j + 1] - cut[j] + 1                              >= 1, and the four add up to 2**24
@@ -73,7 +76,9 @@ def tables_of(tables: dict[str, np.ndarray]) -> Tables:
 def new_state(count: int, mixture: int) -> State:
     """Room for so many pixels."""
     shapes = {"weight": mixture, "center": mixture, "inverse": mixture, "residual": 2, "inner": 3}
-    return State(*(np.zeros((count, shapes[name]) if name in shapes else count, np.int64) for name in State._fields))
+    return State(
+        *(np.zeros((count, shapes[name]) if name in shapes else count, np.int64) for name in State._fields)
+    )
 
 
 @compiled()
@@ -89,7 +94,9 @@ def start_pixels(state: Any, params: Any, count: int, tables: Any) -> None:
 
 
 @compiled()
-def start_channel(state: Any, params: Any, base: Any, step: int, channel: int, count: int, tables: Any) -> None:
+def start_channel(
+    state: Any, params: Any, base: Any, step: int, channel: int, count: int, tables: Any
+) -> None:
     """Go to a channel, the `step`-th in coding order. base: int16 (N, 3), RGB."""
     k = state.weight.shape[1]
     for n in range(count):
@@ -128,7 +135,9 @@ def cdf(state: Any, n: int, edge: int, tables: Any) -> int:
 
 @compiled()
 def split(state: Any, size: int, count: int, tables: Any, weights: Any) -> None:
-    """Frequencies minus one of the four parts, `size` values each, of the intervals of `count` pixels: float32 (N, 4)."""
+    """Frequencies minus one of the four parts, `size` values each, of the intervals of `count` pixels:
+    float32 (N, 4).
+    """
     for n in range(count):
         span, before = state.at_high[n] - state.at_low[n], np.int64(0)
         for j in range(3):
@@ -171,8 +180,11 @@ def finish_channel(state: Any, base: Any, step: int, channel: int, count: int, t
             state.weight[n, i] = max(state.weight[n, i] * WEIGHT_TOP // heaviest, 1)
 
 
-def information(params: np.ndarray, base: np.ndarray, values: np.ndarray, tables: Tables, channels: int = 3) -> np.ndarray:
-    """Bits that pixels cost under their integer distributions, which is what the range coder spends up to rounding: float64 (channels, N), in coding order.
+def information(
+    params: np.ndarray, base: np.ndarray, values: np.ndarray, tables: Tables, channels: int = 3
+) -> np.ndarray:
+    """Bits that pixels cost under their integer distributions, which is what the range coder spends up to
+    rounding: float64 (channels, N), in coding order.
 
     params: int32 (N, 10 K); base: int16 (N, 3); values: uint8 (N, 3), RGB.
     """

@@ -1,7 +1,9 @@
-"""Network calls of the window network in integers: from what is known of an image to parameters of any of its pixels. Knows no coding and no bytes.
+"""Network calls of the window network in integers: from what is known of an image to parameters of any of its
+pixels. Knows no coding and no bytes.
 
-Two ways to compute, which must agree: the compiled one (`ardm.exact.evaluate`), which every CPU has, and products of float64 matrices by torch, exact
-because integers below 2**53 are, on any device, and independent of what the caller has set of torch's precision.
+Two ways to compute, which must agree: the compiled one (`ardm.exact.evaluate`), which every CPU has, and
+products of float64 matrices by torch, exact because integers below 2**53 are, on any device, and independent
+of what the caller has set of torch's precision.
 """
 
 from __future__ import annotations
@@ -40,13 +42,21 @@ class Canvas(NamedTuple):
 
 def new_canvas(height: int, width: int) -> Canvas:
     """Nothing is known."""
-    return Canvas(np.zeros(height * width * CHANNELS + evaluate.SPARE, np.uint8), np.zeros(height * width, np.bool_), height, width)
+    return Canvas(
+        np.zeros(height * width * CHANNELS + evaluate.SPARE, np.uint8),
+        np.zeros(height * width, np.bool_),
+        height,
+        width,
+    )
 
 
 @lru_cache(maxsize=256)
 def _net(weights: WindowWeights, phase: tuple[int, int] | None, first: int) -> evaluate.Net:
     radius = weights.config.radius
-    return evaluate.build(weights, np.arange(weights.config.positions) if phase is None else lattice_pattern(radius, phase, first))
+    return evaluate.build(
+        weights,
+        np.arange(weights.config.positions) if phase is None else lattice_pattern(radius, phase, first),
+    )
 
 
 class Predictor:
@@ -55,9 +65,11 @@ class Predictor:
     def __init__(self, weights: WindowWeights, device: str = "cpu") -> None:
         self.weights, self.device = weights, device
 
-    def lattice(self, canvas: Canvas, phase: tuple[int, int], first: int, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Parameters int32 (N, 10 K) and bases int16 (N, 3) of the pixels `where`, int32 (N, 2), of a phase, when the lattice and the first so many
-        phases are known, and nothing else."""
+    def lattice(
+        self, canvas: Canvas, phase: tuple[int, int], first: int, where: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Parameters int32 (N, 10 K) and bases int16 (N, 3) of the pixels `where`, int32 (N, 2), of a phase,
+        when the lattice and the first so many phases are known, and nothing else."""
         if self.device != "cpu":
             return self._by_torch(canvas, where)
         return self._compiled(_net(self.weights, phase, first), canvas, True, where)
@@ -68,22 +80,40 @@ class Predictor:
             return self._by_torch(canvas, where)
         return self._compiled(_net(self.weights, None, 0), canvas, False, where)
 
-    def _compiled(self, net: evaluate.Net, canvas: Canvas, everything: bool, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _compiled(
+        self, net: evaluate.Net, canvas: Canvas, everything: bool, where: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         outputs = self.weights.config.outputs
         params, base = np.empty(len(where) * outputs, np.int32), np.empty(len(where) * CHANNELS, np.int16)
         work = evaluate.scratch(net)
         for start in range(0, len(where), SHARE):  # in between, signals are noticed
             part = np.ascontiguousarray(where[start : start + SHARE])
             evaluate.evaluate(
-                net, canvas.pixels, canvas.height, canvas.width, canvas.known, everything, part, work,
-                params[start * outputs :], base[start * CHANNELS :],
-            )  # fmt: skip
+                net,
+                canvas.pixels,
+                canvas.height,
+                canvas.width,
+                canvas.known,
+                everything,
+                part,
+                work,
+                params[start * outputs :],
+                base[start * CHANNELS :],
+            )
         return params.reshape(-1, outputs), base.reshape(-1, CHANNELS)
 
     def _by_torch(self, canvas: Canvas, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        parts = [by_torch(self.weights, *windows(canvas, where[i : i + SHARE], self.weights.config.radius), self.device)
-                 for i in range(0, len(where), SHARE)]  # fmt: skip
-        params, base = zip(*parts, strict=True) if parts else ([np.empty((0, self.weights.config.outputs), np.int32)], [np.empty((0, 3), np.int16)])
+        parts = [
+            by_torch(
+                self.weights, *windows(canvas, where[i : i + SHARE], self.weights.config.radius), self.device
+            )
+            for i in range(0, len(where), SHARE)
+        ]
+        params, base = (
+            zip(*parts, strict=True)
+            if parts
+            else ([np.empty((0, self.weights.config.outputs), np.int32)], [np.empty((0, 3), np.int16)])
+        )
         return np.concatenate(params), np.concatenate(base)
 
 
@@ -97,21 +127,34 @@ def windows(canvas: Canvas, where: np.ndarray, radius: int) -> tuple[np.ndarray,
 
 
 @torch.inference_mode()
-def by_torch(weights: WindowWeights, pixels: np.ndarray, known: np.ndarray, device: str) -> tuple[np.ndarray, np.ndarray]:
+def by_torch(
+    weights: WindowWeights, pixels: np.ndarray, known: np.ndarray, device: str
+) -> tuple[np.ndarray, np.ndarray]:
     """The same as `ardm.exact.window.reference`, by float64 products on a device."""
     base = base_of(pixels, known, weights.config.radius)
-    values = np.where(known[..., None], np.clip(pixels - base[:, None], -128, 127), 0).reshape(len(pixels), -1)
-    t = {name: torch.from_numpy(values.astype(np.float64)).to(device) for name, values in weights.layers().items()}
+    values = np.where(known[..., None], np.clip(pixels - base[:, None], -128, 127), 0).reshape(
+        len(pixels), -1
+    )
+    t = {
+        name: torch.from_numpy(values.astype(np.float64)).to(device)
+        for name, values in weights.layers().items()
+    }
 
     def shifted(total: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
         half = torch.floor(torch.exp2(shift) / 2)
         return torch.floor((total + half) * torch.exp2(-shift))
 
     seen = torch.from_numpy(values.astype(np.float64)).to(device)
-    total = seen @ t["enter"].T + t["enter_bias"] + torch.from_numpy(known.astype(np.float64)).to(device) @ t["mask"].T
+    total = (
+        seen @ t["enter"].T
+        + t["enter_bias"]
+        + torch.from_numpy(known.astype(np.float64)).to(device) @ t["mask"].T
+    )
     x = shifted(total, t["enter_shift"]).clamp(0, 255)
     for i in range(weights.config.depth):
-        (a, b), (bias_a, bias_b), (shift_a, shift_b) = (t[name][2 * i : 2 * i + 2] for name in ("hidden", "hidden_bias", "hidden_shift"))
+        (a, b), (bias_a, bias_b), (shift_a, shift_b) = (
+            t[name][2 * i : 2 * i + 2] for name in ("hidden", "hidden_bias", "hidden_shift")
+        )
         y = shifted(x @ a.T + bias_a, shift_a).clamp(0, 255)
         x = shifted(y @ b.T + bias_b + x * torch.exp2(shift_b), shift_b).clamp(0, 255)
     out = shifted(x @ t["head"].T + t["head_bias"], t["head_shift"])

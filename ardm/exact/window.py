@@ -1,13 +1,16 @@
-"""The window network in integers: export, proof of bounds, the weights file, and a plain reference. Knows no images, orders or kernels.
+"""The window network in integers: export, proof of bounds, the weights file, and a plain reference. Knows no
+images, orders or kernels.
 
-All values are integers times 2**-exponent. With x the inputs of a layer, ew[o] the exponent of row o of its weights, ex and ey those of
-its inputs and outputs, and shift[o] = ex + ew[o] - ey >= 0:
+All values are integers times 2**-exponent. With x the inputs of a layer, ew[o] the exponent of row o of its
+weights, ex and ey those of its inputs and outputs, and shift[o] = ex + ew[o] - ey >= 0:
 
-    first    S[o] = sum_i w[o, i] v[i] + bias[o] + sum over known positions of mask[o, position]        v: int8, known value - base
+    first    S[o] = sum_i w[o, i] v[i] + bias[o] + sum over known positions of mask[o, position]
+             v: int8, known value - base
              w = enter + 16 near: the weights of the eight neighbours have a high part as well
     hidden   S[o] = sum_i w[o, i] x[i] + bias[o]      second products of a block: + (stream[o] << shift[o])
-    y[o]     = clamp((S[o] + half[o]) >> shift[o], 0, 255)      half[o] = 2**(shift[o] - 1), or 0 if shift[o] is 0
-    head     the same without the clamp: logit in 1/16 nat, mean in 1/32 level, log2_scale in 1/16 octave, slope in 1/128
+    y[o]     = clamp((S[o] + half[o]) >> shift[o], 0, 255)    half[o] = 2**(shift[o] - 1), 0 if shift[o] is 0
+    head     the same without the clamp: logit in 1/16 nat, mean in 1/32 level, log2_scale in 1/16 octave,
+             slope in 1/128
 
 with |w| <= 127 and every |S| below 2**24, so that int32 and float32 both hold them exactly.
 """
@@ -53,9 +56,10 @@ LEVELS = 4  # of the pyramid, for which bits of phases were measured
 class WindowWeights:
     """One set of integer weights, shared by threads and never written to.
 
-    tensors: `enter` int8 (W, 3 n), `near` int8 (W, 24), `mask` int32 (W, n), `enter_bias`; `hidden` int8 (2 L, W, W), `hidden_bias`; `head` int8 (10 K, W),
-    `head_bias`; `enter_shift`, `hidden_shift`, `head_shift`; `bits` float32 (LEVELS, 15, 15), bits per subpixel of phase j in a call that
-    knows k phases; `raster_bits` float32 (1,); `table.*`, of `ardm.likelihood`. Biases are int32, shifts int32, one for each row.
+    tensors: `enter` int8 (W, 3 n), `near` int8 (W, 24), `mask` int32 (W, n), `enter_bias`; `hidden` int8 (2
+    L, W, W), `hidden_bias`; `head` int8 (10 K, W), `head_bias`; `enter_shift`, `hidden_shift`, `head_shift`;
+    `bits` float32 (LEVELS, 15, 15), bits per subpixel of phase j in a call that knows k phases; `raster_bits`
+    float32 (1,); `table.*`, of `ardm.likelihood`. Biases are int32, shifts int32, one for each row.
     """
 
     id: str  # first ID_BYTES of the SHA-256 of the file, in hex
@@ -64,40 +68,64 @@ class WindowWeights:
     provenance: Mapping[str, Any]
 
     def layers(self) -> dict[str, np.ndarray]:
-        """All that a network call multiplies, adds and shifts, int64: `enter` is whole, with `near` in it, and there are no tables."""
+        """All that a network call multiplies, adds and shifts, int64: `enter` is whole, with `near` in it,
+        and there are no tables.
+        """
         names = [name for name in self.tensors if name.split("_")[0] in ("enter", "mask", "hidden", "head")]
         layers = {name: self.tensors[name].astype(np.int64) for name in names}
-        layers["enter"][:, near_inputs(self.config.radius)] += self.tensors["near"].astype(np.int64) << NEAR_SHIFT
+        layers["enter"][:, near_inputs(self.config.radius)] += (
+            self.tensors["near"].astype(np.int64) << NEAR_SHIFT
+        )
         return layers
 
     def tables(self) -> dict[str, np.ndarray]:
         """Look-up tables of the likelihood."""
-        return {name.removeprefix("table."): values for name, values in self.tensors.items() if name.startswith("table.")}
+        return {
+            name.removeprefix("table."): values
+            for name, values in self.tensors.items()
+            if name.startswith("table.")
+        }
 
 
 def to_integers(net: WindowNet) -> dict[str, np.ndarray]:
     """Integer tensors of a calibrated network. Raises WeightsError if a bound fails."""
     tensors: dict[str, np.ndarray] = {}
 
-    def layer(weight: torch.Tensor, bias: torch.Tensor, ex: int, ey: Any, limit: Any = WEIGHT_MAX) -> tuple[np.ndarray, np.ndarray, np.ndarray, torch.Tensor]:
+    def layer(
+        weight: torch.Tensor, bias: torch.Tensor, ex: int, ey: Any, limit: Any = WEIGHT_MAX
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, torch.Tensor]:
         ew = weight_exponent(weight, limit)
         sums = ew + ex
-        return _int(weight.detach() * torch.exp2(ew)[:, None], np.int32), _int(bias.detach() * torch.exp2(sums), np.int32), _int(sums - ey, np.int32), sums
+        return (
+            _int(weight.detach() * torch.exp2(ew)[:, None], np.int32),
+            _int(bias.detach() * torch.exp2(sums), np.int32),
+            _int(sums - ey, np.int32),
+            sums,
+        )
 
-    enter, tensors["enter_bias"], tensors["enter_shift"], sums = layer(net.enter, net.enter_bias, VALUE_EXPONENT, ACTIVATION_EXPONENT, net.limit)
+    enter, tensors["enter_bias"], tensors["enter_shift"], sums = layer(
+        net.enter, net.enter_bias, VALUE_EXPONENT, ACTIVATION_EXPONENT, net.limit
+    )
     close = near_inputs(net.config.radius)
     tensors["near"] = ((enter[:, close] + 2 ** (NEAR_SHIFT - 1)) >> NEAR_SHIFT).astype(np.int8)
     enter[:, close] -= tensors["near"].astype(np.int32) << NEAR_SHIFT
     tensors["enter"] = enter.astype(np.int8)
     tensors["mask"] = _int(net.mask.detach() * torch.exp2(sums)[:, None], np.int32)
-    hidden = [layer(weight, bias, ACTIVATION_EXPONENT, ACTIVATION_EXPONENT)[:3] for weight, bias in zip(net.hidden, net.hidden_bias, strict=True)]
-    for name, values in zip(("hidden", "hidden_bias", "hidden_shift"), zip(*hidden, strict=True), strict=True):
+    hidden = [
+        layer(weight, bias, ACTIVATION_EXPONENT, ACTIVATION_EXPONENT)[:3]
+        for weight, bias in zip(net.hidden, net.hidden_bias, strict=True)
+    ]
+    for name, values in zip(
+        ("hidden", "hidden_bias", "hidden_shift"), zip(*hidden, strict=True), strict=True
+    ):
         tensors[name] = np.stack(values).astype(np.int8 if name == "hidden" else np.int32)
     k = net.config.mixture
     steps = [likelihood.LOGIT_STEPS] * k + [likelihood.MEAN_STEPS * MEAN_UNIT] * (3 * k)
     steps += [likelihood.SCALE_STEPS] * (3 * k) + [likelihood.SLOPE_STEPS] * (3 * k)
     grid = torch.log2(torch.tensor(steps, dtype=torch.float32))
-    head, tensors["head_bias"], tensors["head_shift"], _ = layer(net.head, net.head_bias, ACTIVATION_EXPONENT, grid)
+    head, tensors["head_bias"], tensors["head_shift"], _ = layer(
+        net.head, net.head_bias, ACTIVATION_EXPONENT, grid
+    )
     tensors["head"] = head.astype(np.int8)
     tensors |= {"table." + name: values.numpy() for name, values in likelihood.make_tables().items()}
     check_bounds(net.config, tensors)
@@ -109,37 +137,62 @@ def _int(values: torch.Tensor, dtype: Any) -> np.ndarray:
 
 
 def check_bounds(config: WindowConfig, tensors: Mapping[str, np.ndarray]) -> None:
-    """Prove shapes, and that no sum can leave the range in which all ways to compute are exact. Raises WeightsError."""
+    """Prove shapes, and that no sum can leave the range in which all ways to compute are exact. Raises
+    WeightsError.
+    """
     w, n, k = config.width, config.positions, config.outputs
     if config.mixture > likelihood.MIXTURE_MAX:
-        raise WeightsError(f"at most {likelihood.MIXTURE_MAX} components keep the entropy coder exact, got {config.mixture}.")
+        raise WeightsError(
+            f"at most {likelihood.MIXTURE_MAX} components keep the entropy coder exact, got {config.mixture}."
+        )
     shapes = {"enter": (w, 3 * n), "mask": (w, n), "hidden": (2 * config.depth, w, w), "head": (k, w)}
-    shapes |= {f"{name}_{part}": shape[:-1] for name, shape in shapes.items() if name != "mask" for part in ("bias", "shift")}
+    shapes |= {
+        f"{name}_{part}": shape[:-1]
+        for name, shape in shapes.items()
+        if name != "mask"
+        for part in ("bias", "shift")
+    }
     shapes["near"] = (w, len(near_inputs(config.radius)))
     for name, shape in shapes.items():
         kind = np.int8 if name in ("enter", "near", "hidden", "head") else np.int32
         if tensors[name].shape != shape or tensors[name].dtype != kind:
-            raise WeightsError(f"{name} must be {np.dtype(kind)} of shape {shape}, found {tensors[name].dtype} of {tensors[name].shape}.")
+            raise WeightsError(
+                f"{name} must be {np.dtype(kind)} of shape {shape}, found {tensors[name].dtype} of "
+                f"{tensors[name].shape}."
+            )
     for name in ("enter", "hidden", "head"):
         weight, shift = tensors[name].astype(np.int64), tensors[name + "_shift"].astype(np.int64)
         bias = np.abs(tensors[name + "_bias"].astype(np.int64))
-        most = max(np.abs(tensors[part].astype(np.int64)).max() for part in ([name, "near"] if name == "enter" else [name]))
+        most = max(
+            np.abs(tensors[part].astype(np.int64)).max()
+            for part in ([name, "near"] if name == "enter" else [name])
+        )
         if most > WEIGHT_MAX:
             raise WeightsError(f"{name}: weights must lie in -{WEIGHT_MAX}..{WEIGHT_MAX}, found {most}.")
         if shift.min() < 0 or shift.max() > 22:
             raise WeightsError(f"{name}: shifts must lie in 0..22, found {shift.min()}..{shift.max()}.")
         bound = np.abs(weight).sum(-1) * 255 + bias + (1 << shift)
         if name == "enter":
-            bound = bound + np.abs(tensors["mask"].astype(np.int64)).sum(-1) + (np.abs(tensors["near"].astype(np.int64)).sum(-1) * 255 << NEAR_SHIFT)
+            bound = (
+                bound
+                + np.abs(tensors["mask"].astype(np.int64)).sum(-1)
+                + (np.abs(tensors["near"].astype(np.int64)).sum(-1) * 255 << NEAR_SHIFT)
+            )
         if name == "hidden":
             bound = bound + (255 << shift)
         if bound.max() >= EXACT:
             raise WeightsError(f"{name}: a sum may reach {bound.max()}, the limit is {EXACT}.")
 
 
-def serialize(config: WindowConfig, tensors: Mapping[str, np.ndarray], provenance: Mapping[str, Any]) -> bytes:
+def serialize(
+    config: WindowConfig, tensors: Mapping[str, np.ndarray], provenance: Mapping[str, Any]
+) -> bytes:
     """The weights file."""
-    metadata = {"format": FORMAT, "network": json.dumps(asdict(config)), "provenance": json.dumps(dict(provenance))}
+    metadata = {
+        "format": FORMAT,
+        "network": json.dumps(asdict(config)),
+        "provenance": json.dumps(dict(provenance)),
+    }
     return save_safetensors({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata)
 
 
@@ -153,8 +206,12 @@ def parse(data: bytes) -> WindowWeights:
         tensors, config = load_safetensors(data), WindowConfig(**json.loads(metadata["network"]))
         check_bounds(config, tensors)
         if tensors["bits"].shape != (LEVELS, PHASES, PHASES):
-            raise WeightsError(f"bits must have shape {(LEVELS, PHASES, PHASES)}, found {tensors['bits'].shape}.")
-        return WindowWeights(released.id_of(data, ID_BYTES), config, tensors, json.loads(metadata["provenance"]))
+            raise WeightsError(
+                f"bits must have shape {(LEVELS, PHASES, PHASES)}, found {tensors['bits'].shape}."
+            )
+        return WindowWeights(
+            released.id_of(data, ID_BYTES), config, tensors, json.loads(metadata["provenance"])
+        )
     except WeightsError:
         raise
     except Exception as error:
@@ -167,7 +224,7 @@ def load(weights_id: str = PHOTO_ID) -> WindowWeights:
     return parse(released.read(weights_id, FOLDER))
 
 
-# ---- the reference ----------------------------------------------------------------------------------------------------------
+# ---- the reference -----------------------------------------------------------------------------------------
 
 
 def base_of(pixels: np.ndarray, known: np.ndarray, radius: int) -> np.ndarray:
@@ -181,18 +238,25 @@ def base_of(pixels: np.ndarray, known: np.ndarray, radius: int) -> np.ndarray:
 def reference(weights: WindowWeights, pixels: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Plain int64 NumPy, slow and obvious: what every other way to compute is tested against.
 
-    pixels: int64 (N, n, 3), the windows' values; known: bool (N, n). Returns (parameters int32 (N, 10 K), bases int16 (N, 3)).
+    pixels: int64 (N, n, 3), the windows' values; known: bool (N, n). Returns (parameters int32 (N, 10 K),
+    bases int16 (N, 3)).
     """
     t = weights.layers()
     base = base_of(pixels, known, weights.config.radius)
-    values = np.where(known[..., None], np.clip(pixels - base[:, None], -128, 127), 0).reshape(len(pixels), -1)
+    values = np.where(known[..., None], np.clip(pixels - base[:, None], -128, 127), 0).reshape(
+        len(pixels), -1
+    )
 
     def shifted(total: np.ndarray, shift: np.ndarray) -> np.ndarray:
         return (total + (1 << shift >> 1)) >> shift
 
-    x = np.clip(shifted(values @ t["enter"].T + t["enter_bias"] + known @ t["mask"].T, t["enter_shift"]), 0, 255)
+    x = np.clip(
+        shifted(values @ t["enter"].T + t["enter_bias"] + known @ t["mask"].T, t["enter_shift"]), 0, 255
+    )
     for i in range(weights.config.depth):
-        (a, b), (bias_a, bias_b), (shift_a, shift_b) = (t[name][2 * i : 2 * i + 2] for name in ("hidden", "hidden_bias", "hidden_shift"))
+        (a, b), (bias_a, bias_b), (shift_a, shift_b) = (
+            t[name][2 * i : 2 * i + 2] for name in ("hidden", "hidden_bias", "hidden_shift")
+        )
         y = np.clip(shifted(x @ a.T + bias_a, shift_a), 0, 255)
         x = np.clip(shifted(y @ b.T + bias_b + (x << shift_b), shift_b), 0, 255)
     return shifted(x @ t["head"].T + t["head_bias"], t["head_shift"]).astype(np.int32), base.astype(np.int16)

@@ -1,11 +1,14 @@
-"""Training of the window network on photos: batches, augmentation, schedule, validation, checkpoints. `ardm-train FOLDER` is its command.
+"""Training of the window network on photos: batches, augmentation, schedule, validation, checkpoints.
+`ardm-train FOLDER` is its command.
 
-Knows images only as files to read once; nothing of the codec. One training example is one pixel with a set of known pixels around it, scored by
-the bits it would cost (Hoogeboom et al. 2021, algorithm 2, but a pixel costs one evaluation, and the sets are drawn from the orders that are used:
-what comes before in raster order; prefixes of the lattice order, on all levels; random sets).
+Knows images only as files to read once; nothing of the codec. One training example is one pixel with a set of
+known pixels around it, scored by the bits it would cost (Hoogeboom et al. 2021, algorithm 2, but a pixel
+costs one evaluation, and the sets are drawn from the orders that are used: what comes before in raster order;
+prefixes of the lattice order, on all levels; random sets).
 
-The rate is held until `decay_from`, then falls to 0: a held run can be resumed for ever (`--set steps=...` says how long), and a copy of it be
-finished at any time (`--finish MINUTES`); while the rate falls, activations are on their integer grids. Averages, checkpoints and the clock are `ardm.run`'s.
+The rate is held until `decay_from`, then falls to 0: a held run can be resumed for ever (`--set steps=...`
+says how long), and a copy of it be finished at any time (`--finish MINUTES`); while the rate falls,
+activations are on their integer grids. Averages, checkpoints and the clock are `ardm.training.run`'s.
 """
 
 from __future__ import annotations
@@ -26,10 +29,20 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ardm import gather, likelihood
+from ardm import likelihood
 from ardm.orders import LATTICE_ORDER, PATCH, PHASES
-from ardm.run import Run, average_losses, load_tensors
-from ardm.window import CHANNELS, Views, WindowConfig, WindowNet, base_weights, lattice_pattern, offsets, raster_pattern
+from ardm.training import gather
+from ardm.training.run import Run, average_losses, load_tensors
+from ardm.window import (
+    CHANNELS,
+    Views,
+    WindowConfig,
+    WindowNet,
+    base_weights,
+    lattice_pattern,
+    offsets,
+    raster_pattern,
+)
 
 CROP = 384  # images are cut into squares of this side for training
 SUFFIXES = {".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".jpg", ".jpeg"}
@@ -37,7 +50,9 @@ LENGTH = 16  # pixels of a run
 GROUPS = 4  # lattice prefixes per step
 SMALL = 64  # side of the parts of a crop that sometimes count as the image
 LATTICE_LEVELS = (0.8, 0.15, 0.05)  # shares of the pyramid's levels in lattice groups
-UNIT = 256  # rows that do not know all of a pattern are padded to multiples of this: products of new shapes are slow the first time
+# rows that do not know all of a pattern are padded to multiples of this: products of new shapes are slow the
+# first time
+UNIT = 256
 AHEAD = 0.3  # share of lattice groups whose phase is coded early, as merged calls do
 
 
@@ -52,10 +67,14 @@ class Recipe:
     raster: float = 0.55  # share of pixels that know what comes before in raster order
     lattice: float = 0.30  # share that know a prefix of the lattice order; the rest know random sets
     rate: float = 2e-3  # peak learning rate
-    optimizer: str = "muon"  # Muon for the weight matrices between hidden layers, Adam for the rest; adamw: AdamW for all
+    optimizer: str = (
+        "muon"  # Muon for the weight matrices between hidden layers, Adam for the rest; adamw: AdamW for all
+    )
     weight_decay: float = 0.0  # of adamw
     warmup: float = 500  # steps
-    decay_from: float = 2.0  # share of the schedule after which the rate falls to 0, linearly; above 1: it is held
+    decay_from: float = (
+        2.0  # share of the schedule after which the rate falls to 0, linearly; above 1: it is held
+    )
     ema: float = 0.999  # decay of the averaged weights
     quantize_from: float = 2.0  # share of the schedule after which integer arithmetic is simulated
     exact_from: float = 2.0  # share after which bf16 is switched off
@@ -63,11 +82,13 @@ class Recipe:
     seed: int = 1
 
 
-# ---- data -------------------------------------------------------------------------------------------------------------------
+# ---- data --------------------------------------------------------------------------------------------------
 
 
 def list_images(folder: Path) -> list[tuple[Path, str]]:
-    """All images below a folder with their source: column 2 of INDEX.tsv where there is one, else the name of the parent folder."""
+    """All images below a folder with their source: column 2 of INDEX.tsv where there is one, else the name of
+    the parent folder.
+    """
     index = folder / "INDEX.tsv"
     source = {}
     if index.exists():
@@ -78,7 +99,9 @@ def list_images(folder: Path) -> list[tuple[Path, str]]:
 
 
 def split_sources(images: list[tuple[Path, str]], held_out: int) -> tuple[list[Path], list[Path]]:
-    """(training files, held-out files): whole sources, in the order of a hash of their names, as long as `held_out` is not exceeded."""
+    """(training files, held-out files): whole sources, in the order of a hash of their names, as long as
+    `held_out` is not exceeded.
+    """
     counts: dict[str, int] = {}
     for _, source in images:
         counts[source] = counts.get(source, 0) + 1
@@ -91,7 +114,9 @@ def split_sources(images: list[tuple[Path, str]], held_out: int) -> tuple[list[P
 
 
 def load_crops(paths: list[Path]) -> np.ndarray:
-    """Squares of side CROP cut from the images, reflected at the border where an image is smaller: uint8 (N, CROP, CROP, 3)."""
+    """Squares of side CROP cut from the images, reflected at the border where an image is smaller: uint8 (N,
+    CROP, CROP, 3).
+    """
     from PIL import Image
 
     def load(path: Path) -> list[np.ndarray]:
@@ -100,22 +125,32 @@ def load_crops(paths: list[Path]) -> np.ndarray:
         pad = [(0, max(0, CROP - n)) for n in pixels.shape[:2]]
         pixels = np.pad(pixels, (*pad, (0, 0)), mode="symmetric")
         height, width = pixels.shape[:2]
-        return [pixels[y : y + CROP, x : x + CROP] for y in range(0, height - CROP + 1, CROP) for x in range(0, width - CROP + 1, CROP)]
+        return [
+            pixels[y : y + CROP, x : x + CROP]
+            for y in range(0, height - CROP + 1, CROP)
+            for x in range(0, width - CROP + 1, CROP)
+        ]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         crops = [crop for part in pool.map(load, paths) for crop in part]
     if not crops:
-        raise click.ClickException("no images found: the folder must hold PNG, WebP, TIFF, BMP, PPM or JPEG files.")
+        raise click.ClickException(
+            "no images found: the folder must hold PNG, WebP, TIFF, BMP, PPM or JPEG files."
+        )
     return np.stack(crops)
 
 
 def augment(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What cameras and editors do: softness or sharpening, 4:2:0 chroma, noise, exposure, grey. uint8 (h, w, 3), and so is the result."""
+    """What cameras and editors do: softness or sharpening, 4:2:0 chroma, noise, exposure, grey. uint8 (h, w,
+    3), and so is the result.
+    """
     x = torch.from_numpy(crop).permute(2, 0, 1)[None].float()
     on = rng.random(5) < 0.45
     if on[0]:  # soft .. sharpened
         kernel = torch.tensor([1.0, 2.0, 1.0]) / 4
-        blurred = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), (kernel[:, None] * kernel).expand(3, 1, 3, 3), groups=3)
+        blurred = F.conv2d(
+            F.pad(x, (1, 1, 1, 1), mode="replicate"), (kernel[:, None] * kernel).expand(3, 1, 3, 3), groups=3
+        )
         x = x + (rng.random() * 1.6 - 0.6) * (blurred - x)
     if on[1]:
         luma = (x * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
@@ -131,7 +166,9 @@ def augment(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 class Pool:
-    """The crops, a share of them augmented; one is drawn anew at every other step. Its state depends on seed and step only."""
+    """The crops, a share of them augmented; one is drawn anew at every other step. Its state depends on seed
+    and step only.
+    """
 
     EVERY = 2
 
@@ -147,14 +184,16 @@ class Pool:
 
     def renew(self, i: int, step: int) -> None:
         rng = np.random.default_rng((self.recipe.seed, 77, step))
-        self.pixels[i] = augment(self.source[i], rng) if rng.random() < self.recipe.augment else self.source[i]
+        self.pixels[i] = (
+            augment(self.source[i], rng) if rng.random() < self.recipe.augment else self.source[i]
+        )
 
     def advance(self, step: int) -> None:
         if step % self.EVERY == 0:
             self.renew(self.chosen(step), step)
 
 
-# ---- one batch --------------------------------------------------------------------------------------------------------------
+# ---- one batch ---------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -166,26 +205,56 @@ class Batch:
     pixel: torch.Tensor  # float32 (N, 3)
 
 
-def collect(pixels: np.ndarray, runs: np.ndarray, pattern: np.ndarray, radius: int, kind: int, share: np.ndarray, seed: int) -> tuple[Views, Any, Any]:
+def collect(
+    pixels: np.ndarray,
+    runs: np.ndarray,
+    pattern: np.ndarray,
+    radius: int,
+    kind: int,
+    share: np.ndarray,
+    seed: int,
+) -> tuple[Views, Any, Any]:
     """Views, base and target of runs of pixels, as torch tensors."""
     n, m = int(runs[:, 10].sum()), len(pattern)
     values, missing = np.empty((n, CHANNELS * m), np.int8), np.empty((n, m), np.uint8)
     base, target = np.empty((n, CHANNELS), np.int16), np.empty((n, CHANNELS), np.uint8)
     places = np.array(offsets(radius), np.int32)[pattern]
-    gather.gather(pixels.reshape(-1, CHANNELS), runs, places, base_weights(radius)[pattern], kind, share, seed, values, missing, base, target)
+    gather.gather(
+        pixels.reshape(-1, CHANNELS),
+        runs,
+        places,
+        base_weights(radius)[pattern],
+        kind,
+        share,
+        seed,
+        values,
+        missing,
+        base,
+        target,
+    )
     odd = np.arange(n) if kind == gather.RANDOM else np.flatnonzero(missing.any(1))
     lacking = missing[odd]
     if 0 < len(odd) < n:  # a row that is padding lacks nothing
         padding = min(-len(odd) % UNIT, n - 1 - len(odd))
         odd, lacking = np.pad(odd, (0, padding)), np.pad(lacking, ((0, padding), (0, 0)))
-    views = Views(torch.from_numpy(pattern), torch.from_numpy(values), torch.from_numpy(odd), torch.from_numpy(lacking))
+    views = Views(
+        torch.from_numpy(pattern), torch.from_numpy(values), torch.from_numpy(odd), torch.from_numpy(lacking)
+    )
     return views, torch.from_numpy(base).float(), torch.from_numpy(target).float()
 
 
-def random_runs(shape: tuple[int, ...], count: int, phase: tuple[int, int] | None, rng: np.random.Generator, levels: Sequence[float] = (1,)) -> np.ndarray:
-    """Runs anywhere in crops that are turned and mirrored, of shape (N, h, h, 3), on levels of the pyramid with the given shares; with a phase, of its pixels.
+def random_runs(
+    shape: tuple[int, ...],
+    count: int,
+    phase: tuple[int, int] | None,
+    rng: np.random.Generator,
+    levels: Sequence[float] = (1,),
+) -> np.ndarray:
+    """Runs anywhere in crops that are turned and mirrored, of shape (N, h, h, 3), on levels of the pyramid
+    with the given shares; with a phase, of its pixels.
 
-    They have LENGTH pixels each: runs of coarse levels, which are shorter, are followed by others of level 0 until the sum is right.
+    They have LENGTH pixels each: runs of coarse levels, which are shorter, are followed by others of level 0
+    until the sum is right.
     """
     crops, side = shape[0], shape[1]
     runs = np.zeros((count, gather.RUN_FIELDS), np.int64)
@@ -196,7 +265,9 @@ def random_runs(shape: tuple[int, ...], count: int, phase: tuple[int, int] | Non
     start = rng.integers(0, thin, (2, count))
     origin = rng.integers(0, crops, count) * side * side
     sy, sx = side * thin, thin
-    origin += np.where(flips[0], start[0] + (size - 1) * thin, start[0]) * side + np.where(flips[1], start[1] + (size - 1) * thin, start[1])
+    origin += np.where(flips[0], start[0] + (size - 1) * thin, start[0]) * side + np.where(
+        flips[1], start[1] + (size - 1) * thin, start[1]
+    )
     sy, sx = np.where(flips[0], -sy, sy), np.where(flips[1], -sx, sx)
     runs[:, 0], runs[:, 1], runs[:, 2] = origin, np.where(flips[2], sx, sy), np.where(flips[2], sy, sx)
     small = (rng.random(count) < 0.12) & (size > SMALL)
@@ -218,26 +289,45 @@ def random_runs(shape: tuple[int, ...], count: int, phase: tuple[int, int] | Non
 
 
 def training_batch(pixels: np.ndarray, recipe: Recipe, step: int) -> Batch:
-    """The batch of a step: pixels that know a raster prefix, some lattice prefixes, random sets. pixels: uint8 (N, h, h, 3)."""
+    """The batch of a step: pixels that know a raster prefix, some lattice prefixes, random sets. pixels:
+    uint8 (N, h, h, 3).
+    """
     rng = np.random.default_rng((recipe.seed, 5, step))
     radius = recipe.network.radius
-    counts = [round(recipe.pixels * s / LENGTH) for s in (recipe.raster, recipe.lattice, 1 - recipe.raster - recipe.lattice)]
+    counts = [
+        round(recipe.pixels * s / LENGTH)
+        for s in (recipe.raster, recipe.lattice, 1 - recipe.raster - recipe.lattice)
+    ]
     parts = []
     if counts[0]:
         runs = random_runs(pixels.shape, counts[0], None, rng)
-        parts.append(collect(pixels, runs, raster_pattern(radius), radius, gather.RASTER, np.zeros(len(runs), np.float32), 0))
+        parts.append(
+            collect(
+                pixels,
+                runs,
+                raster_pattern(radius),
+                radius,
+                gather.RASTER,
+                np.zeros(len(runs), np.float32),
+                0,
+            )
+        )
     for _ in range(GROUPS if counts[1] else 0):
         first = int(rng.integers(PHASES))
         at = int(rng.integers(first, PHASES)) if rng.random() < AHEAD else first
         phase = LATTICE_ORDER[at]
         runs = random_runs(pixels.shape, counts[1] // GROUPS, phase, rng, LATTICE_LEVELS)
         share = np.zeros(len(runs), np.float32)
-        parts.append(collect(pixels, runs, lattice_pattern(radius, phase, first), radius, gather.LATTICE, share, 0))
+        parts.append(
+            collect(pixels, runs, lattice_pattern(radius, phase, first), radius, gather.LATTICE, share, 0)
+        )
     if counts[2]:
         runs = random_runs(pixels.shape, counts[2], None, rng)
         share = rng.random(len(runs), dtype=np.float32)
         everything = np.arange(recipe.network.positions)
-        parts.append(collect(pixels, runs, everything, radius, gather.RANDOM, share, int(rng.integers(2**62))))
+        parts.append(
+            collect(pixels, runs, everything, radius, gather.RANDOM, share, int(rng.integers(2**62)))
+        )
     views, base, target = zip(*parts, strict=True)
     return Batch(list(views), torch.cat(base), torch.cat(target))
 
@@ -246,13 +336,15 @@ def moved(batch: Batch, device: torch.device) -> Batch:
     """The same on a device, its small integers as bf16, which holds them exactly."""
 
     def move(x: torch.Tensor) -> torch.Tensor:
-        return x.to(device, torch.bfloat16 if x.dtype in (torch.int8, torch.uint8) else x.dtype, non_blocking=True)
+        return x.to(
+            device, torch.bfloat16 if x.dtype in (torch.int8, torch.uint8) else x.dtype, non_blocking=True
+        )
 
     views = [Views(*(move(getattr(v, f)) for f in Views.__dataclass_fields__)) for v in batch.views]
     return Batch(views, batch.base.to(device), batch.pixel.to(device))
 
 
-# ---- validation -------------------------------------------------------------------------------------------------------------
+# ---- validation --------------------------------------------------------------------------------------------
 
 
 def image_runs(height: int, width: int, phase: tuple[int, int] | None = None) -> np.ndarray:
@@ -266,15 +358,28 @@ def image_runs(height: int, width: int, phase: tuple[int, int] | None = None) ->
 
 
 @torch.no_grad()
-def image_bits(net: WindowNet, image: np.ndarray, pattern: np.ndarray, phase: tuple[int, int] | None, kind: int, share: float = 0, seed: int = 0) -> float:
-    """Mean bits per subpixel of an image, uint8 (h, w, 3), or of one phase of it, with one pattern of knowledge."""
+def image_bits(
+    net: WindowNet,
+    image: np.ndarray,
+    pattern: np.ndarray,
+    phase: tuple[int, int] | None,
+    kind: int,
+    share: float = 0,
+    seed: int = 0,
+) -> float:
+    """Mean bits per subpixel of an image, uint8 (h, w, 3), or of one phase of it, with one pattern of
+    knowledge.
+    """
     device = next(net.parameters()).device
     runs = image_runs(image.shape[0], image.shape[1], phase)
     total, count = 0.0, 0
     for start in range(0, len(runs), 48):
         some = runs[start : start + 48]
         shares = np.full(len(some), share, np.float32)
-        batch = moved(Batch(*_listed(collect(image, some, pattern, net.config.radius, kind, shares, seed + start))), device)
+        batch = moved(
+            Batch(*_listed(collect(image, some, pattern, net.config.radius, kind, shares, seed + start))),
+            device,
+        )
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=not net.quantized):
             out = net(batch.views)
         total += float(likelihood.bits(out, batch.pixel, batch.base, net.config.mixture).double().sum())
@@ -287,18 +392,35 @@ def _listed(parts: tuple[Views, Any, Any]) -> tuple[list[Views], Any, Any]:
 
 
 def validate(net: WindowNet, images: np.ndarray, every: int = 1) -> dict[str, float]:
-    """Bits per subpixel in raster order, in lattice order (level 0, 15 calls), and with random sets of eleven sizes (the bound)."""
+    """Bits per subpixel in raster order, in lattice order (level 0, 15 calls), and with random sets of eleven
+    sizes (the bound).
+    """
     radius = net.config.radius
     raster = [image_bits(net, x, raster_pattern(radius), None, gather.RASTER) for x in images]
     few = [np.ascontiguousarray(x[:128, :128]) for x in images[::every]]
-    lattice = [np.mean([image_bits(net, x, lattice_pattern(radius, p, k), p, gather.LATTICE) for k, p in enumerate(LATTICE_ORDER)]) for x in few]
+    lattice = [
+        np.mean(
+            [
+                image_bits(net, x, lattice_pattern(radius, p, k), p, gather.LATTICE)
+                for k, p in enumerate(LATTICE_ORDER)
+            ]
+        )
+        for x in few
+    ]
     everything = np.arange(net.config.positions)
     sizes = (0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
-    bound = [np.mean([image_bits(net, x[:64, :64].copy(), everything, None, gather.RANDOM, u, 9) for u in sizes]) for x in few]
-    return {"raster": float(np.mean(raster)), "lattice": float(np.mean(lattice)), "bound": float(np.mean(bound))}
+    bound = [
+        np.mean([image_bits(net, x[:64, :64].copy(), everything, None, gather.RANDOM, u, 9) for u in sizes])
+        for x in few
+    ]
+    return {
+        "raster": float(np.mean(raster)),
+        "lattice": float(np.mean(lattice)),
+        "bound": float(np.mean(bound)),
+    }
 
 
-# ---- the run ----------------------------------------------------------------------------------------------------------------
+# ---- the run -----------------------------------------------------------------------------------------------
 
 
 class PhotoRun(Run[WindowNet]):
@@ -312,7 +434,9 @@ class PhotoRun(Run[WindowNet]):
 
 
 def make_cost(net: WindowNet, compiled: bool) -> Callable[[Batch], torch.Tensor]:
-    """Mean bits per subpixel of a batch. Compiled, all that follows the first product runs as a few loops, made for one size of batch."""
+    """Mean bits per subpixel of a batch. Compiled, all that follows the first product runs as a few loops,
+    made for one size of batch.
+    """
 
     def cost(sums: torch.Tensor, pixel: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
         return likelihood.bits(net.parameters_of(sums), pixel, base, net.config.mixture).mean()
@@ -322,7 +446,9 @@ def make_cost(net: WindowNet, compiled: bool) -> Callable[[Batch], torch.Tensor]
 
 
 def keep_memory() -> None:
-    """Keep what every step needs again: oneDNN's products of some thousand shapes, and (glibc) freed blocks. Without, a step takes half as long again."""
+    """Keep what every step needs again: oneDNN's products of some thousand shapes, and (glibc) freed blocks.
+    Without, a step takes half as long again.
+    """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")  # read at the first product
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is not None:
@@ -331,7 +457,15 @@ def keep_memory() -> None:
 
 
 def train(
-    recipe: Recipe, folder: Path, out: Path, held_out: int, device: torch.device, limit: float, every: float, resume: Path | None, compiled: bool
+    recipe: Recipe,
+    folder: Path,
+    out: Path,
+    held_out: int,
+    device: torch.device,
+    limit: float,
+    every: float,
+    resume: Path | None,
+    compiled: bool,
 ) -> None:
     """Run, or continue, a training run; see `main` for the arguments."""
     keep_memory()
@@ -342,7 +476,10 @@ def train(
     training, held = split_sources(list_images(folder), held_out)
     pool = Pool(load_crops(training), recipe, run.step)
     valid = load_crops(held[:: max(1, len(held) // 24)])
-    print(f"{len(pool.source)} crops to train on, {len(valid)} to validate on, {sum(p.numel() for p in run.net.parameters())} parameters")
+    print(
+        f"{len(pool.source)} crops to train on, {len(valid)} to validate on, "
+        f"{sum(p.numel() for p in run.net.parameters())} parameters"
+    )
     cost = make_cost(run.net, compiled)
     losses: list[torch.Tensor] = []
     begun = last = time.monotonic()
@@ -350,9 +487,13 @@ def train(
 
     def report() -> None:
         line: dict[str, Any] = {
-            "step": run.step, "minutes": round(run.seconds / 60, 2), "quantized": run.quantized, "rate": round(run.rate(), 6),
-            "loss": average_losses(losses), "pixels_per_second": round(pixels / max(time.monotonic() - last, 1e-9)),
-        }  # fmt: skip
+            "step": run.step,
+            "minutes": round(run.seconds / 60, 2),
+            "quantized": run.quantized,
+            "rate": round(run.rate(), 6),
+            "loss": average_losses(losses),
+            "pixels_per_second": round(pixels / max(time.monotonic() - last, 1e-9)),
+        }
         line |= {k: round(v, 4) for k, v in validate(run.average, valid[::2], 3).items()}
         with (out / "log.jsonl").open("a") as log:
             log.write(json.dumps(line) + "\n")
@@ -381,7 +522,9 @@ def train(
 
 
 def changed(settings: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """NAME=VALUE pairs as fields of the recipe and of its network. Raises click.UsageError for other names."""
+    """NAME=VALUE pairs as fields of the recipe and of its network. Raises click.UsageError for other
+    names.
+    """
     recipe: dict[str, Any] = {}
     network: dict[str, Any] = {}
     for item in settings:
@@ -396,20 +539,61 @@ def changed(settings: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), default=Path("run"), show_default=True, help="Checkpoint and log go here.")
-@click.option("--limit", type=float, default=1e9, help="Stop this process after so many minutes; --resume goes on later.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("run"),
+    show_default=True,
+    help="Checkpoint and log go here.",
+)
+@click.option(
+    "--limit",
+    type=float,
+    default=1e9,
+    help="Stop this process after so many minutes; --resume goes on later.",
+)
 @click.option("--every", type=float, default=4.0, show_default=True, help="Minutes between validations.")
 @click.option("--held-out", type=int, default=100, show_default=True, help="Images held out, whole sources.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--resume/--fresh", default=True, show_default=True, help="Go on from OUT/checkpoint.safetensors if there is one.")
-@click.option("--start", type=click.Path(exists=True, path_type=Path), help="Go on from this checkpoint where OUT has none.")
-@click.option("--finish", type=float, help="Let the rate fall to 0 within so many minutes, with activations on their integer grids.")
-@click.option("--compile/--no-compile", "compiled", default=True, show_default=True, help="Compile the likelihood.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any field of the recipe or of the network.")
+@click.option(
+    "--resume/--fresh",
+    default=True,
+    show_default=True,
+    help="Go on from OUT/checkpoint.safetensors if there is one.",
+)
+@click.option(
+    "--start",
+    type=click.Path(exists=True, path_type=Path),
+    help="Go on from this checkpoint where OUT has none.",
+)
+@click.option(
+    "--finish",
+    type=float,
+    help="Let the rate fall to 0 within so many minutes, with activations on their integer grids.",
+)
+@click.option(
+    "--compile/--no-compile", "compiled", default=True, show_default=True, help="Compile the likelihood."
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Any field of the recipe or of the network.",
+)
 def main(
-    folder: Path, out: Path, limit: float, every: float, held_out: int, device: str, resume: bool, start: Path | None, finish: float | None,
-    compiled: bool, settings: tuple[str, ...],
-) -> None:  # fmt: skip
+    folder: Path,
+    out: Path,
+    limit: float,
+    every: float,
+    held_out: int,
+    device: str,
+    resume: bool,
+    start: Path | None,
+    finish: float | None,
+    compiled: bool,
+    settings: tuple[str, ...],
+) -> None:
     """Train the photo network on a FOLDER of images; resumable."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -420,11 +604,19 @@ def main(
     if source is not None:
         about = load_tensors(source)[1]
         stored = dict(about["recipe"])
-        recipe = replace(Recipe(**stored | {"network": WindowConfig(**stored["network"] | network)}), **changes)
+        recipe = replace(
+            Recipe(**stored | {"network": WindowConfig(**stored["network"] | network)}), **changes
+        )
         if finish is not None and source == start:
             done = about["seconds"] / 60
             share = lambda x: (done + x * finish) / (done + finish)  # noqa: E731
-            recipe = replace(recipe, minutes=done + finish, decay_from=share(0), quantize_from=share(0), exact_from=share(0.95))
+            recipe = replace(
+                recipe,
+                minutes=done + finish,
+                decay_from=share(0),
+                quantize_from=share(0),
+                exact_from=share(0.95),
+            )
     print(json.dumps(asdict(recipe)))
     train(recipe, folder, out, held_out, torch.device(device), limit, every, source, compiled)
 

@@ -1,8 +1,11 @@
-"""Rounds the weights of a trained window network to integers, so that what one rounding costs is made up for by the weights rounded after it.
+"""Rounds the weights of a trained window network to integers, so that what one rounding costs is made up for
+by the weights rounded after it.
 
-GPTQ (Frantar et al. 2022, arXiv 2210.17323), with three changes: every row of a layer has a Hessian of its own, of samples weighted by the squared gradient
-of the cost (what a row does where a ReLU hides it counts nothing); inputs are those of the layers already rounded, targets those of the network before, so that
-later layers make up for earlier ones; biases and mask weights, which integers of 32 bits hold, are solved for last. Knows layers and samples; no files.
+GPTQ (Frantar et al. 2022, arXiv 2210.17323), with three changes: every row of a layer has a Hessian of its
+own, of samples weighted by the squared gradient of the cost (what a row does where a ReLU hides it counts
+nothing); inputs are those of the layers already rounded, targets those of the network before, so that later
+layers make up for earlier ones; biases and mask weights, which integers of 32 bits hold, are solved for last.
+Knows layers and samples; no files.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ import torch.nn.functional as F
 from ardm import likelihood
 from ardm.window import CHANNELS, VALUE_EXPONENT, WEIGHT_MAX, Views, WindowNet, weight_exponent
 
-TRUST = 0.1  # weights stay near the float ones, as if so many times their own samples had said so: the quadratic holds only there
+# weights stay near the float ones, as if so many times their own samples had said so: the quadratic holds
+# only there
+TRUST = 0.1
 DAMPING = 1e-3  # the same, as a share of the mean input's samples
 FLOOR = 0.02  # a sample's weight is at least this share of the mean
 ROWS = 32  # that are solved at once: bounds memory
@@ -39,8 +44,13 @@ class Layer(NamedTuple):
 
 
 def rounded(net: WindowNet, examples: Sequence[Examples]) -> WindowNet:
-    """A copy whose weights lie on the grids of `ardm.exact.window.to_integers`. net: a calibrated network; examples: of what it was trained on."""
-    layers = [Layer(*(torch.cat(part) for part in zip(*each, strict=True))) for each in zip(*(_sums(net, e) for e in examples), strict=True)]
+    """A copy whose weights lie on the grids of `ardm.exact.window.to_integers`. net: a calibrated network;
+    examples: of what it was trained on.
+    """
+    layers = [
+        Layer(*(torch.cat(part) for part in zip(*each, strict=True)))
+        for each in zip(*(_sums(net, e) for e in examples), strict=True)
+    ]
     values, known = (torch.cat(part) for part in zip(*(_inputs(net, e.views) for e in examples), strict=True))
     net = copy.deepcopy(net)
     net.quantized = True
@@ -74,11 +84,16 @@ def _sums(net: WindowNet, examples: Examples) -> list[Layer]:
     likelihood.bits(out, examples.pixel, examples.base, net.config.mixture).sum().backward()
     net.zero_grad(set_to_none=True)
     squares = [sums.grad**2 for sums in found if sums.grad is not None]
-    return [Layer(sums.detach(), square + FLOOR * square.mean(0)) for sums, square in zip(found, squares, strict=True)]
+    return [
+        Layer(sums.detach(), square + FLOOR * square.mean(0))
+        for sums, square in zip(found, squares, strict=True)
+    ]
 
 
 def _inputs(net: WindowNet, views: list[Views]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of the first layer, for all positions: values (N, 3 n) in real units and what is known (N, n). float32."""
+    """Of the first layer, for all positions: values (N, 3 n) in real units and what is known (N, n).
+    float32.
+    """
     values, known = [], []
     for view in views:
         count, positions = len(view.values), net.config.positions
@@ -90,24 +105,38 @@ def _inputs(net: WindowNet, views: list[Views]) -> tuple[torch.Tensor, torch.Ten
 
 
 def _solve(
-    inputs: list[torch.Tensor], weights: list[torch.Tensor], bias: torch.Tensor, layer: Layer, limit: torch.Tensor | int = WEIGHT_MAX
+    inputs: list[torch.Tensor],
+    weights: list[torch.Tensor],
+    bias: torch.Tensor,
+    layer: Layer,
+    limit: torch.Tensor | int = WEIGHT_MAX,
 ) -> torch.Tensor:
     """Put new weights and bias in place, and return the layer's new sums (N, rows).
 
-    The first of the inputs has weights to be rounded, with integers of at most `limit`, a number or one for each column; others and the bias are free.
+    The first of the inputs has weights to be rounded, with integers of at most `limit`, a number or one for
+    each column; others and the bias are free.
     """
     x = torch.cat([*inputs, torch.ones(len(inputs[0]), 1)], 1)
     old = torch.cat([*weights, bias[:, None]], 1)
     columns = weights[0].shape[1]
     limits = torch.as_tensor(limit, dtype=torch.float32).expand(columns)
-    new = [_solve_rows(x, layer.targets[:, i : i + ROWS], layer.weights[:, i : i + ROWS], old[i : i + ROWS], limits) for i in range(0, len(old), ROWS)]
+    new = [
+        _solve_rows(
+            x, layer.targets[:, i : i + ROWS], layer.weights[:, i : i + ROWS], old[i : i + ROWS], limits
+        )
+        for i in range(0, len(old), ROWS)
+    ]
     found = torch.cat(new)
-    for target, part in zip([*weights, bias[:, None]], found.split([*(w.shape[1] for w in weights), 1], 1), strict=True):
+    for target, part in zip(
+        [*weights, bias[:, None]], found.split([*(w.shape[1] for w in weights), 1], 1), strict=True
+    ):
         target.copy_(part)
     return F.linear(x, found)
 
 
-def _solve_rows(x: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, old: torch.Tensor, limits: torch.Tensor) -> torch.Tensor:
+def _solve_rows(
+    x: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, old: torch.Tensor, limits: torch.Tensor
+) -> torch.Tensor:
     """New weights (rows, columns) for inputs x (N, columns), the first len(limits) columns rounded."""
     hessian = torch.stack([(x * weight[:, None]).T @ x for weight in weights.T])
     slope = ((weights * targets).T @ x).double()
@@ -118,7 +147,8 @@ def _solve_rows(x: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, o
     slope += trust * old
     inverse = torch.stack([torch.cholesky_inverse(torch.linalg.cholesky(one)) for one in hessian])
     best = (inverse @ slope[..., None])[..., 0]
-    carry = torch.stack([torch.linalg.cholesky(one, upper=True) for one in inverse])  # row j: what later columns do for an error in column j
+    # row j: what later columns do for an error in column j
+    carry = torch.stack([torch.linalg.cholesky(one, upper=True) for one in inverse])
     exponent = weight_exponent(best[:, : len(limits)].float(), limits).double()
     # one bit finer clips the largest weight of a row, and is better where that is alone
     tries = [_round_columns(best, carry, torch.exp2(exponent + finer), limits) for finer in (0, 1)]
@@ -126,8 +156,12 @@ def _solve_rows(x: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, o
     return torch.where(finer_is_better[:, None], tries[1][0], tries[0][0]).float()
 
 
-def _round_columns(best: torch.Tensor, carry: torch.Tensor, scale: torch.Tensor, limits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Round column after column, and let those after it make up for the error. Returns weights (rows, columns) and what it cost, (rows,)."""
+def _round_columns(
+    best: torch.Tensor, carry: torch.Tensor, scale: torch.Tensor, limits: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Round column after column, and let those after it make up for the error. Returns weights (rows,
+    columns) and what it cost, (rows,).
+    """
     weights, cost = best.clone(), torch.zeros_like(scale)
     for j, limit in enumerate(limits.tolist()):
         near = (weights[:, j] * scale + 0.5).floor().clamp(-limit, limit) / scale

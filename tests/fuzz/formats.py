@@ -1,8 +1,8 @@
-"""Mutations of image files that are no PNG, so that readers get past their headers: sizes, offsets and sums are mostly right again. Knows their structure,
-not the fuzzer.
+"""Mutations of image files that are no PNG, so that readers get past their headers: sizes, offsets and sums
+are mostly right again. Knows their structure, not the fuzzer.
 
-A file is taken apart into header and samples, blocks, chunks, segments or the entries of a directory, one of these is changed, and what is bare samples gets
-as many of them as the new header says.
+A file is taken apart into header and samples, blocks, chunks, segments or the entries of a directory, one of
+these is changed, and what is bare samples gets as many of them as the new header says.
 """
 
 from __future__ import annotations
@@ -15,18 +15,23 @@ from collections.abc import Callable
 
 import numpy as np
 
-from codec import frames, qoi, sources, tiff
 from codec.errors import ArdmError
-from codec.sources import Format
+from codec.formats import frames, qoi, sources, tiff
+from codec.formats.sources import Format
 from tests import images
 from tests.fuzz.mutate import INTERESTING, Blind, png_file
 
 SMALL = (1, 2, 3, 5, 8, 9, 16, 17, 21, 31)
 MOST = 4096  # bytes of samples that are made up
 PLANS: dict[Format, Callable[[bytes], frames.Plan]] = {
-    Format.PBM: frames.netpbm, Format.PGM: frames.netpbm, Format.PPM: frames.netpbm, Format.PAM: frames.netpbm, Format.BMP: frames.bmp, Format.NPY: frames.npy,
+    Format.PBM: frames.netpbm,
+    Format.PGM: frames.netpbm,
+    Format.PPM: frames.netpbm,
+    Format.PAM: frames.netpbm,
+    Format.BMP: frames.bmp,
+    Format.NPY: frames.npy,
     Format.QOI: frames.qoif,
-}  # fmt: skip
+}
 
 
 def source_file(data: bytes, rng: random.Random, blind: Blind) -> bytes:
@@ -40,7 +45,9 @@ def source_file(data: bytes, rng: random.Random, blind: Blind) -> bytes:
 
 
 def right_samples(data: bytes, rng: random.Random) -> bytes:
-    """As many samples as the header says, with zeros wherever a format wants them; other files as they are."""
+    """As many samples as the header says, with zeros wherever a format wants them; other files as they
+    are.
+    """
     form = sources.sniff(data)
     if form not in PLANS:
         return data
@@ -55,7 +62,10 @@ def right_samples(data: bytes, rng: random.Random) -> bytes:
         try:
             samples, used = qoi.decode(data[plan.start :], head.height, head.width, head.channels)
         except ArdmError:
-            samples, used = np.frombuffer(_steps(size, rng), np.uint8).reshape(head.height, head.width, head.channels), len(data)
+            samples, used = (
+                np.frombuffer(_steps(size, rng), np.uint8).reshape(head.height, head.width, head.channels),
+                len(data),
+            )
         return data[: plan.start] + qoi.encode(samples) + data[plan.start + used :]
     body = data[plan.start : plan.start + size].ljust(size, b"\0")
     tidy = frames._to_body(frames._from_body(body, head, plan.layout), head.kind, plan.layout)
@@ -72,7 +82,9 @@ def _steps(size: int, rng: random.Random) -> bytes:
 
 
 def _number(rng: random.Random, old: int = 0) -> int:
-    return rng.choice((old + 1, max(0, old - 1), rng.choice(SMALL), rng.choice(SMALL), rng.choice(INTERESTING)))
+    return rng.choice(
+        (old + 1, max(0, old - 1), rng.choice(SMALL), rng.choice(SMALL), rng.choice(INTERESTING))
+    )
 
 
 def _put(data: bytes, at: int, form: str, value: int) -> bytes:
@@ -80,10 +92,14 @@ def _put(data: bytes, at: int, form: str, value: int) -> bytes:
     size = struct.calcsize(form)
     if at + size > len(data):
         return data
-    return data[:at] + (value % 256**size).to_bytes(size, "big" if form[0] == ">" else "little") + data[at + size :]
+    return (
+        data[:at]
+        + (value % 256**size).to_bytes(size, "big" if form[0] == ">" else "little")
+        + data[at + size :]
+    )
 
 
-# ---- bare samples -----------------------------------------------------------------------------------------------------------
+# ---- bare samples ------------------------------------------------------------------------------------------
 
 
 def _netpbm(data: bytes, rng: random.Random, blind: Blind) -> bytes:
@@ -100,7 +116,11 @@ def _netpbm(data: bytes, rng: random.Random, blind: Blind) -> bytes:
         head = b"P" + rng.choice((b"4", b"5", b"6", b"7")) + head[2:]
     elif way == 3:
         at = rng.randint(2, len(head))
-        head = head[:at] + rng.choice((b"#c\n", b" ", b"\r", b"\n", b"TUPLTYPE X\n", b"DEPTH 2\n", b"MAXVAL 1\n", b"0")) + head[at:]
+        head = (
+            head[:at]
+            + rng.choice((b"#c\n", b" ", b"\r", b"\n", b"TUPLTYPE X\n", b"DEPTH 2\n", b"MAXVAL 1\n", b"0"))
+            + head[at:]
+        )
     elif way == 4:
         body = blind(body)
     else:
@@ -108,7 +128,20 @@ def _netpbm(data: bytes, rng: random.Random, blind: Blind) -> bytes:
     return head + body
 
 
-BMP_FIELDS = ((2, "<I"), (10, "<I"), (14, "<I"), (18, "<i"), (22, "<i"), (18, "<H"), (20, "<H"), (26, "<H"), (28, "<H"), (30, "<I"), (34, "<I"), (46, "<I"))
+BMP_FIELDS = (
+    (2, "<I"),
+    (10, "<I"),
+    (14, "<I"),
+    (18, "<i"),
+    (22, "<i"),
+    (18, "<H"),
+    (20, "<H"),
+    (26, "<H"),
+    (28, "<H"),
+    (30, "<I"),
+    (34, "<I"),
+    (46, "<I"),
+)
 
 
 def _bmp(data: bytes, rng: random.Random, blind: Blind) -> bytes:
@@ -134,11 +167,18 @@ def _npy(data: bytes, rng: random.Random, blind: Blind) -> bytes:
     said, body = data[start : start + min(length, MOST)], data[start + length :]
     way = rng.randrange(6)
     if way == 0:
-        said = re.sub(rb"'[<>|=]?[a-z]\d+'", lambda _: rng.choice((b"'<u2'", b"'>u2'", b"'|u1'", b"'<u1'", b"'<i2'", b"'<f4'", b"'|u2'")), said)
+        said = re.sub(
+            rb"'[<>|=]?[a-z]\d+'",
+            lambda _: rng.choice((b"'<u2'", b"'>u2'", b"'|u1'", b"'<u1'", b"'<i2'", b"'<f4'", b"'|u2'")),
+            said,
+        )
     elif way == 1:
         said = said.replace(b"True", b"?").replace(b"False", b"True").replace(b"?", b"False")
     elif way == 2:
-        shape = ", ".join(str(rng.choice((*SMALL, *SMALL, rng.choice(INTERESTING)))) for _ in range(rng.choice((1, 2, 2, 3, 3, 4))))
+        shape = ", ".join(
+            str(rng.choice((*SMALL, *SMALL, rng.choice(INTERESTING))))
+            for _ in range(rng.choice((1, 2, 2, 3, 3, 4)))
+        )
         said = re.sub(rb"\([\d, ]*\)", f"({shape})".encode(), said)
     elif way == 3:
         said = blind(said)
@@ -150,7 +190,11 @@ def _npy(data: bytes, rng: random.Random, blind: Blind) -> bytes:
     if rng.random() < 0.9:
         length = len(said)
     return (
-        b"\x93NUMPY" + bytes([rng.choice((2, 2, 3)) if wide else 1, 0]) + struct.pack("<I" if wide else "<H", length % (2**32 if wide else 2**16)) + said + body
+        b"\x93NUMPY"
+        + bytes([rng.choice((2, 2, 3)) if wide else 1, 0])
+        + struct.pack("<I" if wide else "<H", length % (2**32 if wide else 2**16))
+        + said
+        + body
     )
 
 
@@ -163,10 +207,17 @@ def _qoi(data: bytes, rng: random.Random, blind: Blind) -> bytes:
     if way == 2:
         return data[:14] + blind(data[14:])
     at = rng.randint(14, max(14, len(data) - 8))
-    return data[:at] + bytes(rng.choice((0xC0, 0xFD, 0xFE, 0xFF, 0x40, 0x80, 0)) | rng.randrange(64) for _ in range(rng.choice((1, 3, 9)))) + data[at:]
+    return (
+        data[:at]
+        + bytes(
+            rng.choice((0xC0, 0xFD, 0xFE, 0xFF, 0x40, 0x80, 0)) | rng.randrange(64)
+            for _ in range(rng.choice((1, 3, 9)))
+        )
+        + data[at:]
+    )
 
 
-# ---- TIFF -------------------------------------------------------------------------------------------------------------------
+# ---- TIFF --------------------------------------------------------------------------------------------------
 
 NO_TAGS = (32773, 50000, tiff.MAX_ENTRIES, tiff.MAX_PAGES)  # compressions, and limits
 _NUMBERS = [value for name, value in vars(tiff).items() if name.isupper() and isinstance(value, int)]
@@ -186,9 +237,14 @@ def _tiff(data: bytes, rng: random.Random, blind: Blind) -> bytes:
     kind, values = entries.get(tag, (3, b"\0\1"))
     if way == 0:
         size = tiff.SIZES.get(kind, 1)
-        numbers = [int.from_bytes(values[i : i + size], "little" if order == "<" else "big") for i in range(0, len(values), size)] or [0]
+        numbers = [
+            int.from_bytes(values[i : i + size], "little" if order == "<" else "big")
+            for i in range(0, len(values), size)
+        ] or [0]
         numbers[rng.randrange(len(numbers))] = _number(rng, numbers[0])
-        values = b"".join((n % 256**size).to_bytes(size, "little" if order == "<" else "big") for n in numbers)
+        values = b"".join(
+            (n % 256**size).to_bytes(size, "little" if order == "<" else "big") for n in numbers
+        )
         entries[tag] = kind, values * rng.choice((1, 1, 1, 2, 3))
     elif way == 1:
         entries[tag] = rng.choice((1, 2, 3, 4, 5, 7, 13, 16)), blind(values) if rng.random() < 0.5 else values
@@ -196,18 +252,39 @@ def _tiff(data: bytes, rng: random.Random, blind: Blind) -> bytes:
         entries.pop(tag, None)
     elif way == 3:
         tag = rng.choice(TAGS)
-        entries[tag] = rng.choice((1, 2, 3, 3, 4, 5, 7)), rng.choice((b"\1\0", b"\0\1", b"\2\0", b"\1\0\0\0", rng.randbytes(rng.choice((2, 4, 8, 12)))))
+        entries[tag] = (
+            rng.choice((1, 2, 3, 3, 4, 5, 7)),
+            rng.choice((b"\1\0", b"\0\1", b"\2\0", b"\1\0\0\0", rng.randbytes(rng.choice((2, 4, 8, 12))))),
+        )
     elif way == 4:
-        setting = rng.choice(((tiff.COMPRESSION, rng.choice(CODES)), (tiff.PREDICTOR, rng.choice((1, 2, 3))), (tiff.PHOTOMETRIC, rng.randrange(6)),
-                              (tiff.SAMPLES, rng.randint(1, 5)), (tiff.PLANAR, rng.choice((1, 2))), (tiff.EXTRA, rng.randrange(3))))  # fmt: skip
+        setting = rng.choice(
+            (
+                (tiff.COMPRESSION, rng.choice(CODES)),
+                (tiff.PREDICTOR, rng.choice((1, 2, 3))),
+                (tiff.PHOTOMETRIC, rng.randrange(6)),
+                (tiff.SAMPLES, rng.randint(1, 5)),
+                (tiff.PLANAR, rng.choice((1, 2))),
+                (tiff.EXTRA, rng.randrange(3)),
+            )
+        )
         entries[setting[0]] = 3, struct.pack(f"{order}H", setting[1])
     elif way == 5:
         depth, channels = rng.choice((1, 2, 4, 8, 8, 16, 16)), rng.choice((1, 1, 2, 3, 4))
-        entries[tiff.BITS], entries[tiff.SAMPLES] = (3, struct.pack(f"{order}H", depth) * channels), (3, struct.pack(f"{order}H", channels))
-        entries[tiff.PHOTOMETRIC] = 3, struct.pack(f"{order}H", 2 if channels > 2 else rng.choice((0, 1, 1, 3)))
+        entries[tiff.BITS], entries[tiff.SAMPLES] = (
+            (3, struct.pack(f"{order}H", depth) * channels),
+            (3, struct.pack(f"{order}H", channels)),
+        )
+        entries[tiff.PHOTOMETRIC] = (
+            3,
+            struct.pack(f"{order}H", 2 if channels > 2 else rng.choice((0, 1, 1, 3))),
+        )
     elif strips:
         at = rng.randrange(len(strips))
-        strips[at] = blind(strips[at]) if rng.random() < 0.5 else _packed(_steps(rng.choice((10, 63, 100, 231, 700)), rng), entries, order)
+        strips[at] = (
+            blind(strips[at])
+            if rng.random() < 0.5
+            else _packed(_steps(rng.choice((10, 63, 100, 231, 700)), rng), entries, order)
+        )
     return _file(entries, strips, order, rng)
 
 
@@ -216,7 +293,13 @@ def _packed(raw: bytes, entries: Entries, order: str) -> bytes:
     code = int.from_bytes(entries.get(tiff.COMPRESSION, (3, b""))[1][:2], "little" if order == "<" else "big")
     if code in (8, 32946):
         return zlib.compress(raw)
-    return images.imagecodecs.lzw_encode(raw) if code == tiff.LZW else images.imagecodecs.packbits_encode(raw) if code == tiff.PACKBITS else raw
+    return (
+        images.imagecodecs.lzw_encode(raw)
+        if code == tiff.LZW
+        else images.imagecodecs.packbits_encode(raw)
+        if code == tiff.PACKBITS
+        else raw
+    )
 
 
 def _entries(data: bytes, order: str) -> tuple[Entries, list[bytes]] | None:
@@ -232,14 +315,19 @@ def _entries(data: bytes, order: str) -> tuple[Entries, list[bytes]] | None:
             entries[tag] = kind, data[where : where + min(size, MOST)]
     except struct.error:
         return None
-    offsets, sizes = (_numbers(entries, tags, order) for tags in ((tiff.OFFSETS, tiff.TILE_OFFSETS), (tiff.COUNTS, tiff.TILE_COUNTS)))
+    offsets, sizes = (
+        _numbers(entries, tags, order)
+        for tags in ((tiff.OFFSETS, tiff.TILE_OFFSETS), (tiff.COUNTS, tiff.TILE_COUNTS))
+    )
     return entries, [data[o : o + min(s, MOST)] for o, s in zip(offsets, sizes, strict=False)][:100]
 
 
 def _numbers(entries: Entries, tags: tuple[int, int], order: str) -> tuple[int, ...]:
     kind, values = next((entries[tag] for tag in tags if tag in entries), (4, b""))
     size = 2 if kind == 3 else 4
-    return struct.unpack(f"{order}{len(values) // size}{'H' if kind == 3 else 'I'}", values[: len(values) // size * size])
+    return struct.unpack(
+        f"{order}{len(values) // size}{'H' if kind == 3 else 'I'}", values[: len(values) // size * size]
+    )
 
 
 def _file(entries: Entries, strips: list[bytes], order: str, rng: random.Random) -> bytes:
@@ -251,8 +339,14 @@ def _file(entries: Entries, strips: list[bytes], order: str, rng: random.Random)
         start += len(strip) + len(gap)
     if rng.random() < 0.9:
         tiled = tiff.TILE_OFFSETS in entries
-        entries[tiff.TILE_OFFSETS if tiled else tiff.OFFSETS] = 4, struct.pack(f"{order}{len(strips)}I", *offsets)
-        entries[tiff.TILE_COUNTS if tiled else tiff.COUNTS] = 4, struct.pack(f"{order}{len(strips)}I", *map(len, strips))
+        entries[tiff.TILE_OFFSETS if tiled else tiff.OFFSETS] = (
+            4,
+            struct.pack(f"{order}{len(strips)}I", *offsets),
+        )
+        entries[tiff.TILE_COUNTS if tiled else tiff.COUNTS] = (
+            4,
+            struct.pack(f"{order}{len(strips)}I", *map(len, strips)),
+        )
     body = b"".join(strip + gap for strip in strips)
     body += b"\0" * (len(body) % 2)
     table, more = struct.pack(f"{order}H", len(entries)), b""
@@ -263,10 +357,17 @@ def _file(entries: Entries, strips: list[bytes], order: str, rng: random.Random)
         more += values + b"\0" * (len(values) % 2) if len(values) > 4 else b""
         table += struct.pack(f"{order}HHI", tag, kind, count) + place
     following = bytes(4) if rng.random() < 0.97 else struct.pack(f"{order}I", 8)
-    return (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8 + len(body)) + body + table + following + more
+    return (
+        (b"II*\0" if order == "<" else b"MM\0*")
+        + struct.pack(f"{order}I", 8 + len(body))
+        + body
+        + table
+        + following
+        + more
+    )
 
 
-# ---- blocks, chunks, segments -----------------------------------------------------------------------------------------------
+# ---- blocks, chunks, segments ------------------------------------------------------------------------------
 
 
 def _shuffled(parts: list[bytes], rng: random.Random, change: Callable[[bytes], bytes]) -> list[bytes]:
@@ -293,7 +394,11 @@ def _gif(data: bytes, rng: random.Random, blind: Blind) -> bytes:
     blocks, head = [], data[:at]
     while at < len(data) and data[at : at + 1] in (b"!", b","):
         start = at
-        at += 2 if data[at : at + 1] == b"!" else 11 + (3 << (data[at + 9] & 7) + 1 if at + 9 < len(data) and data[at + 9] & 128 else 0)
+        at += (
+            2
+            if data[at : at + 1] == b"!"
+            else 11 + (3 << (data[at + 9] & 7) + 1 if at + 9 < len(data) and data[at + 9] & 128 else 0)
+        )
         while at < len(data) and data[at]:
             at += 1 + data[at]
         at += 1
@@ -305,11 +410,17 @@ def _gif(data: bytes, rng: random.Random, blind: Blind) -> bytes:
             field = rng.choice((1, 3, 5, 7))
             return _put(block, field, "<H", _number(rng, 8))
         held = blind(b"".join(_sub_blocks(block[start:])))
-        return block[:start] + b"".join(bytes([len(held[i : i + 255])]) + held[i : i + 255] for i in range(0, len(held), 255)) + b"\0"
+        return (
+            block[:start]
+            + b"".join(bytes([len(held[i : i + 255])]) + held[i : i + 255] for i in range(0, len(held), 255))
+            + b"\0"
+        )
 
     if rng.random() < 0.2:
         blocks.insert(
-            rng.randint(0, len(blocks)), rng.choice((b"!\xf9\4\1\0\0" + rng.randbytes(1) + b"\0", b"!\xfe\3a\0b\0", b"!\xff\0")) + b"\0" * rng.randrange(2)
+            rng.randint(0, len(blocks)),
+            rng.choice((b"!\xf9\4\1\0\0" + rng.randbytes(1) + b"\0", b"!\xfe\3a\0b\0", b"!\xff\0"))
+            + b"\0" * rng.randrange(2),
         )
     if rng.random() < 0.1:
         head = blind(head)
@@ -333,18 +444,31 @@ def _webp(data: bytes, rng: random.Random, blind: Blind) -> bytes:
     if rng.random() < 0.2:
         kind = rng.choice((b"ICCP", b"EXIF", b"XMP ", b"ALPH", b"ANIM", b"VP8X", b"VP8L", b"VP8 ", b"none"))
         size = struct.pack("<HH", *rng.choices((1, 11, 21, 16383), k=2))
-        chunks.insert(rng.randint(0, len(chunks)), kind + rng.choice((b"", b"Exif\0\0abc", b"\x10" + bytes(9), b"\0\0\0\x9d\1\x2a" + size, rng.randbytes(10))))
+        chunks.insert(
+            rng.randint(0, len(chunks)),
+            kind
+            + rng.choice(
+                (b"", b"Exif\0\0abc", b"\x10" + bytes(9), b"\0\0\0\x9d\1\x2a" + size, rng.randbytes(10))
+            ),
+        )
 
     def change(chunk: bytes) -> bytes:
         if chunk[:4] == b"VP8L" and rng.random() < 0.3:  # another size, or alpha
-            size = struct.pack("<I", rng.choice(SMALL) - 1 | rng.choice(SMALL) - 1 << 14 | rng.randrange(2) << 28)
+            size = struct.pack(
+                "<I", rng.choice(SMALL) - 1 | rng.choice(SMALL) - 1 << 14 | rng.randrange(2) << 28
+            )
             return chunk[:5] + size + chunk[9:]
         return chunk[:4] + blind(chunk[4:]) if rng.random() < 0.8 else blind(chunk)
 
     body = b"WEBP"
     for chunk in _shuffled(chunks, rng, change):
         held = chunk[4:]
-        body += chunk[:4].ljust(4) + struct.pack("<I", len(held) if rng.random() < 0.98 else _number(rng)) + held + b"\0" * (len(held) % 2)
+        body += (
+            chunk[:4].ljust(4)
+            + struct.pack("<I", len(held) if rng.random() < 0.98 else _number(rng))
+            + held
+            + b"\0" * (len(held) % 2)
+        )
     return b"RIFF" + struct.pack("<I", len(body)) + body + rng.choice((b"", b"", b"", b"tail"))
 
 
@@ -369,11 +493,31 @@ def _jpeg(data: bytes, rng: random.Random, blind: Blind) -> bytes:
     rest = data[at:]
     if rng.random() < 0.2:
         rest = blind(rest)
-    changed = _shuffled(segments, rng, lambda segment: segment[:2] + blind(segment[2:]) if rng.random() < 0.9 else blind(segment))
-    return data[:2] + b"".join(s[:2].ljust(2, b"\xff") + struct.pack(">H", (len(s[2:]) + 2) % 65536) + s[2:] for s in changed) + rest
+    changed = _shuffled(
+        segments,
+        rng,
+        lambda segment: segment[:2] + blind(segment[2:]) if rng.random() < 0.9 else blind(segment),
+    )
+    return (
+        data[:2]
+        + b"".join(
+            s[:2].ljust(2, b"\xff") + struct.pack(">H", (len(s[2:]) + 2) % 65536) + s[2:] for s in changed
+        )
+        + rest
+    )
 
 
 CHANGES: dict[Format, Callable[[bytes, random.Random, Blind], bytes]] = {
-    Format.PNG: png_file, Format.PBM: _netpbm, Format.PGM: _netpbm, Format.PPM: _netpbm, Format.PAM: _netpbm, Format.BMP: _bmp, Format.NPY: _npy,
-    Format.QOI: _qoi, Format.TIFF: _tiff, Format.GIF: _gif, Format.WEBP: _webp, Format.JPEG: _jpeg,
-}  # fmt: skip
+    Format.PNG: png_file,
+    Format.PBM: _netpbm,
+    Format.PGM: _netpbm,
+    Format.PPM: _netpbm,
+    Format.PAM: _netpbm,
+    Format.BMP: _bmp,
+    Format.NPY: _npy,
+    Format.QOI: _qoi,
+    Format.TIFF: _tiff,
+    Format.GIF: _gif,
+    Format.WEBP: _webp,
+    Format.JPEG: _jpeg,
+}

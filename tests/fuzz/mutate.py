@@ -1,7 +1,9 @@
-"""Mutations of .ardm and PNG files that keep the outer layers sound, so that the inner ones are reached. Knows structure, not the fuzzer.
+"""Mutations of .ardm and PNG files that keep the outer layers sound, so that the inner ones are reached.
+Knows structure, not the fuzzer.
 
-Blind changes die at the first checksum. Here a file is taken apart (leniently: it may be damaged already), one or more parts are changed, and lengths,
-checksums and, mostly, hashes are made right again. `blind` is the fuzzer's own mutation of a piece of bytes.
+Blind changes die at the first checksum. Here a file is taken apart (leniently: it may be damaged already),
+one or more parts are changed, and lengths, checksums and, mostly, hashes are made right again. `blind` is the
+fuzzer's own mutation of a piece of bytes.
 """
 
 from __future__ import annotations
@@ -16,16 +18,58 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from codec import archive, container, png, prose, stored, text
-from codec.container import DIGEST_BYTES, HEAD, INDEX, MAGIC, PNG_CHUNKS, PNG_FORM, SOURCE_FRAME, WEIGHTS_BYTES, varint
+from codec import archive, container, png
+from codec.coder import stored
+from codec.container import (
+    DIGEST_BYTES,
+    HEAD,
+    INDEX,
+    MAGIC,
+    PNG_CHUNKS,
+    PNG_FORM,
+    SOURCE_FRAME,
+    WEIGHTS_BYTES,
+    varint,
+)
 from codec.errors import ArdmError
-from codec.exact import BEGINNING, BEGINNING_DIFFERENT, LISTED
 from codec.limits import NO_LIMITS
+from codec.png.exact.recipes import BEGINNING, BEGINNING_DIFFERENT, LISTED
+from codec.text import file as text
+from codec.text import prose
 from tests import pngs
 from tests.fuzz.targets import LIMITS, small_texts, stub
 
 Blind = Callable[[bytes], bytes]
-INTERESTING = (0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 127, 128, 255, 256, 1023, 2048, 65535, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
+INTERESTING = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    7,
+    8,
+    9,
+    15,
+    16,
+    17,
+    31,
+    32,
+    33,
+    63,
+    64,
+    127,
+    128,
+    255,
+    256,
+    1023,
+    2048,
+    65535,
+    2**24,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+)
 
 
 def blind_of(rng: random.Random) -> Blind:
@@ -50,7 +94,7 @@ def blind_of(rng: random.Random) -> Blind:
     return blind
 
 
-# ---- .ardm ------------------------------------------------------------------------------------------------------------------
+# ---- .ardm -------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -91,9 +135,14 @@ def take_apart(data: bytes) -> Parts | None:
 
 def put_together(parts: Parts) -> bytes:
     """Inverse of `take_apart`, with right lengths and checksums."""
-    index = b"".join(bytes([method]) + container.varint(len(payload)) + struct.pack("<I", zlib.crc32(payload)) for method, payload in parts.planes)
+    index = b"".join(
+        bytes([method]) + container.varint(len(payload)) + struct.pack("<I", zlib.crc32(payload))
+        for method, payload in parts.planes
+    )
     chunks = [(HEAD, bytes(parts.head)), *parts.metadata, (INDEX, index)]
-    return b"".join([MAGIC, *(container.chunk(*c) for c in chunks), *(payload for _, payload in parts.planes)])
+    return b"".join(
+        [MAGIC, *(container.chunk(*c) for c in chunks), *(payload for _, payload in parts.planes)]
+    )
 
 
 def ardm(data: bytes, rng: random.Random, blind: Blind) -> bytes:
@@ -102,24 +151,35 @@ def ardm(data: bytes, rng: random.Random, blind: Blind) -> bytes:
     if parts is None or rng.random() < 0.05:
         return blind(data)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        rng.choice((_head, _head, _metadata, _metadata, _form, _method, _payload, _payload, _payload, _planes))(parts, rng, blind)
+        rng.choice(
+            (_head, _head, _metadata, _metadata, _form, _method, _payload, _payload, _payload, _planes)
+        )(parts, rng, blind)
     out = put_together(parts)
     return _right_hashes(out, parts, rng) if rng.random() < 0.8 else out
 
 
 def _right_hashes(out: bytes, parts: Parts, rng: random.Random) -> bytes:
-    """Put the hashes that a decoder says it computed where the others are; twice, since that of a recipe is only looked at after that of the pixels."""
+    """Put the hashes that a decoder says it computed where the others are; twice, since that of a recipe is
+    only looked at after that of the pixels.
+    """
     for _ in range(2):
         try:
             archive.unpack(out, limits=LIMITS, predictor=stub())
         except ArdmError as error:
-            found = re.search(r"hash of the (decoded pixels|PNG file|file) .*Computed: ([0-9a-f]+)", str(error))
+            found = re.search(
+                r"hash of the (decoded pixels|PNG file|file) .*Computed: ([0-9a-f]+)", str(error)
+            )
             if found and found[1] == "decoded pixels":
                 parts.head[-DIGEST_BYTES:] = bytes.fromhex(found[2])
             elif found and found[1] == "file":
-                parts.metadata = [(k, p[:1] + bytes.fromhex(found[2]) + p[17:] if k == SOURCE_FRAME else p) for k, p in parts.metadata]
+                parts.metadata = [
+                    (k, p[:1] + bytes.fromhex(found[2]) + p[17:] if k == SOURCE_FRAME else p)
+                    for k, p in parts.metadata
+                ]
             elif found:
-                parts.metadata = [(k, p[:-16] + bytes.fromhex(found[2]) if k == PNG_FORM else p) for k, p in parts.metadata]
+                parts.metadata = [
+                    (k, p[:-16] + bytes.fromhex(found[2]) if k == PNG_FORM else p) for k, p in parts.metadata
+                ]
             elif "kept whole" in str(error) and parts.planes:
                 parts.head[-DIGEST_BYTES:] = container.digest(parts.planes[0][1])
             else:
@@ -132,7 +192,8 @@ def _right_hashes(out: bytes, parts: Parts, rng: random.Random) -> bytes:
     return out
 
 
-FIELDS = ("version", "flags", "sort", "width", "height", "tile_height", "tile_width")  # as HEAD begins; the first three are bytes
+# as HEAD begins; the first three are bytes
+FIELDS = ("version", "flags", "sort", "width", "height", "tile_height", "tile_width")
 
 
 def head_fields(head: bytes) -> tuple[list[int], int] | None:
@@ -153,21 +214,33 @@ def _head(parts: Parts, rng: random.Random, blind: Blind) -> None:
         parts.head = bytearray(blind(bytes(parts.head)))
         return
     fields, at = found
-    weights, order = bytes(parts.head[at : at + WEIGHTS_BYTES]), bytes(parts.head[at + WEIGHTS_BYTES : -DIGEST_BYTES])
+    weights, order = (
+        bytes(parts.head[at : at + WEIGHTS_BYTES]),
+        bytes(parts.head[at + WEIGHTS_BYTES : -DIGEST_BYTES]),
+    )
     which = rng.randrange(1, len(FIELDS) + 3)
     if which == len(FIELDS):  # another order, of the flags' sort or not
         fields[1], order = _order(fields[1], rng)
     elif which == len(FIELDS) + 1:
         order = blind(order)
     elif which == len(FIELDS) + 2:
-        weights = rng.choice((bytes(WEIGHTS_BYTES), bytes.fromhex(stub().weights.id), rng.randbytes(WEIGHTS_BYTES)))
+        weights = rng.choice(
+            (bytes(WEIGHTS_BYTES), bytes.fromhex(stub().weights.id), rng.randbytes(WEIGHTS_BYTES))
+        )
     elif which == 1:
         fields[1] = fields[1] ^ 1 << rng.randrange(8)
     elif which == 2:
         fields[2] = rng.choice((fields[2] ^ 1 << rng.randrange(8), rng.randrange(4) << 4 | rng.randrange(6)))
     else:
-        fields[which] = max(0, rng.choice((fields[which] + 1, fields[which] - 1, rng.choice(INTERESTING[:18]), rng.choice(INTERESTING))))
-    parts.head = bytearray(bytes(fields[:3]) + b"".join(map(varint, fields[3:])) + weights + order + parts.head[-DIGEST_BYTES:])
+        fields[which] = max(
+            0,
+            rng.choice(
+                (fields[which] + 1, fields[which] - 1, rng.choice(INTERESTING[:18]), rng.choice(INTERESTING))
+            ),
+        )
+    parts.head = bytearray(
+        bytes(fields[:3]) + b"".join(map(varint, fields[3:])) + weights + order + parts.head[-DIGEST_BYTES:]
+    )
 
 
 def _order(flags: int, rng: random.Random) -> tuple[int, bytes]:
@@ -183,12 +256,17 @@ def _order(flags: int, rng: random.Random) -> tuple[int, bytes]:
     if way == 1:
         return kept | 1 | plain, listed
     calls = [rng.choice((1, 2, 5, 255, 256)) for _ in stages]
-    return kept | 2 | container.PLAIN, rng.randbytes(4) + bytes([len(calls)]) + struct.pack(f"<{len(calls)}H", *calls)
+    return kept | 2 | container.PLAIN, rng.randbytes(4) + bytes([len(calls)]) + struct.pack(
+        f"<{len(calls)}H", *calls
+    )
 
 
 def _metadata(parts: Parts, rng: random.Random, blind: Blind) -> None:
     if not parts.metadata or rng.random() < 0.2:
-        parts.metadata.insert(rng.randint(0, len(parts.metadata)), (rng.choice((PNG_CHUNKS, PNG_FORM, SOURCE_FRAME, 0xFF, 5)), blind(b"\0" * rng.randrange(8))))
+        parts.metadata.insert(
+            rng.randint(0, len(parts.metadata)),
+            (rng.choice((PNG_CHUNKS, PNG_FORM, SOURCE_FRAME, 0xFF, 5)), blind(b"\0" * rng.randrange(8))),
+        )
         return
     at = rng.randrange(len(parts.metadata))
     kind, payload = parts.metadata[at]
@@ -227,16 +305,32 @@ def _form(parts: Parts, rng: random.Random, blind: Blind) -> None:
     """A recipe of one's own."""
     level, different = rng.randint(0, 9), rng.random() < 0.5
     if different:
-        form = bytes([rng.choice((4, 5))]) + struct.pack(BEGINNING_DIFFERENT, b"\x78\x9c", rng.randint(0, 13), rng.choice((0, 4, 255)))
+        form = bytes([rng.choice((4, 5))]) + struct.pack(
+            BEGINNING_DIFFERENT, b"\x78\x9c", rng.randint(0, 13), rng.choice((0, 4, 255))
+        )
     else:
-        form = bytes([rng.choice((2, 3))]) + struct.pack(BEGINNING, b"\x78\x9c", level, rng.randint(1, 9), rng.randint(0, 4), rng.randint(9, 15))
+        form = bytes([rng.choice((2, 3))]) + struct.pack(
+            BEGINNING, b"\x78\x9c", level, rng.randint(1, 9), rng.randint(0, 4), rng.randint(9, 15)
+        )
     form += bytes([way := rng.randint(0, 6)])
     if way == LISTED:
         found = head_fields(parts.head)
         height = found[0][4] if found else 1
         form += _listed(bytes(rng.randrange(5) for _ in range(min(height, 4096))), rng)
-    form += _sizes(rng) + (rng.randbytes(4 * rng.choice((0, 1, 2, 5, 100))) if different else _sizes(rng) if not level else b"") + bytes(16)
-    parts.metadata = [m for m in parts.metadata if m[0] != PNG_FORM] + [(PNG_FORM, form if rng.random() < 0.8 else blind(form))]
+    form += (
+        _sizes(rng)
+        + (
+            rng.randbytes(4 * rng.choice((0, 1, 2, 5, 100)))
+            if different
+            else _sizes(rng)
+            if not level
+            else b""
+        )
+        + bytes(16)
+    )
+    parts.metadata = [m for m in parts.metadata if m[0] != PNG_FORM] + [
+        (PNG_FORM, form if rng.random() < 0.8 else blind(form))
+    ]
 
 
 def _listed(data: bytes, rng: random.Random) -> bytes:
@@ -246,8 +340,12 @@ def _listed(data: bytes, rng: random.Random) -> bytes:
 
 def _sizes(rng: random.Random) -> bytes:
     if rng.random() < 0.5:
-        return container.varint(rng.choice((1, 5, 100, 2**20))) + container.varint(rng.choice((*INTERESTING[:20], 300, 1000)))
-    return b"\0" + _listed(b"".join(container.varint(rng.choice(INTERESTING[:22])) for _ in range(rng.randrange(9))), rng)
+        return container.varint(rng.choice((1, 5, 100, 2**20))) + container.varint(
+            rng.choice((*INTERESTING[:20], 300, 1000))
+        )
+    return b"\0" + _listed(
+        b"".join(container.varint(rng.choice(INTERESTING[:22])) for _ in range(rng.randrange(9))), rng
+    )
 
 
 def _method(parts: Parts, rng: random.Random, blind: Blind) -> None:
@@ -268,7 +366,9 @@ def _payload(parts: Parts, rng: random.Random, blind: Blind) -> None:
         payload = png_file(payload, rng, blind)
     elif method == stored.FILTERED and payload and rng.random() < 0.7:
         try:
-            raw = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=stored._FILTERS).decompress(payload[1:], max_length=2**16)
+            raw = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=stored._FILTERS).decompress(
+                payload[1:], max_length=2**16
+            )
         except lzma.LZMAError:
             raw = payload
         raw = blind(raw) if rng.random() < 0.5 else bytes(v ^ (rng.random() < 0.1) for v in raw)
@@ -286,10 +386,12 @@ def _payload(parts: Parts, rng: random.Random, blind: Blind) -> None:
 def _planes(parts: Parts, rng: random.Random, blind: Blind) -> None:
     if parts.planes:
         at = rng.randrange(len(parts.planes))
-        parts.planes[at : at + 1] = rng.choice(([], [parts.planes[at]] * 2, [(0, b"")], [(1, blind(b"\0abc"))]))
+        parts.planes[at : at + 1] = rng.choice(
+            ([], [parts.planes[at]] * 2, [(0, b"")], [(1, blind(b"\0abc"))])
+        )
 
 
-# ---- .ardm files of text, and other bytes -------------------------------------------------------------------------------------
+# ---- .ardm files of text, and other bytes ------------------------------------------------------------------
 
 FOUND = (
     b"The ",
@@ -322,7 +424,9 @@ def text_file(data: bytes, rng: random.Random, blind: Blind) -> bytes:
         return _right_chunk(blind(data))
     payload = data[at:]
     for _ in range(rng.choice((1, 1, 2))):
-        header, payload = rng.choice((_text_field, _text_payload, _text_payload, _new_text, _new_text, _forged_text))(header, payload, rng, blind)
+        header, payload = rng.choice(
+            (_text_field, _text_payload, _text_payload, _new_text, _new_text, _forged_text)
+        )(header, payload, rng, blind)
     if rng.random() < 0.95:
         header = replace(header, length=len(payload), crc=zlib.crc32(payload))
     out = text._write(header, payload)
@@ -352,7 +456,11 @@ def _words(data: bytes, rng: random.Random, blind: Blind) -> bytes:
         return blind(data)
     at = rng.randint(0, len(data))
     end = min(len(data), at + rng.choice((0, 0, 1, 5, 40)))
-    return data[:at] + rng.choice((rng.choice(FOUND), data[at:end].upper(), data[at:end].swapcase(), data[:end])) + data[end:]
+    return (
+        data[:at]
+        + rng.choice((rng.choice(FOUND), data[at:end].upper(), data[at:end].swapcase(), data[:end]))
+        + data[end:]
+    )
 
 
 Packed = tuple[text.TextHeader, bytes]  # with its payload
@@ -365,9 +473,16 @@ def _text_field(header: text.TextHeader, payload: bytes, rng: random.Random, bli
     if name == "order":
         return replace(header, order=rng.choice((*text.Order, 2))), payload  # type: ignore[arg-type]
     if name == "weights_id":
-        return replace(header, weights_id=rng.choice((bytes(8).hex(), 2 * stub().weights.id, text.weights_module.TEXT_ID, "11" * 8))), payload
+        return replace(
+            header,
+            weights_id=rng.choice(
+                (bytes(8).hex(), 2 * stub().weights.id, text.weights_module.TEXT_ID, "11" * 8)
+            ),
+        ), payload
     if name == "breaks":
-        return replace(header, breaks=rng.choice((0, 1, 1 << 62, 1 << 63, rng.getrandbits(63) & rng.getrandbits(63)))), payload
+        return replace(
+            header, breaks=rng.choice((0, 1, 1 << 62, 1 << 63, rng.getrandbits(63) & rng.getrandbits(63)))
+        ), payload
     if name == "digest":
         return replace(header, digest=rng.randbytes(16)), payload
     old = getattr(header, name)
@@ -377,11 +492,15 @@ def _text_field(header: text.TextHeader, payload: bytes, rng: random.Random, bli
 def _text_payload(header: text.TextHeader, payload: bytes, rng: random.Random, blind: Blind) -> Packed:
     if header.method == text.PACKED:
         try:
-            raw = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=text._FILTERS).decompress(payload, max_length=2**12)
+            raw = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=text._FILTERS).decompress(
+                payload, max_length=2**12
+            )
         except lzma.LZMAError:
             raw = payload
         raw = blind(raw)
-        return replace(header, size=len(raw)), lzma.compress(raw, lzma.FORMAT_RAW, filters=[text._FILTERS[0] | {"dict_size": 1 << 16}])
+        return replace(header, size=len(raw)), lzma.compress(
+            raw, lzma.FORMAT_RAW, filters=[text._FILTERS[0] | {"dict_size": 1 << 16}]
+        )
     if header.method != text.MODEL or rng.random() < 0.1:
         return header, blind(payload)
     try:
@@ -408,14 +527,23 @@ def _new_text(header: text.TextHeader, payload: bytes, rng: random.Random, blind
         held = _words(held, rng, blind)[: LIMITS.max_pixels]
         order = rng.choice(list(text.Order))
         parts = text.take_apart(held)
-        return text._model(held, parts, prose.encode(*_arguments(parts)), order, rng.choice((1, 2, 5)), "cpu", None)
+        return text._model(
+            held, parts, prose.encode(*_arguments(parts)), order, rng.choice((1, 2, 5)), "cpu", None
+        )
 
 
 def _forged_text(header: text.TextHeader, payload: bytes, rng: random.Random, blind: Blind) -> Packed:
     """Letters and marks that no file is taken apart into, coded as if one were."""
-    held = rng.choice((b"A man, a plan: PANAMA! ", b"the Old man; ", b"x ", b"iPod McAdam. ")) * rng.randint(1, 6)
+    held = rng.choice((b"A man, a plan: PANAMA! ", b"the Old man; ", b"x ", b"iPod McAdam. ")) * rng.randint(
+        1, 6
+    )
     parts = text.take_apart(held)
-    stream, capital, gaps, ends = parts.stream.copy(), parts.capital.copy(), parts.gaps.copy(), parts.ends.copy()
+    stream, capital, gaps, ends = (
+        parts.stream.copy(),
+        parts.capital.copy(),
+        parts.gaps.copy(),
+        parts.ends.copy(),
+    )
     way = rng.randrange(4)
     if way == 0:
         stream[rng.randrange(stream.size)] = rng.choice((0, 0, 26, 27, 31))
@@ -427,21 +555,40 @@ def _forged_text(header: text.TextHeader, payload: bytes, rng: random.Random, bl
         capital[:] = rng.choice((0, 1))
     coder, every = prose.Coder(stream.size), np.arange(stream.size)
     unlikely = np.zeros((stream.size, 27), dtype=np.float32)
-    prose.code_letters(prose.open_tile(stream.size), every, unlikely, stream, coder.model, coder.state, coder.words, False)
+    prose.code_letters(
+        prose.open_tile(stream.size), every, unlikely, stream, coder.model, coder.state, coder.words, False
+    )
     letters = coder.finish()
     marks = prose.encode(parts.letters, parts.starts, capital, gaps, np.maximum.accumulate(ends))
-    forged = replace(header, size=len(held), method=text.MODEL, order=text.Order.PLAIN, weights_id=bytes(8).hex(), breaks=0)
+    forged = replace(
+        header, size=len(held), method=text.MODEL, order=text.Order.PLAIN, weights_id=bytes(8).hex(), breaks=0
+    )
     space = int((stream == 0).sum())
-    return replace(forged, letters=stream.size - space, words=space + 1), container.varint(len(letters)) + letters + marks
+    return replace(forged, letters=stream.size - space, words=space + 1), container.varint(
+        len(letters)
+    ) + letters + marks
 
 
 def _arguments(parts: text.Prose) -> tuple[np.ndarray, ...]:
     return parts.letters, parts.starts, parts.capital, parts.gaps, parts.ends
 
 
-# ---- PNG --------------------------------------------------------------------------------------------------------------------
+# ---- PNG ---------------------------------------------------------------------------------------------------
 
-TYPES = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"tEXt", b"acTL", b"fdAT", b"iCCP", b"prVt", b"CRIT", b"tIME")
+TYPES = (
+    b"IHDR",
+    b"PLTE",
+    b"IDAT",
+    b"IEND",
+    b"tRNS",
+    b"tEXt",
+    b"acTL",
+    b"fdAT",
+    b"iCCP",
+    b"prVt",
+    b"CRIT",
+    b"tIME",
+)
 
 
 def png_file(data: bytes, rng: random.Random, blind: Blind) -> bytes:
@@ -479,7 +626,9 @@ def _png_chunks(data: bytes, rng: random.Random, blind: Blind) -> bytes:
     return pngs.build(_chunk_list(_split(data, 0), rng, blind))[8:]
 
 
-def _chunk_list(chunks: list[tuple[bytes, bytes]], rng: random.Random, blind: Blind) -> list[tuple[bytes, bytes]]:
+def _chunk_list(
+    chunks: list[tuple[bytes, bytes]], rng: random.Random, blind: Blind
+) -> list[tuple[bytes, bytes]]:
     out = list(chunks)
     at = rng.randint(0, len(out))
     way = rng.randrange(6)
@@ -510,7 +659,9 @@ def _new_header(chunks: list[tuple[bytes, bytes]], rng: random.Random) -> list[t
     return [(b"IHDR", header), *chunks[1:]]
 
 
-def _image_data(chunks: list[tuple[bytes, bytes]], stream: bytes, rng: random.Random) -> list[tuple[bytes, bytes]]:
+def _image_data(
+    chunks: list[tuple[bytes, bytes]], stream: bytes, rng: random.Random
+) -> list[tuple[bytes, bytes]]:
     """The chunks with another stream for image data, in pieces."""
     first = next((i for i, (kind, _) in enumerate(chunks) if kind == b"IDAT"), max(0, len(chunks) - 1))
     size = rng.choice((1, 7, 100, 1 << 20))
@@ -526,11 +677,19 @@ def _inflated(stream: bytes) -> bytes:
 
 
 def _deflated(raw: bytes, rng: random.Random) -> bytes:
-    packer = zlib.compressobj(rng.randint(0, 9), zlib.DEFLATED, rng.randint(9, 15), rng.randint(1, 9), rng.randint(0, 4))
-    return packer.compress(raw) + (packer.flush(zlib.Z_FULL_FLUSH) if rng.random() < 0.1 else b"") + packer.flush()
+    packer = zlib.compressobj(
+        rng.randint(0, 9), zlib.DEFLATED, rng.randint(9, 15), rng.randint(1, 9), rng.randint(0, 4)
+    )
+    return (
+        packer.compress(raw)
+        + (packer.flush(zlib.Z_FULL_FLUSH) if rng.random() < 0.1 else b"")
+        + packer.flush()
+    )
 
 
-def _new_image_data(chunks: list[tuple[bytes, bytes]], rng: random.Random, blind: Blind) -> list[tuple[bytes, bytes]]:
+def _new_image_data(
+    chunks: list[tuple[bytes, bytes]], rng: random.Random, blind: Blind
+) -> list[tuple[bytes, bytes]]:
     stream = b"".join(data for kind, data in chunks if kind == b"IDAT")
     if rng.random() < 0.3:
         return _image_data(chunks, blind(stream), rng)

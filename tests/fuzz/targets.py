@@ -1,6 +1,8 @@
-"""What must hold for every input, whatever its bytes: the entry points that fuzzing and the tests in CI call. Knows no fuzzer.
+"""What must hold for every input, whatever its bytes: the entry points that fuzzing and the tests in CI call.
+Knows no fuzzer.
 
-Each takes bytes and returns nothing. Any exception that leaves it is a finding: ArdmError is the only answer to bad input that callers are promised.
+Each takes bytes and returns nothing. Any exception that leaves it is a finding: ArdmError is the only answer
+to bad input that callers are promised.
 """
 
 from __future__ import annotations
@@ -14,15 +16,18 @@ from unittest import mock
 import numpy as np
 import torch
 
-from ardm import predict
-from ardm import weights as weights_module
+from ardm.exact import discrete_predictor
+from ardm.exact import weights as weights_module
+from ardm.exact.carriers import Carrier
 from ardm.exact.predictor import Canvas, Predictor
-from ardm.integer import Carrier
 from ardm.orders import PATCH
-from codec import ArdmError, Limits, archive, container, decompress, exact, frames, info, png, recover, text
-from codec import sources as readers
+from codec import ArdmError, Limits, archive, container, decompress, info, png, recover
 from codec.archive import Way
+from codec.formats import frames
+from codec.formats import sources as readers
 from codec.image import load_predictor
+from codec.png.exact import recipes
+from codec.text import file as text
 
 Result = TypeVar("Result")
 LIMITS = Limits(max_pixels=1024, max_memory=2**30, max_calls=50_000, max_tiles=64)
@@ -45,7 +50,8 @@ def _hold(condition: object, what: str) -> None:
 
 
 class Stub(Predictor):
-    """Answers like a network that knows nothing but the lattice, at once: what is fuzzed is what is made of the bytes, not the network, which takes any pixels.
+    """Answers like a network that knows nothing but the lattice, at once: what is fuzzed is what is made of
+    the bytes, not the network, which takes any pixels.
 
     In raster order coders ask the network themselves.
     """
@@ -53,7 +59,9 @@ class Stub(Predictor):
     def __init__(self) -> None:
         super().__init__(load_predictor().weights)
 
-    def lattice(self, canvas: Canvas, phase: tuple[int, int], first: int, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def lattice(
+        self, canvas: Canvas, phase: tuple[int, int], first: int, where: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         return self.scattered(canvas, where)
 
     def scattered(self, canvas: Canvas, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -78,20 +86,26 @@ class TextStub(Carrier):
         return tokens.long().sum(1) + int(cond.sum())
 
     def read_out(self, features: torch.Tensor, tokens: torch.Tensor, item: int, place: int) -> torch.Tensor:
-        return ((torch.arange(27)[:, None] * 40503 + 31 * features[item].flatten() >> 5) % 160 - 80).to(torch.int32)
+        return ((torch.arange(27)[:, None] * 40503 + 31 * features[item].flatten() >> 5) % 160 - 80).to(
+            torch.int32
+        )
 
 
 def _plan(weights: weights_module.Weights, budget: int) -> int:
-    """A call for each of the first places, the last for all others: some `codec.text.plan`, which takes longer than all the rest of a small text."""
+    """A call for each of the first places, the last for all others: some `codec.text.plan`, which takes
+    longer than all the rest of a small text.
+    """
     return (1 << min(budget, text.CELL) - 1) - 1
 
 
 @contextmanager
 def small_texts() -> Iterator[None]:
-    """Within it, texts are coded by `TextStub`, in tiles so small that short ones have several, and LZMA need not clear 64 MiB for each."""
+    """Within it, texts are coded by `TextStub`, in tiles so small that short ones have several, and LZMA need
+    not clear 64 MiB for each.
+    """
     small = [text._FILTERS[0] | {"dict_size": 1 << 16}]
     with (
-        mock.patch.object(predict, "choose_carrier", lambda weights, device: TextStub(weights)),
+        mock.patch.object(discrete_predictor, "choose_carrier", lambda weights, device: TextStub(weights)),
         mock.patch.multiple(text, TILE=100, _FILTERS=small, plan=_plan),
     ):
         yield
@@ -115,20 +129,31 @@ def decoder(data: bytes) -> None:
         pixels = _try(lambda: decompress(data, **given))
         if pixels is not None and not header.whole:
             again, mask, report = recover(data, **given)
-            _hold(report.sound and not mask.any() and np.array_equal(again, pixels), "`recover` sees damage where `decompress` sees none")
+            _hold(
+                report.sound and not mask.any() and np.array_equal(again, pixels),
+                "`recover` sees damage where `decompress` sees none",
+            )
         return
     _hold(info(data)["bytes"] == len(data) and archive.way_of(header), "what is restored cannot be listed")
     if header.whole:
         _hold(container.digest(restored) == header.digest, "a file kept whole has another hash")
         return
-    frame = next((frames.unpack(block) for kind, block in header.metadata if kind == container.SOURCE_FRAME), None)
+    frame = next(
+        (frames.unpack(block) for kind, block in header.metadata if kind == container.SOURCE_FRAME), None
+    )
     if frame:
-        _hold(container.digest(restored, frames.DIGEST_BYTES) == frame.digest, "a file made again has another hash")
+        _hold(
+            container.digest(restored, frames.DIGEST_BYTES) == frame.digest,
+            "a file made again has another hash",
+        )
         archive.format_of(data, LIMITS)
         return
     image = png.read(restored, LIMITS.max_pixels)
     samples = np.ascontiguousarray(image.pixels, dtype=image.kind.dtype)
-    _hold(image.kind == header.kind and container.digest(samples.data) == header.digest, "the PNG has other pixels than the header's hash is of")
+    _hold(
+        image.kind == header.kind and container.digest(samples.data) == header.digest,
+        "the PNG has other pixels than the header's hash is of",
+    )
 
 
 def reader(data: bytes) -> None:
@@ -139,32 +164,56 @@ def reader(data: bytes) -> None:
         return
     image, coding = found
     again = png.read(png.write(image), LIMITS.max_pixels)
-    same = (again.head, again.before, again.after) == (image.head, image.before, image.after) and np.array_equal(again.pixels, image.pixels)
+    same = (again.head, again.before, again.after) == (
+        image.head,
+        image.before,
+        image.after,
+    ) and np.array_equal(again.pixels, image.pixels)
     _hold(same, "a PNG that was written reads as another one")
     block = png.pack_chunks(image)
-    _hold(not block or png.unpack_chunks(block) == (image.before, image.after), "kept chunks came back as others")
-    recipe = exact.find(data, image, coding)
+    _hold(
+        not block or png.unpack_chunks(block) == (image.before, image.after),
+        "kept chunks came back as others",
+    )
+    recipe = recipes.find(data, image, coding)
     if recipe:
-        _hold(exact.unpack(exact.pack(recipe), image, recipe.different) == recipe, "a recipe came back as another one")
-        _hold(exact.make(image, recipe) == data, "a recipe makes another file")
+        _hold(
+            recipes.unpack(recipes.pack(recipe), image, recipe.different) == recipe,
+            "a recipe came back as another one",
+        )
+        _hold(recipes.make(image, recipe) == data, "a recipe makes another file")
 
 
 def sources(data: bytes) -> None:
-    """An image file that is no PNG: what its reader accepts comes back from an .ardm file byte for byte, or as a PNG of the same content."""
+    """An image file that is no PNG: what its reader accepts comes back from an .ardm file byte for byte, or
+    as a PNG of the same content.
+    """
     look = _try(lambda: readers.look(data, LIMITS.max_pixels))
     if look is None or look.format == readers.Format.PNG:  # which `reader` is for
         return
     content = _try(look.load)
     if content:
-        _hold(content.image.pixels.shape[:2] == (look.head.height, look.head.width), "a file has another size than its header says")
-    packed = _try(lambda: archive.pack(data, exactly=False, pixels=True, limits=LIMITS, order="raster", predictor=stub()))
+        _hold(
+            content.image.pixels.shape[:2] == (look.head.height, look.head.width),
+            "a file has another size than its header says",
+        )
+    packed = _try(
+        lambda: archive.pack(
+            data, exactly=False, pixels=True, limits=LIMITS, order="raster", predictor=stub()
+        )
+    )
     _hold(packed or not content, "what can be read cannot be packed")
     if packed:
         _comes_back(data, packed, content)
     if not packed or packed.way == Way.CONTENT:
-        packed = _try(lambda: archive.pack(data, exactly=True, limits=LIMITS, order="raster", predictor=stub()))
+        packed = _try(
+            lambda: archive.pack(data, exactly=True, limits=LIMITS, order="raster", predictor=stub())
+        )
         _hold(not packed or packed.way == Way.WHOLE, "a file comes back exactly only if that is asked for")
-        _hold(packed or not (content or look.why), "what can be read, or is sound but more than a picture, cannot be kept whole")
+        _hold(
+            packed or not (content or look.why),
+            "what can be read, or is sound but more than a picture, cannot be kept whole",
+        )
         if packed:
             _comes_back(data, packed, content)
 
@@ -175,20 +224,37 @@ def _comes_back(data: bytes, packed: archive.Packed, content: readers.Content | 
     if packed.way == Way.CONTENT:
         _hold(content and made == readers.Format.PNG, "a PNG was made of nothing")
         image, again = content.image, png.read(restored, LIMITS.max_pixels)
-        same = (again.kind, again.before, again.after) == (image.kind, image.before, image.after) and np.array_equal(again.pixels, image.pixels)
+        same = (again.kind, again.before, again.after) == (
+            image.kind,
+            image.before,
+            image.after,
+        ) and np.array_equal(again.pixels, image.pixels)
         _hold(same, "a file came back as a PNG of something else")
     else:
         _hold(restored == data, "a file came back as another one")
         _hold(made == readers.sniff(data), "a file comes back as one of another format")
     if content and packed.way != Way.WHOLE:
-        _hold(np.array_equal(decompress(packed.data), content.image.pixels), "`decompress` gives other pixels than the file has")
+        _hold(
+            np.array_equal(decompress(packed.data), content.image.pixels),
+            "`decompress` gives other pixels than the file has",
+        )
 
 
 def texts(data: bytes) -> None:
-    """An .ardm file of text: what is restored is what its header is about. Any other bytes: they come back, and grow by 60 bytes at most."""
+    """An .ardm file of text: what is restored is what its header is about. Any other bytes: they come back,
+    and grow by 60 bytes at most.
+    """
     with small_texts():
         if not text.is_text(data):
-            packed = _try(lambda: text.pack(data, budget=1 + len(data) % 7, order=("auto", "rows", "plain")[len(data) % 3], verify=False, limits=LIMITS))
+            packed = _try(
+                lambda: text.pack(
+                    data,
+                    budget=1 + len(data) % 7,
+                    order=("auto", "rows", "plain")[len(data) % 3],
+                    verify=False,
+                    limits=LIMITS,
+                )
+            )
             if packed:
                 _hold(text.unpack(packed) == data, "a text came back as another one")
                 _hold(len(packed) <= len(data) + 60, "a text grew")
@@ -206,5 +272,8 @@ def texts(data: bytes) -> None:
             "a text has another size or hash than its header says",
         )
         parts = text.take_apart(restored)
-        words = header.method != text.MODEL or (parts.letters.size, parts.starts.size - 1) == (header.letters, header.words)
+        words = header.method != text.MODEL or (parts.letters.size, parts.starts.size - 1) == (
+            header.letters,
+            header.words,
+        )
         _hold(words, "a text has other words than its header says")

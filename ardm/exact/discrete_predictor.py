@@ -1,0 +1,62 @@
+"""Network calls for the codec of discrete data: from known variables to integer parameters. Knows tensors,
+not bytes or files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from ardm.exact.carriers import Carrier, choose_carrier
+from ardm.exact.weights import Weights
+from ardm.networks import Frame, conditions
+
+
+class DiscretePredictor:
+    """An `ardm.generate.Answer` in exact integers: int32 parameters for `ardm.exact.frequencies`.
+    Thread-safe; does not depend on the batch.
+    """
+
+    def __init__(
+        self,
+        weights: Weights,
+        device: str = "cpu",
+        carrier: Carrier | None = None,
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
+        """shape: of the examples, if it is not that of training; a mixer has no other."""
+        self.across = any(layer.across for layer in weights.layers)
+        if self.across and shape not in (None, weights.model.space.shape):
+            raise ValueError(
+                f"a mixer works on examples of shape {weights.model.space.shape} only, got {shape}."
+            )
+        self.weights = weights
+        self.space = replace(weights.model.space, shape=shape or weights.model.space.shape)
+        self.frame = Frame(weights.model.network, self.space)
+        self.tables = weights.tables()
+        self.carrier = carrier or choose_carrier(weights, device)
+
+    @torch.inference_mode()
+    def __call__(
+        self, seen: torch.Tensor, known: torch.Tensor, digit: int, where: torch.Tensor
+    ) -> torch.Tensor:
+        """Parameters of the variables `where`, int32 (B, n, P); arguments as in `ardm.networks`, where: int64
+        (n,).
+        """
+        planes, guess = self.frame.tokens(seen, known, digit)
+        tokens = planes.to(torch.int8)
+        batch, _, rows, columns = tokens.shape
+        cond = conditions(self.space, known, digit).numpy().astype(np.int64)
+        # rows are independent of each other: one picture of all examples
+        if rows == 1 and not self.across and (cond == cond[0]).all():
+            tokens, cond = tokens.transpose(0, 2), cond[:1]
+        elif self.across:
+            tokens = tokens.flatten(2).unsqueeze(2)
+        features = self.carrier.features(tokens.contiguous(), cond)
+        # (B or 1, outputs, tokens)
+        out = torch.stack([self.carrier.read_out(features, tokens, i, 0) for i in range(tokens.shape[0])])
+        if out.shape[0] != batch:
+            out = out[0].unflatten(1, (batch, columns)).transpose(0, 1)
+        return self.frame.scatter(out.reshape(batch, -1, rows, columns), guess).flatten(1, -2)[:, where]

@@ -1,0 +1,236 @@
+"""Training an order-agnostic network on examples of any discrete data, and loading it again. Knows spaces and
+objectives, not files of data.
+
+`fit` is resumable: recipe, seed, step and time are in the checkpoint, every validation is a line of
+log.jsonl, and the best weights so far are kept apart (best.safetensors) from the last ones
+(average.safetensors).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ardm.discrete import Space
+from ardm.networks import CHAINS, Config, Exact, Network, build, parameter_count
+from ardm.objective import Estimate, bound, training_loss
+from ardm.orders import spread_places
+from ardm.training.locoprop import Local, LocoProp
+from ardm.training.run import (
+    CheckpointError,
+    Run,
+    average_losses,
+    load_tensors,
+    load_weights,
+    trunk_of,
+    usual_optimizers,
+)
+
+OPTIMIZERS = ("adamw", "muon", "locoprop")
+
+# along an order that is not random, only the next 1/8 of the variables count: the others will be asked for
+# later
+NEXT = 8
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training run except the data; stored with the weights."""
+
+    space: Space
+    network: Config = field(default_factory=Config)
+    minutes: float = 0.0
+    steps: int = 10_000
+    batch: int = 64
+    rate: float = 1e-3
+    optimizer: str = "muon"  # one of OPTIMIZERS
+    weight_decay: float = 0.0  # of adamw
+    local: Local = field(default_factory=Local)  # of locoprop
+    warmup: float = 0.02
+    ema: float = 0.999
+    quantize_from: float = 2.0
+    exact_from: float = 2.0
+    cross_entropy: float = 0.001  # weight of the unweighted term
+    spread: float = (
+        0.0  # share of batches masked along `orders.spread_places` of cells, instead of random orders
+    )
+    rows: float = 0.0  # share masked from left to right in all cells side by side
+    cell: int = 64  # variables in a cell; where cells begin is random
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.steps < 1 or self.rate <= 0:
+            raise ValueError(
+                f"batch and steps must be at least 1 and rate above 0, got {self.batch}, {self.steps}, "
+                f"{self.rate}."
+            )
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
+        if self.optimizer == "locoprop" and self.network.name not in CHAINS:
+            raise ValueError(
+                f"locoprop is for networks of matrix products and ReLU, {' and '.join(CHAINS)}; got "
+                f"{self.network.name}."
+            )
+
+
+def recipe_from(about: dict[str, Any]) -> Recipe:
+    """The recipe that a checkpoint's description holds."""
+    fields = dict(about["recipe"])
+    if "muon" in fields:  # until 0.3.0; else was Adam, which is AdamW without decay
+        fields["optimizer"] = "muon" if fields.pop("muon") else "adamw"
+    return Recipe(
+        **fields
+        | {
+            "space": Space(**fields["space"]),
+            "network": Config(**fields["network"]),
+            "local": Local(**fields.get("local", {})),
+        }
+    )
+
+
+def optimizers(net: Network, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Those that the recipe names. LocoProp's come with AdamW for what is no matrix product."""
+    if recipe.optimizer != "locoprop" or not isinstance(net, Exact):
+        return usual_optimizers(net, recipe)
+    mine = LocoProp(net.body, [(net.head, net.head_bias)], recipe.rate, recipe.local)
+    taken = {id(p) for group in mine.param_groups for p in group["params"]}
+    others = [p for p in net.parameters() if id(p) not in taken]
+    return [
+        mine,
+        torch.optim.AdamW(
+            others, lr=recipe.rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True
+        ),
+    ]
+
+
+def load_network(path: Path) -> tuple[Network, Recipe]:
+    """The averaged network of a checkpoint, in evaluation mode. Raises CheckpointError."""
+    tensors, about = load_tensors(path)
+    try:
+        recipe = recipe_from(about)
+        net = build(recipe.network, recipe.space)
+        quantized = bool(about["quantized"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} does not describe a network that this release knows: {error}."
+        ) from error
+    load_weights(net, tensors, "average.", path)
+    trunk = trunk_of(net)
+    if trunk:
+        trunk.quantized = quantized
+    return net.eval(), recipe
+
+
+def draw_order(recipe: Recipe, batch: int, generator: torch.Generator) -> torch.Tensor | None:
+    """Places (batch, *shape) to train along, or None for uniformly random ones."""
+    kind = float(torch.rand((), generator=generator, device=generator.device))
+    if kind >= recipe.spread + recipe.rows:
+        return None
+    size = recipe.space.size
+    places = spread_places(recipe.cell) if kind < recipe.spread else np.arange(recipe.cell)
+    shift = torch.randint(0, recipe.cell, (batch, 1), generator=generator, device=generator.device)
+    at = torch.arange(size, device=generator.device) + shift
+    # the same place in all cells, then the next one
+    rank = torch.from_numpy(places).to(generator.device)[at % recipe.cell] * size + at
+    return rank.argsort(1).argsort(1).view(batch, *recipe.space.shape)
+
+
+def fit(
+    recipe: Recipe,
+    draw: Callable[[int, torch.Generator], torch.Tensor],
+    valid: torch.Tensor,
+    out: Path,
+    device: torch.device | str = "cpu",
+    limit: float = 1e9,
+    every: float = 2.0,
+    clock: Callable[[], float] = time.monotonic,
+) -> Run[Network]:
+    """Train until the schedule ends or `limit` minutes have passed in this process, going on from
+    out/checkpoint.safetensors if there is one.
+
+    draw(batch, generator) gives int64 examples (batch, *shape); valid: examples for validation, int64. Prints
+    and logs the bound on `valid` every so many minutes. clock: what the schedule's minutes are measured by
+    (`time.thread_time` counts this thread's work alone, for comparisons on a busy machine); limit and every
+    are of the wall clock.
+    """
+    device = torch.device(device)
+    out.mkdir(parents=True, exist_ok=True)
+    recipe.space.check(valid)
+    run: Run[Network] = Run(recipe, lambda: build(recipe.network, recipe.space), device, optimizers, clock)
+    checkpoint = out / "checkpoint.safetensors"
+    best = float("inf")
+    if checkpoint.exists():
+        run.restore(checkpoint)
+        lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+        best = min((line["valid"] for line in lines if line["quantized"] == run.quantized), default=best)
+    else:
+        (out / "log.jsonl").write_text("")
+        print(f"{recipe.network.name}: {parameter_count(run.net):,} parameters", flush=True)
+    generator = torch.Generator(device)
+    begun = last = time.monotonic()
+    losses: list[torch.Tensor] = []
+
+    def report() -> None:
+        nonlocal best
+        run.average.eval()
+        found = Estimate.of(validate(run.average, valid, recipe.seed))
+        line = {
+            "step": run.step,
+            "minutes": round(run.seconds / 60, 2),
+            "rate": round(run.rate(), 6),
+            "quantized": run.quantized,
+            "loss": average_losses(losses),
+            "valid": round(found.mean, 4),
+            "error": round(found.error, 4),
+        }
+        losses.clear()
+        with (out / "log.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        print(json.dumps(line), flush=True)
+        run.save(checkpoint)
+        run.save_average(out / "average.safetensors")
+        if found.mean < best:
+            best = found.mean
+            run.save_average(out / "best.safetensors")
+
+    def objective(net: Network) -> torch.Tensor:
+        x = draw(recipe.batch, generator)
+        order = draw_order(recipe, recipe.batch, generator)
+        return training_loss(
+            net,
+            x,
+            generator,
+            recipe.cross_entropy,
+            order,
+            recipe.space.size // NEXT if order is not None else None,
+        )[0]
+
+    while run.progress < 1 and time.monotonic() - begun < 60 * limit:
+        # of every step, so that an interruption changes nothing
+        generator.manual_seed(recipe.seed * 1_000_003 + run.step)
+        if run.quantizing_is_due:
+            report()
+            run.save(out / "float.safetensors")
+            run.start_quantizing(objective)
+            best = float("inf")  # of the integer network
+        losses.append(run.update(lambda: objective(run.net)))
+        if time.monotonic() - last > every * 60:
+            report()
+            last = time.monotonic()
+    report()
+    return run
+
+
+@torch.no_grad()
+def validate(net: Network, valid: torch.Tensor, seed: int, batch: int = 64) -> torch.Tensor:
+    """The bound of every example, in bits per variable; the same masks every time."""
+    device = next(net.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
+    return torch.cat([bound(net, part.to(device), generator, 1).cpu() for part in valid.split(batch)])

@@ -1,0 +1,1 @@
+"""Pixels to words and back. Knows planes of samples; no tiles, no files."""

@@ -1,0 +1,590 @@
+"""The fine coder: samples of 9 to 16 bits whole, in raster order, channel after channel. Knows arrays and
+words; nothing of networks, tiles or files.
+
+FORMAT.md, section 8, says the same in prose. A sample is one of `2**depth` levels, a value of as many binary
+decisions, the highest first. Every decision is predicted by `INPUTS` models whose log-odds are mixed, refined
+by two adaptive tables and coded, as in `codec.coder.kernel`, whose rules for exact arithmetic hold here as
+well. What is different: predictions are as fine as the samples, there is no network, and a histogram takes
+the place of hashed counters.
+
+    experts       logistics around two least-squares predictions of the value, one slow and one quick to
+                  forget, around three simple ones and a blend of all, as wide as their errors nearby were
+    histogram     how often the bit was 1 after the same higher bits, which knows levels that do not occur
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from ardm.compiled import compiled
+from ardm.likelihood import CODING_ORDER
+from codec.coder import stored
+from codec.coder.kernel import LEAST, PAD, SIGMOID, SQUASH, _log, _squash, solve
+from codec.coder.mixing import by_distance, raster_geometry
+from codec.coder.rangecoder import ONE, code_bit
+from codec.coder.rest import Rest
+from codec.coder.streams import LINE, STRIP, Streams
+from codec.coder.words import check_words
+from codec.container import read_varint, varint
+from codec.errors import CorruptError, TruncatedError
+
+BELOW = 2  # rows that a channel must be ahead of the next
+# where a channel looks at each earlier one
+BESIDE = np.array([o for o in by_distance(BELOW**2) if o != (0, 0)])
+LEAST_DEPTH, MOST_DEPTH = 8, 16
+# forms of levels; below them, by how many bits a value is shifted
+REPLICATED, ROUNDED, CUT, LISTED = (16, 17, 18, 19)
+MOST_WORDS = 10  # that a sample's sixteen decisions can take, 17 bits each
+DIGEST = "54d8e15154696172"  # of what `_synthetic` writes
+
+EXPERTS, INPUTS = 7, 8
+FEW = 6  # neighbours that the quick fit looks at
+# contexts: a bit's size over the deviation, the deviation, how well it did; cells of a table
+RATIOS, SPREADS, SURPRISES, CELLS = (64, 48, 16, 33)
+KEPT = 4  # rows of errors that are kept, a power of two
+LEARNING_RATE, LEARNING_EARLY, APM_RATE = 0.003, 0.01, 0.02
+FORGET, FORGET_SOON = 1 / 0.9995, 1 / 0.98
+FIRST_FIT, EARLY, REFIT_EARLY, REFIT, REFIT_SOON = 64, 1024, 32, 96, 8
+# added to the diagonal; times which it is taken, since squares of 16 bits leave few digits for 1
+RIDGE, STIFF = (1.0, 1.0 + 2.0**-30)
+WIDTH = 0.65  # width of an expert's logistic over its mean absolute error
+CERTAIN = 0.003
+SMALL = 0.1  # times the deviation: bits below are not worth mixing, unless the histogram knows of a structure
+COUNT_MAX = 250.0
+RARE = 0.0005  # least chance in the histogram
+
+
+@njit(inline="always")
+def _smooth(u: Any) -> Any:
+    """2**24 times the sigmoid of u / 128, between the table's entries too."""
+    t = min(max(u + 1535.5, 0.0), 3070.0)
+    i = int(t)
+    low = SIGMOID[np.uint64(i)]
+    return low + (SIGMOID[np.uint64(i + 1)] - low) * (t - i)
+
+
+@njit(inline="always")
+def _within(x: Any, limit: Any) -> Any:
+    """x limited to +-limit; -limit where a problem without a sound solution has made it no number."""
+    return x if abs(x) <= limit else limit if x > 0.0 else -limit
+
+
+@compiled(error_model="numpy")
+def code_rows(
+    first_row: int,
+    last_row: int,
+    s: int,
+    depth: int,
+    shape: Any,
+    pixel: Any,
+    own: Any,
+    beside: Any,
+    near: Any,
+    learned: Any,
+    fitted: Any,
+    soon: Any,
+    errors: Any,
+    decoding: bool,
+    truth: Any,
+    coder: Any,
+    words: Any,
+) -> None:
+    """Code rows first_row .. last_row - 1 of channel s (in coding order), after the rows before, and two rows
+    or more behind the channel before.
+
+    pixel: int32 (3, h + 2 PAD, w + 2 PAD), in coding order, whose values will appear there. own: int64 (n,
+    2), offsets of known neighbours, nearest first; beside: int64 (m, 2), at which earlier channels are looked
+    at; near: int64 (k, 2), at which errors are. learned, fitted, soon, errors: `Fine`. truth: int32 (3, h, w)
+    when encoding. coder, words: as in `codec.coder.kernel.code_rows`.
+    """
+    height, width = shape
+    mixer_a, mixer_b, table_a, table_b, chances, times = learned
+    matrix, vector, solution, gain, seen, features, work = fitted
+    soon_matrix, soon_vector, soon_solution, soon_gain, chosen, soon_work = soon
+    apart, judged, surprises = errors
+    flat = pixel.reshape(-1)
+    stride = width + 2 * PAD
+    plane = stride * (height + 2 * PAD)
+    own_at = own[:, 0] * stride + own[:, 1]
+    beside_at = beside[:, 0] * stride + beside[:, 1]
+    n_own, n_beside, n_near = len(own), len(beside), len(near)
+    few = FEW + s
+    for i in range(FEW):
+        chosen[s, i] = i
+    for i in range(s):
+        chosen[s, FEW + i] = n_own + s * n_beside + 2 * i
+    a, b = matrix[s], soon_matrix[s]
+    f = features[s]
+    mean_at, sharp, sums = np.zeros(EXPERTS), np.zeros(EXPERTS), np.zeros(EXPERTS)
+    below, above, middle, x = np.zeros(EXPERTS), np.zeros(EXPERTS), np.zeros(EXPERTS), np.zeros(INPUTS)
+    top = float(1 << depth)
+    least = 64.0 * 256.0 / top
+    for r in range(first_row, last_row):
+        edge = s * plane + (r + PAD) * stride
+        for i in range(PAD):  # beyond the edges, what a decoder knows already
+            flat[edge + i] = flat[edge - stride + PAD]
+        for q in range(width):
+            here = s * plane + (r + PAD) * stride + q + PAD
+            above_it, left = float(flat[here - stride]), float(flat[here - 1])
+            mean = (above_it + left) * 0.5
+            # ---- features and predictions
+            for o in range(n_own):
+                f[o] = flat[here + own_at[o]] - mean
+            n = n_own
+            above_step, left_step = 0.0, 0.0
+            for e in range(s):
+                there = here - (s - e) * plane
+                value = float(flat[there])
+                for o in range(n_beside):
+                    f[n + o] = flat[there + beside_at[o]] - value
+                n += n_beside
+                above_step += value - flat[there - stride]
+                left_step += value - flat[there - 1]
+            for e in range(s):
+                there = here - (s - e) * plane
+                f[n] = flat[there] - (flat[there - stride] + flat[there - 1]) * 0.5
+                f[n + 1] = surprises[e, r + 1, q + 1]
+                n += 2
+            f[n], f[n + 1] = surprises[s, r + 1, q], surprises[s, r, q + 1]
+            f[n + 2], f[n + 3] = surprises[s, r, q], surprises[s, r, q + 2]
+            n += 4
+            correction, quick_one = 0.0, 0.0
+            for i in range(n):
+                correction += solution[s, i] * f[i]
+            for i in range(few):
+                quick_one += soon_solution[s, i] * f[chosen[s, i]]
+            mean_at[0] = mean + _within(correction, top)
+            mean_at[1] = mean + _within(quick_one, top)
+            if s:
+                share = 1.0 / s
+                mean_at[2], mean_at[3], mean_at[4] = (
+                    above_it + above_step * share,
+                    left + left_step * share,
+                    mean,
+                )
+            else:
+                mean_at[2], mean_at[3], mean_at[4] = (
+                    above_it,
+                    left,
+                    (above_it + flat[here - stride + 1]) * 0.5,
+                )
+            # ---- how well they did nearby
+            count, judgement, more = 1.0 + n_near, 0.7, 0.0
+            for j in range(EXPERTS):
+                sums[j] = 0.0
+            for o in range(n_near):
+                i, k = (r + near[o, 0]) & (KEPT - 1), q + PAD + near[o, 1]
+                judgement += judged[s, i, k]
+                for j in range(EXPERTS):
+                    sums[j] += apart[s, i, k, j]
+            for side in range(2):
+                if (q if side == 0 else r) > 0:
+                    i, k = (r - side) & (KEPT - 1), q + PAD - 1 + side
+                    count += 2.0
+                    judgement += 2.0 * judged[s, i, k]
+                    for j in range(EXPERTS):
+                        sums[j] += 2.0 * apart[s, i, k, j]
+            for o in range(n_own):
+                more += apart[s, (r + own[o, 0]) & (KEPT - 1), q + PAD + own[o, 1], 0]
+            share = 1.0 / count
+            deviation = (sums[0] + 2.0) * share
+            total, blend = 0.0, 0.0
+            for j in range(5):
+                weight = 1.0 / ((sums[j] + 0.7) * (sums[j] + 0.7))
+                weight *= weight
+                total += weight
+                blend += weight * mean_at[j]
+            mean_at[5], mean_at[6] = blend / total, mean_at[0]
+            sums[6] = (sums[0] + more) * count / (count - 1.0 + n_own)
+            for j in range(EXPERTS):
+                sharp[j] = 128.0 / ((0.7 + sums[j]) * share * WIDTH + 0.04)
+                below[j], above[j] = 0.0, float(ONE)
+            octave = _log(deviation + 0.1) * 2.885
+            spread = int(min(max(octave + 6.0, 0.0), SPREADS - 1.0))
+            judgement = int(min(max(_log(judgement * share + 0.02) * 2.885 + 10.0, 0.0), SURPRISES - 1.0))
+            # ---- its decisions
+            rate = LEARNING_RATE + LEARNING_EARLY / (1.0 + seen[s, 0] * (1.0 / EARLY))
+            answer = 0 if decoding else truth[s, r, q]
+            low = 0
+            for bit_at in range(depth):
+                half = 1 << (depth - 1 - bit_at)
+                node = (1 << bit_at) | (low >> (depth - bit_at))
+                edge_value = low + half - 0.5
+                floor = least * half
+                one, zero = EXPERTS * floor, EXPERTS * floor
+                for j in range(EXPERTS):
+                    middle[j] = _smooth((edge_value - mean_at[j]) * sharp[j])
+                    one += above[j] - middle[j]
+                    zero += middle[j] - below[j]
+                chance = chances[s, node]
+                certain = one < zero * CERTAIN or zero < one * CERTAIN
+                ratio, which, cell, fraction, za, zb = 0, 0, 0, 0.0, 0.0, 0.0
+                if not certain and half < deviation * SMALL and abs(chance - 0.5) < 0.1:
+                    certain = True
+                if certain:
+                    p = one / (one + zero)
+                else:
+                    ratio = int(min(max(_log(float(half)) * 2.885 - octave + 12.0, 0.0), RATIOS - 1.0))
+                    for j in range(EXPERTS):
+                        x[j] = _log(above[j] - middle[j] + floor) - _log(middle[j] - below[j] + floor)
+                    x[EXPERTS] = _log(chance) - _log(1.0 - chance)
+                    for j in range(INPUTS):
+                        za += mixer_a[s, ratio, j] * x[j]
+                        zb += mixer_b[s, bit_at, spread, j] * x[j]
+                    za, zb = min(max(za, -11.9), 11.9), min(max(zb, -11.9), 11.9)
+                    z = (za + zb) * 0.5
+                    t = (z + 12.0) * (4.0 / 3.0)
+                    cell = int(t)
+                    fraction = t - cell
+                    which = judgement * RATIOS + ratio
+                    refined_a = (
+                        table_a[s, ratio, cell]
+                        + (table_a[s, ratio, cell + 1] - table_a[s, ratio, cell]) * fraction
+                    )
+                    refined_b = (
+                        table_b[s, which, cell]
+                        + (table_b[s, which, cell + 1] - table_b[s, which, cell]) * fraction
+                    )
+                    p = 0.7 * _squash(z) + 0.15 * (refined_a + refined_b)
+                bit = code_bit(
+                    coder,
+                    words,
+                    s,
+                    min(max(int(p * ONE), LEAST), ONE - LEAST),
+                    (answer >> (depth - 1 - bit_at)) & 1,
+                    decoding,
+                )
+                if not certain:
+                    da, db = (bit - _squash(za)) * rate, (bit - _squash(zb)) * rate
+                    for j in range(INPUTS):
+                        mixer_a[s, ratio, j] += da * x[j]
+                        mixer_b[s, bit_at, spread, j] += db * x[j]
+                    cell += int(fraction + 0.5)
+                    table_a[s, ratio, cell] += (bit - table_a[s, ratio, cell]) * APM_RATE
+                    table_b[s, which, cell] += (bit - table_b[s, which, cell]) * APM_RATE
+                chances[s, node] = min(
+                    max(chance + (bit - chance) / (times[s, node] + 1.6), RARE), 1.0 - RARE
+                )
+                times[s, node] = min(times[s, node] + 1.0, COUNT_MAX)
+                low += half * bit
+                for j in range(EXPERTS):
+                    below[j], above[j] = middle[j] if bit else below[j], above[j] if bit else middle[j]
+            # ---- learn from the value
+            flat[here] = low
+            surprise = low - mean_at[0]
+            surprises[s, r + 1, q + 1] = surprise
+            row = r & (KEPT - 1)
+            judged[s, row, q + PAD] = min(abs(surprise) / (deviation + 0.25), 4.0)
+            for j in range(EXPERTS):
+                apart[s, row, q + PAD, j] = abs(low - mean_at[j])
+            expected = 128.0 * 1.1 / WIDTH / sharp[0]
+            precision = 1.0 / (expected * expected + 0.1)
+            target = low - mean
+            weight = precision * gain[s, 0]
+            for i in range(n):
+                g = f[i] * weight
+                for k in range(i, n):
+                    a[i, k] += g * f[k]
+                vector[s, i] += g * target
+            weight = precision * soon_gain[s, 0]
+            for i in range(few):
+                g = f[chosen[s, i]] * weight
+                for k in range(i, few):
+                    b[i, k] += g * f[chosen[s, k]]
+                soon_vector[s, i] += g * target
+            gain[s, 0] *= FORGET
+            soon_gain[s, 0] *= FORGET_SOON
+            seen[s, 0] += 1
+            if seen[s, 0] >= FIRST_FIT and seen[s, 0] % (REFIT_EARLY if seen[s, 0] < EARLY else REFIT) == 0:
+                _fit(a, vector[s], n, gain[s], solution[s], work[s])
+            if seen[s, 0] % REFIT_SOON == 0:
+                _fit(b, soon_vector[s], few, soon_gain[s], soon_solution[s], soon_work[s])
+        edge = s * plane + (r + PAD + 1) * stride
+        for i in range(PAD):
+            flat[edge - 1 - i] = flat[edge - 1 - PAD]
+        if r == height - 1:
+            for i in range(2 * stride):  # a later channel looks two rows ahead
+                flat[edge + i] = flat[edge - stride + i]
+
+
+@compiled(error_model="numpy")
+def _fit(matrix: Any, vector: Any, n: int, gain: Any, solution: Any, work: Any) -> None:
+    """Solve a least-squares problem, and begin anew to count what it forgets."""
+    back = 1.0 / gain[0]
+    for i in range(n):
+        vector[i] *= back
+        for j in range(i, n):
+            matrix[i, j] *= back
+    gain[0] = 1.0
+    for i in range(n):
+        matrix[i, i] = matrix[i, i] * STIFF + RIDGE
+    solve(matrix, vector, n, solution, work)
+    for i in range(n):
+        matrix[i, i] = (matrix[i, i] - RIDGE) * (1.0 / STIFF)
+
+
+class Fine(Streams):
+    """Codes the values of one plane of samples, in either direction.
+
+    values: int32 (h, w, 3 or 1), below 2**depth, or None to decode. shape: (h, w, 3 or 1). Other arguments as
+    of `codec.coder.streams.Streams`; check: run `check_compiled` first.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        depth: int,
+        values: np.ndarray | None,
+        data: bytes | None = None,
+        threads: int = 1,
+        rest: Rest | None = None,
+        check: bool = True,
+    ) -> None:
+        if check:
+            check_compiled()
+        self.height, self.width, channels = shape
+        self.depth = depth
+        super().__init__(range(channels), self.height * self.width, MOST_WORDS, data, threads, rest)
+        self.order = CODING_ORDER[:3] if channels == 3 else (0,)
+        self.pixels = np.zeros((channels, self.height + 2 * PAD, self.width + 2 * PAD), dtype=np.int32)
+        self.truth = (
+            np.zeros((channels, 1, 1), dtype=np.int32)
+            if values is None
+            else np.ascontiguousarray(values[..., self.order].transpose(2, 0, 1))
+        )
+        self.own, self.near = raster_geometry()
+        start = np.zeros(INPUTS)
+        start[:EXPERTS] = 0.1
+        start[0], start[5] = 0.2, 0.4  # the blend is the best of them while little is learned
+        cells = SQUASH[(np.arange(CELLS) * 24 + 16).clip(16, 784)]
+        self.learned = (
+            np.tile(start, (channels, RATIOS, 1)),
+            np.tile(start, (channels, depth, SPREADS, 1)),
+            np.tile(cells, (channels, RATIOS, 1)),
+            np.tile(cells, (channels, SURPRISES * RATIOS, 1)),
+            np.full((channels, 1 << depth), 0.5),
+            np.zeros((channels, 1 << depth)),
+        )
+        most, few = len(self.own) + 4 + (channels - 1) * (len(BESIDE) + 2), FEW + channels - 1
+        wide = self.width + 2 * PAD
+        matrix, vector, solution, gain, work = _problem(channels, most)
+        self.fitted = (
+            matrix,
+            vector,
+            solution,
+            gain,
+            np.zeros((channels, LINE), dtype=np.int64),
+            np.zeros((channels, most + LINE)),
+            work,
+        )
+        matrix, vector, solution, gain, work = _problem(channels, few)
+        self.soon = matrix, vector, solution, gain, np.zeros((channels, few), dtype=np.int64), work
+        self.errors = (
+            np.zeros((channels, KEPT, wide, EXPERTS)),
+            np.zeros((channels, KEPT, wide)),
+            np.zeros((channels, self.height + 1, self.width + 2)),
+        )
+
+    def code(self) -> np.ndarray:
+        """Code all values; returns them, int32 (h, w, channels)."""
+        rows = self.height
+        follow = self.pool is not None and rows * self.width >= 2 * STRIP
+        strip = 1 if self.rest else max(1, (STRIP if follow else 8 * STRIP) // self.width)
+        sure = [rows] * 3  # rows of each channel that were coded before a word was invented
+
+        def work(first_row: int, last_row: int, step: int, _: int) -> None:
+            self.supply(step, (last_row - first_row) * self.width)
+            # carries of the range coder, fits without a solution; only uncompiled code notices
+            with np.errstate(all="ignore"):
+                code_rows(
+                    first_row,
+                    last_row,
+                    step,
+                    self.depth,
+                    (self.height, self.width),
+                    self.pixels,
+                    self.own,
+                    BESIDE,
+                    self.near,
+                    self.learned,
+                    self.fitted,
+                    self.soon,
+                    self.errors,
+                    self.decoding,
+                    self.truth,
+                    self.state,
+                    self.words,
+                )
+            if self.is_drawn(step):
+                sure[step] = min(sure[step], first_row)
+
+        if self.rest:
+            self.rest.start_stage(self.height, self.width)
+        if follow:
+            self.follow(work, rows, strip, ahead=-(-BELOW // strip))
+        else:
+            for step in self.steps:
+                for start in range(0, rows, strip):  # in between, signals are noticed
+                    work(start, min(start + strip, rows), step, step + 1)
+        if self.rest:
+            self.rest.mark((0, 0, 1), min(sure))
+        inner = self.pixels[:, PAD : PAD + self.height, PAD : PAD + self.width]
+        out = np.empty((self.height, self.width, len(self.steps)), dtype=np.int32)
+        out[..., self.order] = inner.transpose(1, 2, 0)
+        return out
+
+
+def _problem(channels: int, size: int) -> tuple[np.ndarray, ...]:
+    """Of each channel a least-squares problem of so many unknowns: matrix, right side, solution, gain, room
+    to solve it.
+    """
+    room = (size + LINE) // 4 * 4
+    return (
+        np.zeros((channels, room, room)),
+        np.zeros((channels, room)),
+        np.zeros((channels, room)),
+        np.ones((channels, LINE)),
+        np.zeros((channels, room, room)),
+    )
+
+
+def encode(samples: np.ndarray, threads: int = 1) -> bytes:
+    """Payload of METHOD_FINE. samples: uint16 (h, w, 1 or 3)."""
+    depth, form, listed = describe(samples)
+    table = levels(depth, form, listed)
+    inverse = np.zeros(65536, dtype=np.int32)
+    inverse[table[::-1]] = np.arange(len(table) - 1, -1, -1, dtype=np.int32)  # of equal levels the first
+    coder = Fine(samples.shape, depth, inverse[samples], threads=threads)
+    coder.code()
+    return bytes([depth, form]) + (_pack(listed) if form == LISTED else b"") + coder.finish()
+
+
+def decode(
+    payload: bytes, shape: tuple[int, int, int], threads: int = 1, rest: Rest | None = None
+) -> np.ndarray:
+    """Inverse of `encode`: uint16 of `shape`. rest: as in `codec.image.decode_plane`. Raises CorruptError or
+    TruncatedError.
+    """
+    if len(payload) < 2 and rest:
+        payload = bytes([MOST_DEPTH, 0])
+    if len(payload) < 2 or not LEAST_DEPTH <= payload[0] <= MOST_DEPTH or payload[1] > LISTED:
+        raise CorruptError("a tile of fine samples does not say which levels they have.")
+    depth, form, at = payload[0], payload[1], 2
+    listed = np.zeros(0, dtype=np.uint16)
+    if form == LISTED:
+        listed, at = _unpack(payload, at, depth)
+    table = levels(depth, form, listed)
+    return table[Fine(shape, depth, None, payload[at:], threads, rest).code()]
+
+
+# ---- which levels samples have -----------------------------------------------------------------------------
+
+
+def levels(depth: int, form: int, listed: np.ndarray) -> np.ndarray:
+    """The samples that values stand for: uint16 (2**depth,). form, listed: of the payload. Raises
+    CorruptError if there is no such form.
+    """
+    value = np.arange(1 << depth, dtype=np.int64)
+    top = (1 << depth) - 1
+    if form == LISTED:
+        out = np.concatenate([listed, np.full(len(value) - len(listed), listed[-1], listed.dtype)])
+    elif form == REPLICATED:
+        out = (value << (16 - depth)) | (value >> (2 * depth - 16))
+    elif form == ROUNDED:
+        out = (2 * 65535 * value + top) // (2 * top)
+    elif form == CUT:
+        out = 65535 * value // top
+    elif form + depth > MOST_DEPTH:
+        raise CorruptError(
+            f"samples of {depth} bits are shifted by {form}, which makes more than {MOST_DEPTH}."
+        )
+    else:
+        out = value << form
+    return out.astype(np.uint16)
+
+
+def describe(samples: np.ndarray) -> tuple[int, int, np.ndarray]:
+    """(depth, form, listed levels) of the fewest bits that say all samples. samples: uint16, any shape."""
+    counts = np.bincount(samples.reshape(-1), minlength=65536)
+    used = np.flatnonzero(counts)
+    every = int(np.bitwise_or.reduce(used)) or 1
+    shift = (every & -every).bit_length() - 1
+    best = max(LEAST_DEPTH, every.bit_length() - shift), min(shift, MOST_DEPTH - LEAST_DEPTH)
+    for depth in range(LEAST_DEPTH, best[0]):
+        for form in (REPLICATED, ROUNDED, CUT):
+            if depth < best[0] and np.isin(used, levels(depth, form, used)).all():
+                best = depth, form
+    # A list pays where most samples have no neighbours one level away, and not merely because there are few
+    # samples.
+    depth = max(LEAST_DEPTH, (len(used) - 1).bit_length())
+    gaps = np.diff(used, prepend=-2, append=70000)
+    alone = (gaps[1:] > 1) & (gaps[:-1] > 1)
+    if depth < best[0] and len(used) * 16 <= samples.size and 2 * counts[used][alone].sum() > samples.size:
+        return depth, LISTED, used.astype(np.uint16)
+    return *best, np.zeros(0, dtype=np.uint16)
+
+
+def _pack(listed: np.ndarray) -> bytes:
+    """Increasing levels: their number, and a stored plane of two rows, high and low bytes of their
+    differences.
+    """
+    method, packed = stored.encode(_rows(np.diff(listed, prepend=np.uint16(0))))
+    return varint(len(listed)) + bytes([method]) + varint(len(packed)) + packed
+
+
+def _unpack(payload: bytes, at: int, depth: int) -> tuple[np.ndarray, int]:
+    """Inverse of `_pack`, and the position after it. Raises CorruptError or TruncatedError."""
+    count, at = read_varint(payload, at)
+    if not 0 < count <= 1 << depth:
+        raise CorruptError(f"a tile lists {count} levels, which do not fit {depth} bits.")
+    if at == len(payload):
+        raise TruncatedError("its list of levels is cut short.")
+    method = payload[at]
+    length, at = read_varint(payload, at + 1)
+    if at + length > len(payload):
+        raise TruncatedError("its list of levels is cut short.")
+    high, low = (
+        stored.decode(method, payload[at : at + length], (2, count, 1)).reshape(2, -1).astype(np.int64)
+    )
+    listed = np.cumsum(high * 256 + low)
+    if listed[-1] > 65535:
+        raise CorruptError("a tile lists levels of more than 16 bits.")
+    return listed.astype(np.uint16), at + length
+
+
+def _rows(numbers: np.ndarray) -> np.ndarray:
+    """uint16 (n,) -> uint8 (2, n, 1), the high bytes above the low ones."""
+    return np.stack([numbers >> 8, numbers & 255]).astype(np.uint8)[..., None]
+
+
+# ---- the self-test -----------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def check_compiled() -> None:
+    """Run the compiled coder once on small synthetic planes and compare with what every correct one must
+    write.
+
+    Raises UnsupportedError if this machine's compiled arithmetic is not the IEEE arithmetic that the format
+    needs.
+    """
+    check_words(_synthetic(), DIGEST, "coder of fine samples")
+
+
+def _synthetic() -> bytes:
+    """Words for 16 x 20 pixels of integer noise and slopes, of 12 and of 16 bits."""
+    y, x = np.mgrid[:16, :20]
+    noise = (np.arange(960) * 2654435761 >> 13) % 523
+    done = b""
+    for depth, factor in ((12, 1), (16, 19)):
+        values = (((97 * y + 31 * x)[..., None] + noise.reshape(16, 20, 3)) * factor % (1 << depth)).astype(
+            np.int32
+        )
+        coder = Fine(values.shape, depth, values, check=False)
+        coder.code()
+        done += coder.finish()
+    return done

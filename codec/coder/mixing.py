@@ -1,0 +1,295 @@
+"""The mixing coder: what `codec.coder.kernel` needs to code the pixels of one plane, and what it remembers
+from phase to phase.
+
+Knows geometry and arrays; nothing of stages' order or files. With the network as one of its experts it codes
+phase after phase, in lattice order, or pixel after pixel, in raster order; without it, in raster order, what
+graphics want.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+import numpy as np
+
+from ardm.exact import evaluate
+from ardm.exact.window import WindowWeights
+from ardm.likelihood import MEAN_STEPS, WEIGHT_TOP
+from ardm.orders import LATTICE_ORDER, PATCH, Offset, geometry, offsets_within
+from ardm.window import raster_pattern
+from codec.coder import kernel
+from codec.coder.kernel import APM_CELLS, BATCH, CONTEXTS, COUNTERS, EXPERTS, INPUTS, PAD, SEEN, SPREADS
+from codec.coder.rest import Rest
+from codec.coder.streams import LINE, STRIP, Streams
+
+COUNTER_BITS = 22  # log2 of the most counters in a table
+# Experts as quarters of the four nearest known pixels, and whether the error of the same expert on G is
+# added.
+LATTICE_EXPERTS = np.array([(1, 1, 1, 1, 1), (2, 0, 0, 2, 1), (0, 2, 2, 0, 1)])
+# the same in raster order, with the network or without
+RASTER_EXPERTS = np.array([(4, 4, -4, 0, 1), (0, 4, 0, 0, 1), (4, 0, 0, 0, 1)])
+# neighbours that the least-squares fit looks at: in the channel itself, in each other one
+OWN, LATTICE_CROSS, RASTER_CROSS = (12, 10, 6)
+KINDS, RASTER_KIND = 7, 6  # of phases: six in lattice order
+# without the network, pixels by which a row follows the one above it: more than the kernel looks to the upper
+# right
+RASTER_SLOPE = 4
+# tensors of the weights file: what mixers start from in raster order with the network
+MIXERS = ("mixer.spread", "mixer.seen")
+MIXER_ONE = 4096  # in them, a weight of 1
+MOST_WORDS = 5  # that a pixel's eight decisions in one channel can take, 17 bits each
+
+
+def by_distance(square: int) -> list[Offset]:
+    """`offsets_within`, nearest first."""
+    return sorted(offsets_within(square), key=lambda o: o[0] ** 2 + o[1] ** 2)
+
+
+@lru_cache(maxsize=16)
+def lattice_geometry(phase: Offset) -> tuple[int, np.ndarray, np.ndarray]:
+    """(kind, offsets of the nearest pixels known when the phase is coded, offsets of those among them that
+    this stage has coded).
+    """
+    before = LATTICE_ORDER[: LATTICE_ORDER.index(phase)]
+
+    def among(offsets: list[Offset], phases: tuple[Offset, ...]) -> np.ndarray:
+        chosen = [
+            (dy, dx) for dy, dx in offsets if ((phase[0] + dy) % PATCH, (phase[1] + dx) % PATCH) in phases
+        ]
+        return np.array(chosen, dtype=np.int64).reshape(-1, 2)
+
+    return geometry(phase), among(by_distance(8), ((0, 0), *before))[:OWN], among(by_distance(4), before)
+
+
+@lru_cache(maxsize=1)
+def raster_geometry() -> tuple[np.ndarray, np.ndarray]:
+    """(offsets of the nearest pixels above and to the left, offsets of the very nearest of them)."""
+    own = [(dy, dx) for dy, dx in by_distance(18) if dy < 0 or (dy == 0 and dx < 0)][:OWN]
+    near = [o for o in own if o[0] ** 2 + o[1] ** 2 <= 4]
+    return np.array(own, dtype=np.int64), np.array(near, dtype=np.int64)
+
+
+def counter_count(pixels: int) -> int:
+    """Counters in a table, for a plane of so many pixels."""
+    return 1 << min(COUNTER_BITS, max(12, (32 * pixels).bit_length()))
+
+
+class Mixing(Streams):
+    """Codes one plane, phase by phase, in either direction.
+
+    channels: 3, or 1 for grey (three equal channels of which G is coded). pixels: how many the plane has.
+    weights: of the network; None codes without it, in raster order. data: what an encoder wrote, or None to
+    encode. rest: what to go on with, and where to note it, if the end of `data` is missing. Raises
+    TruncatedError if data is too short to be what an encoder wrote.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        pixels: int,
+        weights: WindowWeights | None,
+        data: bytes | None = None,
+        rest: Rest | None = None,
+    ) -> None:
+        self.channels, self.weights = channels, weights
+        super().__init__(range(1), channels * pixels, MOST_WORDS, data, 1, rest)
+        tables = weights.tables() if weights else {}
+        self.weight_of = tables["weight"] / WEIGHT_TOP if weights else np.ones(1)
+        self.deviation_of = tables["deviation"] / MEAN_STEPS if weights else np.ones(1)
+        cells = kernel.SQUASH[
+            np.round((np.arange(APM_CELLS) / 1.5 - 12).clip(-12, 12) * 32).astype(int) + 400
+        ]
+        counters = counter_count(pixels)
+        self.learned = (
+            np.zeros((3, 8, SPREADS, INPUTS)),
+            np.zeros((3, 8, SEEN, INPUTS)),
+            np.tile(cells, (3, 8, CONTEXTS, 1)),
+            np.tile(cells, (KINDS, 3, 8, SPREADS, 1)),
+            np.zeros((3, COUNTERS, counters), dtype=np.uint32),
+        )
+
+    def start_stage(self, pixels: np.ndarray, truth: np.ndarray | None) -> np.ndarray:
+        """Begin a stage of a plane. pixels, truth: int16 (3, h, w), what is known, anything elsewhere, and
+        all of it when encoding.
+
+        Returns the array, int16 (3, h, w), in which every phase's pixels will appear once coded.
+        """
+        height, width = pixels.shape[1:]
+        # A picture one pixel wide may come with strides of which np.pad makes columns; the kernel wants rows.
+        padded = np.ascontiguousarray(np.pad(pixels, ((0, 0), (PAD, PAD), (PAD, PAD)), mode="edge"))
+        shape = padded.shape[1:]
+        self.shape = (height, width)
+        if self.rest:
+            self.rest.start_stage(height, width)
+        self.planes = (
+            padded,
+            np.zeros((*shape, 3), dtype=np.int16),
+            np.zeros((*shape, 3, EXPERTS), dtype=np.int16),
+        )
+        self.truth = np.zeros((3, 1, 1), dtype=np.int16) if truth is None else np.ascontiguousarray(truth)
+        return padded[:, PAD : PAD + height, PAD : PAD + width]
+
+    def code_phase(
+        self, phase: Offset, where: np.ndarray, params: np.ndarray, base: np.ndarray
+    ) -> np.ndarray:
+        """Code all pixels of a phase with the network's params, int32 (N, 10 K), and base, int16 (N, 3).
+        Returns their values, uint8 (N, 3).
+        """
+        assert self.weights is not None
+        kind, own, near = lattice_geometry(phase)
+        part = self.planes[0][
+            :, PAD + phase[0] : PAD + self.shape[0] : PATCH, PAD + phase[1] : PAD + self.shape[1] : PATCH
+        ]
+        part[:] = base.T.reshape(part.shape)
+        network = (*_no_network(), np.zeros(0, np.uint8), np.zeros(1, np.bool_), np.zeros(0, np.int32))
+        self._run(
+            params.reshape(-1),
+            (*phase, PATCH),
+            (1, 0),
+            kind,
+            own,
+            LATTICE_CROSS,
+            near,
+            LATTICE_EXPERTS,
+            network,
+        )
+        return part.reshape(3, -1).T.astype(np.uint8)
+
+    def code_raster(self, strip: int, told: Callable[[int], None] | None = None) -> None:
+        """Code all pixels of the stage in raster order; what `start_stage` was given as pixels is not looked
+        at.
+
+        strip: rows of a strip, whose pixels take turns, 0: all. told: called with the pixels done since the
+        last time.
+        """
+        own, near = raster_geometry()
+        height, width = self.shape
+        canvas = np.zeros(3 * height * width + evaluate.SPARE, np.uint8)
+        if self.weights is None:
+            net, scratch = _no_network()
+        else:
+            net = raster_net(self.weights)
+            scratch = evaluate.scratch(net)
+            if not self.decoding:
+                canvas[: 3 * height * width] = self.truth.transpose(1, 2, 0).reshape(-1)
+        block = np.zeros(evaluate.BLOCK * (self.weights.config.outputs if self.weights else 0), np.int32)
+        network = (net, scratch, canvas, np.zeros(1, np.bool_), block)
+        slope = self.weights.config.radius + 1 if self.weights else RASTER_SLOPE
+        self._run(
+            np.zeros(0, np.int32),
+            (0, 0, 1),
+            (min(strip or height, height), slope),
+            RASTER_KIND,
+            own,
+            RASTER_CROSS,
+            near,
+            RASTER_EXPERTS,
+            network,
+            told,
+        )
+
+    def _run(
+        self,
+        params: np.ndarray,
+        place: tuple[int, int, int],
+        wave: tuple[int, int],
+        kind: int,
+        own: np.ndarray,
+        cross: int,
+        near: np.ndarray,
+        mean_of: np.ndarray,
+        network: tuple,
+        told: Callable[[int], None] | None = None,
+    ) -> None:
+        components = self.weights.config.mixture if self.weights else 0
+        if not self.learned[0].any():
+            self._start_mixers(kind, 2 if components else 0, len(mean_of) + 1)
+        rows, cols = (len(range(p, n, place[2])) for n, p in zip(self.shape, place[:2], strict=True))
+        cross = min(cross, len(own)) if self.channels == 3 else 0
+        features = -(-(len(own) + 2 * cross + 8) // 4) * 4
+        fitted = (
+            np.zeros((3, features + LINE, features)),
+            np.zeros((3, features + LINE)),
+            np.zeros((3, features + LINE)),
+            np.zeros((3, LINE), dtype=np.int64),
+            np.ones((3, LINE)),
+            np.zeros((3, BATCH + 1, features)),
+            np.zeros((3, LINE)),
+            np.zeros((3, LINE)),
+            np.zeros((3, rows + 1, cols + 2)),
+        )
+        strip = wave[0] * (1 if self.rest else max(1, 8 * STRIP // max(1, cols * wave[0])))
+        sure = rows  # rows that were coded before a word was invented
+        for start in range(0, rows, strip):  # in between, signals are noticed
+            end = min(start + strip, rows)
+            self.supply(0, (end - start) * cols * self.channels)
+            with np.errstate(over="ignore"):  # hashes wrap around; only uncompiled code notices
+                kernel.code_rows(
+                    start,
+                    end,
+                    self.channels,
+                    params,
+                    components,
+                    self.weight_of,
+                    self.deviation_of,
+                    place,
+                    self.shape,
+                    wave,
+                    kind,
+                    self.planes,
+                    own,
+                    cross,
+                    near,
+                    mean_of,
+                    self.learned,
+                    fitted,
+                    self.decoding,
+                    self.truth,
+                    self.state,
+                    self.words,
+                    network,
+                )
+            if self.is_drawn(0):
+                sure = min(sure, start)
+            if told:
+                told((end - start) * cols)
+        if self.rest:
+            self.rest.mark(place, sure)
+        if self.channels == 1:
+            y, x = (slice(PAD + p, PAD + n, place[2]) for n, p in zip(self.shape, place[:2], strict=True))
+            self.planes[0][::2, y, x] = self.planes[0][1, y, x]
+
+    def _start_mixers(self, kind: int, first: int, experts: int) -> None:
+        """Before anything is learned: as the weights file says, for raster order; else the network as
+        corrected, or the corrected expert, has 0.6, the others share the rest, counters have none."""
+        start = np.zeros(INPUTS)
+        start[: first + experts] = 0.4 / (first + experts - 1)
+        start[0] = 0.6
+        trained: Mapping[str, np.ndarray] = (
+            self.weights.tensors if self.weights and kind == RASTER_KIND else {}
+        )
+        for mixer, name in zip(self.learned[:2], MIXERS, strict=True):
+            mixer[:] = trained[name] / MIXER_ONE if name in trained else start
+
+
+@lru_cache(maxsize=4)
+def raster_net(weights: WindowWeights) -> evaluate.Net:
+    """The network for raster order, packed."""
+    return evaluate.build(weights, raster_pattern(weights.config.radius), raster=True)
+
+
+@lru_cache(maxsize=1)
+def _no_network() -> tuple[evaluate.Net, evaluate.Scratch]:
+    """Stand-ins where the kernel asks no network."""
+    empty: dict[str, np.ndarray] = {
+        "sizes": np.zeros(11, np.int64),
+        "places": np.zeros((0, 2), np.int32),
+        "slots": np.zeros(0, np.int64),
+        "enter": np.zeros(0, np.int8),
+        "near": np.zeros(0, np.int8),
+        "hidden": np.zeros(0, np.int8),
+        "head": np.zeros(0, np.int8),
+    }
+    net = evaluate.Net(**{name: empty.get(name, np.zeros(0, np.int32)) for name in evaluate.Net._fields})
+    return net, evaluate.scratch(net)

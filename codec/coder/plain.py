@@ -1,0 +1,365 @@
+"""Plain coding: each call's exact distributions go to the range coder, and nothing is learned: the paper's
+method as it stands.
+
+A call's pixels are coded channel after channel (G, R, B), a channel digit after digit (`ardm.exact.mixture`),
+over the pixels in their order. The range coder is constriction's; where that has no package, and inside
+compiled loops, `codec.coder.rangecoder`, which writes the same words. Knows no files.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from ardm.compiled import compiled
+from ardm.exact import evaluate, mixture
+from ardm.exact.evaluate import BLOCK, finish_block, gather_raster
+from ardm.exact.mixture import DIGITS, finish_channel, split, start_channel, start_pixels, take
+from ardm.exact.window import WindowWeights
+from ardm.likelihood import CODING_ORDER, PER_COMPONENT
+from codec.coder.mixing import raster_net
+from codec.coder.rangecoder import code_symbols, exhausted, new_decoder, new_encoder, seal, unseal
+from codec.coder.rest import Rest
+from codec.coder.schedule import Schedule
+from codec.errors import CorruptError
+
+try:
+    import constriction
+except ImportError:  # it has no package for some machines
+    constriction = None
+
+PIECE = 2**14  # pixels, about, between two chances for a signal
+FIRST_ROOM = 1024  # words of an encoder
+FIRST_SIZE = 4 ** (DIGITS - 1)  # values in a part, of the first digit
+
+
+class Coder(Protocol):
+    """One end of the stream. Both ends are driven by the same calls in the same order."""
+
+    def code(self, weights: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
+        """weights: float32 (N, A), frequencies minus one, rows add up to 2**24 - A; symbols: int32 (N,), None
+        when decoding.
+        """
+
+    def finish(self) -> bytes:
+        """What an encoder wrote."""
+
+
+class LibraryEncoder:
+    """A Coder that writes, by constriction."""
+
+    def __init__(self) -> None:
+        self._queue = constriction.stream.queue.RangeEncoder()
+
+    def code(self, weights: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
+        assert symbols is not None
+        self._queue.encode(symbols, _library_model(), weights)
+        return symbols
+
+    def finish(self) -> bytes:
+        return self._queue.get_compressed().astype("<u4").tobytes()
+
+
+class LibraryDecoder:
+    """A Coder that reads, by constriction. It cannot notice damage: check the checksum of `data` first."""
+
+    def __init__(self, data: bytes) -> None:
+        self._queue = constriction.stream.queue.RangeDecoder(
+            np.frombuffer(data, dtype="<u4").astype(np.uint32)
+        )
+
+    def code(self, weights: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
+        try:
+            return self._queue.decode(_library_model(), weights)
+        # constriction's way to say that no encoder can have written these words
+        except AssertionError as error:
+            raise CorruptError("the coded data does not fit the model.") from error
+
+
+def _library_model() -> Any:
+    """With perfect=False, float32 weights, frequencies minus one, that add up to 2**24 - A pass through
+    constriction unchanged.
+    """
+    return constriction.stream.model.Categorical(perfect=False)
+
+
+class Encoder:
+    """A Coder that writes, compiled."""
+
+    def __init__(self) -> None:
+        self.state = new_encoder()
+        self.words = np.empty((1, FIRST_ROOM), dtype=np.uint32)
+
+    def code(self, weights: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
+        assert symbols is not None
+        if len(symbols) != len(weights):
+            raise ValueError(
+                f"there must be as many symbols as rows of weights, {len(weights)}, got {len(symbols)}."
+            )
+        self.make_room(len(weights))
+        if (done := _code(self.state, self.words, weights, symbols, False)) < len(weights):
+            raise ValueError(f"symbols must be 0..{weights.shape[1] - 1}, got {symbols[done]}.")
+        return symbols
+
+    def make_room(self, needed: int) -> None:
+        """For so many more symbols."""
+        used, room = int(self.state[0, 2]), self.words.shape[1]
+        if used + needed > room:
+            words = np.empty((1, max(2 * room, used + needed)), dtype=np.uint32)
+            words[0, :used] = self.words[0, :used]
+            self.words = words
+
+    def finish(self) -> bytes:
+        return seal(self.state[0], self.words[0])
+
+
+class Decoder:
+    """A Coder that reads, compiled. It cannot notice damage: check the checksum of `data` first."""
+
+    def __init__(self, data: bytes) -> None:
+        self.state, self.words = new_decoder(data)
+
+    def make_room(self, needed: int) -> None:
+        """All words are there."""
+
+    def code(self, weights: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
+        found = np.empty(len(weights), dtype=np.int32)
+        if _code(self.state, self.words, weights, found, True) < len(weights):
+            raise CorruptError("the coded data does not fit the model.")
+        return found
+
+    def exhausted(self) -> bool:
+        """May it have read all that was encoded?"""
+        return exhausted(self.state[0])
+
+
+def _code(
+    state: np.ndarray, words: np.ndarray, weights: np.ndarray, symbols: np.ndarray, decoding: bool
+) -> int:
+    with np.errstate(over="ignore"):  # sums that carry wrap around; only uncompiled code notices
+        return code_symbols(state, words, weights, symbols, decoding)
+
+
+class Drawer:
+    """A Coder that draws symbols by their frequencies, where what an encoder wrote is missing."""
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+
+    def code(self, weights: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
+        quantile = self._rest.words(0, len(weights)) >> 8  # below 2**24, as the frequencies' sum is
+        ends = np.cumsum(weights.astype(np.int64) + 1, axis=1)
+        return (quantile[:, None] >= ends).sum(1).astype(np.int32)
+
+
+def code_call(
+    coder: Coder,
+    params: np.ndarray,
+    base: np.ndarray,
+    tables: mixture.Tables,
+    channels: int,
+    values: np.ndarray | None,
+) -> np.ndarray:
+    """Code the N pixels of a call, which are independent given their parameters.
+
+    params: int32 (N, 10 K); base: int16 (N, 3); channels: 3, or 1 for grey (three equal channels); values:
+    uint8 (N, 3), or None when decoding. Returns the values, uint8 (N, 3).
+    """
+    n = len(params)
+    state = mixture.new_state(n, params.shape[1] // PER_COMPONENT)
+    weights, out = np.empty((n, 4), np.float32), np.empty((n, 3), np.uint8)
+    start_pixels(state, params, n, tables)
+    for step, c in enumerate(CODING_ORDER[:channels]):
+        start_channel(state, params, base, step, c, n, tables)
+        size = FIRST_SIZE
+        while size:
+            split(state, size, n, tables, weights)
+            digits = None if values is None else (values[:, c] // size % 4).astype(np.int32)
+            take(state, size, coder.code(weights, digits), n)
+            size //= 4
+        out[:, c] = state.low
+        finish_channel(state, base, step, c, n, tables)
+    if channels == 1:
+        out[:] = out[:, 1:2]
+    return out
+
+
+class PlainPixels:
+    """A `codec.coder.walk.PixelModel` that codes by the network's distributions alone."""
+
+    def __init__(self, coder: Any, weights: WindowWeights, channels: int) -> None:
+        self.coder, self.channels = coder, channels
+        self.tables = tables_of(weights)
+
+    def start_stage(self, pixels: np.ndarray, truth: np.ndarray | None) -> None:
+        """Begin a stage. truth: int16 (3, h, w) when encoding."""
+        self.truth = truth
+
+    def finish(self) -> bytes:
+        """What an encoder wrote."""
+        return self.coder.finish()
+
+    def code_phase(
+        self, phase: tuple[int, int], where: np.ndarray, params: np.ndarray, base: np.ndarray
+    ) -> np.ndarray:
+        """Code pixels `where`, int32 (N, 2), with the network's params, int32 (N, 10 K), and base, int16 (N,
+        3). Returns their values, uint8 (N, 3).
+        """
+        values = None if self.truth is None else self.truth[:, where[:, 0], where[:, 1]].T.astype(np.uint8)
+        return code_call(self.coder, params, base, self.tables, self.channels, values)
+
+
+@compiled(error_model="numpy")
+def code_diagonals(
+    first: int,
+    last: int,
+    slope: int,
+    channels: int,
+    network: Any,
+    height: int,
+    width: int,
+    tables: Any,
+    state: Any,
+    coder: Any,
+    words: Any,
+    decoding: bool,
+    drawing: bool,
+) -> int:
+    """`code_call` of diagonal after diagonal, x + slope * y = first .. last - 1, of an image in raster order;
+    other arguments as in `codec.coder.kernel`.
+
+    Returns the number of diagonals that could be coded.
+    """
+    net, scratch, canvas, known, _ = network
+    room = state.low.shape[0]
+    params = np.zeros((room + BLOCK, net.sizes[5]), np.int32)
+    base = np.zeros((room + BLOCK, 3), np.int16)
+    weights, digits = np.zeros((room, 4), np.float32), np.zeros(room, np.int32)
+    flat, flat_base = params.reshape(-1), base.reshape(-1)
+    for d in range(first, last):
+        top = max(0, -((width - 1 - d) // slope))
+        count = min(height - 1, d // slope) - top + 1
+        for start in range(0, count, BLOCK):
+            for i in range(min(BLOCK, count - start)):
+                y = top + start + i
+                gather_raster(
+                    net,
+                    canvas,
+                    height,
+                    width,
+                    y,
+                    d - slope * y,
+                    known,
+                    scratch,
+                    i,
+                    flat_base,
+                    3 * (start + i),
+                )
+            finish_block(net, scratch, flat, start * net.sizes[5], BLOCK)
+        start_pixels(state, params, count, tables)
+        for step in range(channels):
+            c = CODING_ORDER[step]
+            start_channel(state, params, base, step, c, count, tables)
+            size = FIRST_SIZE
+            while size:
+                split(state, size, count, tables, weights)
+                if not decoding:
+                    for i in range(count):
+                        y = top + i
+                        digits[i] = canvas[3 * (y * width + d - slope * y) + c] // size % 4
+                if code_symbols(coder, words, weights[:count], digits[:count], decoding, drawing) < count:
+                    return d - first
+                take(state, size, digits, count)
+                size //= 4
+            for i in range(count):
+                y = top + i
+                at = 3 * (y * width + d - slope * y)
+                canvas[at + c] = state.low[i]
+                if channels == 1:
+                    canvas[at] = canvas[at + 2] = state.low[i]
+            finish_channel(state, base, step, c, count, tables)
+    return last - first
+
+
+def diagonals(height: int, width: int, slope: int) -> int:
+    """Calls that raster order takes when each codes a whole diagonal."""
+    return Schedule(plain=True, slope=slope).calls(height, width)
+
+
+def code_raster(
+    coder: Encoder | Decoder,
+    weights: WindowWeights,
+    image: np.ndarray,
+    channels: int,
+    decoding: bool,
+    rest: Rest | None = None,
+    told: Any = None,
+) -> None:
+    """Code an image in raster order, one call per diagonal. image: uint8 (h, w, 3), read when encoding,
+    written to when decoding.
+
+    rest: what a decoder goes on with if the end of its words is missing. told: called with the pixels done
+    since the last time.
+    """
+    height, width, _ = image.shape
+    net, slope = raster_net(weights), weights.config.radius + 1
+    canvas = np.zeros(image.size + evaluate.SPARE, np.uint8)
+    if not decoding:
+        canvas[: image.size] = image.reshape(-1)
+    network = (net, evaluate.scratch(net), canvas, np.zeros(1, np.bool_), np.zeros(0, np.int32))
+    tables = tables_of(weights)
+    state = mixture.new_state(min(height, -(-width // slope)), weights.config.mixture)
+    total, at, sure = diagonals(height, width, slope), 0, None
+    if rest:
+        sure_words = coder.words.shape[1]
+        more = rest.words(0, image.size // 3 * channels * DIGITS + 2)
+        coder.words = np.concatenate([coder.words, more[None]], 1)
+        coder.state[0] = unseal(coder.words[0], 0, coder.words.shape[1])
+        rest.start_stage(height, width)
+    piece = 1 if rest else max(1, PIECE * total // (height * width))
+    while at < total:  # in between, signals are noticed
+        end = min(total, at + piece)
+        coder.make_room((end - at) * len(state.low) * channels * DIGITS)
+        with np.errstate(over="ignore"):
+            done = code_diagonals(
+                at,
+                end,
+                slope,
+                channels,
+                network,
+                height,
+                width,
+                tables,
+                state,
+                coder.state,
+                coder.words,
+                decoding,
+                rest is not None,
+            )
+        if done < end - at:
+            raise CorruptError("the coded data does not fit the model.")
+        if rest and sure is None and int(coder.state[0, 2]) > sure_words:
+            sure = at
+        if told:
+            told(height * width * end // total - height * width * at // total)
+        at = end
+    if decoding:
+        image[:] = canvas[: image.size].reshape(image.shape)
+    if rest and sure is not None:
+        rest.drawn[:] = np.add.outer(slope * np.arange(height), np.arange(width)) >= sure
+        rest.lost = True
+
+
+def tables_of(weights: WindowWeights) -> mixture.Tables:
+    """What distributions look up."""
+    return mixture.tables_of(weights.tables())
+
+
+def new_coder(data: bytes | None, rest: Rest | None = None) -> Any:
+    """The end of a stream that calls of many pixels use: constriction's, where it has a package."""
+    if rest is not None:
+        return Drawer(rest)
+    if data is None:
+        return LibraryEncoder() if constriction else Encoder()
+    return LibraryDecoder(data) if constriction else Decoder(data)

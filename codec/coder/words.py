@@ -1,0 +1,22 @@
+"""`check_words`: is what was compiled right? Knows nothing of what is compiled."""
+
+from __future__ import annotations
+
+import hashlib
+
+from codec.errors import UnsupportedError
+
+
+def check_words(words: bytes, digest: str, coder: str) -> None:
+    """Compare what a compiled coder made of known input with what every correct one must make. digest:
+    BLAKE2b, 8 bytes, in hexadecimal.
+
+    Raises UnsupportedError if this machine's compiled arithmetic is not the IEEE arithmetic that the format
+    needs.
+    """
+    found = hashlib.blake2b(words, digest_size=8).hexdigest()
+    if found != digest:
+        raise UnsupportedError(
+            f"the compiled {coder} computes differently on this machine (found {found}, expected {digest}); "
+            "set NUMBA_DISABLE_JIT=1 to use the slow one, and please report this."
+        )

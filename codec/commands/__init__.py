@@ -1,0 +1,1 @@
+"""The commands: options, names of files, messages, exit codes."""

@@ -1,0 +1,290 @@
+"""Files in, files out: atomic writes, standard streams, names. Knows nothing of images."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import signal
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from codec.errors import InputError, LimitError, OutputError, VerifyError
+from codec.limits import show_size
+
+STREAM = "-"
+SUFFIX = ".ardm"
+PIECE = 1 << 20  # bytes that are read at once
+_temporary: set[str] = set()  # files to remove when a signal ends the process
+
+
+def compressed_name(name: str) -> str:
+    """What the .ardm file of a file is called: photo.ardm of photo.png, book.txt.ardm of book.txt."""
+    path = Path(name)
+    return (path.stem if path.suffix.lower() == ".png" else path.name) + SUFFIX
+
+
+def restored_name(name: str, kept: str, endings: tuple[str, ...]) -> str:
+    """What the file in an .ardm file of that name is called. kept: the name that it keeps, or empty; endings:
+    of the format of what is in it, none if any will do.
+
+    The kept name counts only for an .ardm file that is still called as `compressed_name` says: it adds an
+    ending, and is nobody's way to name a file as he likes. One that has been renamed keeps its new name, with
+    the old ending.
+    """
+    stem = Path(name).stem
+    if kept and compressed_name(kept) == stem + SUFFIX:
+        return kept
+    if not endings or Path(stem).suffix.lower().lstrip(".") in endings:
+        return stem
+    ending = Path(kept).suffix
+    return stem + (ending if ending.lower().lstrip(".") in endings else f".{endings[0]}")
+
+
+def check_input(name: str) -> None:
+    """Raise InputError, before any work, for what `read_input` would not read."""
+    with _reading():
+        if name == STREAM:
+            return
+        if os.path.isdir(name):
+            raise InputError("is a directory; expected a file.")
+        if not stat.S_ISREG(os.stat(name).st_mode):
+            raise InputError("is not a regular file (a device, pipe or socket).")
+
+
+def read_input(name: str, most: int | None = None) -> bytes:
+    """Whole content of a file, or of standard input for "-". most: bytes that it may have, None for any
+    number; what follows is not read.
+
+    Raises InputError with the cause, or LimitError.
+    """
+    check_input(name)
+    with _reading(), contextlib.nullcontext(sys.stdin.buffer) if name == STREAM else open(name, "rb") as file:
+        if most is None:
+            return file.read()
+        parts, left = [], most + 1
+        while left and (part := file.read(min(left, PIECE))):
+            parts.append(part)
+            left -= len(part)
+        if not left:
+            raise LimitError(
+                f"has more than {show_size(most)}, the limit of the memory for all; raise it with --memory."
+            )
+        return b"".join(parts)
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Within, what the system says of a file becomes an InputError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError("does not exist.") from None
+    except PermissionError:
+        raise InputError("cannot be read: permission denied.") from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}.") from error
+
+
+def check_output(target: Path, source: str, force: bool) -> None:
+    """Refuse, before any work, what would overwrite a file without `force`, or the source with or without
+    it.
+    """
+    try:
+        # which is an error where the working directory has been deleted, and the target is in it
+        os.path.abspath(target)
+        if target.is_dir():
+            raise OutputError(f"the output {target} is a directory; name a file, or use --output-dir.")
+        if not target.parent.is_dir():
+            raise OutputError(f"the output folder {target.parent} does not exist.")
+        if os.path.lexists(target):
+            if (
+                source != STREAM
+                and os.path.exists(source)
+                and target.exists()
+                and os.path.samefile(target, source)
+            ):
+                raise OutputError(f"input and output are the same file, {target}.")
+            # a rename would put a file in the place of /dev/null
+            if target.exists() and not target.is_file():
+                raise OutputError(
+                    f"the output {target} is not a regular file (a device, pipe or socket); use -c and "
+                    "redirect."
+                )
+            if not force:
+                raise OutputError(f"the output {target} exists already; use -f to overwrite it.")
+    except OSError as error:
+        raise OutputError(f"the output {target} cannot be used: {error.strerror}.") from error
+
+
+def write_output(target: Path, data: bytes, source: str, force: bool) -> None:
+    """Write atomically: a temporary file beside the target, fsync, rename, fsync of the folder. Mode, owner,
+    group and times come from the source.
+
+    Raises OutputError. A folder that cannot be told to sync, because it cannot be read or its file system
+    does not know how, is no error; one that fails is.
+    """
+    temporary = str(target.parent / f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
+    try:
+        _temporary.add(temporary)  # before it is there, so that no signal comes in between
+        try:
+            with os.fdopen(
+                os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600),
+                "wb",
+            ) as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if source == STREAM:
+                mask = os.umask(0)
+                os.umask(mask)
+                os.chmod(temporary, 0o666 & ~mask)
+            else:
+                with contextlib.suppress(OSError):
+                    _copy_attributes(source, temporary)
+            if force:
+                os.replace(temporary, target)
+            else:
+                _rename_new(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        finally:
+            _temporary.discard(temporary)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror}.") from error
+
+
+def _copy_attributes(source: str, copy: str) -> None:
+    """Owner and group as far as the system permits, times, extended attributes and mode; nobody gets a right
+    that he had not to the source.
+
+    So no set-user-id, which would be of whoever runs this, and if the group cannot be kept, no group may do
+    more than everybody. The mode comes last.
+    """
+    if os.name != "posix":
+        shutil.copystat(source, copy)
+        return
+    found = os.stat(source)
+    mode = found.st_mode & 0o777
+    with contextlib.suppress(OSError):  # only root may
+        os.chown(copy, found.st_uid, -1)
+    try:
+        os.chown(copy, -1, found.st_gid)
+    except OSError:
+        mode &= 0o707 | mode << 3
+    os.utime(copy, ns=(found.st_atime_ns, found.st_mtime_ns))
+    for name in os.listxattr(source) if hasattr(os, "listxattr") else ():
+        with contextlib.suppress(OSError):
+            os.setxattr(copy, name, os.getxattr(source, name))
+    os.chmod(copy, mode)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last. Raises OSError if the disk fails."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # it may be written but not read, or this system opens no folders
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES):
+            raise
+    finally:
+        os.close(handle)
+
+
+def remove_source(name: str, content: bytes, target: Path, data: bytes) -> None:
+    """Remove a source whose result is written and on disk, after a last look at both. content: of the source
+    when it was read; data: what was written.
+
+    Raises VerifyError or OutputError, and then the source is still there, unless it was gone before.
+    """
+    kept = f"was written to {target}, but the source cannot be removed"
+    try:
+        if read_input(str(target)) != data:
+            raise VerifyError(f"{target} reads back otherwise than it was written; the source is kept.")
+        if read_input(name) != content:
+            raise OutputError(f"{kept}: it has changed meanwhile.")
+        os.unlink(name)
+    except InputError as error:
+        raise OutputError(f"{kept}: one of them {error}") from error
+    except OSError as error:
+        raise OutputError(f"{kept}: {error.strerror}.") from error
+
+
+def _rename_new(temporary: str, target: Path) -> None:
+    """Rename, but never over a file that has come into being meanwhile."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise OutputError(f"the output {target} exists already; use -f to overwrite it.") from None
+    except OSError:  # no hard links here
+        os.replace(temporary, target)
+    else:
+        os.unlink(temporary)
+
+
+def check_stdout(force: bool) -> None:
+    """Refuse to write binary data to a terminal without `force`."""
+    if sys.stdout.isatty() and not force:
+        raise OutputError("binary data is not written to a terminal; use -o, redirect, or -f.")
+
+
+def write_stream(data: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        drop_stdout()
+        raise OutputError(f"standard output cannot be written: {error.strerror}.") from None
+
+
+def drop_stdout() -> None:
+    """Nobody reads standard output any more; without this Python would report it again while shutting
+    down.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def open_missing_streams() -> None:
+    """Standard streams that were closed lead nowhere from now on, rather than into whatever file is opened
+    next.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which gets the lowest free number
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
+@contextlib.contextmanager
+def signals_clean_up() -> Iterator[None]:
+    """Within, SIGTERM and SIGHUP remove temporary files and end the process with 128 + number; Ctrl-C is a
+    KeyboardInterrupt as always.
+    """
+
+    def stop(number: int, frame: object) -> None:
+        for name in list(_temporary):
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+        os._exit(128 + number)
+
+    numbers = [signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
+    # nohup stays in force
+    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""What is not there: damaged tiles, files that were cut off, images that never were."""

@@ -1,0 +1,333 @@
+"""The way back to the very bytes of a PNG file: which filters, zlib settings and chunk sizes make them again
+from pixels. Knows no .ardm files.
+
+Most encoders use zlib with one of a few settings; those are tried one after the other, each until its output
+first differs. Here `codec.png.exact.deflate` is zlib, so that a recipe works on every machine. What another
+library compressed is described by its difference from what `codec.png.exact.difference` expects.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from codec import png
+from codec.container import digest, read_varint, varint
+from codec.errors import CorruptError
+from codec.png import Coding, Png
+from codec.png.exact import difference
+from codec.png.exact.deflate import FIXED, deflate
+
+USUAL, LISTED = 5, 6  # ways to say the filters, beside 0 to 4: that one in every row
+MAX_PIECES = 1 << 20  # chunks of image data, or blocks: what a small recipe can ask for is bounded
+LEVELS = {0: (1,), 1: (2, 3, 4, 5), 2: (6,), 3: (9, 8, 7)}  # by what the zlib stream says of its level
+ENDS = 6  # bytes of a zlib stream before and after its deflate stream
+BEGINNING = "<2sBBBB"
+BEGINNING_DIFFERENT = "<2sBB"
+LINKS = MOST_LINKS = (
+    12  # log2 of the places that each place is compared with at most, where there is a difference
+)
+SPARSE = 0, 4  # what quick compressors know of places within matches (`dense`)
+DIGEST_BYTES = 16  # of the file, in a recipe
+POOR = 16  # a difference that takes more than this part of the stream is tried with these, too
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of zlib's deflateInit2; or, with level 0 and all others 0, the sizes of blocks that hold the data as it
+    is.
+    """
+
+    level: int
+    memory: int
+    strategy: int
+    window: int
+    blocks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What `codec.png.exact.difference` needs beside the data."""
+
+    links: int  # log2 of its `links`
+    dense: int
+    words: bytes
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to make a PNG file from its pixels and other chunks."""
+
+    start: bytes  # the two bytes with which the zlib stream begins
+    settings: Settings | Difference
+    filters: bytes  # of every row of every pass
+    usual: bool  # whether these are `png.usual_filters`
+    sizes: tuple[int, ...]  # of the chunks of image data
+    digest: bytes  # BLAKE2b-128 of the file
+
+    @property
+    def different(self) -> bool:
+        """Whether a difference takes the place of zlib's settings."""
+        return isinstance(self.settings, Difference)
+
+    def __str__(self) -> str:
+        s = self.settings
+        if isinstance(s, Difference):
+            return f"{len(s.words)} bytes apart from the expected compressed data"
+        if not s.level:
+            return "not compressed"
+        return f"zlib level {s.level}, memory {s.memory}, strategy {s.strategy}, window {s.window}"
+
+
+def find(source: bytes, image: Png, coding: Coding) -> Recipe | None:
+    """The recipe for a file that `png.dissect` took apart, or None if there is none. What is returned has
+    been tried out.
+    """
+    raw = png.scanlines(image, coding.filters)
+    start, body, check = coding.stream[:2], coding.stream[2:-4], coding.stream[-4:]
+    # bits that are left over at the end of a row are not 0
+    if zlib.adler32(raw) != struct.unpack(">I", check)[0]:
+        return None
+    if len(coding.sizes) > MAX_PIECES:
+        return None
+    stored = (Settings(0, 0, 0, 0, blocks) for blocks in [_stored_blocks(body)] if blocks)
+    settings = next(
+        (s for s in itertools.chain(stored, _candidates(start)) if _compress(raw, s, body) == body), None
+    ) or _differ(raw, body)
+    if settings is None:
+        return None
+    recipe = Recipe(
+        start,
+        settings,
+        coding.filters,
+        coding.filters == png.usual_filters(image),
+        coding.sizes,
+        digest(source, DIGEST_BYTES),
+    )
+    return recipe if _cut(image, coding.stream, coding.sizes) == source else None
+
+
+def make(image: Png, recipe: Recipe) -> bytes:
+    """The file. Raises CorruptError if it is another than the recipe was made for."""
+    data = _make(image, recipe)
+    found = digest(data, DIGEST_BYTES)
+    if found != recipe.digest:
+        raise CorruptError(
+            f"hash of the PNG file made again does not match. Stored: {recipe.digest.hex()}. Computed: "
+            f"{found.hex()}."
+        )
+    return data
+
+
+def pack(recipe: Recipe) -> bytes:
+    """The recipe as bytes."""
+    s = recipe.settings
+    if isinstance(s, Difference):
+        out = struct.pack(BEGINNING_DIFFERENT, recipe.start, s.links, s.dense)
+    else:
+        out = struct.pack(BEGINNING, recipe.start, s.level, s.memory, s.strategy, s.window)
+    if recipe.usual or len(set(recipe.filters)) == 1:
+        out += bytes([USUAL if recipe.usual else recipe.filters[0]])
+    else:
+        packed = zlib.compress(recipe.filters, 9)
+        out += bytes([LISTED]) + varint(len(packed)) + packed
+    out += _pack_sizes(recipe.sizes)
+    if isinstance(s, Difference):
+        out += s.words
+    elif not s.level:
+        out += _pack_sizes(s.blocks)
+    return out + recipe.digest
+
+
+def unpack(data: bytes, image: Png, different: bool = False) -> Recipe:
+    """Inverse of `pack`. image: whose recipe it is; different: whether it has a difference. Raises
+    CorruptError.
+    """
+    layout = BEGINNING_DIFFERENT if different else BEGINNING
+    beginning = struct.calcsize(layout)
+    if len(data) < beginning + 1:
+        raise CorruptError("the recipe of the original PNG file is cut short.")
+    start, *numbers = struct.unpack_from(layout, data)
+    if different:
+        links, dense = numbers
+        if links > MOST_LINKS:
+            raise CorruptError(
+                f"the recipe of the original PNG file compares with 2**{links} places, expected "
+                f"2**{MOST_LINKS} at most."
+            )
+    else:
+        level, memory, strategy, window = numbers
+        if level and not (level <= 9 and 1 <= memory <= 9 and strategy <= 4 and 9 <= window <= 15):
+            raise CorruptError(
+                f"the recipe of the original PNG file has impossible settings: {level}, {memory}, "
+                f"{strategy}, {window}."
+            )
+    way, at = data[beginning], beginning + 1
+    rows = sum(rows for rows, *_ in image.head.passes())
+    if way == LISTED:
+        row_filters, at = _listed(data, at, rows)
+    else:
+        row_filters = png.usual_filters(image) if way == USUAL else bytes([way]) * rows
+    if len(row_filters) != rows or max(row_filters) >= USUAL:
+        raise CorruptError("the recipe of the original PNG file does not say a filter for every row.")
+    # Deflate never needs more than this; what is more cannot be an answer, and would only take memory.
+    most = 2 * image.pixels.nbytes + 8 * rows + 2**16
+    sizes, at = _unpack_sizes(data, at, most)
+    settings: Settings | Difference
+    if different:
+        if sum(sizes) < ENDS or len(data) < at + DIGEST_BYTES:
+            raise CorruptError("the recipe of the original PNG file is damaged.")
+        settings, at = Difference(links, dense, data[at:-DIGEST_BYTES]), len(data) - DIGEST_BYTES
+    else:
+        blocks: tuple[int, ...] = ()
+        if not level:
+            blocks, at = _unpack_sizes(data, at, most)
+        settings = Settings(level, memory, strategy, window, blocks)
+    if len(data) != at + DIGEST_BYTES:
+        raise CorruptError("the recipe of the original PNG file is damaged.")
+    return Recipe(start, settings, row_filters, way == USUAL, sizes, data[at:])
+
+
+def _pack_sizes(sizes: tuple[int, ...]) -> bytes:
+    """One size, and the total: all pieces are of that size but the last. Or 0, and a list."""
+    if sizes[0] and sizes == _even_sizes(sum(sizes), sizes[0]):
+        return varint(sizes[0]) + varint(sum(sizes))
+    packed = zlib.compress(b"".join(varint(s) for s in sizes), 9)
+    return varint(0) + varint(len(packed)) + packed
+
+
+def _unpack_sizes(data: bytes, at: int, most: int) -> tuple[tuple[int, ...], int]:
+    """Inverse of `_pack_sizes`, from a position: (sizes, position after them). most: their sum."""
+    size, at = read_varint(data, at)
+    if size:
+        total, at = read_varint(data, at)
+        if total > most or total > size * MAX_PIECES:
+            raise CorruptError("the recipe of the original PNG file is damaged.")
+        return _even_sizes(total, size), at
+    listed, at = _listed(data, at, 9 * MAX_PIECES)
+    found, position = [], 0
+    while position < len(listed):
+        one, position = read_varint(listed, position)
+        found.append(one)
+        if len(found) > MAX_PIECES:
+            break
+    if len(found) > MAX_PIECES or sum(found) > most:
+        raise CorruptError("the recipe of the original PNG file is damaged.")
+    return tuple(found), at
+
+
+def _listed(data: bytes, at: int, most: int) -> tuple[bytes, int]:
+    """(what a length and a zlib stream hold, position after them)."""
+    length, at = read_varint(data, at)
+    inflate = zlib.decompressobj()
+    try:
+        out = inflate.decompress(data[at : at + length], most + 1)
+    except zlib.error as error:
+        raise CorruptError(f"the recipe of the original PNG file is damaged ({error}).") from error
+    if not inflate.eof or len(out) > most:
+        raise CorruptError("the recipe of the original PNG file is damaged.")
+    return out, at + length
+
+
+def _even_sizes(total: int, size: int) -> tuple[int, ...]:
+    """All of one size but the last, which is what is left."""
+    return (size,) * ((total - 1) // size) + ((total - 1) % size + 1,) if total else ()
+
+
+def _candidates(start: bytes) -> Iterator[Settings]:
+    """Settings to try, the likeliest first."""
+    said = start[1] >> 6
+    # some encoders say a smaller window afterwards than they used
+    windows = list(dict.fromkeys((max(9, (start[0] >> 4) + 8), 15)))
+    for hint in sorted(LEVELS, key=lambda level: level != said):
+        # Strategies 0 and 1 differ only where matches are put off, from level 4 on; 2 and 3 know no levels; 4
+        # is 0 with fixed codes.
+        ways = [(level, strategy) for level in LEVELS[hint] for strategy in ((0, 1) if level > 3 else (0,))]
+        ways += [(1, 3), (1, 2)] if hint == 0 else []
+        for window, (level, strategy), memory in itertools.product(windows, ways, (8, 9)):
+            yield Settings(level, memory, strategy, window)
+    for window, level, memory in itertools.product(windows, range(1, 10), (8, 9)):
+        yield Settings(level, memory, FIXED, window)
+
+
+def _stored_blocks(body: bytes) -> tuple[int, ...]:
+    """The sizes of its blocks, if a deflate stream has no others than such as hold the data as it is; else
+    none.
+    """
+    sizes: list[int] = []
+    at = last = 0
+    while not last:
+        if at + 5 > len(body) or body[at] > 1 or len(sizes) == MAX_PIECES:
+            return ()
+        last, size = body[at], int.from_bytes(body[at + 1 : at + 3], "little")
+        sizes.append(size)
+        at += 5 + size
+    return tuple(sizes)
+
+
+def _differ(raw: bytes, body: bytes) -> Difference | None:
+    """The difference of a deflate stream, tried out; None if it would take more than the stream."""
+    best = None
+    for dense in (difference.ALL, *SPARSE):
+        words = difference.encode(raw, body, 1 << LINKS, dense)
+        if words is not None and (best is None or len(words) < len(best.words)):
+            best = Difference(LINKS, dense, words)
+        if words is None or len(words) <= len(body) // POOR:
+            break
+    return (
+        best
+        if best and difference.decode(best.words, raw, len(body), 1 << LINKS, best.dense) == body
+        else None
+    )
+
+
+def _compress(raw: bytes, settings: Settings, expected: bytes | None = None) -> bytes | None:
+    """The deflate stream of raw; None if it turns out not to be what was expected."""
+    if settings.level:
+        goal = None if expected is None else np.frombuffer(expected, np.uint8)
+        out = deflate(
+            np.frombuffer(raw, np.uint8),
+            settings.level,
+            settings.memory,
+            settings.strategy,
+            settings.window,
+            goal,
+        )
+        return None if out is None else out.tobytes()
+    parts, at = [], 0
+    for i, size in enumerate(settings.blocks):
+        parts += [
+            struct.pack("<BHH", i == len(settings.blocks) - 1, size & 65535, 65535 - (size & 65535)),
+            raw[at : at + size],
+        ]
+        at += size
+    return b"".join(parts)
+
+
+def _make(image: Png, recipe: Recipe) -> bytes:
+    raw = png.scanlines(image, recipe.filters)
+    if isinstance(recipe.settings, Difference):
+        body = difference.decode(
+            recipe.settings.words,
+            raw,
+            sum(recipe.sizes) - ENDS,
+            1 << recipe.settings.links,
+            recipe.settings.dense,
+        )
+    else:
+        body = _compress(raw, recipe.settings) or b""
+    stream = recipe.start + body + struct.pack(">I", zlib.adler32(raw))
+    return _cut(image, stream, recipe.sizes)
+
+
+def _cut(image: Png, stream: bytes, sizes: tuple[int, ...]) -> bytes:
+    """The file whose image data is a stream cut into pieces."""
+    return png.assemble(
+        image,
+        [stream[end - size : end] for end, size in zip(itertools.accumulate(sizes), sizes, strict=True)],
+    )

@@ -1,0 +1,529 @@
+"""Text files, and any other bytes: what `ardm-compress book.txt` writes. Knows letters, networks and the
+container's chunks; no images, no names of files.
+
+    magic 8 | chunk TEXT | payload | end of file
+    method 0: the bytes; 1: an LZMA stream; 2: letters by the model, then the rest
+
+The model's letters are a-z and space. A file is taken apart into its words, small, with one space between
+them, and what is left (`codec.text.prose`); any bytes can be, but only what is mostly words gains by it.
+Letters are coded tile after tile; in a tile they lie in cells of 64, and a call codes the same places of all
+cells, from left to right (ROWS). Without calls (PLAIN) letters are coded by what was learned from the file
+itself.
+"""
+
+from __future__ import annotations
+
+import lzma
+import math
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ardm.budget import merge_phases
+from ardm.exact import weights as weights_module
+from ardm.exact.discrete_predictor import DiscretePredictor
+from ardm.exact.frequencies import digit_frequencies
+from ardm.exact.weights import Weights
+from ardm.generate import walk
+from ardm.orders import group_starts
+from ardm.released import WeightsError
+from codec import container, cost, ending
+from codec.container import TEXT
+from codec.ending import operation
+from codec.errors import CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError, VerifyError
+from codec.limits import NO_LIMITS, Limits, show_size
+from codec.parallel import set_threads
+from codec.text import prose
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+DIGEST_BYTES = 16  # of the text
+VERSION, NAMED = 1, 2  # versions; the second: a chunk with the name follows
+CELL = 64
+TILE = 1 << 16  # letters that the network sees at once; bounds the memory of a call
+RAW, PACKED, MODEL = 0, 1, 2
+BUDGET = CELL  # default
+_FILTERS = ({"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 26},)
+DECISIONS = 5  # to code a letter
+MEMORY = 400_000_000  # bytes that a tile takes at most, and what is loaded
+
+Progress = Callable[[int], None]
+
+
+class Order(IntEnum):
+    """In which order letters are coded."""
+
+    ROWS = 0  # the same place of all cells, then the next place
+    PLAIN = 1  # from left to right, without the network
+
+
+@dataclass(frozen=True)
+class TextHeader:
+    """All that is known of a text file before it is decoded."""
+
+    size: int  # bytes of the file
+    digest: bytes  # BLAKE2b-128 of the file
+    method: int
+    length: int  # bytes of the payload
+    crc: int  # of the payload
+    order: Order = Order.PLAIN
+    weights_id: str = bytes(8).hex()  # zeros: none
+    breaks: int = 0  # bit j: a new call starts after place j of the cells
+    letters: int = 0  # of all words
+    words: int = 0
+    name: str = ""  # under which the file comes back, if it is kept
+
+    @property
+    def calls(self) -> int:
+        """Network calls in all."""
+        tiles = -(-self.stream // TILE)
+        return 0 if self.order == Order.PLAIN else tiles * (self.breaks.bit_count() + 1)
+
+    @property
+    def stream(self) -> int:
+        """Letters and the spaces between words."""
+        return max(0, self.letters + self.words - 1)
+
+
+def is_text(data: ReadableBuffer) -> bool:
+    """Is it an .ardm file that holds no image but bytes?"""
+    data, at = container.as_bytes(data), len(container.MAGIC)
+    return data[:at] == container.MAGIC and data[at : at + 1] == bytes([TEXT])
+
+
+# ---- words and what is between them ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Prose:
+    """A file taken apart; arguments of `codec.text.prose.code_marks`."""
+
+    letters: np.ndarray
+    starts: np.ndarray
+    capital: np.ndarray
+    gaps: np.ndarray
+    ends: np.ndarray
+
+    @property
+    def stream(self) -> np.ndarray:
+        """uint8: the words, small, with one space (0) between them."""
+        out = np.zeros(max(0, self.letters.size + self.starts.size - 2), dtype=np.uint8)
+        out[
+            np.arange(self.letters.size) + np.repeat(np.arange(self.starts.size - 1), np.diff(self.starts))
+        ] = self.letters
+        return out
+
+    def join(self) -> bytes:
+        """The file."""
+        out = np.empty(self.letters.size + self.gaps.size, dtype=np.uint8)
+        words = np.repeat(np.arange(self.starts.size - 1), np.diff(self.starts))
+        out[np.arange(self.letters.size) + self.ends[words]] = self.letters + np.where(
+            self.capital, 64, 96
+        ).astype(np.uint8)
+        gaps = np.repeat(np.arange(self.ends.size), np.diff(self.ends, prepend=0))
+        out[np.arange(self.gaps.size) + self.starts[gaps]] = self.gaps
+        return out.tobytes()
+
+
+def take_apart(data: bytes) -> Prose:
+    """Inverse of `Prose.join`."""
+    x = np.frombuffer(data, dtype=np.uint8)
+    small = x | 32
+    letter = (small >= 97) & (small <= 122)
+    first = np.flatnonzero(letter & ~np.concatenate([[False], letter[:-1]]))
+    starts = np.append((np.cumsum(letter) - letter)[first], letter.sum()).astype(np.int64)
+    ends = np.append(np.cumsum(~letter)[first], (~letter).sum()).astype(np.int64)
+    return Prose(
+        (small[letter] - 96).astype(np.uint8),
+        starts,
+        (x[letter] < 97).astype(np.uint8),
+        x[~letter].copy(),
+        ends,
+    )
+
+
+def words_of(stream: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(letters, starts) of a stream. Raises CorruptError if a word is empty."""
+    space = stream == 0
+    starts = np.concatenate(
+        [[0], np.flatnonzero(space) + 1 - np.arange(1, space.sum() + 1), [stream.size - space.sum()]]
+    ).astype(np.int64)
+    if stream.size and (np.diff(starts) <= 0).any():
+        raise CorruptError("the letters of a text do not make words.")
+    return stream[~space], starts if stream.size else np.zeros(1, dtype=np.int64)
+
+
+# ---- letters -----------------------------------------------------------------------------------------------
+
+
+def plan(weights: Weights, budget: int) -> int:
+    """The best `breaks` for a number of calls, 1..64, by what the places of a cell cost (`bits` of the
+    weights).
+    """
+    _, groups = merge_phases(weights.tensors["bits"].astype(np.float64))
+    ends = np.cumsum(groups[min(budget, CELL)])[:-1]
+    return sum(1 << int(end - 1) for end in ends)
+
+
+def code_stream(
+    coder: prose.Coder,
+    stream: np.ndarray | None,
+    size: int,
+    breaks: int,
+    weights: Weights | None,
+    device: str,
+    progress: Progress | None,
+) -> np.ndarray:
+    """Code letters and spaces, tile by tile. stream: uint8 (size,), or None when decoding; weights: None in
+    order PLAIN. Returns the stream.
+    """
+    out = np.zeros(size, dtype=np.uint8)
+    for top in range(0, size, TILE):
+        count = min(TILE, size - top)
+        tile = prose.open_tile(count)
+        truth = stream[top : top + count] if stream is not None else np.zeros(1, dtype=np.uint8)
+        if weights is None:
+            coder.letters(tile, np.arange(count), np.zeros((count, 27), dtype=np.float32), truth)
+        else:
+            with torch.device("cpu"):  # whatever device the caller makes tensors on
+                predictor = DiscretePredictor(weights, device, shape=(count,))
+                _code_tile(coder, predictor, tile, np.arange(count) % CELL, group_starts(breaks, CELL), truth)
+        out[top : top + count] = prose.close_tile(tile)
+        if progress:
+            progress(count)
+    return out
+
+
+def _code_tile(
+    coder: prose.Coder,
+    predictor: DiscretePredictor,
+    tile: np.ndarray,
+    place: np.ndarray,
+    starts: list[int],
+    truth: np.ndarray,
+) -> None:
+    """The letters of one tile, call by call."""
+    space, tables = predictor.space, predictor.tables
+    rank = np.empty(place.size, dtype=np.int64)
+    rank[np.argsort(place, kind="stable")] = np.arange(place.size)
+    before = [int((place < start).sum()) for start in starts]
+    # a short tile lacks late places
+    policy = [[b for b, following in zip(before, [*before[1:], place.size], strict=True) if b < following]]
+
+    def visit(params: torch.Tensor, parent: torch.Tensor, digit: int, where: torch.Tensor) -> torch.Tensor:
+        ending.check()
+        ascending = where.argsort()
+        at = where[ascending].numpy()
+        coder.letters(
+            tile, at, digit_frequencies(space, params[0, ascending], parent[0], digit, tables).numpy(), truth
+        )
+        return torch.from_numpy(tile[where.numpy() + prose.MARGIN].astype(np.int64))[None]
+
+    walk(
+        space, predictor, torch.from_numpy(rank), policy, visit, torch.zeros(1, place.size, dtype=torch.int64)
+    )
+
+
+# ---- files -------------------------------------------------------------------------------------------------
+
+
+@operation
+def pack(
+    data: ReadableBuffer,
+    *,
+    budget: int | None = None,
+    order: str = "auto",
+    device: str = "cpu",
+    verify: bool = True,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+    name: str = "",
+) -> bytes:
+    """Compress any bytes; best for English prose. Never longer than the bytes themselves plus 60.
+
+    budget: network calls for every 65,536 letters, 1..64 (default 64); order: "rows", "plain" (no network) or
+    "auto", the smaller. name: under which the file comes back, if that is to be kept. Raises ValueError for
+    wrong options, LimitError, and VerifyError if what was written does not decode to the same bytes.
+    """
+    data, limits = container.as_bytes(data), limits or Limits()
+    if budget is not None and budget < 1:
+        raise ValueError(f"budget must be at least 1 network call, got {budget}.")
+    if order not in ("auto", *(o.name.lower() for o in Order)):
+        raise ValueError(f"order must be auto, rows or plain for text, got {order!r}.")
+    _check_size(len(data), limits)
+    set_threads(0)
+    packed = lzma.compress(data, lzma.FORMAT_RAW, filters=_FILTERS)
+    best = min([(len(data), RAW, data), (len(packed), PACKED, packed)], key=lambda x: x[0])
+    header = _header(data, best[1], best[2])
+    parts = take_apart(data)
+    if parts.letters.size * 2 > len(data) or order != "auto":
+        marks = prose.encode(parts.letters, parts.starts, parts.capital, parts.gaps, parts.ends)
+        for chosen in Order if order == "auto" else [Order[order.upper()]]:
+            found, payload = _model(data, parts, marks, chosen, budget or BUDGET, device, progress)
+            if len(payload) < best[0]:
+                header, best = found, (len(payload), MODEL, payload)
+    out = _write(replace(header, name=container.name_in(container.name_chunk(name))), best[2])
+    if verify and unpack(out, device=device, limits=NO_LIMITS, progress=progress) != data:
+        raise VerifyError(
+            "what was written does not decode to the same bytes; nothing was kept. This is a bug in ardm, "
+            "please report it."
+        )
+    return out
+
+
+@operation
+def unpack(
+    data: ReadableBuffer,
+    *,
+    device: str = "cpu",
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+    salvage: bool = False,
+) -> bytes:
+    """Inverse of `pack`. salvage: bytes after the end of the file are let be.
+
+    Raises NotArdmError, TruncatedError, CorruptError, UnsupportedError or LimitError.
+    """
+    data = container.as_bytes(data)
+    header, at = read(data, limits, salvage)
+    set_threads(0)
+    payload = data[at : at + header.length]
+    if zlib.crc32(payload) != header.crc:
+        raise CorruptError(
+            f"checksum of the text does not match. Stored: {header.crc:08x}. Computed: "
+            f"{zlib.crc32(payload):08x}."
+        )
+    out = (
+        payload
+        if header.method == RAW
+        else _unpack_lzma(payload, header.size)
+        if header.method == PACKED
+        else _unmodel(payload, header, device, progress)
+    )
+    if len(out) != header.size or container.digest(out, DIGEST_BYTES) != header.digest:
+        raise CorruptError(
+            f"hash of the text does not match. Stored: {header.digest.hex()}. Computed: "
+            f"{container.digest(out, DIGEST_BYTES).hex()}."
+        )
+    return out
+
+
+def read(data: ReadableBuffer, limits: Limits | None = None, salvage: bool = False) -> tuple[TextHeader, int]:
+    """Parse everything before the payload: (header, position of the payload). salvage: as in `unpack`. Raises
+    as `unpack` does.
+    """
+    data, limits = container.as_bytes(data), limits or Limits()
+    if not is_text(data):
+        raise NotArdmError(
+            "not an .ardm file of text: it does not begin with the ardm signature and a text chunk."
+        )
+    _, chunk, damage, at = container.read_chunk(data, len(container.MAGIC))
+    if damage:
+        raise CorruptError(damage)
+    if chunk[:1] not in (bytes([VERSION]), bytes([NAMED])):
+        raise UnsupportedError(
+            f"the text has version {chunk[0] if chunk else 'none'}, this release knows {VERSION} and "
+            f"{NAMED}; a newer ardm may read it."
+        )
+    try:
+        size, p = container.read_varint(chunk, 1)
+        digest, method, p = chunk[p : p + 16], chunk[p + 16], p + 17
+        length, p = container.read_varint(chunk, p)
+        (crc,) = struct.unpack_from("<I", chunk, p)
+        header, p = TextHeader(size, digest, method, length, crc), p + 4
+        if method == MODEL:
+            order, weights_id, (breaks,), p = (
+                chunk[p],
+                chunk[p + 1 : p + 9].hex(),
+                struct.unpack_from("<Q", chunk, p + 9),
+                p + 17,
+            )
+            letters, p = container.read_varint(chunk, p)
+            words, p = container.read_varint(chunk, p)
+            if order > max(Order):
+                raise UnsupportedError(
+                    f"the text is coded in order {order}, which this release does not know; a newer ardm "
+                    "may read it."
+                )
+            header = replace(
+                header, order=Order(order), weights_id=weights_id, breaks=breaks, letters=letters, words=words
+            )
+    except (IndexError, struct.error, TruncatedError):
+        raise CorruptError("the header of the text has too few bytes.") from None
+    if method > MODEL:
+        raise UnsupportedError(
+            f"the text is coded with method {method}, which this release does not know; a newer ardm may "
+            "read it."
+        )
+    if p != len(chunk):
+        raise CorruptError("the header of the text has too many bytes.")
+    if (
+        header.letters > size
+        or header.words > header.letters
+        or (header.letters > 0) != (header.words > 0)
+        or breaks_are_wrong(header)
+    ):
+        raise CorruptError("the header of the text contradicts itself.")
+    if chunk[0] == NAMED:
+        header, at = _read_name(data, header, at)
+    if len(data) < at + length:
+        raise TruncatedError(
+            f"the file has {len(data)} bytes, its header promises {at + length}; the end is missing."
+        )
+    if len(data) > at + length and not salvage:
+        raise CorruptError(
+            f"the file has {len(data)} bytes, its header promises {at + length}; there are foreign bytes "
+            "at the end."
+        )
+    _check_size(size, limits)
+    least = math.ceil(cost.MARGIN * DECISIONS * header.stream * cost.BITS_OF_DECISION / 8)
+    if length < least:
+        raise CorruptError(
+            f"the text has {length} bytes of data, but {header.stream} letters need at least {least}."
+        )
+    if header.calls > limits.max_calls:
+        raise LimitError(
+            f"the text needs {header.calls} network calls, the limit is {limits.max_calls}; raise it with "
+            "--max-calls (max_calls=)."
+        )
+    return header, at
+
+
+def _read_name(data: bytes, header: TextHeader, at: int) -> tuple[TextHeader, int]:
+    """The header with the name in the chunk that follows it, and the position after that."""
+    kind, packed, damage, at = container.read_chunk(data, at)
+    name = container.name_in(((kind, packed),))
+    if damage or not name:
+        raise CorruptError(
+            damage or f"the text has a chunk of type {kind:#04x} that is no name, where one was expected."
+        )
+    return replace(header, name=name), at
+
+
+def info(data: ReadableBuffer) -> dict[str, Any]:
+    """What a file holds, from its header alone. Raises as `read` does."""
+    data = container.as_bytes(data)
+    header, _ = read(data, NO_LIMITS)
+    return {
+        "size": header.size,
+        "bytes": len(data),
+        "method": ("raw", "lzma", "model")[header.method],
+        "order": header.order.name.lower(),
+        "letters": header.letters,
+        "words": header.words,
+        "network_calls": header.calls,
+        "weights": header.weights_id,
+        "hash": header.digest.hex(),
+        "name": header.name,
+    }
+
+
+def breaks_are_wrong(header: TextHeader) -> bool:
+    """Are there calls after the last place of a cell, or without a network?"""
+    return header.breaks >> (CELL - 1) != 0 or (
+        header.order == Order.PLAIN and (header.breaks != 0 or int(header.weights_id, 16) != 0)
+    )
+
+
+def _check_size(size: int, limits: Limits) -> None:
+    if size > limits.max_pixels:
+        raise LimitError(
+            f"the text has {size} bytes, the limit is {limits.max_pixels}; raise it with --max-pixels "
+            "(max_pixels=)."
+        )
+    needed = MEMORY + 24 * size
+    if limits.max_memory is not None and needed > limits.max_memory:
+        raise LimitError(
+            f"the text needs about {show_size(needed)} of memory, the limit is "
+            f"{show_size(limits.max_memory)}; raise it with --memory (max_memory=)."
+        )
+
+
+def _header(data: bytes, method: int, payload: bytes) -> TextHeader:
+    return TextHeader(
+        len(data), container.digest(data, DIGEST_BYTES), method, len(payload), zlib.crc32(payload)
+    )
+
+
+def _write(header: TextHeader, payload: bytes) -> bytes:
+    named = container.name_chunk(header.name)
+    chunk = (
+        bytes([NAMED if named else VERSION])
+        + container.varint(header.size)
+        + header.digest
+        + bytes([header.method])
+    )
+    chunk += container.varint(header.length) + struct.pack("<I", header.crc)
+    if header.method == MODEL:
+        chunk += bytes([header.order]) + bytes.fromhex(header.weights_id) + struct.pack("<Q", header.breaks)
+        chunk += container.varint(header.letters) + container.varint(header.words)
+    return (
+        container.MAGIC
+        + container.chunk(TEXT, chunk)
+        + b"".join(container.chunk(*each) for each in named)
+        + payload
+    )
+
+
+def _unpack_lzma(payload: bytes, size: int) -> bytes:
+    try:
+        decompressor = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_FILTERS)
+        out = decompressor.decompress(payload, max_length=size + 1)
+        if not decompressor.eof:  # the end marker may need one more look
+            out += decompressor.decompress(b"", max_length=1)
+    except lzma.LZMAError as error:
+        raise CorruptError(f"the text cannot be unpacked ({error}).") from error
+    if not decompressor.eof or decompressor.unused_data:
+        raise CorruptError("the packed text does not end where it should.")
+    return out
+
+
+def load_weights(weights_id: str) -> Weights:
+    """Raises UnsupportedError if this release does not have them, or they are of photos."""
+    try:
+        weights = weights_module.load(weights_id)
+        if weights.model.space.classes != 27:
+            raise WeightsError(f"weights {weights_id} are not of text.")
+    except WeightsError as error:
+        raise UnsupportedError(str(error)) from error
+    return weights
+
+
+def _model(
+    data: bytes, parts: Prose, marks: bytes, order: Order, budget: int, device: str, progress: Progress | None
+) -> tuple[TextHeader, bytes]:
+    """Header and payload of method MODEL. marks: of `prose.encode`."""
+    weights = None if order == Order.PLAIN else load_weights(weights_module.TEXT_ID)
+    breaks = plan(weights, budget) if weights else 0
+    stream = parts.stream
+    coder = prose.Coder(stream.size)
+    code_stream(coder, stream, stream.size, breaks, weights, device, progress if weights else None)
+    letters = coder.finish()
+    payload = container.varint(len(letters)) + letters + marks
+    used = weights.id if weights else bytes(8).hex()
+    header = replace(_header(data, MODEL, payload), order=order, weights_id=used, breaks=breaks)
+    return replace(header, letters=parts.letters.size, words=parts.starts.size - 1), payload
+
+
+def _unmodel(payload: bytes, header: TextHeader, device: str, progress: Progress | None) -> bytes:
+    try:
+        length, at = container.read_varint(payload, 0)
+    except TruncatedError as error:
+        raise CorruptError(str(error)) from None
+    weights = None if header.order == Order.PLAIN else load_weights(header.weights_id)
+    coder = prose.Coder(header.stream, payload[at : at + length])
+    stream = code_stream(coder, None, header.stream, header.breaks, weights, device, progress)
+    if not coder.exhausted():
+        raise CorruptError("the letters of the text do not end where they should.")
+    letters, starts = words_of(stream)
+    if letters.size != header.letters or starts.size - 1 != header.words:
+        raise CorruptError("the letters of the text are not as many as its header says.")
+    capital, gaps, ends = prose.decode(payload[at + length :], letters, starts, header.size - header.letters)
+    return Prose(letters, starts, capital, gaps, ends).join()
