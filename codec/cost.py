@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ardm.likelihood import WEIGHT_TOP
-from codec.coder import kernel
+from codec.coder import arithmetic, kernel
 from codec.coder.mixing import counter_count
 from codec.coder.rangecoder import ONE
 from codec.coder.schedule import Order, Schedule, level_shapes
@@ -44,7 +44,7 @@ OF_TILE = 700  # bookkeeping of a plane of a tile
 PER_PIXEL = 300  # of a tile's plane in work
 ENCODING = 1.5  # as many times as when decoding: both orders are tried, and output is kept
 
-BITS_OF_DECISION = -math.log2(1 - kernel.LEAST / ONE)
+BITS_OF_DECISION = -math.log2(1 - arithmetic.LEAST / ONE)
 # A plain digit leaves the three quarters not taken 64 parts for each of their levels, of all parts that there
 # can be.
 _PARTS = 65536 * WEIGHT_TOP * kernel.MIXTURE + 64 * 256

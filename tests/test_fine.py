@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from codec import ArdmError, CorruptError, UnsupportedError, compress, container, cost, decompress
-from codec.coder import fine, kernel
+from codec.coder import arithmetic, fine
 from codec.coder.fine import CUT, LISTED, REPLICATED, ROUNDED
 from codec.coder.rest import Rest
 from codec.coder.schedule import Schedule
@@ -208,8 +208,8 @@ def test_sigmoids_are_smooth() -> None:
     found = np.array([fine._smooth(x) for x in u])
     assert np.abs(found - 2**24 / (1 + np.exp(-u / 128))).max() < 60  # of 2**24: straight between two entries
     assert (np.diff(found) > 0).all()
-    assert fine._smooth(-1e300) == kernel.SIGMOID[0]
-    assert fine._smooth(1e300) == kernel.SIGMOID[-2]
+    assert fine._smooth(-1e300) == arithmetic.SIGMOID[0]
+    assert fine._smooth(1e300) == arithmetic.SIGMOID[-2]
 
 
 def put_together(data: bytes, entries: list[tuple[int, bytes]], **changes: object) -> bytes:

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec.coder import rangecoder
-from codec.coder.kernel import LEAST
+from codec.coder.arithmetic import LEAST
 from codec.coder.plain import FIRST_ROOM, Decoder, Encoder
 from codec.coder.rangecoder import ONE
 from codec.errors import CorruptError

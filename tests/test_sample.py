@@ -22,7 +22,7 @@ from ardm.networks import Config, Network, build
 from ardm.objective import exact_bits
 from ardm.training.fit import Recipe, fit
 from codec import ArdmError, CorruptError, TruncatedError, compress, container, decompress, png
-from codec.coder import kernel
+from codec.coder import arithmetic, kernel
 from codec.coder.rest import Rest
 from codec.commands import sample as command
 from codec.damage.invent import complete, draw
@@ -393,7 +393,7 @@ def test_a_range_decoder_of_random_words_draws_from_the_distribution() -> None:
     """Where no encoder points, about every 10,000th decision, must not count as a one: such would outnumber
     the rarest ones by far.
     """
-    draws, chances = 100_000, (2**23, kernel.LEAST, 2**20)
+    draws, chances = 100_000, (2**23, arithmetic.LEAST, 2**20)
     words = np.random.default_rng(1).integers(0, 2**32, (1, 2 * draws), dtype=np.uint32)
     state = np.array([[2**64 - 1, 0, 2, words.size]], dtype=np.uint64)
     state[0, 1] = np.uint64(int(words[0, 0]) << 32 | int(words[0, 1]))

@@ -3,9 +3,9 @@ words; nothing of networks, tiles or files.
 
 FORMAT.md, section 8, says the same in prose. A sample is one of `2**depth` levels, a value of as many binary
 decisions, the highest first. Every decision is predicted by `INPUTS` models whose log-odds are mixed, refined
-by two adaptive tables and coded, as in `codec.coder.kernel`, whose rules for exact arithmetic hold here as
-well. What is different: predictions are as fine as the samples, there is no network, and a histogram takes
-the place of hashed counters.
+by two adaptive tables and coded, as in `codec.coder.kernel`, and with the rules of `codec.coder.arithmetic`.
+What is different: predictions are as fine as the samples, there is no network, and a histogram takes the
+place of hashed counters.
 
     experts       logistics around two least-squares predictions of the value, one slow and one quick to
                   forget, around three simple ones and a blend of all, as wide as their errors nearby were
@@ -23,7 +23,7 @@ from numba import njit
 from ardm.compiled import compiled
 from ardm.likelihood import CODING_ORDER
 from codec.coder import stored
-from codec.coder.kernel import LEAST, PAD, SIGMOID, SQUASH, _log, _squash, solve
+from codec.coder.arithmetic import LEAST, PAD, SIGMOID, SQUASH, log, solve, squash
 from codec.coder.mixing import by_distance, raster_geometry
 from codec.coder.rangecoder import ONE, code_bit
 from codec.coder.rest import Rest
@@ -203,9 +203,9 @@ def code_rows(
             for j in range(EXPERTS):
                 sharp[j] = 128.0 / ((0.7 + sums[j]) * share * WIDTH + 0.04)
                 below[j], above[j] = 0.0, float(ONE)
-            octave = _log(deviation + 0.1) * 2.885
+            octave = log(deviation + 0.1) * 2.885
             spread = int(min(max(octave + 6.0, 0.0), SPREADS - 1.0))
-            judgement = int(min(max(_log(judgement * share + 0.02) * 2.885 + 10.0, 0.0), SURPRISES - 1.0))
+            judgement = int(min(max(log(judgement * share + 0.02) * 2.885 + 10.0, 0.0), SURPRISES - 1.0))
             # ---- its decisions
             rate = LEARNING_RATE + LEARNING_EARLY / (1.0 + seen[s, 0] * (1.0 / EARLY))
             answer = 0 if decoding else truth[s, r, q]
@@ -228,10 +228,10 @@ def code_rows(
                 if certain:
                     p = one / (one + zero)
                 else:
-                    ratio = int(min(max(_log(float(half)) * 2.885 - octave + 12.0, 0.0), RATIOS - 1.0))
+                    ratio = int(min(max(log(float(half)) * 2.885 - octave + 12.0, 0.0), RATIOS - 1.0))
                     for j in range(EXPERTS):
-                        x[j] = _log(above[j] - middle[j] + floor) - _log(middle[j] - below[j] + floor)
-                    x[EXPERTS] = _log(chance) - _log(1.0 - chance)
+                        x[j] = log(above[j] - middle[j] + floor) - log(middle[j] - below[j] + floor)
+                    x[EXPERTS] = log(chance) - log(1.0 - chance)
                     for j in range(INPUTS):
                         za += mixer_a[s, ratio, j] * x[j]
                         zb += mixer_b[s, bit_at, spread, j] * x[j]
@@ -249,7 +249,7 @@ def code_rows(
                         table_b[s, which, cell]
                         + (table_b[s, which, cell + 1] - table_b[s, which, cell]) * fraction
                     )
-                    p = 0.7 * _squash(z) + 0.15 * (refined_a + refined_b)
+                    p = 0.7 * squash(z) + 0.15 * (refined_a + refined_b)
                 bit = code_bit(
                     coder,
                     words,
@@ -259,7 +259,7 @@ def code_rows(
                     decoding,
                 )
                 if not certain:
-                    da, db = (bit - _squash(za)) * rate, (bit - _squash(zb)) * rate
+                    da, db = (bit - squash(za)) * rate, (bit - squash(zb)) * rate
                     for j in range(INPUTS):
                         mixer_a[s, ratio, j] += da * x[j]
                         mixer_b[s, bit_at, spread, j] += db * x[j]

@@ -14,14 +14,12 @@ lpaq) and refined by two adaptive tables, then coded:
     counters      how often the bit was 1 after the same earlier channels of the pixel, and the same with the
                   corrected mean
 
-Exactness: binary64 +, -, *, / and comparisons in the order written, conversions that truncate, integers, and
-table look-ups. Nothing else: no library function, no fused multiply-add (Numba does not contract without
-fastmath, which must stay off), no reordered sum.
+Its arithmetic is as exact as that of `codec.coder.arithmetic`, whose rules hold here.
 """
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -41,9 +39,9 @@ from ardm.likelihood import (
     SCALE_LOW,
     SLOPE_MAX,
 )
+from codec.coder.arithmetic import LEAST, PAD, exact_decimals, log, sigmoid, solve, squash
 from codec.coder.rangecoder import ONE, code_bit
 
-PAD = 4  # pixels around every plane, so that neighbours need no bounds check
 INPUTS = 8
 EXPERTS = 4  # the counters take the inputs that network and experts leave free
 COUNTERS = 4  # most of them
@@ -63,69 +61,22 @@ APM_RATE = 0.02
 WIDTH = 0.65  # width of an expert's logistic over its mean absolute error
 COUNT_MAX = 250
 CERTAIN = 0.003
-LEAST = 168  # least probability, of ONE
 PLACE, LOWER_HALF = np.uint64(7919), np.uint64(0x2545F4914F6CDD1D)  # multipliers of hashes
 
 
-def _tables() -> tuple[np.ndarray, ...]:
-    """Sigmoid, logarithm, squash and reciprocals: rounded from exact decimals, so that every machine makes
-    the same ones.
-    """
-    # whatever the caller's own context is, which stays as it was
-    with localcontext(Context(prec=40, rounding=ROUND_HALF_EVEN)):
-        return _rounded_tables()
+def _tables() -> tuple[np.ndarray, np.ndarray]:
+    """Reciprocals of counts, and 128 over the scale of a logistic."""
+    with exact_decimals():
+        reciprocal = [int((Decimal(65536) / (i + Decimal("1.6"))).to_integral_value()) for i in range(256)]
+        inverse = [
+            float(int((2 ** (-Decimal(i) / 16) * 128 * 2**20).to_integral_value()) / 2**20)
+            for i in range(SCALE_LOW, SCALE_LOW + SCALE_COUNT)
+        ]
+    return np.array(reciprocal, dtype=np.int64), np.array(inverse)
 
 
-def _rounded_tables() -> tuple[np.ndarray, ...]:
-    one = Decimal(1)
-    half = Decimal("0.5")
-    sigmoid = [int((one / (one + (-(i + half) / 128).exp()) * ONE).to_integral_value()) for i in range(1536)]
-    low = [ONE - s for s in reversed(sigmoid)]
-    log = [int(((one + (i + half) / 512).ln() * 65536).to_integral_value()) / 65536 for i in range(512)]
-    squash = [
-        int((one / (one + (-(Decimal(i) / 32)).exp()) * 2**40).to_integral_value()) / 2**40
-        for i in range(-400, 402)
-    ]
-    reciprocal = [int((Decimal(65536) / (i + Decimal("1.6"))).to_integral_value()) for i in range(256)]
-    inverse = [
-        float(int((2 ** (-Decimal(i) / 16) * 128 * 2**20).to_integral_value()) / 2**20)
-        for i in range(SCALE_LOW, SCALE_LOW + SCALE_COUNT)
-    ]
-    return (
-        np.array(low + sigmoid, dtype=np.int32),
-        np.array(log),
-        np.array(squash),
-        np.array(reciprocal, dtype=np.int64),
-        np.array(inverse),
-    )
-
-
-SIGMOID, LOG, SQUASH, RECIPROCAL, INVERSE = _tables()
-LN2 = 45426 / 65536
+RECIPROCAL, INVERSE = _tables()
 LEVEL = np.array([min(i, 3) if i < 6 else 4 if i < 16 else 5 for i in range(256)])
-
-
-@njit(inline="always")
-def _sigmoid(u: Any) -> Any:
-    """2**24 times the sigmoid of u / 128."""
-    i = int(u + 1536.0)
-    return SIGMOID[np.uint64(max(0, min(i, 3071)))]
-
-
-@njit(inline="always")
-def _log(x: Any) -> Any:
-    """Natural logarithm of a positive number, by exponent and nine bits of the mantissa."""
-    bits = np.float64(x).view(np.int64)
-    return ((bits >> 52) - 1023) * LN2 + LOG[np.uint64((bits >> 43) & 511)]
-
-
-@njit(inline="always")
-def _squash(z: Any) -> Any:
-    """Sigmoid of z, |z| <= 12."""
-    t = (z + 12.5) * 32.0
-    i = int(t)
-    low = SQUASH[np.uint64(i)]
-    return low + (SQUASH[np.uint64(i + 1)] - low) * (t - i)
 
 
 @njit(inline="always")
@@ -161,35 +112,6 @@ if config.DISABLE_JIT:
 
     def _prefetch(array: Any, index: Any) -> None:
         """There is nothing to ask for in Python."""
-
-
-@compiled(error_model="numpy")
-def solve(a: Any, b: Any, n: int, x: Any, work: Any) -> None:
-    """x of (a) x = b for the upper triangle of a symmetric positive definite a: elimination, then
-    back-substitution, in the order written.
-    """
-    size = work.shape[1]  # a multiple of 4, more than n
-    flat = work.reshape(-1)
-    for i in range(n):
-        for j in range(i, n):
-            work[i, j] = a[i, j]
-        for j in range(n, size):
-            work[i, j] = 0.0
-        work[i, n] = b[i]
-    for k in range(n - 1):
-        inverse = 1.0 / work[k, k]
-        pivot = np.uint64(k * size)
-        for i in range(k + 1, n):
-            factor = work[k, i] * inverse
-            line = np.uint64(i * size)
-            for t in range(i & ~3, size):
-                j = np.uint64(t)
-                flat[line + j] -= factor * flat[pivot + j]
-    for k in range(n - 1, -1, -1):
-        t = work[k, n]
-        for j in range(k + 1, n):
-            t -= work[k, j] * x[j]
-        x[k] = t / work[k, k]
 
 
 @compiled(error_model="numpy")
@@ -462,7 +384,7 @@ def code_rows(
                     if s:
                         error_sum += 2 * error_flat[np.uint64(here * 3 + s - 1)]
                         count += 2
-                    context = int(min(max(_log(error_sum * 0.015625 / count + 0.02) * 2.885 + 5.0, 0.0), 9.0))
+                    context = int(min(max(log(error_sum * 0.015625 / count + 0.02) * 2.885 + 5.0, 0.0), 9.0))
                 else:
                     north, west, corner = (
                         pixel_flat[center_at - stride],
@@ -476,7 +398,7 @@ def code_rows(
                     )
                     if s and green != pixel_flat[plane + here - 1]:
                         context += 8
-                spread = int(min(max(_log(deviation + 0.1) * 2.885 + 6.0, 0.0), 15.0))
+                spread = int(min(max(log(deviation + 0.1) * 2.885 + 6.0, 0.0), 15.0))
                 if counts > 2:
                     pair = np.uint64(int(around[c, 0]) * 256 + int(around[c, 1]))
                     hashed[2] = key + pair * PLACE + np.uint64(9)
@@ -500,10 +422,10 @@ def code_rows(
                     edge_value = low + half - 0.5
                     plain, shifted = 0.0, 0.0
                     for k in range(components):
-                        shifted += weight[np.uint64(k)] * _sigmoid(
+                        shifted += weight[np.uint64(k)] * sigmoid(
                             (edge_value - moved[np.uint64(k)]) * inverse[np.uint64(k)]
                         )
-                    middle[0] = _sigmoid((edge_value - mean_at[0]) * sharp[0])
+                    middle[0] = sigmoid((edge_value - mean_at[0]) * sharp[0])
                     floor = 16.0 * total * half
                     one, zero = moved_high - shifted + floor, shifted - moved_low + floor
                     certain = False
@@ -514,7 +436,7 @@ def code_rows(
                             certain = middle[0] - below[0] < (above[0] - middle[0]) * unlikely
                     else:
                         for j in range(1, experts):
-                            middle[np.uint64(j)] = _sigmoid(
+                            middle[np.uint64(j)] = sigmoid(
                                 (edge_value - mean_at[np.uint64(j)]) * sharp[np.uint64(j)]
                             )
                     node, seen_both, fraction = np.uint64(0), 0, 0.0
@@ -525,20 +447,20 @@ def code_rows(
                     else:
                         if components:
                             for k in range(components):
-                                plain += weight[np.uint64(k)] * _sigmoid(
+                                plain += weight[np.uint64(k)] * sigmoid(
                                     (edge_value - center[np.uint64(k)]) * inverse[np.uint64(k)]
                                 )
-                            x[0] = _log(one) - _log(zero)
-                            x[1] = _log(plain_high - plain + floor) - _log(plain - plain_low + floor)
+                            x[0] = log(one) - log(zero)
+                            x[1] = log(plain_high - plain + floor) - log(plain - plain_low + floor)
                         least = 64.0 * half
                         for j in range(experts):
                             if j and components:
-                                middle[np.uint64(j)] = _sigmoid(
+                                middle[np.uint64(j)] = sigmoid(
                                     (edge_value - mean_at[np.uint64(j)]) * sharp[np.uint64(j)]
                                 )
-                            x[np.uint64(first + j)] = _log(
+                            x[np.uint64(first + j)] = log(
                                 above[np.uint64(j)] - middle[np.uint64(j)] + least
-                            ) - _log(middle[np.uint64(j)] - below[np.uint64(j)] + least)
+                            ) - log(middle[np.uint64(j)] - below[np.uint64(j)] + least)
                         if b < 4:
                             node = np.uint64((1 << b) + (low >> (8 - b)))
                         else:
@@ -555,9 +477,7 @@ def code_rows(
                             )
                             times = state & 255
                             odds = (state >> 8) ^ 0x800000
-                            x[np.uint64(first + experts + j)] = _log(float(odds + 1)) - _log(
-                                float(ONE - odds)
-                            )
+                            x[np.uint64(first + experts + j)] = log(float(odds + 1)) - log(float(ONE - odds))
                             if j < 2:
                                 seen_both = seen_both * 6 + LEVEL[np.uint64(times)]
                         wa, wb = (
@@ -581,12 +501,12 @@ def code_rows(
                         tb = np.uint64((((kind * 3 + s) * 8 + b) * SPREADS + spread) * APM_CELLS + cell)
                         refined_a = table_a[ta] + (table_a[ta + np.uint64(1)] - table_a[ta]) * fraction
                         refined_b = table_b[tb] + (table_b[tb + np.uint64(1)] - table_b[tb]) * fraction
-                        p = 0.5 * _squash(z) + 0.25 * (refined_a + refined_b)
+                        p = 0.5 * squash(z) + 0.25 * (refined_a + refined_b)
                     chance = min(max(int(p * ONE), LEAST), ONE - LEAST)
                     bit = code_bit(coder, words, 0, chance, (answer >> (7 - b)) & 1, decoding)
                     # ---- learn from the decision
                     if not certain:
-                        da, db = (bit - _squash(za)) * LEARNING_RATE, (bit - _squash(zb)) * LEARNING_RATE
+                        da, db = (bit - squash(za)) * LEARNING_RATE, (bit - squash(zb)) * LEARNING_RATE
                         for i in range(INPUTS):
                             j = np.uint64(i)
                             weight_a[wa + j] += da * x[j]
@@ -688,8 +608,8 @@ def code_rows(
                 if components:
                     heaviest = 0.0
                     for k in range(components):
-                        high_part = ONE if v == 255 else _sigmoid((v + 0.5 - moved[k]) * inverse[k])
-                        low_part = 0 if v == 0 else _sigmoid((v - 0.5 - moved[k]) * inverse[k])
+                        high_part = ONE if v == 255 else sigmoid((v + 0.5 - moved[k]) * inverse[k])
+                        low_part = 0 if v == 0 else sigmoid((v - 0.5 - moved[k]) * inverse[k])
                         weight[k] *= (high_part - low_part + 256.0) * (1.0 / ONE)
                         heaviest = max(heaviest, weight[k])
                     heaviest = 1.0 / heaviest

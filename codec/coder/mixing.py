@@ -18,8 +18,9 @@ from ardm.exact.window import WindowWeights
 from ardm.likelihood import MEAN_STEPS, WEIGHT_TOP
 from ardm.orders import LATTICE_ORDER, PATCH, Offset, geometry, offsets_within
 from ardm.window import raster_pattern
-from codec.coder import kernel
-from codec.coder.kernel import APM_CELLS, BATCH, CONTEXTS, COUNTERS, EXPERTS, INPUTS, PAD, SEEN, SPREADS
+from codec.coder import arithmetic, kernel
+from codec.coder.arithmetic import PAD
+from codec.coder.kernel import APM_CELLS, BATCH, CONTEXTS, COUNTERS, EXPERTS, INPUTS, SEEN, SPREADS
 from codec.coder.rest import Rest
 from codec.coder.streams import LINE, STRIP, Streams
 
@@ -97,7 +98,7 @@ class Mixing(Streams):
         tables = weights.tables() if weights else {}
         self.weight_of = tables["weight"] / WEIGHT_TOP if weights else np.ones(1)
         self.deviation_of = tables["deviation"] / MEAN_STEPS if weights else np.ones(1)
-        cells = kernel.SQUASH[
+        cells = arithmetic.SQUASH[
             np.round((np.arange(APM_CELLS) / 1.5 - 12).clip(-12, 12) * 32).astype(int) + 400
         ]
         counters = counter_count(pixels)

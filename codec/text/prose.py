@@ -24,67 +24,19 @@ from typing import Any
 import numpy as np
 
 from ardm.compiled import compiled
-from codec.coder.kernel import LEAST, _log, _squash
-from codec.coder.rangecoder import ONE, code_bit, exhausted, new_decoder, new_encoder, seal
+from codec.coder.arithmetic import log
+from codec.coder.decisions import CONTEXTS, Decisions, decide, hashed, new_decisions
+from codec.coder.rangecoder import exhausted, new_decoder, new_encoder, seal
 from codec.coder.words import check_words
 from codec.errors import CorruptError
 
-CONTEXTS = 10
 DIGEST = "084cc6b183dd1061"  # of `check_compiled`
 END = 97  # a letter, which no gap contains
-RATE = 0.01  # of the mixer's weights
 NONE, FIRST, ALL, EACH = 0, 1, 2, 3  # a word's capitals
 WIDE = 16 * 256  # rows of the mixer for bytes of gaps
 LETTERS = WIDE + 5  # first of the rows for letters
 MARGIN = 32  # places before and after a text; longer words are cut there
 UNKNOWN = 31
-SURE = 1 / 4096  # counters are never surer than this
-MOST = 250  # a counter that has seen so many decisions learns no slower
-
-
-@compiled(error_model="numpy", inline="always")
-def _hash(key: Any) -> Any:
-    mixed = (key ^ (key >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
-    return (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0x94D049BB133111EB)
-
-
-@compiled(error_model="numpy")
-def _decide(
-    node: Any,
-    choice: Any,
-    bit: Any,
-    advice: Any,
-    keys: Any,
-    model: Any,
-    coder: Any,
-    words: Any,
-    decoding: Any,
-) -> Any:
-    """One decision: writes `bit`, or reads and returns one.
-
-    node: which one of its symbol; choice: row of the mixer's weights; advice: log odds by the network.
-    """
-    chances, seen, weights, x, at = model
-    shift = np.uint64(node) * np.uint64(0x9E3779B97F4A7C15)
-    mask = np.uint64(chances.shape[1] - 1)
-    x[CONTEXTS] = advice
-    total = weights[choice, CONTEXTS] * advice
-    for j in range(CONTEXTS):
-        at[j] = np.int64((_hash(keys[j] + shift) >> np.uint64(20)) & mask)
-        p = chances[j, at[j]]
-        x[j] = _log(p) - _log(1.0 - p)
-        total += weights[choice, j] * x[j]
-    p = _squash(min(max(total, -11.9), 11.9))
-    bit = code_bit(coder, words, 0, min(max(int(p * ONE), LEAST), ONE - LEAST), bit, decoding)
-    wrong = (bit - p) * RATE
-    for j in range(CONTEXTS + 1):
-        weights[choice, j] += wrong * x[j]
-    for j in range(CONTEXTS):
-        n = seen[j, at[j]]
-        q = chances[j, at[j]] + (bit - chances[j, at[j]]) / (n + 1.3)
-        chances[j, at[j]] = min(max(q, SURE), 1.0 - SURE)
-        seen[j, at[j]] = min(n + 1, MOST)
-    return bit
 
 
 @compiled(error_model="numpy")
@@ -108,28 +60,28 @@ def code_letters(
         left = np.uint64(0)  # of the letters to the left, nearest first
         reach = 0
         for d in range(1, 7):
-            left = _hash(left + np.uint64(text[i - d] + 1) * salt)
+            left = hashed(left + np.uint64(text[i - d] + 1) * salt)
             if d <= 4:
                 keys[d - 1] = left
             if text[i - d] != UNKNOWN and reach == d - 1:
                 reach = d
         keys[4] = left
         near = np.uint64(text[i + 1]) * np.uint64(32) + np.uint64(text[i - 1])
-        keys[5] = _hash(near + np.uint64(1 << 20))
+        keys[5] = hashed(near + np.uint64(1 << 20))
         far = np.uint64(text[i + 2]) * np.uint64(32) + np.uint64(text[i - 2])
-        keys[6] = _hash(near + far * np.uint64(1024) + np.uint64(3 << 40))
+        keys[6] = hashed(near + far * np.uint64(1024) + np.uint64(3 << 40))
         before, d = np.uint64(5), 1  # the word so far, to the left
         while d < MARGIN and text[i - d] != 0 and text[i - d] != UNKNOWN:
-            before = _hash(before + np.uint64(text[i - d]) * salt)
+            before = hashed(before + np.uint64(text[i - d]) * salt)
             d += 1
         after, e = np.uint64(7), 1  # and to the right
         while e < MARGIN and text[i + e] != 0 and text[i + e] != UNKNOWN:
-            after = _hash(after + np.uint64(text[i + e]) * salt)
+            after = hashed(after + np.uint64(text[i + e]) * salt)
             e += 1
         whole = np.uint64((text[i - d] == 0) * 2 + (text[i + e] == 0))
-        keys[7] = _hash(before + after * np.uint64(3) + whole)
-        keys[8] = _hash(keys[1] + np.uint64(text[i + 1] + 1) * np.uint64(0x51ED2701))
-        keys[9] = _hash(before + np.uint64(text[i + 1] + 1) * np.uint64(0x2545F491))
+        keys[7] = hashed(before + after * np.uint64(3) + whole)
+        keys[8] = hashed(keys[1] + np.uint64(text[i + 1] + 1) * np.uint64(0x51ED2701))
+        keys[9] = hashed(before + np.uint64(text[i + 1] + 1) * np.uint64(0x2545F491))
         for j in range(CONTEXTS):
             keys[j] = keys[j] + np.uint64(j + 1) * np.uint64(0xD6E8FEB86659FD93)
         right = 0 if text[i + 1] == UNKNOWN else 1 if text[i + 2] == UNKNOWN else 2
@@ -140,9 +92,9 @@ def code_letters(
             low = (partial << (place + 1)) & 31
             middle, high = low + (1 << place), low + (2 << place)
             one, none = sums[high] - sums[middle], sums[middle] - sums[low]
-            advice = _log(one + 0.01) - _log(none + 0.01)
+            advice = log(one + 0.01) - log(none + 0.01)
             bit = np.int64((symbol >> place) & 1)
-            partial = partial * 2 + _decide(
+            partial = partial * 2 + decide(
                 partial, LETTERS + choice + partial, bit, advice, keys, model, coder, words, decoding
             )
         text[i] = partial & 31
@@ -179,21 +131,21 @@ def code_marks(
         if i < count:
             size = starts[i + 1] - starts[i]
             for j in range(starts[i], starts[i + 1]):
-                following = _hash(following + np.uint64(letters[j]) * salt)
+                following = hashed(following + np.uint64(letters[j]) * salt)
         begin, now = at, np.uint64(i == 0)  # now: hash of the gap so far
         previous = np.int64(0)
         while True:
             room = min(column + size, 255)
             keys[0] = now
-            keys[1] = _hash(now + before * np.uint64(3))
-            keys[2] = _hash(now + following * np.uint64(5))
-            keys[3] = _hash(now + last * np.uint64(7))
-            keys[4] = _hash(now + np.uint64(room * 64 + min(size, 15) * 4 + caps) * salt)
-            keys[5] = _hash(now + last * np.uint64(11) + older * np.uint64(13))
-            keys[6] = _hash(now + before * np.uint64(17) + following * np.uint64(19))
-            keys[8] = _hash(now + before * np.uint64(23) + last * np.uint64(29))
-            keys[9] = _hash(now + following * np.uint64(31) + np.uint64(room) * salt)
-            keys[7] = _hash(
+            keys[1] = hashed(now + before * np.uint64(3))
+            keys[2] = hashed(now + following * np.uint64(5))
+            keys[3] = hashed(now + last * np.uint64(7))
+            keys[4] = hashed(now + np.uint64(room * 64 + min(size, 15) * 4 + caps) * salt)
+            keys[5] = hashed(now + last * np.uint64(11) + older * np.uint64(13))
+            keys[6] = hashed(now + before * np.uint64(17) + following * np.uint64(19))
+            keys[8] = hashed(now + before * np.uint64(23) + last * np.uint64(29))
+            keys[9] = hashed(now + following * np.uint64(31) + np.uint64(room) * salt)
+            keys[7] = hashed(
                 now
                 + np.uint64(min(rare, 40) * 256 + min(length, 15) * 16 + min(size, 15)) * salt
                 + np.uint64(caps)
@@ -205,9 +157,7 @@ def code_marks(
             partial = np.int64(1)
             for place in range(7, -1, -1):
                 choice = (step * 4 + min(i, 1) * 2 + (previous == 32)) * 256 + partial
-                bit = _decide(
-                    partial, choice, (symbol >> place) & 1, 0.0, keys, model, coder, words, decoding
-                )
+                bit = decide(partial, choice, (symbol >> place) & 1, 0.0, keys, model, coder, words, decoding)
                 partial = partial * 2 + bit
             symbol = partial & 255
             if symbol == END:
@@ -216,7 +166,7 @@ def code_marks(
                 return 1
             gaps[at] = symbol
             at += 1
-            now = _hash(now + np.uint64(symbol + 1) * salt)
+            now = hashed(now + np.uint64(symbol + 1) * salt)
             previous = symbol
             column = 0 if symbol == 10 else column + 1
         if at == begin and i > 0 and i < count:
@@ -231,16 +181,16 @@ def code_marks(
             keys[j] = np.uint64(0)
         keys[0] = following
         keys[1] = now
-        keys[2] = _hash(now + following)
+        keys[2] = hashed(now + following)
         keys[3] = np.uint64(caps * 32 + min(size, 31))
-        keys[4] = _hash(last + older * np.uint64(3))
-        keys[5] = _hash(following + np.uint64(caps) * salt)
-        keys[6] = _hash(before + following * np.uint64(3))
-        keys[8] = _hash(now + before * np.uint64(5))
-        keys[9] = _hash(before + last + following * np.uint64(7))
-        keys[7] = _hash(now + np.uint64(caps * 16 + min(size, 15)) * salt)
+        keys[4] = hashed(last + older * np.uint64(3))
+        keys[5] = hashed(following + np.uint64(caps) * salt)
+        keys[6] = hashed(before + following * np.uint64(3))
+        keys[8] = hashed(now + before * np.uint64(5))
+        keys[9] = hashed(before + last + following * np.uint64(7))
+        keys[7] = hashed(now + np.uint64(caps * 16 + min(size, 15)) * salt)
         for j in range(CONTEXTS):
-            keys[j] = _hash(keys[j] + np.uint64(99))
+            keys[j] = hashed(keys[j] + np.uint64(99))
         first, total = starts[i], 0
         kind = 0
         if not decoding:
@@ -255,14 +205,14 @@ def code_marks(
                 if total == size
                 else EACH
             )
-        high = _decide(1, WIDE + 1, kind >> 1, 0.0, keys, model, coder, words, decoding)
-        low = _decide(2 + high, WIDE + 2 + high, kind & 1, 0.0, keys, model, coder, words, decoding)
+        high = decide(1, WIDE + 1, kind >> 1, 0.0, keys, model, coder, words, decoding)
+        low = decide(2 + high, WIDE + 2 + high, kind & 1, 0.0, keys, model, coder, words, decoding)
         kind = 2 * high + low
         if kind == ALL and size == 1:
             return 1
         for j in range(first, first + size):
             if kind == EACH:
-                bit = _decide(
+                bit = decide(
                     8 + min(j - first, 1) * 2 + (j > first and capital[j - 1]),
                     WIDE + 4,
                     capital[j],
@@ -282,18 +232,11 @@ def code_marks(
     return 0
 
 
-def new_model(letters: int) -> tuple[np.ndarray, ...]:
-    """Counters and weights before anything is learned, for a text of so many letters."""
-    slots = 1 << min(max((8 * letters).bit_length(), 12), 20)
-    weights = np.full((LETTERS + 18 * 32, CONTEXTS + 1), 0.25)
-    weights[LETTERS:, :CONTEXTS], weights[LETTERS:, CONTEXTS] = 0.1, 0.8
-    return (
-        np.full((CONTEXTS, slots), 0.5),
-        np.zeros((CONTEXTS, slots), dtype=np.uint8),
-        weights,
-        np.zeros(CONTEXTS + 1),
-        np.zeros(CONTEXTS, dtype=np.int64),
-    )
+def new_model(letters: int) -> Decisions:
+    """Before anything is learned, for a text of so many letters."""
+    model = new_decisions(1 << min(max((8 * letters).bit_length(), 12), 20), LETTERS + 18 * 32)
+    model.weights[LETTERS:, :CONTEXTS], model.weights[LETTERS:, CONTEXTS] = 0.1, 0.8
+    return model
 
 
 class Coder:

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from ardm.compiled import compiled
-from codec.coder.kernel import _log
+from codec.coder.arithmetic import log
+from codec.coder.decisions import CONTEXTS, decide, new_decisions
 from codec.coder.rangecoder import exhausted, new_decoder, new_encoder, seal
 from codec.errors import CorruptError
 from codec.png.exact.deflate import (
@@ -50,7 +51,6 @@ from codec.png.exact.deflate import (
     send_tokens,
     send_trees,
 )
-from codec.text.prose import CONTEXTS, _decide
 
 MAX_BLOCKS = 1 << 16  # of a stream; what a small file can ask for is bounded
 WINDOW = 32768
@@ -109,7 +109,7 @@ def _number(
     """Code a number of so many bits, the highest first."""
     node = 1
     for place in range(bits - 1, -1, -1):
-        node = 2 * node + _decide(node, kind, (value >> place) & 1, 0.0, keys, model, coder, words, decoding)
+        node = 2 * node + decide(node, kind, (value >> place) & 1, 0.0, keys, model, coder, words, decoding)
     return node - (1 << bits)
 
 
@@ -218,16 +218,16 @@ def _foresee(raw: Any, at: Any, steps: Any, found: Any, memory: Any, times: Any,
     later_longest = steps[later, 0, found[later, 0] - 1] if at + 2 < memory[PLACE] and found[later, 0] else 0
     # What the literals cost more than the match, by what there was so far.
     code, symbol = _distance_code(reach - 1), LENGTH_CODE[longest - MIN_MATCH]
-    total = _log(times[0, 511] + 286.0)
+    total = log(times[0, 511] + 286.0)
     gain = (
-        _log(times[0, LITERALS + 1 + symbol] + 1.0)
+        log(times[0, LITERALS + 1 + symbol] + 1.0)
         - total
-        + _log(times[1, code] + 1.0)
-        - _log(times[1, 511] + 30.0)
+        + log(times[1, code] + 1.0)
+        - log(times[1, 511] + 30.0)
     )
     gain -= 0.7 * (LENGTH_BITS[symbol] + DISTANCE_BITS[code])
     for i in range(min(longest, 12)):
-        gain += total - _log(times[0, raw[at + i]] + 1.0)
+        gain += total - log(times[0, raw[at + i]] + 1.0)
     value = min(max(int(gain * 2.0 + 16.0), 0), 63)
     closer = min(max(next_longest - longest, -3), 3) + 3
     much_later = min(max(later_longest - longest, -3), 3) + 3
@@ -276,7 +276,7 @@ def _match(
         by = min(number - 1 - chosen, 3) * 4 + min(chosen, 3)
         shape = _bucket(steps[s, 0, chosen]) * 8 + min(steps[s, 0, chosen] - near, 7)
         _context(keys, STEP, by, memory[TAKEN], shape, _size(steps[s, 1, chosen]) * 17 + _size(nearer))
-        if _decide(
+        if decide(
             INT[1], STEP, int(distance == steps[s, 1, chosen]), 0.0, keys, model, coder, words, decoding
         ):
             break
@@ -296,7 +296,7 @@ def _match(
             int(chosen == number - 1) * 8 + min(most - near, 7),
             _bucket(memory[NEXT]),
         )
-        full = _decide(INT[1], FULL, int(length == most), 0.0, keys, model, coder, words, decoding)
+        full = decide(INT[1], FULL, int(length == most), 0.0, keys, model, coder, words, decoding)
         memory[WHOLE] = memory[WHOLE] << 1 & 15 | full
         if full:
             return distance, most, most
@@ -363,10 +363,10 @@ def _tokens(
         match = int(distances[n] > 0 and not decoding)
         if found[s, 0]:
             row = _foresee(raw, at, steps, found, memory, times, keys)
-            match = _decide(INT[1], row, match, 0.0, keys, model, coder, words, decoding)
+            match = decide(INT[1], row, match, 0.0, keys, model, coder, words, decoding)
         elif found[s, 1] or dense != ALL:  # there may be one all the same
             _context(keys, HIDDEN, memory[HISTORY], INT[0], INT[0], INT[0])
-            match = _decide(INT[1], HIDDEN, match, 0.0, keys, model, coder, words, decoding)
+            match = decide(INT[1], HIDDEN, match, 0.0, keys, model, coder, words, decoding)
         elif match:
             return at, -1
         memory[HISTORY] = memory[HISTORY] << 1 & 15 | match
@@ -382,7 +382,7 @@ def _tokens(
                 return at, -1
             if length == MAX_MATCH:
                 _context(keys, ALIAS, memory[ALIASED], INT[0], INT[0], INT[0])
-                memory[ALIASED] = _decide(INT[1], ALIAS, alias, 0.0, keys, model, coder, words, decoding)
+                memory[ALIASED] = decide(INT[1], ALIAS, alias, 0.0, keys, model, coder, words, decoding)
             distances[n], values[n] = (
                 distance,
                 LONG if length == MAX_MATCH and memory[ALIASED] else length - MIN_MATCH,
@@ -548,16 +548,16 @@ def _trees(
             symbol, amount = runs[used, 0], 1
             if run >= 3 and (again or value == 0):
                 _context(keys, REPEAT, int(value > 0) * 2 + again, min(run, 150), min(edge, 150), last)
-                repeated = _decide(INT[1], REPEAT, int(symbol > 15), 0.0, keys, model, coder, words, decoding)
+                repeated = decide(INT[1], REPEAT, int(symbol > 15), 0.0, keys, model, coder, words, decoding)
                 if repeated:
                     of_zeros = int(value == 0)
                     if again and of_zeros:
-                        of_zeros = _decide(
+                        of_zeros = decide(
                             INT[2], REPEAT, int(symbol > 16), 0.0, keys, model, coder, words, decoding
                         )
                     most = min(run, 138 if of_zeros else 6)
                     amount = runs[used, 1] + (11 if symbol == 18 else 3)
-                    if _decide(INT[3], REPEAT, int(amount == most), 0.0, keys, model, coder, words, decoding):
+                    if decide(INT[3], REPEAT, int(amount == most), 0.0, keys, model, coder, words, decoding):
                         amount = most
                     else:
                         _context(keys, AMOUNT, of_zeros, min(run, 150), min(edge, 150), last)
@@ -779,7 +779,7 @@ def _code(
         elif not _parse(stream, reader, raw.size - at, distances, values, block, lengths, order, runs):
             return DAMAGED
         _context(keys, LAST, kind, INT[0], INT[0], INT[0])
-        last = block[0] = _decide(INT[1], LAST, block[0], 0.0, keys, model, coder, words, decoding)
+        last = block[0] = decide(INT[1], LAST, block[0], 0.0, keys, model, coder, words, decoding)
         _context(keys, KIND, kind, last, INT[0], INT[0])
         kind = block[1] = _number(block[1], INT[2], KIND, keys, model, coder, words, decoding)
         if kind > OWN:
@@ -789,7 +789,7 @@ def _code(
             block[7] = _number(block[7], INT[7], PADDING, keys, model, coder, words, decoding)
         if kind == STORED or not last:
             _context(keys, SAME_COUNT, kind, last, INT[0], INT[0])
-            if _decide(INT[1], SAME_COUNT, int(block[2] == size), 0.0, keys, model, coder, words, decoding):
+            if decide(INT[1], SAME_COUNT, int(block[2] == size), 0.0, keys, model, coder, words, decoding):
                 block[2] = size
             else:
                 _context(keys, COUNT_BITS, kind, INT[0], INT[0], INT[0])
@@ -875,17 +875,6 @@ def _code(
     return 0 if reader[0] == 8 * stream.size else DAMAGED
 
 
-def _model() -> tuple[np.ndarray, ...]:
-    """As `codec.text.prose.new_model`, for the decisions made here."""
-    return (
-        np.full((CONTEXTS, SLOTS), 0.5),
-        np.zeros((CONTEXTS, SLOTS), dtype=np.uint8),
-        np.full((ROWS, CONTEXTS + 1), 0.25),
-        np.zeros(CONTEXTS + 1),
-        np.zeros(CONTEXTS, dtype=np.int64),
-    )
-
-
 def encode(raw: bytes, stream: bytes, links: int, dense: int) -> bytes | None:
     """What tells a deflate stream of these data from the expected, a range coder's words, little-endian; None
     if it is none, or if that would take more than the stream itself. links: most earlier places to compare
@@ -898,7 +887,7 @@ def encode(raw: bytes, stream: bytes, links: int, dense: int) -> bytes | None:
             np.frombuffer(stream, np.uint8).copy(),
             links,
             dense,
-            _model(),
+            new_decisions(SLOTS, ROWS),
             state,
             words,
             False,
@@ -914,7 +903,9 @@ def decode(data: bytes, raw: bytes, size: int, links: int, dense: int) -> bytes:
         )
     (state, words), stream = new_decoder(data), np.zeros(size, dtype=np.uint8)
     with np.errstate(over="ignore"):
-        failed = _code(np.frombuffer(raw, np.uint8), stream, links, dense, _model(), state, words, True)
+        failed = _code(
+            np.frombuffer(raw, np.uint8), stream, links, dense, new_decisions(SLOTS, ROWS), state, words, True
+        )
     if failed or not exhausted(state[0]):
         raise CorruptError("the difference of a PNG's compressed data does not fit its pixels.")
     return stream.tobytes()

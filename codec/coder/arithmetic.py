@@ -1,0 +1,105 @@
+"""Arithmetic of all mixing coders, the same on every machine: sigmoid, logarithm and squash by tables, and
+least squares. Knows numbers only.
+
+Exactness: binary64 +, -, *, / and comparisons in the order written, conversions that truncate, integers, and
+table look-ups. Nothing else: no library function, no fused multiply-add (Numba does not contract without
+fastmath, which must stay off), no reordered sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from ardm.compiled import compiled
+from codec.coder.rangecoder import ONE
+
+LEAST = 168  # least probability of a decision, of ONE
+PAD = 4  # samples around every plane, so that neighbours need no bounds check
+LN2 = 45426 / 65536
+
+
+@contextmanager
+def exact_decimals() -> Iterator[None]:
+    """Within it, decimals have 40 digits, whatever the caller's own context is, which stays as it was.
+
+    Tables are rounded from exact decimals, so that every machine makes the same ones.
+    """
+    with localcontext(Context(prec=40, rounding=ROUND_HALF_EVEN)):
+        yield
+
+
+def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sigmoid, logarithm and squash."""
+    one, half = Decimal(1), Decimal("0.5")
+    with exact_decimals():
+        sigmoid = [
+            int((one / (one + (-(i + half) / 128).exp()) * ONE).to_integral_value()) for i in range(1536)
+        ]
+        log = [int(((one + (i + half) / 512).ln() * 65536).to_integral_value()) / 65536 for i in range(512)]
+        squash = [
+            int((one / (one + (-(Decimal(i) / 32)).exp()) * 2**40).to_integral_value()) / 2**40
+            for i in range(-400, 402)
+        ]
+    low = [ONE - s for s in reversed(sigmoid)]
+    return np.array(low + sigmoid, dtype=np.int32), np.array(log), np.array(squash)
+
+
+SIGMOID, _LOG, SQUASH = _tables()
+
+
+@njit(inline="always")
+def sigmoid(u: Any) -> Any:
+    """2**24 times the sigmoid of u / 128."""
+    i = int(u + 1536.0)
+    return SIGMOID[np.uint64(max(0, min(i, 3071)))]
+
+
+@njit(inline="always")
+def log(x: Any) -> Any:
+    """Natural logarithm of a positive number, by exponent and nine bits of the mantissa."""
+    bits = np.float64(x).view(np.int64)
+    return ((bits >> 52) - 1023) * LN2 + _LOG[np.uint64((bits >> 43) & 511)]
+
+
+@njit(inline="always")
+def squash(z: Any) -> Any:
+    """Sigmoid of z, |z| <= 12."""
+    t = (z + 12.5) * 32.0
+    i = int(t)
+    low = SQUASH[np.uint64(i)]
+    return low + (SQUASH[np.uint64(i + 1)] - low) * (t - i)
+
+
+@compiled(error_model="numpy")
+def solve(a: Any, b: Any, n: int, x: Any, work: Any) -> None:
+    """x of (a) x = b for the upper triangle of a symmetric positive definite a: elimination, then
+    back-substitution, in the order written.
+    """
+    size = work.shape[1]  # a multiple of 4, more than n
+    flat = work.reshape(-1)
+    for i in range(n):
+        for j in range(i, n):
+            work[i, j] = a[i, j]
+        for j in range(n, size):
+            work[i, j] = 0.0
+        work[i, n] = b[i]
+    for k in range(n - 1):
+        inverse = 1.0 / work[k, k]
+        pivot = np.uint64(k * size)
+        for i in range(k + 1, n):
+            factor = work[k, i] * inverse
+            line = np.uint64(i * size)
+            for t in range(i & ~3, size):
+                j = np.uint64(t)
+                flat[line + j] -= factor * flat[pivot + j]
+    for k in range(n - 1, -1, -1):
+        t = work[k, n]
+        for j in range(k + 1, n):
+            t -= work[k, j] * x[j]
+        x[k] = t / work[k, k]
