@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.photos import provenance
 from codec import ArdmError, archive, png
-from codec.archive import Way
+from codec.listing import Way
 from codec.presets import MAX_PIXELS
 
 COLUMNS = (

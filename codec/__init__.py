@@ -31,7 +31,8 @@ from codec.version import __version__
 if TYPE_CHECKING:
     from codec.damage.invent import complete
     from codec.damage.salvage import recover
-    from codec.image import compress, decompress, info
+    from codec.image import compress, decompress
+    from codec.listing import info
 
 __all__ = [
     "ArdmError",
@@ -60,7 +61,7 @@ with existing_folder() as missing:
 _LATER = {
     "compress": "image",
     "decompress": "image",
-    "info": "image",
+    "info": "listing",
     "recover": "damage.salvage",
     "complete": "damage.invent",
 }

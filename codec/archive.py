@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from codec.formats.luggage import listed
 from codec.formats.sources import Content, Format, Look
 from codec.image import TILE, calls_needed, compress, decompress
 from codec.limits import NO_LIMITS, Limits, limits_of
+from codec.listing import DIFFERENCE, INTERLACED, RECIPE, Way, form, only, way_of
 from codec.parallel import thread_count
 from codec.png import Png
 from codec.png.exact import recipes
@@ -35,18 +35,6 @@ from codec.samples import Kind
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
-
-INTERLACED, RECIPE, DIFFERENCE = 1, 2, 4  # flag bits of the form; all others are reserved
-
-
-class Way(StrEnum):
-    """How a file comes back."""
-
-    CONTENT = "content"  # as a PNG: pixels, colour type, depth, interlacing, all chunks; compressed anew
-    EXACT = "exact"  # the same bytes, made from the content
-    # the same bytes, made from the content and what tells the compressed data from the expected
-    DIFFERENCE = "exact, by difference"
-    WHOLE = "whole file"  # the same bytes, kept as they were
 
 
 @dataclass(frozen=True)
@@ -249,15 +237,6 @@ def _mask(mask: np.ndarray) -> bytes:
     return png.write(Png(mask.astype(np.uint8), Kind(1), False, b"", b""))
 
 
-def way_of(header: Header) -> Way:
-    """How the file in an .ardm file will come back."""
-    if header.whole:
-        return Way.WHOLE
-    if _form(header)[0] & DIFFERENCE:
-        return Way.DIFFERENCE
-    return Way.EXACT if _form(header)[0] & RECIPE or _only(header, SOURCE_FRAME) else Way.CONTENT
-
-
 def untrue(data: ReadableBuffer, limits: Limits, anew: bool = False) -> list[str]:
     """What the PNG that is made of a file says of other bytes than its own. anew: it is made of the content,
     as by `rescue`, whatever else there is.
@@ -265,7 +244,7 @@ def untrue(data: ReadableBuffer, limits: Limits, anew: bool = False) -> list[str
     header, _ = container.read(as_bytes(data), limits, salvage=True)
     if header.whole or _frame(header) or (way_of(header) != Way.CONTENT and not anew):
         return []
-    block = _only(header, PNG_CHUNKS)
+    block = only(header, PNG_CHUNKS)
     return (
         png.bound_to_bytes(Png(np.zeros((1, 1), np.uint8), Kind(), False, *png.unpack_chunks(block)))
         if block
@@ -306,7 +285,7 @@ def _open(data: bytes, limits: Limits, options: dict[str, Any], salvage: bool = 
     """
     header, at = container.read(data, limits, salvage)
     # which few do limit, and this takes up to 0.2 s
-    kept = png.kept_size(_only(header, PNG_CHUNKS)) if limits.max_memory is not None else 0
+    kept = png.kept_size(only(header, PNG_CHUNKS)) if limits.max_memory is not None else 0
     cost.check(cost.of(header, len(data), options.get("threads") or thread_count(), True, kept), limits)
     return header, at
 
@@ -324,29 +303,25 @@ def _make(header: Header, pixels: np.ndarray) -> bytes:
 
 
 def _frame(header: Header) -> Frame | None:
-    block = _only(header, SOURCE_FRAME)
-    if block and (_only(header, PNG_CHUNKS) or _only(header, PNG_FORM)):
+    block = only(header, SOURCE_FRAME)
+    if block and (only(header, PNG_CHUNKS) or only(header, PNG_FORM)):
         raise CorruptError("the metadata is that of a PNG and that of a file of another format at once.")
     return frames.unpack(block) if block else None
 
 
 def _recipe(header: Header, image: Png) -> recipes.Recipe | None:
-    form = _form(header)
-    return (
-        recipes.unpack(form[1:], image, bool(form[0] & DIFFERENCE))
-        if form[0] & (RECIPE | DIFFERENCE)
-        else None
-    )
+    flags, recipe = form(header)[0], form(header)[1:]
+    return recipes.unpack(recipe, image, bool(flags & DIFFERENCE)) if flags & (RECIPE | DIFFERENCE) else None
 
 
 def _image(header: Header, pixels: np.ndarray) -> Png:
     """The content of the PNG."""
     pixels = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
-    block = _only(header, PNG_CHUNKS)
+    block = only(header, PNG_CHUNKS)
     image = Png(
         pixels,
         header.kind,
-        bool(_form(header)[0] & INTERLACED),
+        bool(form(header)[0] & INTERLACED),
         *(png.unpack_chunks(block) if block else (b"", b"")),
     )
     if header.kind.indexed and not png.has_palette(image):
@@ -358,29 +333,6 @@ def _image(header: Header, pixels: np.ndarray) -> Png:
     except UnsupportedError as error:
         raise CorruptError(f"the kept PNG chunks do not fit the image: {error}.") from error
     return image
-
-
-def _form(header: Header) -> bytes:
-    form = _only(header, PNG_FORM) or b"\0"
-    if form[0] & ~(INTERLACED | RECIPE | DIFFERENCE):
-        raise UnsupportedError(
-            f"the PNG's form has reserved bits set ({form[0]:#04x}); a newer ardm may read it."
-        )
-    if form[0] & RECIPE and form[0] & DIFFERENCE:
-        raise CorruptError("the PNG's form has two recipes.")
-    if len(form) > 1 and not form[0] & (RECIPE | DIFFERENCE):
-        raise CorruptError(f"the PNG's form has {len(form) - 1} bytes too many.")
-    return form
-
-
-def _only(header: Header, kind: int) -> bytes:
-    """The metadata chunk of a type, empty if there is none."""
-    found = [block for k, block in header.metadata if k == kind]
-    if len(found) > 1:
-        raise CorruptError(f"there are {len(found)} metadata chunks of type {kind:#04x}, expected one.")
-    if found == [b""]:
-        raise CorruptError(f"the metadata chunk of type {kind:#04x} is empty.")
-    return found[0] if found else b""
 
 
 def _check_made(made: bytes, image: Png) -> None:

@@ -258,16 +258,6 @@ def decompress(
     return as_given(out, header)
 
 
-@operation
-def info(data: ReadableBuffer) -> dict[str, object]:
-    """What a file says of itself, without decoding pixels: a dict of plain values (the command's --json).
-    Raises as `decompress` does.
-    """
-    data = as_bytes(data)
-    header, at = container.read(data, NO_LIMITS)
-    return container.describe(header, at, len(data))
-
-
 def open_file(data: bytes, limits: Limits, threads: int, salvage: bool = False) -> tuple[Header, int]:
     """What `container.read` says of a file, once its cost is known to be within the limits and its payloads
     are long enough for its pixels.

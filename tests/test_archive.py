@@ -23,9 +23,11 @@ from codec import (
     container,
     decompress,
     info,
+    listing,
     png,
 )
-from codec.archive import Packed, Way
+from codec.archive import Packed
+from codec.listing import Way
 from codec.png.exact import recipes
 from codec.samples import Kind
 from tests import pngs
@@ -41,7 +43,7 @@ def pack(source: bytes, exactly: bool = False) -> Packed:
     """Packed; never much larger than the source; the way is what the file says of itself."""
     packed = archive.pack(source, exactly=exactly, max_pixels=LIMIT, verify=True)
     assert len(packed.data) <= len(source) + 100
-    assert archive.way_of(container.read(packed.data)[0]) == packed.way
+    assert listing.way_of(container.read(packed.data)[0]) == packed.way
     archive.test(packed.data, max_pixels=LIMIT)
     return packed
 
@@ -305,4 +307,4 @@ def test_golden_png_file_comes_back(name: str) -> None:
     packed, source = (GOLDEN / f"{name}.ardm").read_bytes(), (GOLDEN / f"{name}.png").read_bytes()
     restored = archive.unpack(packed, max_pixels=LIMIT)
     assert same_content(restored, source)
-    assert restored == source or archive.way_of(container.read(packed)[0]) == Way.CONTENT
+    assert restored == source or listing.way_of(container.read(packed)[0]) == Way.CONTENT

@@ -25,6 +25,7 @@ from codec import (
     compress,
     container,
     decompress,
+    listing,
     png,
     recover,
     text,
@@ -57,7 +58,7 @@ def test_every_method_and_kind_is_there() -> None:
     assert any(h.kind.indexed for h in headers.values())
     assert any(h.folded for h in headers.values())
     assert any(h.schedule.seed is not None for h in headers.values())
-    assert {archive.way_of(h) for h in headers.values()} >= set(archive.Way)
+    assert {listing.way_of(h) for h in headers.values()} >= set(listing.Way)
     assert max(h.tile_count for h in headers.values()) > 1
 
 

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec import CorruptError, archive, container, decompress, png
-from codec.archive import Way
+from codec.listing import Way
 from codec.png.exact import difference, recipes
 from codec.png.exact.difference import ALL
 from codec.samples import Kind

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from codec import archive, container, decompress, info
+from codec import archive, container, decompress, info, listing
 from codec.coder.schedule import Order
 from codec.errors import ArdmError
 from codec.limits import NO_LIMITS
@@ -64,4 +64,4 @@ def test_valid_files_have_every_method_way_back_order_and_coding() -> None:
     ways = {(schedule.order, schedule.plain) for schedule in coded}
     assert ways == {(order, plain) for order in Order for plain in (False, True)} - {(Order.RANDOM, False)}
     assert {schedule.strip for schedule in coded if not schedule.plain} >= {0, 4}
-    assert {archive.way_of(header) for header in headers} >= set(archive.Way)
+    assert {listing.way_of(header) for header in headers} >= set(listing.Way)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec import CorruptError, InputError, LimitError, UnsupportedError, archive, decompress, png, text
-from codec.archive import Way
 from codec.formats import sources
+from codec.listing import Way
 from tests import pngs
 from tests.images import EVERY, KEPT, RGB, SAME, saved
 from tests.test_cli import COMPRESS, DECOMPRESS, only_files, run

@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 
 from codec import InputError, UnsupportedError, archive, decompress, png
-from codec.archive import Packed, Way
+from codec.archive import Packed
 from codec.formats import sources
 from codec.formats import tiff as tiff_reader
 from codec.formats.luggage import Luggage, listed
+from codec.listing import Way
 from tests import pngs
 from tests.images import GREY, RGB, SAME, saved, tiff
 from tests.test_cli import COMPRESS, DECOMPRESS, only_files, run

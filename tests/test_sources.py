@@ -28,12 +28,13 @@ from codec import (
     archive,
     container,
     decompress,
+    listing,
     png,
 )
-from codec.archive import Way
 from codec.damage.salvage import recover
 from codec.formats import frames, sources
 from codec.formats import tiff as tiff_reader
+from codec.listing import Way
 from tests import pngs
 from tests.images import (
     AS_PNG,
@@ -110,7 +111,7 @@ def test_there_and_back_byte_for_byte(name: str) -> None:
     source, samples, ending = SAME[name]
     packed = archive.pack(source, exactly=False, verify=True, order="raster")
     assert (packed.way, packed.converted) == (Way.EXACT, False)
-    assert archive.way_of(container.read(packed.data)[0]) == Way.EXACT
+    assert listing.way_of(container.read(packed.data)[0]) == Way.EXACT
     assert archive.unpack(packed.data) == source
     assert archive.format_of(packed.data, Limits()) == ending
     archive.test(packed.data)
@@ -204,7 +205,7 @@ def test_gif_keeps_its_palette_transparency_and_comment() -> None:
 def test_golden_source_file_comes_back(name: str) -> None:
     path = GOLDEN / f"{name}.ardm"
     assert archive.unpack(path.read_bytes()) == path.with_suffix("." + source_files()[name][0]).read_bytes()
-    assert archive.way_of(container.read(path.read_bytes())[0]) == Way.EXACT
+    assert listing.way_of(container.read(path.read_bytes())[0]) == Way.EXACT
 
 
 # ---- stacks of planes in a TIFF

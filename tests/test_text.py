@@ -92,6 +92,7 @@ def test_budgets(budget: int) -> None:
 
 def test_several_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "TILE", 100)
+    monkeypatch.setattr("codec.text.header.TILE", 100)
     packed = text.pack(PROSE, budget=2, order="rows")
     assert text.read(packed)[0].calls == 2 * -(-text.read(packed)[0].stream // 100)
     assert text.unpack(packed) == PROSE
@@ -269,7 +270,7 @@ def test_the_compiled_coder_of_texts_computes_what_python_computes() -> None:
     """The digest holds for compiled code, or nothing above would have passed; here without the compiler,
     warnings being errors.
     """
-    script = "from codec import prose; prose.check_compiled(); print(prose.DIGEST)"
+    script = "from codec.text import prose; prose.check_compiled(); print(prose.DIGEST)"
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script],

@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from codec import CorruptError, NotArdmError, archive, compress, container, decompress, png, recover, text
-from codec.archive import Way
 from codec.commands import cli, files
 from codec.limits import NO_LIMITS
+from codec.listing import Way
 from codec.samples import Kind
 from tests import images, pngs
 from tests.test_cli import only_files

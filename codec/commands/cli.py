@@ -514,19 +514,17 @@ def _test_one(name: str, options: Options) -> dict[str, Any]:
 
 
 def _list_one(name: str, options: Options) -> dict[str, Any]:
-    from codec import archive, container
-    from codec.image import info
+    from codec import container, listing, text  # and not torch
 
     source = files.read_input(name, options.limits.max_memory)
-    if _is_text(source):
-        from codec import text
-
+    if text.is_text(source):
         return {"file": name, **text.info(source), "restores": "exact"}
+    header = container.read(source, NO_LIMITS)[0]
     return {
         "file": name,
-        **info(source),
-        "restores": archive.way_of(container.read(source, NO_LIMITS)[0]),
-        "name": archive.name_of(source, NO_LIMITS),
+        **listing.info(source),
+        "restores": listing.way_of(header),
+        "name": container.name_in(header.metadata),
     }
 
 

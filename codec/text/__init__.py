@@ -1,35 +1,22 @@
-"""Texts, and any other bytes: letters by the network, the rest by a mixing coder. Knows no images."""
+"""Texts, and any other bytes: letters by the network, the rest by a mixing coder. Knows no images.
 
-from codec.text.file import (
-    CELL,
-    DIGEST_BYTES,
-    Order,
-    Prose,
-    TextHeader,
-    breaks_are_wrong,
-    info,
-    is_text,
-    pack,
-    plan,
-    read,
-    take_apart,
-    unpack,
-    words_of,
-)
+`header` loads neither torch nor Numba; what needs them is imported on first use.
+"""
 
-__all__ = [
-    "CELL",
-    "DIGEST_BYTES",
-    "Order",
-    "Prose",
-    "TextHeader",
-    "breaks_are_wrong",
-    "info",
-    "is_text",
-    "pack",
-    "plan",
-    "read",
-    "take_apart",
-    "unpack",
-    "words_of",
-]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from codec.text.header import TextHeader, info, is_text, read
+
+if TYPE_CHECKING:
+    from codec.text.file import pack, unpack
+
+__all__ = ["TextHeader", "info", "is_text", "pack", "read", "unpack"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("pack", "unpack"):
+        return getattr(import_module("codec.text.file"), name)
+    raise AttributeError(f"module 'codec.text' has no attribute {name!r}")

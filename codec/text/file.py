@@ -1,9 +1,6 @@
 """Text files, and any other bytes: what `ardm-compress book.txt` writes. Knows letters, networks and the
 container's chunks; no images, no names of files.
 
-    magic 8 | chunk TEXT | payload | end of file
-    method 0: the bytes; 1: an LZMA stream; 2: letters by the model, then the rest
-
 The model's letters are a-z and space. A file is taken apart into its words, small, with one space between
 them, and what is left (`codec.text.prose`); any bytes can be, but only what is mostly words gains by it.
 Letters are coded tile after tile; in a tile they lie in cells of 64, and a call codes the same places of all
@@ -19,8 +16,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -36,66 +32,33 @@ from ardm.released import WeightsError
 from codec import container, cost, ending
 from codec.container import TEXT
 from codec.ending import operation
-from codec.errors import CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError, VerifyError
-from codec.limits import NO_LIMITS, Limits, show_size
+from codec.errors import CorruptError, TruncatedError, UnsupportedError, VerifyError
+from codec.limits import NO_LIMITS, Limits
 from codec.parallel import set_threads
 from codec.text import prose
+from codec.text.header import (
+    CELL,
+    DIGEST_BYTES,
+    MODEL,
+    NAMED,
+    PACKED,
+    RAW,
+    TILE,
+    VERSION,
+    Order,
+    TextHeader,
+    check_size,
+    read,
+)
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-DIGEST_BYTES = 16  # of the text
-VERSION, NAMED = 1, 2  # versions; the second: a chunk with the name follows
-CELL = 64
-TILE = 1 << 16  # letters that the network sees at once; bounds the memory of a call
-RAW, PACKED, MODEL = 0, 1, 2
 BUDGET = CELL  # default
 _FILTERS = ({"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 26},)
 DECISIONS = 5  # to code a letter
-MEMORY = 400_000_000  # bytes that a tile takes at most, and what is loaded
 
 Progress = Callable[[int], None]
-
-
-class Order(IntEnum):
-    """In which order letters are coded."""
-
-    ROWS = 0  # the same place of all cells, then the next place
-    PLAIN = 1  # from left to right, without the network
-
-
-@dataclass(frozen=True)
-class TextHeader:
-    """All that is known of a text file before it is decoded."""
-
-    size: int  # bytes of the file
-    digest: bytes  # BLAKE2b-128 of the file
-    method: int
-    length: int  # bytes of the payload
-    crc: int  # of the payload
-    order: Order = Order.PLAIN
-    weights_id: str = bytes(8).hex()  # zeros: none
-    breaks: int = 0  # bit j: a new call starts after place j of the cells
-    letters: int = 0  # of all words
-    words: int = 0
-    name: str = ""  # under which the file comes back, if it is kept
-
-    @property
-    def calls(self) -> int:
-        """Network calls in all."""
-        tiles = -(-self.stream // TILE)
-        return 0 if self.order == Order.PLAIN else tiles * (self.breaks.bit_count() + 1)
-
-    @property
-    def stream(self) -> int:
-        """Letters and the spaces between words."""
-        return max(0, self.letters + self.words - 1)
-
-
-def is_text(data: ReadableBuffer) -> bool:
-    """Is it an .ardm file that holds no image but bytes?"""
-    data, at = container.as_bytes(data), len(container.MAGIC)
-    return data[:at] == container.MAGIC and data[at : at + 1] == bytes([TEXT])
 
 
 # ---- words and what is between them ------------------------------------------------------------------------
@@ -257,7 +220,7 @@ def pack(
         raise ValueError(f"budget must be at least 1 network call, got {budget}.")
     if order not in ("auto", *(o.name.lower() for o in Order)):
         raise ValueError(f"order must be auto, rows or plain for text, got {order!r}.")
-    _check_size(len(data), limits)
+    check_size(len(data), limits)
     set_threads(0)
     packed = lzma.compress(data, lzma.FORMAT_RAW, filters=_FILTERS)
     best = min([(len(data), RAW, data), (len(packed), PACKED, packed)], key=lambda x: x[0])
@@ -293,6 +256,7 @@ def unpack(
     """
     data = container.as_bytes(data)
     header, at = read(data, limits, salvage)
+    _check_payload(header)
     set_threads(0)
     payload = data[at : at + header.length]
     if zlib.crc32(payload) != header.crc:
@@ -315,134 +279,12 @@ def unpack(
     return out
 
 
-def read(data: ReadableBuffer, limits: Limits | None = None, salvage: bool = False) -> tuple[TextHeader, int]:
-    """Parse everything before the payload: (header, position of the payload). salvage: as in `unpack`. Raises
-    as `unpack` does.
-    """
-    data, limits = container.as_bytes(data), limits or Limits()
-    if not is_text(data):
-        raise NotArdmError(
-            "not an .ardm file of text: it does not begin with the ardm signature and a text chunk."
-        )
-    _, chunk, damage, at = container.read_chunk(data, len(container.MAGIC))
-    if damage:
-        raise CorruptError(damage)
-    if chunk[:1] not in (bytes([VERSION]), bytes([NAMED])):
-        raise UnsupportedError(
-            f"the text has version {chunk[0] if chunk else 'none'}, this release knows {VERSION} and "
-            f"{NAMED}; a newer ardm may read it."
-        )
-    try:
-        size, p = container.read_varint(chunk, 1)
-        digest, method, p = chunk[p : p + 16], chunk[p + 16], p + 17
-        length, p = container.read_varint(chunk, p)
-        (crc,) = struct.unpack_from("<I", chunk, p)
-        header, p = TextHeader(size, digest, method, length, crc), p + 4
-        if method == MODEL:
-            order, weights_id, (breaks,), p = (
-                chunk[p],
-                chunk[p + 1 : p + 9].hex(),
-                struct.unpack_from("<Q", chunk, p + 9),
-                p + 17,
-            )
-            letters, p = container.read_varint(chunk, p)
-            words, p = container.read_varint(chunk, p)
-            if order > max(Order):
-                raise UnsupportedError(
-                    f"the text is coded in order {order}, which this release does not know; a newer ardm "
-                    "may read it."
-                )
-            header = replace(
-                header, order=Order(order), weights_id=weights_id, breaks=breaks, letters=letters, words=words
-            )
-    except (IndexError, struct.error, TruncatedError):
-        raise CorruptError("the header of the text has too few bytes.") from None
-    if method > MODEL:
-        raise UnsupportedError(
-            f"the text is coded with method {method}, which this release does not know; a newer ardm may "
-            "read it."
-        )
-    if p != len(chunk):
-        raise CorruptError("the header of the text has too many bytes.")
-    if (
-        header.letters > size
-        or header.words > header.letters
-        or (header.letters > 0) != (header.words > 0)
-        or breaks_are_wrong(header)
-    ):
-        raise CorruptError("the header of the text contradicts itself.")
-    if chunk[0] == NAMED:
-        header, at = _read_name(data, header, at)
-    if len(data) < at + length:
-        raise TruncatedError(
-            f"the file has {len(data)} bytes, its header promises {at + length}; the end is missing."
-        )
-    if len(data) > at + length and not salvage:
-        raise CorruptError(
-            f"the file has {len(data)} bytes, its header promises {at + length}; there are foreign bytes "
-            "at the end."
-        )
-    _check_size(size, limits)
+def _check_payload(header: TextHeader) -> None:
+    """Raise CorruptError if the payload is too short for its letters."""
     least = math.ceil(cost.MARGIN * DECISIONS * header.stream * cost.BITS_OF_DECISION / 8)
-    if length < least:
+    if header.length < least:
         raise CorruptError(
-            f"the text has {length} bytes of data, but {header.stream} letters need at least {least}."
-        )
-    if header.calls > limits.max_calls:
-        raise LimitError(
-            f"the text needs {header.calls} network calls, the limit is {limits.max_calls}; raise it with "
-            "--max-calls (max_calls=)."
-        )
-    return header, at
-
-
-def _read_name(data: bytes, header: TextHeader, at: int) -> tuple[TextHeader, int]:
-    """The header with the name in the chunk that follows it, and the position after that."""
-    kind, packed, damage, at = container.read_chunk(data, at)
-    name = container.name_in(((kind, packed),))
-    if damage or not name:
-        raise CorruptError(
-            damage or f"the text has a chunk of type {kind:#04x} that is no name, where one was expected."
-        )
-    return replace(header, name=name), at
-
-
-def info(data: ReadableBuffer) -> dict[str, Any]:
-    """What a file holds, from its header alone. Raises as `read` does."""
-    data = container.as_bytes(data)
-    header, _ = read(data, NO_LIMITS)
-    return {
-        "size": header.size,
-        "bytes": len(data),
-        "method": ("raw", "lzma", "model")[header.method],
-        "order": header.order.name.lower(),
-        "letters": header.letters,
-        "words": header.words,
-        "network_calls": header.calls,
-        "weights": header.weights_id,
-        "hash": header.digest.hex(),
-        "name": header.name,
-    }
-
-
-def breaks_are_wrong(header: TextHeader) -> bool:
-    """Are there calls after the last place of a cell, or without a network?"""
-    return header.breaks >> (CELL - 1) != 0 or (
-        header.order == Order.PLAIN and (header.breaks != 0 or int(header.weights_id, 16) != 0)
-    )
-
-
-def _check_size(size: int, limits: Limits) -> None:
-    if size > limits.max_pixels:
-        raise LimitError(
-            f"the text has {size} bytes, the limit is {limits.max_pixels}; raise it with --max-pixels "
-            "(max_pixels=)."
-        )
-    needed = MEMORY + 24 * size
-    if limits.max_memory is not None and needed > limits.max_memory:
-        raise LimitError(
-            f"the text needs about {show_size(needed)} of memory, the limit is "
-            f"{show_size(limits.max_memory)}; raise it with --memory (max_memory=)."
+            f"the text has {header.length} bytes of data, but {header.stream} letters need at least {least}."
         )
 
 

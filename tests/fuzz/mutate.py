@@ -35,6 +35,7 @@ from codec.errors import ArdmError
 from codec.limits import NO_LIMITS
 from codec.png.exact.recipes import BEGINNING, BEGINNING_DIFFERENT, LISTED
 from codec.text import file as text
+from codec.text import header as header_of_text
 from codec.text import prose
 from tests import pngs
 from tests.fuzz.targets import LIMITS, small_texts, stub
@@ -414,7 +415,7 @@ FOUND = (
 
 def text_file(data: bytes, rng: random.Random, blind: Blind) -> bytes:
     """Another .ardm file of text, or something like one; or, of other bytes, others."""
-    if not text.is_text(data):
+    if not header_of_text.is_text(data):
         return _words(data, rng, blind)
     try:
         header, at = text.read(data, NO_LIMITS)

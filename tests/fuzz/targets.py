@@ -21,13 +21,14 @@ from ardm.exact import weights as weights_module
 from ardm.exact.carriers import Carrier
 from ardm.exact.predictor import Canvas, Predictor
 from ardm.orders import PATCH
-from codec import ArdmError, Limits, archive, container, decompress, info, png, recover
-from codec.archive import Way
+from codec import ArdmError, Limits, archive, container, decompress, info, listing, png, recover
 from codec.formats import frames
 from codec.formats import sources as readers
 from codec.image import load_predictor
+from codec.listing import Way
 from codec.png.exact import recipes
 from codec.text import file as text
+from codec.text import header as header_of_text
 
 Result = TypeVar("Result")
 LIMITS = Limits(max_pixels=1024, max_memory=2**30, max_calls=50_000, max_tiles=64)
@@ -107,6 +108,7 @@ def small_texts() -> Iterator[None]:
     with (
         mock.patch.object(discrete_predictor, "choose_carrier", lambda weights, device: TextStub(weights)),
         mock.patch.multiple(text, TILE=100, _FILTERS=small, plan=_plan),
+        mock.patch.object(header_of_text, "TILE", 100),
     ):
         yield
 
@@ -134,7 +136,7 @@ def decoder(data: bytes) -> None:
                 "`recover` sees damage where `decompress` sees none",
             )
         return
-    _hold(info(data)["bytes"] == len(data) and archive.way_of(header), "what is restored cannot be listed")
+    _hold(info(data)["bytes"] == len(data) and listing.way_of(header), "what is restored cannot be listed")
     if header.whole:
         _hold(container.digest(restored) == header.digest, "a file kept whole has another hash")
         return
@@ -245,7 +247,7 @@ def texts(data: bytes) -> None:
     and grow by 60 bytes at most.
     """
     with small_texts():
-        if not text.is_text(data):
+        if not header_of_text.is_text(data):
             packed = _try(
                 lambda: text.pack(
                     data,
@@ -265,7 +267,7 @@ def texts(data: bytes) -> None:
         _hold(restored is None, "what cannot be opened was restored")
         return
     header = found[0]
-    _hold(text.info(data)["bytes"] == len(data), "what can be opened cannot be listed")
+    _hold(header_of_text.info(data)["bytes"] == len(data), "what can be opened cannot be listed")
     if restored is not None:
         _hold(
             len(restored) == header.size and container.digest(restored, text.DIGEST_BYTES) == header.digest,

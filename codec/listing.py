@@ -1,0 +1,72 @@
+"""What a file says of itself, and how it comes back: from its header alone. Loads neither torch nor Numba."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from codec import container
+from codec.container import PNG_FORM, SOURCE_FRAME, Header, as_bytes
+from codec.ending import operation
+from codec.errors import CorruptError, UnsupportedError
+from codec.limits import NO_LIMITS
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+INTERLACED, RECIPE, DIFFERENCE = 1, 2, 4  # flag bits of the form; all others are reserved
+
+
+class Way(StrEnum):
+    """How a file comes back."""
+
+    CONTENT = "content"  # as a PNG: pixels, colour type, depth, interlacing, all chunks; compressed anew
+    EXACT = "exact"  # the same bytes, made from the content
+    # the same bytes, made from the content and what tells the compressed data from the expected
+    DIFFERENCE = "exact, by difference"
+    WHOLE = "whole file"  # the same bytes, kept as they were
+
+
+@operation
+def info(data: ReadableBuffer) -> dict[str, object]:
+    """What a file says of itself, without decoding pixels: a dict of plain values (the command's --json).
+    Raises as `decompress` does.
+    """
+    data = as_bytes(data)
+    header, at = container.read(data, NO_LIMITS)
+    return container.describe(header, at, len(data))
+
+
+def way_of(header: Header) -> Way:
+    """How the file in an .ardm file will come back."""
+    if header.whole:
+        return Way.WHOLE
+    if form(header)[0] & DIFFERENCE:
+        return Way.DIFFERENCE
+    return Way.EXACT if form(header)[0] & RECIPE or only(header, SOURCE_FRAME) else Way.CONTENT
+
+
+def form(header: Header) -> bytes:
+    """The metadata that says how a PNG is made again: flag bits, and a recipe where they say so. Raises
+    CorruptError, UnsupportedError.
+    """
+    found = only(header, PNG_FORM) or b"\0"
+    if found[0] & ~(INTERLACED | RECIPE | DIFFERENCE):
+        raise UnsupportedError(
+            f"the PNG's form has reserved bits set ({found[0]:#04x}); a newer ardm may read it."
+        )
+    if found[0] & RECIPE and found[0] & DIFFERENCE:
+        raise CorruptError("the PNG's form has two recipes.")
+    if len(found) > 1 and not found[0] & (RECIPE | DIFFERENCE):
+        raise CorruptError(f"the PNG's form has {len(found) - 1} bytes too many.")
+    return found
+
+
+def only(header: Header, kind: int) -> bytes:
+    """The metadata chunk of a type, empty if there is none."""
+    found = [block for k, block in header.metadata if k == kind]
+    if len(found) > 1:
+        raise CorruptError(f"there are {len(found)} metadata chunks of type {kind:#04x}, expected one.")
+    if found == [b""]:
+        raise CorruptError(f"the metadata chunk of type {kind:#04x} is empty.")
+    return found[0] if found else b""

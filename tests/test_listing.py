@@ -1,0 +1,48 @@
+"""What a file says of itself costs neither torch nor Numba (`codec.listing`, `codec.text.header`)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from codec import text
+from tests.samples import GOLDEN
+
+ROOT = Path(__file__).parent.parent
+HEAVY = ("torch", "numba", "PIL")
+
+
+@pytest.mark.parametrize("kind", ["image", "text"])
+def test_listing_loads_nothing_that_takes_long(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.ardm"
+    data = {"image": lambda: (GOLDEN / "budget-1.ardm").read_bytes(), "text": lambda: text.pack(b"short")}
+    path.write_bytes(data[kind]())
+    script = f"""
+import sys
+from codec.commands.cli import decompress_main
+sys.argv = ["ardm-decompress", "-l", {str(path)!r}]
+try:
+    decompress_main()
+finally:
+    print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    found = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, encoding="utf-8"
+    )
+    assert found.returncode == 0
+    assert found.stderr.strip() == "[]"
+    assert str(path) in found.stdout
+
+
+def test_reading_a_header_loads_neither() -> None:
+    script = f"import sys, codec.container, codec.text; print([m for m in {HEAVY!r} if m in sys.modules])"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    found = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, encoding="utf-8"
+    )
+    assert found.stdout.strip() == "[]"
