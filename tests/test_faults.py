@@ -26,6 +26,7 @@ from ardm.exact import window as weights_module
 from codec import archive, png
 from codec import image as image_module
 from codec.commands import cli, files
+from codec.samples import Kind
 from tests import pngs
 from tests.test_cli import COMPRESS, DECOMPRESS, only_files, run
 
@@ -279,8 +280,7 @@ def test_rm_removes_nothing_that_was_not_verified(
         what, source, target = cli.decompress_command, target, source
         scanlines = png.scanlines
         monkeypatch.setattr(
-            png,
-            "scanlines",
+            "codec.png.file.scanlines",
             lambda image, kinds: scanlines(png.Png(image.pixels ^ 1, *list(vars(image).values())[1:]), kinds),
         )
     else:
@@ -440,7 +440,7 @@ def test_several_commands_in_one_folder(source: Path, tmp_path: Path) -> None:
 
 def test_little_address_space_is_no_traceback(source: Path, tmp_path: Path) -> None:
     large = tmp_path / "large.png"
-    large.write_bytes(png.write(png.Png(np.zeros((9000, 9000, 3), np.uint8), png.Kind(), False, b"", b"")))
+    large.write_bytes(png.write(png.Png(np.zeros((9000, 9000, 3), np.uint8), Kind(), False, b"", b"")))
 
     def little() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))

@@ -57,8 +57,8 @@ def test_answers_come_from_what_is_known_alone(shape: tuple[int, ...]) -> None:
     assert torch.equal(network(torch.where(known, x, other), known, 0)[~known], out[~known])
     assert not torch.allclose(network(torch.where(known, other, x), known, 0)[~known], out[~known])
     wanted = ~known & (torch.rand(x.shape, generator=generator) < 0.3)
-    # what is not asked for changes nothing
-    assert torch.equal(network(x, known, 0, wanted)[wanted], out[wanted])
+    # what is not asked for changes nothing but the order of sums: products of fewer rows may round otherwise
+    torch.testing.assert_close(network(x, known, 0, wanted)[wanted], out[wanted], rtol=1e-4, atol=1e-4)
     loss, value = training_loss(network, x, generator, 0.01)
     loss.backward()
     assert value < loss
