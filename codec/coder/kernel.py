@@ -20,7 +20,7 @@ Its arithmetic is as exact as that of `codec.coder.arithmetic`, whose rules hold
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -114,55 +114,104 @@ if config.DISABLE_JIT:
         """There is nothing to ask for in Python."""
 
 
+class Phase(NamedTuple):
+    """Which pixels are coded, and what is known around them. A pixel (i, j) of the phase is the pixel
+    (place[0] + i * place[2], place[1] + j * place[2]) of the stage.
+    """
+
+    channels: int  # 1 or 3 of each pixel, in coding order
+    kind: int  # of the phase: which table refines
+    place: tuple[int, int, int]
+    shape: tuple[int, int]  # of the stage
+    wave: tuple[
+        int, int
+    ]  # rows are coded in strips of wave[0], each row wave[1] pixels behind the one above it
+    own: np.ndarray  # int64 (n, 2), offsets of known neighbours, nearest first
+    cross: int  # the first so many of them are looked at in the other channels too
+    near: np.ndarray  # int64 (m, 2), offsets at which errors are known
+    mean_of: (
+        np.ndarray
+    )  # int64 (experts - 1, 5): quarters of the first four neighbours, and whether G corrects
+
+
+class Planes(NamedTuple):
+    """What is known of a stage, with PAD samples around it."""
+
+    pixel: np.ndarray  # int16 (3, h + 2 PAD, w + 2 PAD): known values, and the base elsewhere
+    error: np.ndarray  # int16 (h + 2 PAD, w + 2 PAD, 3)
+    expert_error: np.ndarray  # int16 (h + 2 PAD, w + 2 PAD, 3, EXPERTS)
+
+
+class Learned(NamedTuple):
+    """What a plane's decisions have taught so far."""
+
+    by_spread: np.ndarray  # float64 (3, 8, SPREADS, INPUTS), weights of a mixer
+    by_seen: np.ndarray  # float64 (3, 8, SEEN, INPUTS), of the other
+    by_context: np.ndarray  # float64 (3, 8, CONTEXTS, APM_CELLS), refines
+    by_kind: np.ndarray  # float64 (kinds, 3, 8, SPREADS, APM_CELLS), refines
+    counters: np.ndarray  # uint32 (3, COUNTERS, slots)
+
+
+class Fitted(NamedTuple):
+    """The least-squares correction of a phase, float64 but for `seen`. Axis 0: channels in coding order."""
+
+    matrix: np.ndarray  # (3, n, n)
+    vector: np.ndarray  # (3, n)
+    solution: np.ndarray  # (3, n)
+    seen: np.ndarray  # int64 (3, 1), pixels
+    gain: np.ndarray  # (3, 1)
+    features: np.ndarray  # (3, BATCH + 1, n), of pixels not learned from yet
+    feature_weight: np.ndarray  # (3, BATCH)
+    target: np.ndarray  # (3, BATCH)
+    innovation: np.ndarray  # (3, rows + 1, columns + 2), value - corrected mean
+
+
+class Network(NamedTuple):
+    """What the network says: `params` of all pixels; or, where empty, `net` is asked in raster order."""
+
+    components: int  # logistics of a pixel; 0: there is no network
+    params: np.ndarray  # int32, flat (N 10 K)
+    weight_of: np.ndarray  # float64, by how far a logit is below the highest one
+    deviation_of: np.ndarray  # float64, by scale
+    net: Any  # `ardm.exact.evaluate.Net`
+    scratch: Any
+    canvas: np.ndarray  # uint8, flat, what it sees
+    known: np.ndarray  # bool, flat
+    block: np.ndarray  # int32, parameters of BLOCK pixels
+
+
+class Stream(NamedTuple):
+    """One end of a plane's words."""
+
+    decoding: bool
+    truth: np.ndarray  # int16 (3, h, w) when encoding
+    coder: np.ndarray  # uint64 (1, 4) or more (`codec.coder.rangecoder`)
+    words: np.ndarray  # uint32 (1, n)
+
+
 @compiled(error_model="numpy")
 def code_rows(
     first_row: int,
     last_row: int,
-    channels: int,
-    params: Any,
-    components: int,
-    weight_of: Any,
-    deviation_of: Any,
-    place: Any,
-    shape: Any,
-    wave: Any,
-    kind: int,
-    planes: Any,
-    own: Any,
-    cross: int,
-    near: Any,
-    mean_of: Any,
-    learned: Any,
-    fitted: Any,
-    decoding: bool,
-    truth: Any,
-    coder: Any,
-    words: Any,
-    network: Any,
+    phase: Phase,
+    planes: Planes,
+    learned: Learned,
+    fitted: Fitted,
+    network: Network,
+    stream: Stream,
 ) -> None:
-    """Code rows first_row .. last_row - 1 of a phase, `channels` (1 or 3) of each pixel in coding order. A
-    phase's rows must be coded in order.
+    """Code rows first_row .. last_row - 1 of a phase, whose rows must be coded in order.
 
-    wave: (n, slope). Rows are coded in strips of n, each row of a strip `slope` pixels behind the one above
-    it, pixel by pixel in turn; first_row must be the first of a strip, and last_row, but for the last call,
-    the first of another.
-
-    The pixels are (place[0] + i * place[2], place[1] + j * place[2]) of a stage. params: int32 (N 10 K,),
-    flat, K = components, of all pixels; or empty, and the network is asked for each pixel in raster order.
-    planes: pixel int16 (3, h + 2 PAD, w + 2 PAD), known values and the base elsewhere; error int16 (.., ..,
-    3); expert_error int16 (.., .., 3, EXPERTS). own: int64 (n, 2), offsets of known neighbours, nearest
-    first, the first `cross` of them are looked at in the other channels too. near: int64 (m, 2), offsets at
-    which errors are known. mean_of: int64 (experts - 1, 5), an expert as quarters of its first four
-    neighbours, and whether G corrects it. learned, fitted: `codec.coder.mixing`, of the plane and of the
-    phase. truth: int16 (3, h, w) when encoding. coder: uint64 (1, 4) or more, a range coder
-    (`codec.coder.rangecoder`). words: uint32 (1, n): its output or input. network: (net, scratch, flat uint8
-    image, flat bool, 4 rows of parameters), see `ardm.exact.evaluate`.
+    first_row must be the first of a strip, and last_row, but for the last call, the first of another.
     """
-    height, width = shape
-    py, px, step = place
+    channels, kind, place, shape, wave, own, cross, near, mean_of = phase
     pixel, error, expert_error = planes
     mixer_a, mixer_b, apm_a, apm_b, counters = learned
     matrix, vector, solution, seen, gain, features, feature_weight, target, innovation = fitted
+    components, params, weight_of, deviation_of, net, scratch, canvas, known, block = network
+    decoding, truth, coder, words = stream
+    height, width = shape
+    py, px, step = place
     pixel_flat, error_flat, expert_flat = pixel.reshape(-1), error.reshape(-1), expert_error.reshape(-1)
     stride = width + 2 * PAD
     plane = stride * (height + 2 * PAD)
@@ -173,7 +222,6 @@ def code_rows(
     own_at = own[:, 0] * stride + own[:, 1]
     near_at = near[:, 0] * stride + near[:, 1]
     n_own, n_near = len(own_at), len(near_at)
-    net, scratch, canvas, known, block = network
     asking = components > 0 and len(params) == 0  # the network, pixel by pixel
     numbers = 10 * components
     block_base = np.zeros(3 * BLOCK, dtype=np.int16)

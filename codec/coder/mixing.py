@@ -20,7 +20,22 @@ from ardm.orders import LATTICE_ORDER, PATCH, Offset, geometry, offsets_within
 from ardm.window import raster_pattern
 from codec.coder import arithmetic, kernel
 from codec.coder.arithmetic import PAD
-from codec.coder.kernel import APM_CELLS, BATCH, CONTEXTS, COUNTERS, EXPERTS, INPUTS, SEEN, SPREADS
+from codec.coder.kernel import (
+    APM_CELLS,
+    BATCH,
+    CONTEXTS,
+    COUNTERS,
+    EXPERTS,
+    INPUTS,
+    SEEN,
+    SPREADS,
+    Fitted,
+    Learned,
+    Network,
+    Phase,
+    Planes,
+    Stream,
+)
 from codec.coder.rest import Rest
 from codec.coder.streams import LINE, STRIP, Streams
 
@@ -102,7 +117,7 @@ class Mixing(Streams):
             np.round((np.arange(APM_CELLS) / 1.5 - 12).clip(-12, 12) * 32).astype(int) + 400
         ]
         counters = counter_count(pixels)
-        self.learned = (
+        self.learned = Learned(
             np.zeros((3, 8, SPREADS, INPUTS)),
             np.zeros((3, 8, SEEN, INPUTS)),
             np.tile(cells, (3, 8, CONTEXTS, 1)),
@@ -123,10 +138,8 @@ class Mixing(Streams):
         self.shape = (height, width)
         if self.rest:
             self.rest.start_stage(height, width)
-        self.planes = (
-            padded,
-            np.zeros((*shape, 3), dtype=np.int16),
-            np.zeros((*shape, 3, EXPERTS), dtype=np.int16),
+        self.planes = Planes(
+            padded, np.zeros((*shape, 3), dtype=np.int16), np.zeros((*shape, 3, EXPERTS), dtype=np.int16)
         )
         self.truth = np.zeros((3, 1, 1), dtype=np.int16) if truth is None else np.ascontiguousarray(truth)
         return padded[:, PAD : PAD + height, PAD : PAD + width]
@@ -139,21 +152,14 @@ class Mixing(Streams):
         """
         assert self.weights is not None
         kind, own, near = lattice_geometry(phase)
-        part = self.planes[0][
+        part = self.planes.pixel[
             :, PAD + phase[0] : PAD + self.shape[0] : PATCH, PAD + phase[1] : PAD + self.shape[1] : PATCH
         ]
         part[:] = base.T.reshape(part.shape)
-        network = (*_no_network(), np.zeros(0, np.uint8), np.zeros(1, np.bool_), np.zeros(0, np.int32))
+        place = (*phase, PATCH)
         self._run(
-            params.reshape(-1),
-            (*phase, PATCH),
-            (1, 0),
-            kind,
-            own,
-            LATTICE_CROSS,
-            near,
-            LATTICE_EXPERTS,
-            network,
+            self._phase(kind, place, (1, 0), own, LATTICE_CROSS, near, LATTICE_EXPERTS),
+            self._network(params.reshape(-1), *_no_network(), np.zeros(0, np.uint8), np.zeros(0, np.int32)),
         )
         return part.reshape(3, -1).T.astype(np.uint8)
 
@@ -175,82 +181,55 @@ class Mixing(Streams):
             if not self.decoding:
                 canvas[: 3 * height * width] = self.truth.transpose(1, 2, 0).reshape(-1)
         block = np.zeros(evaluate.BLOCK * (self.weights.config.outputs if self.weights else 0), np.int32)
-        network = (net, scratch, canvas, np.zeros(1, np.bool_), block)
         slope = self.weights.config.radius + 1 if self.weights else RASTER_SLOPE
+        wave = (min(strip or height, height), slope)
         self._run(
-            np.zeros(0, np.int32),
-            (0, 0, 1),
-            (min(strip or height, height), slope),
-            RASTER_KIND,
-            own,
-            RASTER_CROSS,
-            near,
-            RASTER_EXPERTS,
-            network,
+            self._phase(RASTER_KIND, (0, 0, 1), wave, own, RASTER_CROSS, near, RASTER_EXPERTS),
+            self._network(np.zeros(0, np.int32), net, scratch, canvas, block),
             told,
         )
 
-    def _run(
+    def _phase(
         self,
-        params: np.ndarray,
+        kind: int,
         place: tuple[int, int, int],
         wave: tuple[int, int],
-        kind: int,
         own: np.ndarray,
         cross: int,
         near: np.ndarray,
         mean_of: np.ndarray,
-        network: tuple,
-        told: Callable[[int], None] | None = None,
-    ) -> None:
-        components = self.weights.config.mixture if self.weights else 0
-        if not self.learned[0].any():
-            self._start_mixers(kind, 2 if components else 0, len(mean_of) + 1)
-        rows, cols = (len(range(p, n, place[2])) for n, p in zip(self.shape, place[:2], strict=True))
+    ) -> Phase:
         cross = min(cross, len(own)) if self.channels == 3 else 0
-        features = -(-(len(own) + 2 * cross + 8) // 4) * 4
-        fitted = (
-            np.zeros((3, features + LINE, features)),
-            np.zeros((3, features + LINE)),
-            np.zeros((3, features + LINE)),
-            np.zeros((3, LINE), dtype=np.int64),
-            np.ones((3, LINE)),
-            np.zeros((3, BATCH + 1, features)),
-            np.zeros((3, LINE)),
-            np.zeros((3, LINE)),
-            np.zeros((3, rows + 1, cols + 2)),
-        )
-        strip = wave[0] * (1 if self.rest else max(1, 8 * STRIP // max(1, cols * wave[0])))
+        return Phase(self.channels, kind, place, self.shape, wave, own, cross, near, mean_of)
+
+    def _network(
+        self,
+        params: np.ndarray,
+        net: evaluate.Net,
+        scratch: evaluate.Scratch,
+        canvas: np.ndarray,
+        block: np.ndarray,
+    ) -> Network:
+        components = self.weights.config.mixture if self.weights else 0
+        known = np.zeros(1, np.bool_)  # not looked at: what comes before is
+        tables = self.weight_of, self.deviation_of
+        return Network(components, params, *tables, net, scratch, canvas, known, block)
+
+    def _run(self, phase: Phase, network: Network, told: Callable[[int], None] | None = None) -> None:
+        """Code all pixels of a phase."""
+        place, strip_rows = phase.place, phase.wave[0]
+        if not self.learned.by_spread.any():
+            self._start_mixers(phase.kind, 2 if network.components else 0, len(phase.mean_of) + 1)
+        rows, cols = (len(range(p, n, place[2])) for p, n in zip(place[:2], self.shape, strict=True))
+        fitted = _unfitted(len(phase.own) + 2 * phase.cross + 8, rows, cols)
+        step = strip_rows * (1 if self.rest else max(1, 8 * STRIP // max(1, cols * strip_rows)))
         sure = rows  # rows that were coded before a word was invented
-        for start in range(0, rows, strip):  # in between, signals are noticed
-            end = min(start + strip, rows)
+        for start in range(0, rows, step):  # in between, signals are noticed
+            end = min(start + step, rows)
             self.supply(0, (end - start) * cols * self.channels)
+            stream = Stream(self.decoding, self.truth, self.state, self.words)
             with np.errstate(over="ignore"):  # hashes wrap around; only uncompiled code notices
-                kernel.code_rows(
-                    start,
-                    end,
-                    self.channels,
-                    params,
-                    components,
-                    self.weight_of,
-                    self.deviation_of,
-                    place,
-                    self.shape,
-                    wave,
-                    kind,
-                    self.planes,
-                    own,
-                    cross,
-                    near,
-                    mean_of,
-                    self.learned,
-                    fitted,
-                    self.decoding,
-                    self.truth,
-                    self.state,
-                    self.words,
-                    network,
-                )
+                kernel.code_rows(start, end, phase, self.planes, self.learned, fitted, network, stream)
             if self.is_drawn(0):
                 sure = min(sure, start)
             if told:
@@ -259,7 +238,7 @@ class Mixing(Streams):
             self.rest.mark(place, sure)
         if self.channels == 1:
             y, x = (slice(PAD + p, PAD + n, place[2]) for n, p in zip(self.shape, place[:2], strict=True))
-            self.planes[0][::2, y, x] = self.planes[0][1, y, x]
+            self.planes.pixel[::2, y, x] = self.planes.pixel[1, y, x]
 
     def _start_mixers(self, kind: int, first: int, experts: int) -> None:
         """Before anything is learned: as the weights file says, for raster order; else the network as
@@ -272,6 +251,22 @@ class Mixing(Streams):
         )
         for mixer, name in zip(self.learned[:2], MIXERS, strict=True):
             mixer[:] = trained[name] / MIXER_ONE if name in trained else start
+
+
+def _unfitted(features: int, rows: int, columns: int) -> Fitted:
+    """Before anything is fitted to the pixels of a phase. Sizes are padded, so that threads share no line."""
+    count = -(-features // 4) * 4
+    return Fitted(
+        matrix=np.zeros((3, count + LINE, count)),
+        vector=np.zeros((3, count + LINE)),
+        solution=np.zeros((3, count + LINE)),
+        seen=np.zeros((3, LINE), dtype=np.int64),
+        gain=np.ones((3, LINE)),
+        features=np.zeros((3, BATCH + 1, count)),
+        feature_weight=np.zeros((3, LINE)),
+        target=np.zeros((3, LINE)),
+        innovation=np.zeros((3, rows + 1, columns + 2)),
+    )
 
 
 @lru_cache(maxsize=4)
