@@ -105,7 +105,7 @@ def scanlines(pixels: np.ndarray, colour: int, depth: int, interlaced: int) -> b
 
 
 def compress(raw: bytes, level: int = 6, memory: int = 8, strategy: int = 0, window: int = 15) -> bytes:
-    """As zlib does it, also where Python has another one; `tests/test_deflate.py` compares them."""
+    """As zlib does it, also where Python has another one; `tests/png/test_deflate.py` compares them."""
     body = deflate(np.frombuffer(raw, np.uint8), level, memory, strategy, window)
     assert body is not None
     start = (

@@ -33,7 +33,7 @@ from codec.samples import Kind
 from tests import pngs
 from tests.make_golden import png_files
 from tests.pngs import KINDS, SUITE, build
-from tests.test_png import DATA, END, HEAD, VALID
+from tests.png.test_png import DATA, END, HEAD, VALID
 
 LIMIT = 10**7
 GOLDEN = Path(__file__).parent / "golden"

@@ -28,7 +28,7 @@ from codec import image as image_module
 from codec.commands import cli, files
 from codec.samples import Kind
 from tests import pngs
-from tests.test_cli import COMPRESS, DECOMPRESS, only_files, run
+from tests.processes import COMPRESS, DECOMPRESS, only_files, run
 
 ROOT = Path(__file__).parent.parent
 

@@ -38,7 +38,7 @@ from codec.image import encode_graphics, encode_network, load_predictor, plan
 from codec.limits import NO_LIMITS, parse_size
 from codec.samples import Kind
 from tests import pngs, samples
-from tests.test_cli import COMPRESS, DECOMPRESS, run
+from tests.processes import COMPRESS, DECOMPRESS, run
 
 GOLDEN = samples.golden()
 

@@ -19,7 +19,7 @@ from codec.limits import NO_LIMITS
 from codec.listing import Way
 from codec.samples import Kind
 from tests import images, pngs
-from tests.test_cli import only_files
+from tests.processes import only_files
 
 IMAGE = pngs.pixels_of(2, 8, 40, 50)
 PNG = pngs.png_of(IMAGE, 2, 8)

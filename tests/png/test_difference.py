@@ -23,6 +23,7 @@ from codec.png.exact import difference, recipes
 from codec.png.exact.difference import ALL
 from codec.samples import Kind
 from tests import deflated
+from tests.processes import ROOT
 
 
 def comes_back(data: bytes, stream: bytes, links: int = 64, dense: int = ALL) -> bytes | None:
@@ -176,9 +177,7 @@ def test_symbols_without_a_code_are_refused(tmp_path: Path) -> None:
     """Interpreted, where an index outside an array is an error: compiled code would read or write there, and
     go on.
     """
-    data = (
-        Path(__file__).parent / "fuzz" / "findings" / "decoder" / "length-without-a-code.ardm"
-    ).read_bytes()
+    data = (ROOT / "tests" / "fuzz" / "findings" / "decoder" / "length-without-a-code.ardm").read_bytes()
     header = container.read(data)[0]
     image = archive._image(header, decompress(data))
     recipe = archive._recipe(header, image)
@@ -195,7 +194,7 @@ try:
 except CorruptError:
     print("refused")
 """
-    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", script],
         env=environment,

@@ -53,7 +53,7 @@ from tests.images import (
     tiff,
 )
 from tests.make_golden import GOLDEN, source_files
-from tests.test_cli import COMPRESS, DECOMPRESS, only_files, run
+from tests.processes import COMPRESS, DECOMPRESS, only_files, run
 
 LIMIT = 10**6
 

@@ -19,6 +19,7 @@ from codec import ArdmError, CorruptError, InputError, LimitError, TruncatedErro
 from codec.samples import Kind
 from tests import pngs
 from tests.pngs import KINDS, SHARED, SUITE, build
+from tests.processes import ROOT
 
 VALID = sorted(p for p in SUITE.glob("*.png") if not p.name.startswith("x"))
 CORRUPT = sorted(SUITE.glob("x*.png"))
@@ -315,4 +316,4 @@ def test_pillow_reads_what_is_written(photo: np.ndarray) -> None:
     written = png.write(png.Png(photo, Kind(), False, b"", b""))
     with warnings.catch_warnings(), Image.open(io.BytesIO(written)) as image:
         assert np.array_equal(np.asarray(image), photo)
-    assert len(written) < 1.05 * len((Path(__file__).parent.parent / "benchmarks" / "photo.png").read_bytes())
+    assert len(written) < 1.05 * len((ROOT / "benchmarks" / "photo.png").read_bytes())

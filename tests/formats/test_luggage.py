@@ -21,7 +21,7 @@ from codec.formats.luggage import Luggage, listed
 from codec.listing import Way
 from tests import pngs
 from tests.images import GREY, RGB, SAME, saved, tiff
-from tests.test_cli import COMPRESS, DECOMPRESS, only_files, run
+from tests.processes import COMPRESS, DECOMPRESS, only_files, run
 
 LIMIT = 10**6
 XMP = b"<x:xmpmeta/>"

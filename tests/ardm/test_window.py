@@ -32,6 +32,7 @@ from ardm.training.rounding import rounded
 from ardm.window import WindowConfig, WindowNet, lattice_pattern, offsets, raster_pattern
 from codec import compress, decompress, text
 from codec.coder.selftest import synthetic_weights
+from tests.processes import ROOT
 
 # ---- networks and images
 
@@ -628,7 +629,7 @@ def test_self_tests_do_not_depend_on_torchs_state_either(
     crop, files, texts = settled
     np.save(tmp_path / "crop.npy", crop)
     command = [sys.executable, "-c", FIRST, str(tmp_path / "crop.npy")]
-    root = Path(__file__).parent.parent
+    root = ROOT
     environment = os.environ | {"PYTHONPATH": str(root)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root, env=environment)
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,6 @@ import platform
 import sys
 import tomllib
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from codec.coder.arithmetic import LEAST
 from codec.coder.plain import FIRST_ROOM, Decoder, Encoder
 from codec.coder.rangecoder import ONE
 from codec.errors import CorruptError
+from tests.processes import ROOT
 
 # of constriction 0.5.0, for CPython
 HAS_PACKAGE = platform.machine() in ("x86_64", "AMD64") or sys.platform == "darwin"
@@ -324,7 +324,7 @@ def test_every_symbol_needs_its_frequencies(count: int) -> None:
 
 def test_constriction_is_here_where_it_has_a_package() -> None:
     """Or the comparisons above would be fewer than they seem. The condition is that of pyproject.toml."""
-    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (line,) = [line for line in project["dependencies"] if line.startswith("constriction")]
     assert line.endswith(
         "; platform_machine == 'x86_64' or platform_machine == 'AMD64' or sys_platform == 'darwin'"

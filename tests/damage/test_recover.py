@@ -24,7 +24,7 @@ from codec import (
 )
 from codec.samples import Kind, plane_channels
 from tests import pngs, samples
-from tests.test_cli import DECOMPRESS, only_files, run
+from tests.processes import DECOMPRESS, only_files, run
 
 LIMIT = 10**6
 

@@ -29,7 +29,7 @@ from codec.damage.invent import complete, draw
 from codec.image import decode_graphics
 from codec.samples import Kind
 from tests import pngs
-from tests.test_cli import only_files, run
+from tests.processes import only_files, run
 
 SAMPLE = [sys.executable, "-c", "from codec.commands.sample import main; main()"]
 LIMIT = 10**6

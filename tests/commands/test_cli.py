@@ -16,18 +16,7 @@ import pytest
 from PIL import Image
 
 from tests import pngs
-
-COMPRESS = [sys.executable, "-c", "from codec.commands.cli import compress_main; compress_main()"]
-DECOMPRESS = [sys.executable, "-c", "from codec.commands.cli import decompress_main; decompress_main()"]
-
-
-def run(
-    command: list[str], *arguments: object, stdin: bytes | None = None, code: int = 0
-) -> subprocess.CompletedProcess[bytes]:
-    done = subprocess.run([*command, *map(str, arguments)], input=stdin, capture_output=True, check=False)
-    assert done.returncode == code, done.stderr.decode()
-    assert b"Traceback" not in done.stderr
-    return done
+from tests.processes import COMPRESS, DECOMPRESS, only_files, run
 
 
 @pytest.fixture
@@ -40,11 +29,6 @@ def source(photo: np.ndarray, tmp_path: Path) -> Path:
 def pixels(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image)
-
-
-def only_files(folder: Path, *names: str) -> None:
-    """Nothing else was left behind, hidden or not."""
-    assert sorted(p.name for p in folder.iterdir()) == sorted(names)
 
 
 def test_there_and_back(source: Path, tmp_path: Path) -> None:

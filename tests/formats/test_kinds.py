@@ -14,7 +14,7 @@ from codec.formats import sources
 from codec.listing import Way
 from tests import pngs
 from tests.images import EVERY, KEPT, RGB, SAME, saved
-from tests.test_cli import COMPRESS, DECOMPRESS, only_files, run
+from tests.processes import COMPRESS, DECOMPRESS, only_files, run
 
 LIMIT = 10**6
 NO_IMAGES = {  # name -> (content, what is said)

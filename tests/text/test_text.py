@@ -30,6 +30,7 @@ from codec.errors import ArdmError, CorruptError, LimitError, NotArdmError, Unsu
 from codec.limits import Limits
 from codec.text import file as text
 from codec.text import prose
+from tests.processes import ROOT
 
 PROSE = (
     b'The old man sat by the river and wept. "It was, after all, his OWN fault," she said; and McGregor, who had come in 1984, did not answer.\r\n'
@@ -296,7 +297,7 @@ def test_letters_that_are_none_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parent / "golden-text").glob("*.ardm")), ids=lambda p: p.stem
+    "path", sorted((ROOT / "tests" / "golden-text").glob("*.ardm")), ids=lambda p: p.stem
 )
 def test_golden_texts_decode(path: Path) -> None:
     assert text.unpack(path.read_bytes()) == path.with_suffix(".txt").read_bytes()
@@ -304,8 +305,7 @@ def test_golden_texts_decode(path: Path) -> None:
 
 def test_golden_texts_are_all_there() -> None:
     found = {
-        path.stem: text.read(path.read_bytes())[0]
-        for path in (Path(__file__).parent / "golden-text").glob("*.ardm")
+        path.stem: text.read(path.read_bytes())[0] for path in (ROOT / "tests" / "golden-text").glob("*.ardm")
     }
     assert found.keys() == {"rows", "rows-5-calls", "plain", "packed", "packed-all-bytes", "noise"}
     assert [found[name].method for name in ("rows", "plain", "packed", "noise")] == [

@@ -18,6 +18,7 @@ from ardm.discrete import Space
 from ardm.exact import carriers, weights
 from ardm.networks import Config, Exact, build
 from codec import compress, container, text
+from tests.processes import ROOT
 
 CARRIERS = [carriers.ReferenceCarrier, carriers.FloatCarrier, carriers.OneDnnCarrier]
 PROSE = b"The old man sat by the river and wept; it was his own fault, he said, and nobody else had ever come there in the morning."
@@ -116,7 +117,7 @@ SCRIPT = """
 import sys, hashlib, numpy as np, torch
 torch.set_num_threads(int(sys.argv[1]))
 from codec import compress, decompress, text
-from tests.test_integer import PROSE
+from tests.ardm.test_integer import PROSE
 crop, folder = np.load(sys.argv[2] + "/crop.npy"), sys.argv[2]
 assert np.array_equal(decompress(open(folder + "/crop.ardm", "rb").read()), crop)
 assert text.unpack(open(folder + "/text.ardm", "rb").read()) == PROSE
@@ -140,7 +141,7 @@ def test_bytes_do_not_depend_on_instruction_set_or_threads(
     np.save(tmp_path / "crop.npy", crop)
     (tmp_path / "crop.ardm").write_bytes(lattice)
     (tmp_path / "text.ardm").write_bytes(expected[2])
-    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": isa, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": isa, "PYTHONPATH": str(ROOT)}
     if isa in ATEN_AND_MKL:
         environment |= dict(
             zip(
