@@ -1,8 +1,8 @@
-# make demo: install and compress a real photo.   make test: install and run all tests.   Both work on a fresh machine.
+# make demo: install and compress a real photo.   make test: install and run all tests (make quick: some).   Both work on a fresh machine.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test quick lint clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -14,6 +14,9 @@ demo: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+quick: .venv/installed
+	$(BIN)/python -m pytest -n auto --dist worksteal -m quick
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -32,8 +32,8 @@ from codec.png.exact import recipes
 from codec.samples import Kind
 from tests import pngs
 from tests.make_golden import png_files
-from tests.pngs import KINDS, SUITE, build
 from tests.png.test_png import DATA, END, HEAD, VALID
+from tests.pngs import KINDS, SUITE, build
 
 LIMIT = 10**7
 GOLDEN = Path(__file__).parent / "golden"

@@ -18,6 +18,8 @@ from codec.damage.invent import draw
 from codec.samples import Kind
 from tests import images, pngs
 
+pytestmark = pytest.mark.quick
+
 IMAGE = np.arange(600, dtype=np.uint8).reshape(10, 20, 3)
 PROSE = b"it was the best of times, it was the worst of times. " * 3
 

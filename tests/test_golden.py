@@ -16,6 +16,8 @@ from codec.limits import NO_LIMITS
 from tests import samples
 from tests.make_bad import EXPECTED
 
+pytestmark = pytest.mark.quick
+
 NAMES = {path.stem for path in samples.GOLDEN.glob("*.ardm")}
 
 

@@ -12,6 +12,8 @@ import pytest
 from codec import text
 from tests.samples import GOLDEN
 
+pytestmark = pytest.mark.quick
+
 ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "numba", "PIL")
 

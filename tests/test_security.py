@@ -9,6 +9,8 @@ import pytest
 
 from tests.processes import ROOT
 
+pytestmark = pytest.mark.quick
+
 
 def suite() -> set[str]:
     """All tests as file::test."""

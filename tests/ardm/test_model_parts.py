@@ -12,6 +12,8 @@ from ardm.exact import mixture
 from ardm.window import base_weights, lattice_pattern, offsets, raster_pattern
 from codec.coder.schedule import level_shapes
 
+pytestmark = pytest.mark.quick
+
 # ---- orders
 
 

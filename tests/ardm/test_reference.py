@@ -9,6 +9,8 @@ import torch
 
 from ardm.discrete import Space, coarse, digit_log_prob, digit_log_probs, middles, reference
 
+pytestmark = pytest.mark.quick
+
 SHAPES = [(16,), (6, 7), (3, 12, 10)]
 
 

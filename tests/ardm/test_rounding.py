@@ -15,6 +15,8 @@ from ardm.training.photos import Batch, Recipe, training_batch
 from ardm.training.rounding import rounded
 from ardm.window import WindowConfig, WindowNet, weight_exponent
 
+pytestmark = pytest.mark.quick
+
 CONFIG = WindowConfig(radius=2, width=16, depth=2, mixture=2)
 
 

@@ -21,6 +21,8 @@ from codec.coder.mixing import Mixing, lattice_geometry, raster_geometry
 from codec.coder.schedule import Schedule
 from codec.image import decode_graphics, decode_network, encode_graphics, encode_network, plan
 
+pytestmark = pytest.mark.quick
+
 
 def test_neighbours_are_coded_before() -> None:
     known = {(0, 0)}

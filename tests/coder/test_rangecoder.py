@@ -25,6 +25,8 @@ from codec.coder.rangecoder import ONE
 from codec.errors import CorruptError
 from tests.processes import ROOT
 
+pytestmark = pytest.mark.quick
+
 # of constriction 0.5.0, for CPython
 HAS_PACKAGE = platform.machine() in ("x86_64", "AMD64") or sys.platform == "darwin"
 try:

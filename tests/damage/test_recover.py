@@ -26,6 +26,8 @@ from codec.samples import Kind, plane_channels
 from tests import pngs, samples
 from tests.processes import DECOMPRESS, only_files, run
 
+pytestmark = pytest.mark.quick
+
 LIMIT = 10**6
 
 

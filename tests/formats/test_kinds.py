@@ -16,6 +16,8 @@ from tests import pngs
 from tests.images import EVERY, KEPT, RGB, SAME, saved
 from tests.processes import COMPRESS, DECOMPRESS, only_files, run
 
+pytestmark = pytest.mark.quick
+
 LIMIT = 10**6
 NO_IMAGES = {  # name -> (content, what is said)
     "a.pgm": (b"P2\n2 1\n15\n0 3\n", "begins like a Netpbm image"),

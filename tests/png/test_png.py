@@ -21,6 +21,8 @@ from tests import pngs
 from tests.pngs import KINDS, SHARED, SUITE, build
 from tests.processes import ROOT
 
+pytestmark = pytest.mark.quick
+
 VALID = sorted(p for p in SUITE.glob("*.png") if not p.name.startswith("x"))
 CORRUPT = sorted(SUITE.glob("x*.png"))
 
