@@ -32,7 +32,7 @@ from ardm.training.rounding import rounded
 from ardm.training.run import load_tensors, load_weights
 from ardm.window import WindowConfig, WindowNet, lattice_pattern, raster_pattern
 
-EXAMPLES = 3  # batches by which weights are rounded: more give nothing
+EXAMPLES = 6  # batches by which weights are rounded
 SMALL = 128  # side of the part of each image on which phases are measured
 
 

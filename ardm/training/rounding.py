@@ -22,7 +22,7 @@ from ardm.window import CHANNELS, VALUE_EXPONENT, WEIGHT_MAX, Views, WindowNet, 
 
 # weights stay near the float ones, as if so many times their own samples had said so: the quadratic holds
 # only there
-TRUST = 0.1
+TRUST = 0.03
 DAMPING = 1e-3  # the same, as a share of the mean input's samples
 FLOOR = 0.02  # a sample's weight is at least this share of the mean
 ROWS = 32  # that are solved at once: bounds memory
