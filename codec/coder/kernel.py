@@ -189,6 +189,53 @@ class Stream(NamedTuple):
     words: np.ndarray  # uint32 (1, n)
 
 
+@njit(inline="always")
+def _learn_batch(fitted: Any, s: Any, n: Any) -> None:
+    """Add BATCH pixels of channel s to the sums of the least-squares problem, n features each."""
+    matrix, vector, _, _, _, features, feature_weight, target, _ = fitted
+    size_f = matrix.shape[2]
+    f, matrix_flat = features.reshape(-1), matrix.reshape(-1)
+    f0, line = np.uint64(s * features.shape[1] * size_f), np.uint64(size_f)
+    for i in range(n):
+        g = f0 + np.uint64(i)
+        a0, a1 = f[g] * feature_weight[s, 0], f[g + line] * feature_weight[s, 1]
+        a2 = f[g + line + line] * feature_weight[s, 2]
+        a3 = f[g + line + line + line] * feature_weight[s, 3]
+        h = np.uint64((s * matrix.shape[1] + i) * size_f)
+        for k in range(i & ~3, size_f):
+            j = np.uint64(k)
+            g = f0 + j
+            matrix_flat[h + j] = (
+                matrix_flat[h + j]
+                + a0 * f[g]
+                + a1 * f[g + line]
+                + a2 * f[g + line + line]
+                + a3 * f[g + line + line + line]
+            )
+        vector[s, i] = (
+            vector[s, i] + a0 * target[s, 0] + a1 * target[s, 1] + a2 * target[s, 2] + a3 * target[s, 3]
+        )
+
+
+@compiled(error_model="numpy")
+def _refit(fitted: Any, s: Any, n: Any, work: Any) -> None:
+    """Solve the least-squares problem of channel s. Older pixels count less: newer ones came with more
+    gain.
+    """
+    matrix, vector, solution, _, gain, _, _, _, _ = fitted
+    back = 1.0 / gain[s, 0]
+    for i in range(n):
+        vector[s, i] *= back
+        for j in range(i, n):
+            matrix[s, i, j] *= back
+    gain[s, 0] = 1.0
+    for i in range(n):
+        matrix[s, i, i] += RIDGE
+    solve(matrix[s], vector[s], n, solution[s], work)
+    for i in range(n):
+        matrix[s, i, i] -= RIDGE
+
+
 @compiled(error_model="numpy")
 def code_rows(
     first_row: int,
@@ -202,12 +249,15 @@ def code_rows(
 ) -> None:
     """Code rows first_row .. last_row - 1 of a phase, whose rows must be coded in order.
 
+    Longer than a function should be: with the mixture, the inner product and the reweighting as functions of
+    their own, though inlined, it was 5 to 10 % slower.
+
     first_row must be the first of a strip, and last_row, but for the last call, the first of another.
     """
     channels, kind, place, shape, wave, own, cross, near, mean_of = phase
     pixel, error, expert_error = planes
     mixer_a, mixer_b, apm_a, apm_b, counters = learned
-    matrix, vector, solution, seen, gain, features, feature_weight, target, innovation = fitted
+    matrix, _, solution, seen, gain, features, feature_weight, target, innovation = fitted
     components, params, weight_of, deviation_of, net, scratch, canvas, known, block = network
     decoding, truth, coder, words = stream
     height, width = shape
@@ -235,7 +285,7 @@ def code_rows(
         apm_a.reshape(-1),
         apm_b.reshape(-1),
     )
-    f, matrix_flat, solution_flat = features.reshape(-1), matrix.reshape(-1), solution.reshape(-1)
+    f, solution_flat = features.reshape(-1), solution.reshape(-1)
     counters_flat, counters_of = counters.reshape(-1), np.uint64(counters.shape[2])
     work = np.zeros((size_f, size_f + 4))
     weight, center, moved, inverse = (
@@ -611,48 +661,12 @@ def code_rows(
                 target[s, lane] = v - mean
                 seen[s, 0] += 1
                 if lane == BATCH - 1:
-                    f0 = np.uint64(s * features.shape[1] * size_f)
-                    line = np.uint64(size_f)
-                    for i in range(n):
-                        g = f0 + np.uint64(i)
-                        a0, a1 = f[g] * feature_weight[s, 0], f[g + line] * feature_weight[s, 1]
-                        a2, a3 = (
-                            f[g + line + line] * feature_weight[s, 2],
-                            f[g + line + line + line] * feature_weight[s, 3],
-                        )
-                        h = np.uint64((s * matrix.shape[1] + i) * size_f)
-                        for k in range(i & ~3, size_f):
-                            j = np.uint64(k)
-                            g = f0 + j
-                            matrix_flat[h + j] = (
-                                matrix_flat[h + j]
-                                + a0 * f[g]
-                                + a1 * f[g + line]
-                                + a2 * f[g + line + line]
-                                + a3 * f[g + line + line + line]
-                            )
-                        vector[s, i] = (
-                            vector[s, i]
-                            + a0 * target[s, 0]
-                            + a1 * target[s, 1]
-                            + a2 * target[s, 2]
-                            + a3 * target[s, 3]
-                        )
+                    _learn_batch(fitted, s, n)
                     if (
                         seen[s, 0] >= FIRST_FIT
                         and seen[s, 0] % (REFIT_EARLY if seen[s, 0] < EARLY else REFIT) == 0
                     ):
-                        back = 1.0 / gain[s, 0]
-                        for i in range(n):
-                            vector[s, i] *= back
-                            for j in range(i, n):
-                                matrix[s, i, j] *= back
-                        gain[s, 0] = 1.0
-                        for i in range(n):
-                            matrix[s, i, i] += RIDGE
-                        solve(matrix[s], vector[s], n, solution[s], work)
-                        for i in range(n):
-                            matrix[s, i, i] -= RIDGE
+                        _refit(fitted, s, n, work)
                 if components:
                     heaviest = 0.0
                     for k in range(components):
