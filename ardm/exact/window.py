@@ -46,7 +46,7 @@ from ardm.window import (
 )
 
 FORMAT = "ardm window weights 1"
-PHOTO_ID = "c944df95"  # of the set that new files are written with
+PHOTO_ID = "c70048d9"  # of the set that new files are written with
 ID_BYTES = 4
 EXACT = 2**24  # float32 holds every integer up to here
 LEVELS = 4  # of the pyramid, for which bits of phases were measured
