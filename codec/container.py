@@ -35,14 +35,14 @@ MAX_NAME = 1024  # bytes
 MAX_METADATA = 1000  # chunks; far more than anything writes
 MAX_TILE = 2048  # largest side of a tile; bounds the memory that a decoder needs
 # flag bits; the last one is reserved
-ORDER, PLAIN, CHANNEL_AXIS, INDEXED, WHOLE, FOLDED = (3, 4, 8, 16, 32, 64)
+ORDER, PLAIN, CHANNEL_AXIS, INDEXED, WHOLE, FOLDED = 3, 4, 8, 16, 32, 64
 WEIGHTS_BYTES, DIGEST_BYTES = 4, 12
 OLD_VERSIONS = 1  # what releases before 1.0 wrote
 # by the network, as the schedule says; in raster order, without it. 0 and 1 are `codec.coder.stored`'s
-METHOD_NETWORK, METHOD_GRAPHICS = (2, 3)
+METHOD_NETWORK, METHOD_GRAPHICS = 2, 3
 METHOD_FILE = 4  # not a plane, but the image file itself; if and only if WHOLE is set
 # samples of 16 bits in the entry of their high bytes; that of the low ones, which has nothing left to say
-METHOD_FINE, METHOD_INCLUDED = (5, 6)
+METHOD_FINE, METHOD_INCLUDED = 5, 6
 NO_WEIGHTS = bytes(WEIGHTS_BYTES).hex()
 
 

@@ -60,10 +60,9 @@ ROOT_BITS = (8.0, 5.5, 6.5, 7.5, 8.0)
 # planes that zlib shrinks below this share may be graphics, and are coded both with and without the network
 GRAPHICS = 0.3
 EMPTY = 200  # a plane that zlib shrinks by more than this is worth no seconds of work
-# samples of 16 bits may be smaller byte by byte if zlib needs less than so many times what the fine coder
-# does,
-HOPE = 1.15
-NOISE = 0.75  # and than this share of them
+# Samples of 16 bits may be smaller byte by byte if zlib needs less than HOPE times what the fine coder does,
+# and less than this share of them.
+HOPE, NOISE = 1.15, 0.75
 CHECKED = 64  # pixels of each plane for which verification asks the network another way
 Progress = Callable[[int], None]  # told the subpixels done since the last call
 Note = TypeVar("Note")

@@ -16,7 +16,7 @@ from ardm.window import UNKNOWN_BASE
 
 RUN_FIELDS = 11
 # which pixels around are known: those before; phases of a rank below the limit; random ones
-RASTER, LATTICE, RANDOM = (0, 1, 2)
+RASTER, LATTICE, RANDOM = 0, 1, 2
 
 
 @compiled()

@@ -37,20 +37,20 @@ BELOW = 2  # rows that a channel must be ahead of the next
 BESIDE = np.array([o for o in by_distance(BELOW**2) if o != (0, 0)])
 LEAST_DEPTH, MOST_DEPTH = 8, 16
 # forms of levels; below them, by how many bits a value is shifted
-REPLICATED, ROUNDED, CUT, LISTED = (16, 17, 18, 19)
+REPLICATED, ROUNDED, CUT, LISTED = 16, 17, 18, 19
 MOST_WORDS = 10  # that a sample's sixteen decisions can take, 17 bits each
 DIGEST = "54d8e15154696172"  # of what `_synthetic` writes
 
 EXPERTS, INPUTS = 7, 8
 FEW = 6  # neighbours that the quick fit looks at
 # contexts: a bit's size over the deviation, the deviation, how well it did; cells of a table
-RATIOS, SPREADS, SURPRISES, CELLS = (64, 48, 16, 33)
+RATIOS, SPREADS, SURPRISES, CELLS = 64, 48, 16, 33
 KEPT = 4  # rows of errors that are kept, a power of two
 LEARNING_RATE, LEARNING_EARLY, APM_RATE = 0.003, 0.01, 0.02
 FORGET, FORGET_SOON = 1 / 0.9995, 1 / 0.98
 FIRST_FIT, EARLY, REFIT_EARLY, REFIT, REFIT_SOON = 64, 1024, 32, 96, 8
 # added to the diagonal; times which it is taken, since squares of 16 bits leave few digits for 1
-RIDGE, STIFF = (1.0, 1.0 + 2.0**-30)
+RIDGE, STIFF = 1.0, 1.0 + 2.0**-30
 WIDTH = 0.65  # width of an expert's logistic over its mean absolute error
 CERTAIN = 0.003
 SMALL = 0.1  # times the deviation: bits below are not worth mixing, unless the histogram knows of a structure

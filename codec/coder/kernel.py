@@ -49,7 +49,7 @@ MIXTURE = 5  # most logistic components
 BATCH = 4  # pixels learned from at once
 FIRST_FIT, EARLY = 64, 1024
 # pixels between two solutions of the least-squares problem, among the first EARLY and later
-REFIT_EARLY, REFIT = (32, 96)
+REFIT_EARLY, REFIT = 32, 96
 CONTEXTS, SPREADS, SEEN = 16, 16, 36  # contexts of the tables and mixers
 APM_CELLS = 40
 

@@ -46,7 +46,7 @@ LATTICE_EXPERTS = np.array([(1, 1, 1, 1, 1), (2, 0, 0, 2, 1), (0, 2, 2, 0, 1)])
 # the same in raster order, with the network or without
 RASTER_EXPERTS = np.array([(4, 4, -4, 0, 1), (0, 4, 0, 0, 1), (4, 0, 0, 0, 1)])
 # neighbours that the least-squares fit looks at: in the channel itself, in each other one
-OWN, LATTICE_CROSS, RASTER_CROSS = (12, 10, 6)
+OWN, LATTICE_CROSS, RASTER_CROSS = 12, 10, 6
 KINDS, RASTER_KIND = 7, 6  # of phases: six in lattice order
 # without the network, pixels by which a row follows the one above it: more than the kernel looks to the upper
 # right

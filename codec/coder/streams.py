@@ -18,9 +18,8 @@ from codec.container import read_varint, varint
 from codec.errors import TruncatedError
 from codec.parallel import at_once
 
-LINE = (
-    16  # 64-bit numbers between what two threads write, so that they do not wait for each other's cache lines
-)
+# 64-bit numbers between what two threads write, so that they do not wait for each other's cache lines
+LINE = 16
 STRIP = 2048  # pixels after which the next channel's thread may follow
 
 

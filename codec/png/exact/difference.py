@@ -63,7 +63,7 @@ SLOTS = 1 << 16  # counters of a context
 ROOM = 4096  # words that an encoder must have left: more than a token and the codes of a block can take
 STORED, OWN = 0, 2  # kinds of block; 1: the fixed codes
 # what `_code` returns when there are no more words (or is no room for more), and for what is no stream
-ENDED, DAMAGED = (1, 2)
+ENDED, DAMAGED = 1, 2
 # Rows of the mixer's weights, and kinds of context: one for each sort of decision. NumPy's integers: Numba
 # would compile a function anew for each of Python's.
 (
