@@ -15,7 +15,7 @@ place of hashed counters.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -24,6 +24,7 @@ from ardm.compiled import compiled
 from ardm.likelihood import CODING_ORDER
 from codec.coder import stored
 from codec.coder.arithmetic import LEAST, PAD, SIGMOID, SQUASH, log, solve, squash
+from codec.coder.kernel import Stream
 from codec.coder.mixing import by_distance, raster_geometry
 from codec.coder.rangecoder import ONE, code_bit
 from codec.coder.rest import Rest
@@ -73,39 +74,78 @@ def _within(x: Any, limit: Any) -> Any:
     return x if abs(x) <= limit else limit if x > 0.0 else -limit
 
 
+class Samples(NamedTuple):
+    """The plane at hand, and where is looked around a sample."""
+
+    depth: int
+    shape: tuple[int, int]
+    pixel: np.ndarray  # int32 (3, h + 2 PAD, w + 2 PAD), in coding order, whose values will appear there
+    own: np.ndarray  # int64 (n, 2), offsets of known neighbours, nearest first
+    beside: np.ndarray  # int64 (m, 2), at which earlier channels are looked at
+    near: np.ndarray  # int64 (k, 2), at which errors are
+
+
+class Learned(NamedTuple):
+    """What decisions have taught so far. float64, axis 0: channels in coding order."""
+
+    by_ratio: np.ndarray  # (3, RATIOS, INPUTS), weights of a mixer
+    by_spread: np.ndarray  # (3, depth, SPREADS, INPUTS), of the other
+    table_a: np.ndarray  # (3, RATIOS, CELLS), refines
+    table_b: np.ndarray  # (3, SURPRISES * RATIOS, CELLS), refines
+    chances: np.ndarray  # (3, 2**depth), of a 1 after the same higher bits
+    times: np.ndarray  # (3, 2**depth), how often that was seen
+
+
+class Problem(NamedTuple):
+    """Of each channel a least-squares problem. float64."""
+
+    matrix: np.ndarray
+    vector: np.ndarray  # right side
+    solution: np.ndarray
+    gain: np.ndarray  # newer samples count more: by so much, now
+    work: np.ndarray  # room to solve it
+
+
+class Fitted(NamedTuple):
+    """Two least-squares predictions: one that forgets slowly; one of few unknowns that forgets quickly."""
+
+    slow: Problem
+    quick: Problem
+    chosen: np.ndarray  # int64 (3, unknowns of the quick one), which features it has
+    seen: np.ndarray  # int64 (3, 1), samples
+    features: np.ndarray  # float64 (3, n)
+
+
+class Errors(NamedTuple):
+    """How predictions did nearby. float64."""
+
+    apart: np.ndarray  # (3, KEPT, w + 2 PAD, EXPERTS), of every expert, of the latest rows
+    judged: np.ndarray  # (3, KEPT, w + 2 PAD), of the blend, over what was expected
+    surprises: np.ndarray  # (3, h + 1, w + 2), value - slow prediction
+
+
 @compiled(error_model="numpy")
 def code_rows(
     first_row: int,
     last_row: int,
     s: int,
-    depth: int,
-    shape: Any,
-    pixel: Any,
-    own: Any,
-    beside: Any,
-    near: Any,
-    learned: Any,
-    fitted: Any,
-    soon: Any,
-    errors: Any,
-    decoding: bool,
-    truth: Any,
-    coder: Any,
-    words: Any,
+    samples: Samples,
+    learned: Learned,
+    fitted: Fitted,
+    errors: Errors,
+    stream: Stream,
 ) -> None:
     """Code rows first_row .. last_row - 1 of channel s (in coding order), after the rows before, and two rows
-    or more behind the channel before.
-
-    pixel: int32 (3, h + 2 PAD, w + 2 PAD), in coding order, whose values will appear there. own: int64 (n,
-    2), offsets of known neighbours, nearest first; beside: int64 (m, 2), at which earlier channels are looked
-    at; near: int64 (k, 2), at which errors are. learned, fitted, soon, errors: `Fine`. truth: int32 (3, h, w)
-    when encoding. coder, words: as in `codec.coder.kernel.code_rows`.
+    or more behind the channel before. stream: with truth int32 (3, h, w) when encoding.
     """
+    depth, shape, pixel, own, beside, near = samples
     height, width = shape
     mixer_a, mixer_b, table_a, table_b, chances, times = learned
-    matrix, vector, solution, gain, seen, features, work = fitted
-    soon_matrix, soon_vector, soon_solution, soon_gain, chosen, soon_work = soon
+    matrix, vector, solution, gain, work = fitted.slow
+    soon_matrix, soon_vector, soon_solution, soon_gain, soon_work = fitted.quick
+    chosen, seen, features = fitted.chosen, fitted.seen, fitted.features
     apart, judged, surprises = errors
+    decoding, truth, coder, words = stream
     flat = pixel.reshape(-1)
     stride = width + 2 * PAD
     plane = stride * (height + 2 * PAD)
@@ -361,7 +401,7 @@ class Fine(Streams):
         start[:EXPERTS] = 0.1
         start[0], start[5] = 0.2, 0.4  # the blend is the best of them while little is learned
         cells = SQUASH[(np.arange(CELLS) * 24 + 16).clip(16, 784)]
-        self.learned = (
+        self.learned = Learned(
             np.tile(start, (channels, RATIOS, 1)),
             np.tile(start, (channels, depth, SPREADS, 1)),
             np.tile(cells, (channels, RATIOS, 1)),
@@ -371,19 +411,14 @@ class Fine(Streams):
         )
         most, few = len(self.own) + 4 + (channels - 1) * (len(BESIDE) + 2), FEW + channels - 1
         wide = self.width + 2 * PAD
-        matrix, vector, solution, gain, work = _problem(channels, most)
-        self.fitted = (
-            matrix,
-            vector,
-            solution,
-            gain,
+        self.fitted = Fitted(
+            _problem(channels, most),
+            _problem(channels, few),
+            np.zeros((channels, few), dtype=np.int64),
             np.zeros((channels, LINE), dtype=np.int64),
             np.zeros((channels, most + LINE)),
-            work,
         )
-        matrix, vector, solution, gain, work = _problem(channels, few)
-        self.soon = matrix, vector, solution, gain, np.zeros((channels, few), dtype=np.int64), work
-        self.errors = (
+        self.errors = Errors(
             np.zeros((channels, KEPT, wide, EXPERTS)),
             np.zeros((channels, KEPT, wide)),
             np.zeros((channels, self.height + 1, self.width + 2)),
@@ -396,29 +431,15 @@ class Fine(Streams):
         strip = 1 if self.rest else max(1, (STRIP if follow else 8 * STRIP) // self.width)
         sure = [rows] * 3  # rows of each channel that were coded before a word was invented
 
+        shape = self.height, self.width
+        samples = Samples(self.depth, shape, self.pixels, self.own, BESIDE, self.near)
+
         def work(first_row: int, last_row: int, step: int, _: int) -> None:
             self.supply(step, (last_row - first_row) * self.width)
+            stream = Stream(self.decoding, self.truth, self.state, self.words)
             # carries of the range coder, fits without a solution; only uncompiled code notices
             with np.errstate(all="ignore"):
-                code_rows(
-                    first_row,
-                    last_row,
-                    step,
-                    self.depth,
-                    (self.height, self.width),
-                    self.pixels,
-                    self.own,
-                    BESIDE,
-                    self.near,
-                    self.learned,
-                    self.fitted,
-                    self.soon,
-                    self.errors,
-                    self.decoding,
-                    self.truth,
-                    self.state,
-                    self.words,
-                )
+                code_rows(first_row, last_row, step, samples, self.learned, self.fitted, self.errors, stream)
             if self.is_drawn(step):
                 sure[step] = min(sure[step], first_row)
 
@@ -438,17 +459,15 @@ class Fine(Streams):
         return out
 
 
-def _problem(channels: int, size: int) -> tuple[np.ndarray, ...]:
-    """Of each channel a least-squares problem of so many unknowns: matrix, right side, solution, gain, room
-    to solve it.
-    """
+def _problem(channels: int, size: int) -> Problem:
+    """Before anything is fitted, for so many unknowns."""
     room = (size + LINE) // 4 * 4
-    return (
-        np.zeros((channels, room, room)),
-        np.zeros((channels, room)),
-        np.zeros((channels, room)),
-        np.ones((channels, LINE)),
-        np.zeros((channels, room, room)),
+    return Problem(
+        matrix=np.zeros((channels, room, room)),
+        vector=np.zeros((channels, room)),
+        solution=np.zeros((channels, room)),
+        gain=np.ones((channels, LINE)),
+        work=np.zeros((channels, room, room)),
     )
 
 
