@@ -17,6 +17,7 @@ from benchmarks.photos import HEAD, REFERENCE, rows, title
 
 BUDGET = re.compile(r"(ardm|plain)(?:-(\d+))?$")  # with a budget, or as many calls as pay
 
+SECONDS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20)  # marks on the axis of time
 WAVEFRONT = 3000  # where raster order stands on the axis of calls
 
 
@@ -49,9 +50,12 @@ def plot_size_time(results: list[dict[str, Any]], path: Path) -> None:
             axis.annotate(r["codec"], (max(x), y), textcoords="offset points", xytext=(5, 3), fontsize=8)
         axis.set(
             xscale="log",
+            xlim=(0.1, 40),
             xlabel="seconds per megapixel: decoding (filled), encoding (hollow)",
             ylabel="bits per subpixel, files on disk",
         )
+        axis.set_xticks(SECONDS, [f"{x:g}" for x in SECONDS])
+        axis.minorticks_off()
         axis.set_title(title(whole), fontsize=8)
         axis.grid(alpha=0.3)
     figure.tight_layout()
