@@ -609,7 +609,7 @@ def test_the_network_does_not_depend_on_torchs_state(state: str, photo: np.ndarr
 FIRST = """
 import sys, numpy as np, torch
 from codec import compress, decompress, text
-from tests.test_window import PROSE, everything
+from tests.ardm.test_window import PROSE, everything
 crop = np.load(sys.argv[1])
 with everything():
     for way in ({}, {"plain": True}, {"order": "lattice", "budget": 7}):
@@ -629,8 +629,7 @@ def test_self_tests_do_not_depend_on_torchs_state_either(
     crop, files, texts = settled
     np.save(tmp_path / "crop.npy", crop)
     command = [sys.executable, "-c", FIRST, str(tmp_path / "crop.npy")]
-    root = ROOT
-    environment = os.environ | {"PYTHONPATH": str(root)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root, env=environment)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [data.hex() for data in (*files[:3], texts[0])]
