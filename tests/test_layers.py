@@ -1,0 +1,86 @@
+"""Dependencies go one way: which package may import which, also within functions."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.processes import ROOT
+
+pytestmark = pytest.mark.quick
+
+UPWARD = {("codec/image.py", "codec.png"), ("codec/image.py", "codec.formats")}  # an image kept as its file
+FORBIDDEN = {
+    "ardm": ["codec"],
+    "ardm/exact": ["ardm.training"],
+    "ardm/networks": ["ardm.exact", "ardm.training"],
+    "codec/coder": [
+        "codec.archive",
+        "codec.commands",
+        "codec.damage",
+        "codec.formats",
+        "codec.image",
+        "codec.png",
+        "codec.text",
+    ],
+    "codec/png": [
+        "codec.archive",
+        "codec.commands",
+        "codec.damage",
+        "codec.formats",
+        "codec.image",
+        "codec.text",
+    ],
+    "codec/formats": [
+        "codec.archive",
+        "codec.coder",
+        "codec.commands",
+        "codec.damage",
+        "codec.image",
+        "codec.text",
+    ],
+    "codec/text": [
+        "codec.archive",
+        "codec.commands",
+        "codec.damage",
+        "codec.formats",
+        "codec.image",
+        "codec.png",
+    ],
+    "codec/damage": ["codec.archive", "codec.commands", "codec.text"],
+    "codec/image.py": [
+        "codec.archive",
+        "codec.commands",
+        "codec.damage",
+        "codec.formats",
+        "codec.png",
+        "codec.text",
+    ],
+    "codec/container.py": ["ardm.exact", "codec.archive", "codec.image", "numba", "torch"],
+    "codec/archive.py": ["codec.commands", "codec.text"],
+}
+
+
+def imports(path: Path) -> set[str]:
+    """All modules that a file names in imports, those for types alone too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{name.name}" for name in node.names}
+    return found
+
+
+@pytest.mark.parametrize("room", FORBIDDEN)
+def test_nothing_is_imported_from_above(room: str) -> None:
+    place = ROOT / room
+    files = [place] if place.suffix else sorted(place.rglob("*.py"))
+    assert files
+    for path in files:
+        name = path.relative_to(ROOT).as_posix()
+        for module in FORBIDDEN[room]:
+            above = [found for found in imports(path) if found == module or found.startswith(module + ".")]
+            assert not above or (name, module) in UPWARD, f"{name} imports {above}"
