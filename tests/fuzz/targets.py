@@ -93,7 +93,7 @@ class TextStub(Carrier):
 
 
 def _plan(weights: weights_module.Weights, budget: int) -> int:
-    """A call for each of the first places, the last for all others: some `codec.text.plan`, which takes
+    """A call for each of the first places, the last for all others: some `codec.text.file.plan`, which takes
     longer than all the rest of a small text.
     """
     return (1 << min(budget, text.CELL) - 1) - 1
