@@ -235,13 +235,17 @@ class WindowNet(nn.Module):
         """
         return self.parameters_of(self.sums(views))
 
-    def parameters_of(self, sums: torch.Tensor) -> torch.Tensor:
-        """What follows the first product: (N, W) -> float32 (N, 10 K)."""
-        x = self.activate(sums, 0)
+    def parameters_of(
+        self, sums: torch.Tensor, seen: Callable[[torch.Tensor], torch.Tensor] = lambda sums: sums
+    ) -> torch.Tensor:
+        """What follows the first product: (N, W) -> float32 (N, 10 K). seen: is given the sums of every
+        layer, the first and the head's too, and returns them.
+        """
+        x = self.activate(seen(sums), 0)
         for i in range(self.config.depth):
-            y = self.activate(F.linear(x, self.hidden[2 * i], self.hidden_bias[2 * i]), 1 + i)
-            x = self.activate(x + F.linear(y, self.hidden[2 * i + 1], self.hidden_bias[2 * i + 1]), 0)
-        return self.in_units(F.linear(x, self.head, self.head_bias).float())
+            y = self.activate(seen(F.linear(x, self.hidden[2 * i], self.hidden_bias[2 * i])), 1 + i)
+            x = self.activate(seen(x + F.linear(y, self.hidden[2 * i + 1], self.hidden_bias[2 * i + 1])), 0)
+        return self.in_units(seen(F.linear(x, self.head, self.head_bias)).float())
 
     def in_units(self, out: torch.Tensor) -> torch.Tensor:
         """Sums of the head (N, 10 K) in the units of `ardm.likelihood`."""

@@ -76,11 +76,7 @@ def _sums(net: WindowNet, examples: Examples) -> list[Layer]:
         found.append(sums)
         return sums
 
-    x = net.activate(kept(net.sums(examples.views)), 0)
-    for i in range(net.config.depth):
-        y = net.activate(kept(F.linear(x, net.hidden[2 * i], net.hidden_bias[2 * i])), 1 + i)
-        x = net.activate(kept(x + F.linear(y, net.hidden[2 * i + 1], net.hidden_bias[2 * i + 1])), 0)
-    out = net.in_units(kept(F.linear(x, net.head, net.head_bias)))
+    out = net.parameters_of(net.sums(examples.views), kept)
     likelihood.bits(out, examples.pixel, examples.base, net.config.mixture).sum().backward()
     net.zero_grad(set_to_none=True)
     squares = [sums.grad**2 for sums in found if sums.grad is not None]

@@ -514,16 +514,17 @@ def _test_one(name: str, options: Options) -> dict[str, Any]:
 
 
 def _list_one(name: str, options: Options) -> dict[str, Any]:
-    from codec import container, listing, text  # and not torch
+    from codec import container, text  # and not torch
+    from codec.listing import way_of
 
     source = files.read_input(name, options.limits.max_memory)
     if text.is_text(source):
         return {"file": name, **text.info(source), "restores": "exact"}
-    header = container.read(source, NO_LIMITS)[0]
+    header, at = container.read(source, NO_LIMITS)
     return {
         "file": name,
-        **listing.info(source),
-        "restores": listing.way_of(header),
+        **container.describe(header, at, len(source)),
+        "restores": way_of(header),
         "name": container.name_in(header.metadata),
     }
 
