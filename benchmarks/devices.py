@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from codec import compress, decompress, text
-from codec.image import load_predictor
+from codec.tiles import load_predictor
 
 PROSE = (
     b"It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness. "
@@ -52,7 +52,7 @@ def main() -> None:
         hashes = [hashlib.sha256(data).hexdigest()[:16] for data in files[device]]
         rows[device] = {
             "name": name,
-            "carrier": load_predictor(device).carrier.name,
+            "carrier": load_predictor(device).device,
             "hashes": hashes,
             "seconds": round(time.monotonic() - begun, 2),
         }

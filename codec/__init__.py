@@ -1,5 +1,5 @@
-"""Lossless compression of images with an autoregressive diffusion model: `compress`, `decompress`, `info`,
-`recover`, `complete`, and the errors they raise.
+"""Lossless compression of images with an autoregressive diffusion model: `compress`, `decompress`, `open`,
+`info`, `recover`, `complete`, and the errors they raise.
 
 Names are imported on first use, so that `import codec` and the commands' --help do not wait for torch.
 """
@@ -33,15 +33,19 @@ if TYPE_CHECKING:
     from codec.damage.salvage import recover
     from codec.image import compress, decompress
     from codec.listing import info
+    from codec.reader import ImageReader, open
+    from codec.settings import Settings
 
 __all__ = [
     "ArdmError",
     "CorruptError",
+    "ImageReader",
     "InputError",
     "LimitError",
     "Limits",
     "NotArdmError",
     "OutputError",
+    "Settings",
     "TruncatedError",
     "UnsupportedError",
     "VerifyError",
@@ -50,6 +54,7 @@ __all__ = [
     "compress",
     "decompress",
     "info",
+    "open",
     "recover",
 ]
 
@@ -64,6 +69,9 @@ _LATER = {
     "info": "listing",
     "recover": "damage.salvage",
     "complete": "damage.invent",
+    "open": "reader",
+    "ImageReader": "reader",
+    "Settings": "settings",
 }
 
 

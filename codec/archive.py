@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codec import container, cost, png
+from codec.coder.work import Progress
 from codec.container import PNG_CHUNKS, PNG_FORM, SOURCE_FRAME, Header, as_bytes
 from codec.damage.invent import Completion
 from codec.damage.invent import complete as complete_pixels
@@ -25,13 +26,16 @@ from codec.formats import frames, sources
 from codec.formats.frames import Frame
 from codec.formats.luggage import listed
 from codec.formats.sources import Content, Format, Look
-from codec.image import TILE, calls_needed, compress, decompress
+from codec.image import calls_needed, compress, decompress
 from codec.limits import NO_LIMITS, Limits, limits_of
 from codec.listing import DIFFERENCE, INTERLACED, RECIPE, Way, form, only, way_of
+from codec.opened import Opened, open_bytes
 from codec.parallel import thread_count
-from codec.png import Png
+from codec.png import Head, Png
 from codec.png.exact import recipes
 from codec.samples import Kind
+from codec.settings import Settings, settings_of
+from codec.tiles import TILE
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -60,11 +64,14 @@ def pack(
     name: str = "",
     max_pixels: int | None = None,
     limits: Limits | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
     **options: Any,
 ) -> Packed:
     """Compress an image file. exactly: it must come back byte for byte. pixels: these are enough, even of a
     file made by lossy compression. name: under which the file comes back, if that is to be kept; not where it
-    comes back in another format. max_pixels, limits: as of `decompress`. options: of `compress`.
+    comes back in another format. max_pixels, limits: as of `decompress`. settings, progress, options: as of
+    `compress`.
 
     Raises as `sources.look`, `Look.load` and `compress` do: InputError for what is no image, CorruptError for
     one that is damaged, unless `exactly`; and LimitError.
@@ -77,12 +84,8 @@ def pack(
     source, limits = as_bytes(source), limits_of(limits, max_pixels)
     found = sources.look(source, limits.max_pixels)
     head, label = found.head, found.format.label
-    threads, tile = options.get("threads") or thread_count(), options.get("tile") or TILE
-    calls = calls_needed(head.height, head.width, **options)
-    needed = cost.of_encoding(
-        head.height, head.width, head.channels, head.kind, len(source), tile, calls, threads
-    )
-    cost.check(needed, limits)
+    chosen = settings_of(settings, options)
+    cost.check(_cost_of(head, len(source), chosen), limits)
     named = container.name_chunk(name)
     whole = container.write_whole(source, head.width, head.height, head.channels, head.kind, named)
     try:
@@ -106,8 +109,8 @@ def pack(
     image = content.image
     converted = found.format != Format.PNG and not content.frame
     metadata = _metadata(content, recipe) + (() if converted else named)
-    data = compress(image.pixels, kind=image.kind, metadata=metadata, **options)
-    if options.get("verify", True):
+    data = compress(image.pixels, settings=chosen, kind=image.kind, metadata=metadata, progress=progress)
+    if chosen.verify:
         _check(data, content, recipe)
     if len(whole) < len(data) and not found.lossy:
         return Packed(whole, Way.WHOLE, "which is smaller")
@@ -116,6 +119,13 @@ def pack(
     if recipe:
         return Packed(data, Way.DIFFERENCE if recipe.different else Way.EXACT, str(recipe))
     return Packed(data, Way.CONTENT, converted=converted, untrue=bound, dropped=found.beyond)
+
+
+def _cost_of(head: Head, size: int, settings: Settings) -> cost.Cost:
+    """Of compressing an image file of `size` bytes, at most."""
+    calls = calls_needed(head.height, head.width, settings)
+    tile, threads = settings.tile or TILE, settings.threads or thread_count()
+    return cost.of_encoding(head.height, head.width, head.channels, head.kind, size, tile, calls, threads)
 
 
 def _take_apart(
@@ -145,7 +155,11 @@ def _more_than_pixels(found: Look) -> str:
 
 @operation
 def unpack(
-    data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any
+    data: ReadableBuffer | Opened,
+    *,
+    max_pixels: int | None = None,
+    limits: Limits | None = None,
+    **options: Any,
 ) -> bytes:
     """Inverse of `pack`: the file, or a PNG. options: of `decompress`. Raises as `decompress`, `recipes.make`
     and `frames.make` do.
@@ -153,28 +167,29 @@ def unpack(
     Unless it was kept whole, the PNG has been read again and compared with the content, so that what is
     returned can take the place of the .ardm file.
     """
-    data, limits = as_bytes(data), limits_of(limits, max_pixels)
-    header, at = _open(data, limits, options)
-    if header.whole:
-        return container.read_whole(data, header, at)
-    return _make(header, decompress(data, limits=limits, **options))
+    limits = limits_of(limits, max_pixels)
+    opened = _open(data, limits, options)
+    if opened.header.whole:
+        return opened.kept_file()
+    return _make(opened.header, decompress(opened, limits=limits, **options))
 
 
 @operation
 def test(  # not one of pytest's
-    data: ReadableBuffer,
+    data: ReadableBuffer | Opened,
     *,
     max_pixels: int | None = None,  # noqa: PT028
     limits: Limits | None = None,  # noqa: PT028
     **options: Any,
 ) -> None:
     """Raise what `unpack` would raise of any file; compresses no PNG unless a recipe is to be tried out."""
-    data, limits = as_bytes(data), limits_of(limits, max_pixels)
-    header, at = _open(data, limits, options)
+    limits = limits_of(limits, max_pixels)
+    opened = _open(data, limits, options)
+    header = opened.header
     if header.whole:
-        container.read_whole(data, header, at)
+        opened.kept_file()
         return
-    pixels = decompress(data, limits=limits, **options)
+    pixels = decompress(opened, limits=limits, **options)
     if way_of(header) in (Way.EXACT, Way.DIFFERENCE):
         _make(header, pixels)
     else:
@@ -183,23 +198,24 @@ def test(  # not one of pytest's
 
 @operation
 def rescue(
-    data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any
+    data: ReadableBuffer | Opened,
+    *,
+    max_pixels: int | None = None,
+    limits: Limits | None = None,
+    **options: Any,
 ) -> tuple[bytes, bytes, Report]:
     """What can be had of a damaged file: (the file, a PNG of its size, grey, 1 bit, white where it is lost,
     report). Arguments and errors as of `recover`.
 
     If anything is lost, a PNG is made of the content anew, even if there is a recipe for the file as it was.
     """
-    data, limits = as_bytes(data), limits_of(limits, max_pixels)
-    header, at = _open(data, limits, options, salvage=True)
+    limits = limits_of(limits, max_pixels)
+    opened = _open(data, limits, options, salvage=True)
+    header = opened.header
     if header.whole:
-        report = whole_report(data, header, at)
-        return (
-            container.read_whole(data, header, at),
-            _mask(np.zeros((header.height, header.width), dtype=bool)),
-            report,
-        )
-    pixels, mask, report = recover(data, limits=limits, **options)
+        report = whole_report(opened)
+        return opened.kept_file(), _mask(np.zeros((header.height, header.width), dtype=bool)), report
+    pixels, mask, report = recover(opened, limits=limits, **options)
     if report.complete:
         with suppress(CorruptError):  # of a recipe that makes nothing; then the content is what can be had
             return _make(header, pixels), _mask(mask), report
@@ -212,19 +228,37 @@ def rescue(
 
 @operation
 def complete(
-    data: ReadableBuffer, *, max_pixels: int | None = None, limits: Limits | None = None, **options: Any
+    data: ReadableBuffer | Opened,
+    *,
+    max_pixels: int | None = None,
+    limits: Limits | None = None,
+    **options: Any,
 ) -> tuple[bytes, bytes, Completion]:
     """A file that was cut off, with the rest drawn: (the PNG, with a comment if anything in it is invented; a
     PNG of its size, grey, 1 bit, white where it is; what was done). Arguments and errors as of
     `codec.damage.invent.complete`.
     """
-    data, limits = as_bytes(data), limits_of(limits, max_pixels)
-    header, _ = _open(data, limits, options, salvage=True)
-    pixels, mask, report = complete_pixels(data, limits=limits, **options)
-    image = _image(header, pixels)
+    limits = limits_of(limits, max_pixels)
+    opened = _open(data, limits, options, salvage=True)
+    pixels, mask, report = complete_pixels(opened, limits=limits, **options)
+    image = _image(opened.header, pixels)
     if report.invented:
         image = replace(image, before=image.before + comment(f"ardm: {report}"))
     return png.write(image), _mask(mask), report
+
+
+def part(opened: Opened, pixels: np.ndarray) -> bytes:
+    """A PNG of a part or a preview of an image, with its palette and what else says how samples are to be
+    shown; none of its other metadata. pixels: as `codec.open` gives them.
+    """
+    header = opened.header
+    if header.whole:
+        look = sources.look(opened.kept_file(), pixels.size)
+        image = look.load().image
+    else:
+        image = Png(pixels, header.kind, False, b"", b"") if _frame(header) else _image(header, pixels)
+    pixels = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
+    return png.write(replace(image, pixels=pixels, before=png.showing_chunks(image), after=b""))
 
 
 def comment(text: str) -> bytes:
@@ -237,11 +271,11 @@ def _mask(mask: np.ndarray) -> bytes:
     return png.write(Png(mask.astype(np.uint8), Kind(1), False, b"", b""))
 
 
-def untrue(data: ReadableBuffer, limits: Limits, anew: bool = False) -> list[str]:
+def untrue(opened: Opened, anew: bool = False) -> list[str]:
     """What the PNG that is made of a file says of other bytes than its own. anew: it is made of the content,
     as by `rescue`, whatever else there is.
     """
-    header, _ = container.read(as_bytes(data), limits, salvage=True)
+    header = opened.header
     if header.whole or _frame(header) or (way_of(header) != Way.CONTENT and not anew):
         return []
     block = only(header, PNG_CHUNKS)
@@ -252,21 +286,12 @@ def untrue(data: ReadableBuffer, limits: Limits, anew: bool = False) -> list[str
     )
 
 
-def format_of(data: ReadableBuffer, limits: Limits, salvage: bool = False) -> Format | None:
-    """What `unpack` (or `rescue`) will make; None if it is kept whole and no image that is known here. Raises
-    as `container.read` does.
-    """
-    data = as_bytes(data)
-    header, at = container.read(data, limits, salvage)
-    if header.whole:
-        return sources.sniff(data[at : at + header.entries[0].length])
-    frame = _frame(header)
+def format_of(opened: Opened) -> Format | None:
+    """What `unpack` (or `rescue`) will make; None if it is kept whole and no image that is known here."""
+    if opened.header.whole:
+        return sources.sniff(opened.payload(0))
+    frame = _frame(opened.header)
     return sources.sniff(frame.head) if frame else Format.PNG
-
-
-def name_of(data: ReadableBuffer, limits: Limits, salvage: bool = False) -> str:
-    """The name that is kept in a file, empty if none is. Raises as `container.read` does."""
-    return container.name_in(container.read(as_bytes(data), limits, salvage)[0].metadata)
 
 
 def _metadata(content: Content, recipe: recipes.Recipe | None) -> tuple[tuple[int, bytes], ...]:
@@ -279,15 +304,16 @@ def _metadata(content: Content, recipe: recipes.Recipe | None) -> tuple[tuple[in
     return ((PNG_CHUNKS, block),) * bool(block) + ((PNG_FORM, form),) * (form != b"\0")
 
 
-def _open(data: bytes, limits: Limits, options: dict[str, Any], salvage: bool = False) -> tuple[Header, int]:
-    """What `container.read` says of a file that another is to be made of, once its cost is known to be within
-    the limits.
-    """
-    header, at = container.read(data, limits, salvage)
+def _open(
+    data: ReadableBuffer | Opened, limits: Limits, options: dict[str, Any], salvage: bool = False
+) -> Opened:
+    """A file that another is to be made of, once its cost is known to be within the limits."""
+    opened = open_bytes(data, limits, salvage)
     # which few do limit, and this takes up to 0.2 s
-    kept = png.kept_size(only(header, PNG_CHUNKS)) if limits.max_memory is not None else 0
-    cost.check(cost.of(header, len(data), options.get("threads") or thread_count(), True, kept), limits)
-    return header, at
+    kept = png.kept_size(only(opened.header, PNG_CHUNKS)) if limits.max_memory is not None else 0
+    threads = options.get("threads") or thread_count()
+    cost.check(cost.of(opened.header, opened.size, threads, True, kept), limits)
+    return opened
 
 
 def _make(header: Header, pixels: np.ndarray) -> bytes:

@@ -11,12 +11,14 @@ import hashlib
 import os
 import struct
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from codec import methods
 from codec.coder.schedule import MAX_CALLS, STAGES_MOST, Order, Schedule
 from codec.errors import CorruptError, InputError, LimitError, NotArdmError, TruncatedError, UnsupportedError
 from codec.limits import Limits
+from codec.methods import METHODS, Method
 from codec.samples import DEPTHS, Kind, plane_count
 
 if TYPE_CHECKING:
@@ -38,12 +40,8 @@ MAX_TILE = 2048  # largest side of a tile; bounds the memory that a decoder need
 ORDER, PLAIN, CHANNEL_AXIS, INDEXED, WHOLE, FOLDED = 3, 4, 8, 16, 32, 64
 WEIGHTS_BYTES, DIGEST_BYTES = 4, 12
 OLD_VERSIONS = 1  # what releases before 1.0 wrote
-# by the network, as the schedule says; in raster order, without it. 0 and 1 are `codec.coder.stored`'s
-METHOD_NETWORK, METHOD_GRAPHICS = 2, 3
-METHOD_FILE = 4  # not a plane, but the image file itself; if and only if WHOLE is set
-# samples of 16 bits in the entry of their high bytes; that of the low ones, which has nothing left to say
-METHOD_FINE, METHOD_INCLUDED = 5, 6
 NO_WEIGHTS = bytes(WEIGHTS_BYTES).hex()
+LISTED_PLANES = "network", "graphics", "fine", "stored"  # labels of methods whose planes are counted
 
 
 @dataclass(frozen=True)
@@ -193,7 +191,37 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
     missing, and metadata with a wrong checksum is left out. Raises NotArdmError, TruncatedError,
     CorruptError, UnsupportedError or LimitError.
     """
+    header, at = read_front(data, limits, salvage)
+    if not salvage:
+        check_end(header, at, len(data))
+    return header, at
+
+
+def read_front(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tuple[Header, int]:
+    """`read` of the beginning of a file, whatever follows. Raises TruncatedError if it is too short."""
     limits = limits or Limits()
+    header, metadata, lost, index, at = _read_chunks(data, limits, salvage)
+    entries = _read_index(index, header, limits)
+    return replace(header, entries=entries, metadata=metadata, metadata_lost=lost), at
+
+
+def check_end(header: Header, at: int, size: int) -> None:
+    """Raise TruncatedError or CorruptError unless payloads from position `at` on end at `size` bytes."""
+    end = at + sum(entry.length for entry in header.entries)
+    if size < end:
+        raise TruncatedError(f"the file has {size} bytes, its index promises {end}; the end is missing.")
+    if size > end:
+        raise CorruptError(
+            f"the file has {size} bytes, its index promises {end}; there are foreign bytes at the end."
+        )
+
+
+def _read_chunks(
+    data: bytes, limits: Limits, salvage: bool
+) -> tuple[Header, tuple[tuple[int, bytes], ...], int, bytes, int]:
+    """(header without entries and metadata, metadata, chunks of it that were damaged, payload of the index,
+    position after it).
+    """
     if data[: len(MAGIC)] != MAGIC:
         if data and MAGIC.startswith(data):
             raise TruncatedError(f"the file ends after {len(data)} bytes, inside the signature.")
@@ -207,30 +235,35 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
         if damage and not (salvage and kind & OPTIONAL):
             raise CorruptError(damage)
         if header is None:
-            if kind == TEXT:
-                raise UnsupportedError(
-                    "the file holds text, not an image; `ardm-decompress`, or `codec.text.unpack`, gives "
-                    "it back."
-                )
-            if kind != HEAD:
-                raise CorruptError(f"the first chunk has type {kind:#04x}, expected the header {HEAD:#04x}.")
-            header = _parse_head(payload, limits.max_pixels)
+            header = _first_chunk(kind, payload, limits)
         elif kind == INDEX:
-            break
-        elif kind & OPTIONAL:
-            if len(metadata) == MAX_METADATA:
-                raise LimitError(f"the file has more than {MAX_METADATA} chunks of metadata.")
-            if damage:
-                lost += 1
-            else:
-                metadata.append((kind, payload))
-        else:
+            return header, tuple(metadata), lost, payload, at
+        elif not kind & OPTIONAL:
             raise UnsupportedError(
                 f"the file needs feature {kind:#04x}, which this release does not know; a newer ardm may "
                 "read it."
             )
-    entries: list[Entry] = []
-    position = 0
+        elif len(metadata) == MAX_METADATA:
+            raise LimitError(f"the file has more than {MAX_METADATA} chunks of metadata.")
+        elif damage:
+            lost += 1
+        else:
+            metadata.append((kind, payload))
+
+
+def _first_chunk(kind: int, payload: bytes, limits: Limits) -> Header:
+    """What the first chunk of the file of an image says."""
+    if kind == TEXT:
+        raise UnsupportedError(
+            "the file holds text, not an image; `ardm-decompress`, or `codec.text.unpack`, gives it back."
+        )
+    if kind != HEAD:
+        raise CorruptError(f"the first chunk has type {kind:#04x}, expected the header {HEAD:#04x}.")
+    return _parse_head(payload, limits.max_pixels)
+
+
+def _read_index(payload: bytes, header: Header, limits: Limits) -> tuple[Entry, ...]:
+    """The entries of all planes of all tiles."""
     count = header.entry_count
     if count * 6 > len(payload):  # before any list of that length is made
         raise CorruptError(f"the tile index has {len(payload)} bytes, too few for {count} entries.")
@@ -239,6 +272,8 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
             f"the image has {count} planes of tiles, the limit is {limits.max_tiles}; raise it with "
             "max_tiles=."
         )
+    entries: list[Entry] = []
+    position = 0
     for i in range(count):
         if position >= len(payload):
             raise CorruptError("the tile index has too few entries.")
@@ -248,47 +283,18 @@ def read(data: bytes, limits: Limits | None = None, salvage: bool = False) -> tu
             raise CorruptError("the tile index has too few entries.")
         (crc,) = struct.unpack_from("<I", payload, position)
         position += 4
-        _check_method(method, length, i, header, entries)
+        methods.check_entry(method, length, i, header, entries[-1].method if entries else None)
         entries.append(Entry(method, length, crc))
     if position != len(payload):
         raise CorruptError("the tile index has too many bytes.")
-    end = at + sum(e.length for e in entries)
-    if not salvage and len(data) < end:
-        raise TruncatedError(f"the file has {len(data)} bytes, its index promises {end}; the end is missing.")
-    if not salvage and len(data) > end:
-        raise CorruptError(
-            f"the file has {len(data)} bytes, its index promises {end}; there are foreign bytes at the end."
-        )
-    return Header(
-        **{**header.__dict__, "entries": tuple(entries), "metadata": tuple(metadata), "metadata_lost": lost}
-    ), at
-
-
-def _check_method(method: int, length: int, i: int, header: Header, entries: list[Entry]) -> None:
-    """Raise unless the i-th entry of the index may have a method."""
-    if method > METHOD_INCLUDED:
-        raise UnsupportedError(
-            f"a tile is coded with method {method}, which this release does not know; a newer ardm may "
-            "read it."
-        )
-    if (method == METHOD_FILE) != header.whole:
-        raise CorruptError(
-            f"a tile is coded with method {method}, which does not fit a file "
-            f"{'kept whole' if header.whole else 'of tiles'}."
-        )
-    if method == METHOD_FINE and (header.kind.size == 1 or i % 2 or header.folded or header.schedule.plain):
-        raise CorruptError("a tile is coded as fine samples, which it has not.")
-    if (method == METHOD_INCLUDED) != (i % 2 == 1 and entries[-1].method == METHOD_FINE) or (
-        method == METHOD_INCLUDED and length
-    ):
-        raise CorruptError("the low bytes of fine samples are not where their high bytes are.")
+    return tuple(entries)
 
 
 def describe(header: Header, at: int, size: int) -> dict[str, object]:
     """What a file says of itself, as plain values. at, size: where its payloads begin, and its bytes."""
-    schedule, methods = header.schedule, [entry.method for entry in header.entries]
+    schedule, planes = header.schedule, [METHODS[Method(entry.method)].label for entry in header.entries]
     tile = min(header.tile[0], header.height), min(header.tile[1], header.width)
-    network, subpixels = methods.count(METHOD_NETWORK), header.width * header.height * header.channels
+    network, subpixels = planes.count("network"), header.width * header.height * header.channels
     return {
         "width": header.width,
         "height": header.height,
@@ -308,11 +314,8 @@ def describe(header: Header, at: int, size: int) -> dict[str, object]:
         "bytes": size,
         "header_bytes": at,
         "bits_per_subpixel": 8 * size / subpixels,
-        "planes": 0 if header.whole else len(methods),
-        "network_planes": network,
-        "graphics_planes": methods.count(METHOD_GRAPHICS),
-        "fine_planes": methods.count(METHOD_FINE),
-        "stored_planes": sum(method < METHOD_NETWORK for method in methods),
+        "planes": 0 if header.whole else len(planes),
+        **{f"{label}_planes": planes.count(label) for label in LISTED_PLANES},
         "whole_file": header.whole,
     }
 
@@ -326,7 +329,7 @@ def write_whole(
     metadata: tuple[tuple[int, bytes], ...] = (),
 ) -> bytes:
     """Assemble a file that keeps an image file as it is."""
-    entry = Entry(METHOD_FILE, len(source), zlib.crc32(source))
+    entry = Entry(Method.FILE, len(source), zlib.crc32(source))
     header = Header(
         width,
         height,
@@ -344,9 +347,8 @@ def write_whole(
     return write(header, [source])
 
 
-def read_whole(data: bytes, header: Header, at: int) -> bytes:
-    """Inverse of `write_whole`, given what `read` returned. Raises CorruptError."""
-    source = data[at : at + header.entries[0].length]
+def check_whole(source: bytes, header: Header) -> bytes:
+    """Inverse of `write_whole`, given its payload. Raises CorruptError."""
     if zlib.crc32(source) != header.entries[0].crc or digest(source) != header.digest:
         raise CorruptError("checksum of the file kept whole does not match.")
     return source

@@ -15,26 +15,22 @@ were measured (see `tests/test_limits.py`, which measures again) and rounded up.
 **Least payloads.** No decision of the mixing coder has a probability above 1 - LEAST / ONE, "certain" ones
 included, and no digit of the plain coder one that leaves less than 64 parts a level for the other values. A
 range coder's words hold at least the sum of -log2 of those probabilities. So a payload that is shorter than
-`least_bytes` was not written by any encoder, and is refused before work begins: cost is bounded by the file's
-size.
+its coder's `least_bytes` was not written by any encoder, and is refused before work begins: cost is bounded
+by the file's size.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ardm.likelihood import WEIGHT_TOP
-from codec.coder import arithmetic, kernel
 from codec.coder.mixing import counter_count
-from codec.coder.rangecoder import ONE
-from codec.coder.schedule import Order, Schedule, level_shapes
-from codec.coder.stored import RAW
-from codec.container import METHOD_FINE, METHOD_GRAPHICS, METHOD_INCLUDED, METHOD_NETWORK, Entry, Header
+from codec.coder.schedule import Schedule
+from codec.container import Entry, Header
 from codec.errors import CorruptError, LimitError
 from codec.limits import Limits, show_size
+from codec.methods import METHODS, Method, coder_of
 from codec.samples import Kind, plane_channels, plane_count
 
 BASE = 540 * 2**20  # Python, torch, Numba, weights, their self-tests and compiled code
@@ -43,15 +39,6 @@ OF_CHUNKS = 4  # copies of the kept chunks of a PNG, likewise
 OF_TILE = 700  # bookkeeping of a plane of a tile
 PER_PIXEL = 300  # of a tile's plane in work
 ENCODING = 1.5  # as many times as when decoding: both orders are tried, and output is kept
-
-BITS_OF_DECISION = -math.log2(1 - arithmetic.LEAST / ONE)
-# A plain digit leaves the three quarters not taken 64 parts for each of their levels, of all parts that there
-# can be.
-_PARTS = 65536 * WEIGHT_TOP * kernel.MIXTURE + 64 * 256
-BITS_OF_PLAIN = sum(-math.log2(1 - 3 * 64 * quarter / _PARTS) for quarter in (64, 16, 4, 1))
-# bytes that one byte can stand for: 273, the longest match, in 14 decisions of at least 0.022 bits make 7100
-LZMA_MOST = 8192
-MARGIN = 0.99  # of bits: far more than all that rounding could take away
 
 
 @dataclass(frozen=True)
@@ -79,12 +66,15 @@ def of(header: Header, size: int, threads: int, png: bool = False, kept: int = 0
     asking = Counter(
         (height, width)
         for (_, _, height, width), _, entry in _planes(header)
-        if entry.method == METHOD_NETWORK
+        if entry.method == Method.NETWORK
     )
     calls = sum(count * header.schedule.calls(*shape) for shape, count in asking.items())
     height, width = min(header.tile[0], header.height), min(header.tile[1], header.width)
-    counting = {METHOD_GRAPHICS} | ({METHOD_NETWORK} if not header.schedule.plain else set())
-    counted = any(entry.method in counting for entry in header.entries)
+    counted = any(
+        METHODS[Method(entry.method)].counters
+        and not (entry.method == Method.NETWORK and header.schedule.plain)
+        for entry in header.entries
+    )
     return Cost(calls, memory + min(threads, len(header.entries)) * _work(height, width, counted))
 
 
@@ -140,31 +130,9 @@ def least_bytes(method: int, height: int, width: int, channels: int, schedule: S
     """Bytes below which no encoder's payload for a plane of a tile can be. method: one of the container's,
     for tiles. channels: 1 or 3.
     """
-    pixels = height * width
-    if method == METHOD_INCLUDED:
+    if not METHODS[Method(method)].coder:
         return 0
-    if method == METHOD_FINE:
-        return 2 + channels - 1 + channels * _mixed_bytes(pixels)
-    if method == METHOD_GRAPHICS:
-        return _mixed_bytes(pixels * channels)
-    if method != METHOD_NETWORK:
-        return pixels * channels if method == RAW else 1 + -(-pixels * channels // LZMA_MOST)
-    root = 0
-    if schedule.order != Order.RASTER:
-        rows, columns = level_shapes(height, width)[schedule.root_level(height, width)]
-        # its method, its length, and itself, which may be filtered
-        root = 2 + min(rows * columns * channels, 2)
-        pixels -= rows * columns
-    return root + (
-        4 * math.ceil(MARGIN * pixels * channels * BITS_OF_PLAIN / 32)
-        if schedule.plain
-        else _mixed_bytes(pixels * channels)
-    )
-
-
-def _mixed_bytes(subpixels: int) -> int:
-    """Of a stream of the mixing or fine coder: eight decisions or more for each subpixel."""
-    return 4 * math.ceil(MARGIN * subpixels * 8 * BITS_OF_DECISION / 32)
+    return coder_of(method).least_bytes((height, width, channels), schedule)
 
 
 def _planes(header: Header) -> Iterator[tuple[tuple[int, int, int, int], int, Entry]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from codec import container
-from codec.container import PNG_FORM, SOURCE_FRAME, Header, as_bytes
+from codec.container import PNG_FORM, SOURCE_FRAME, Header
 from codec.ending import operation
 from codec.errors import CorruptError, UnsupportedError
 from codec.limits import NO_LIMITS
+from codec.opened import Opened, open_bytes
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -28,13 +28,11 @@ class Way(StrEnum):
 
 
 @operation
-def info(data: ReadableBuffer) -> dict[str, object]:
+def info(data: ReadableBuffer | Opened) -> dict[str, object]:
     """What a file says of itself, without decoding pixels: a dict of plain values (the command's --json).
     Raises as `decompress` does.
     """
-    data = as_bytes(data)
-    header, at = container.read(data, NO_LIMITS)
-    return container.describe(header, at, len(data))
+    return open_bytes(data, NO_LIMITS).describe()
 
 
 def way_of(header: Header) -> Way:

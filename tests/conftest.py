@@ -17,7 +17,7 @@ from PIL import Image
 
 from ardm.exact.predictor import Canvas, Predictor
 from codec.coder.selftest import synthetic_weights
-from codec.image import load_predictor
+from codec.tiles import load_predictor
 
 ROOT = Path(__file__).parent.parent
 

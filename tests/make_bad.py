@@ -15,22 +15,9 @@ from dataclasses import replace
 from codec import container, png
 from codec.coder import stored
 from codec.coder.schedule import Order, Schedule
-from codec.container import (
-    HEAD,
-    INDEX,
-    MAGIC,
-    METHOD_FILE,
-    METHOD_FINE,
-    METHOD_INCLUDED,
-    METHOD_NETWORK,
-    PNG_CHUNKS,
-    PNG_FORM,
-    Entry,
-    Header,
-    chunk,
-    varint,
-)
+from codec.container import HEAD, INDEX, MAGIC, PNG_CHUNKS, PNG_FORM, Entry, Header, chunk, varint
 from codec.errors import ArdmError, CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError
+from codec.methods import Method
 from tests.samples import GOLDEN
 
 OLD = (  # one pixel, by 0.5.0
@@ -119,7 +106,7 @@ def _with(name: str, payload: bytes | None = None, **changes: object) -> bytes:
 
 def _fine(payload: bytes) -> bytes:
     """The golden file of listed levels, with another payload."""
-    entries = (Entry(METHOD_FINE, len(payload), zlib.crc32(payload)), Entry(METHOD_INCLUDED, 0, 0))
+    entries = (Entry(Method.FINE, len(payload), zlib.crc32(payload)), Entry(Method.INCLUDED, 0, 0))
     return container.write(replace(_open("fine-grey-listed")[0], entries=entries), [payload])
 
 
@@ -200,7 +187,7 @@ def _bad_layers() -> dict[str, bytes]:
         "bad-index-checksum": _flip(pixel, head_end + 3),
         "bad-index-short": _with("one-pixel", height=9),
         "bad-index-long": _index("one-pixel", b"\0"),
-        "bad-method-of-a-whole-file": _with("one-pixel", entries=(Entry(METHOD_FILE, 3, 0),)),
+        "bad-method-of-a-whole-file": _with("one-pixel", entries=(Entry(Method.FILE, 3, 0),)),
         "bad-payload-checksum": _flip(graphics, len(graphics) - 5),
         "bad-payload-cut": graphics[:-1],
         "bad-foreign-bytes": pixel + b"\n",
@@ -218,10 +205,10 @@ def _bad_content() -> dict[str, bytes]:
         for name, f in forms.items()
     }
     idat = zlib.compress(struct.pack("<I", 0) + png.chunk(b"IDAT", b"abc"))
-    entry = Entry(METHOD_NETWORK, 3, zlib.crc32(b"\1ab"))
+    entry = Entry(Method.NETWORK, 3, zlib.crc32(b"\1ab"))
     claim = Header(2048, 2048, 3, (2048, 2048), header.weights_id, header.schedule, True, bytes(12), (entry,))
     tiny = lzma.compress(b"8 bytes.", lzma.FORMAT_RAW, filters=stored._FILTERS)
-    apart = (Entry(METHOD_FINE, len(fine), zlib.crc32(fine)), Entry(METHOD_NETWORK, 0, 0))
+    apart = (Entry(Method.FINE, len(fine), zlib.crc32(fine)), Entry(Method.NETWORK, 0, 0))
     return {
         "bad-payload-too-short": container.write(claim, [b"\1ab"]),
         "bad-stored-filter": _with("graphics", b"\x09" + _open("graphics")[1][1:]),

@@ -14,11 +14,15 @@ import numpy as np
 
 from ardm.exact.predictor import Predictor
 from codec import archive, compress, container, png, text
+from codec.choice import encode_plane
 from codec.coder.stored import FILTERED, RAW
-from codec.container import METHOD_FILE, METHOD_FINE, METHOD_GRAPHICS, METHOD_NETWORK, Entry
-from codec.image import encode_plane, load_predictor, plan
+from codec.coder.work import Work
+from codec.container import Entry
+from codec.methods import Method
 from codec.samples import Kind, planes
+from codec.tiles import load_predictor
 from tests import images, pngs
+from tests.planes import plan
 
 GOLDEN = Path(__file__).parent / "golden"
 PHOTO = Path(__file__).parent.parent / "benchmarks" / "photo.png"
@@ -45,28 +49,28 @@ def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
     return {
         "raw": (RAW, np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8), {}),
         "filtered": (FILTERED, steps, {}),
-        "lattice": (METHOD_NETWORK, crop, {"order": "lattice", "budget": 6}),
-        "lattice-plain": (METHOD_NETWORK, crop, {"order": "lattice", "budget": 3, "plain": True}),
-        "random": (METHOD_NETWORK, crop, {"seed": 7, "budget": 5}),
-        "raster": (METHOD_NETWORK, crop, {"order": "raster"}),
-        "raster-plain": (METHOD_NETWORK, crop[..., 1], {"order": "raster", "plain": True}),
-        "raster-one-strip": (METHOD_NETWORK, crop, {"order": "raster", "budget": 90}),
-        "alpha": (METHOD_NETWORK, np.concatenate([crop, alpha], 2), {"order": "raster"}),
-        "tiles": (METHOD_NETWORK, _photo()[190:206, 330:350], {"order": "raster", "tile": 8}),
-        "graphics": (METHOD_GRAPHICS, _photo()[190:238, 330:378] // 64 * 64, {}),
+        "lattice": (Method.NETWORK, crop, {"order": "lattice", "budget": 6}),
+        "lattice-plain": (Method.NETWORK, crop, {"order": "lattice", "budget": 3, "plain": True}),
+        "random": (Method.NETWORK, crop, {"seed": 7, "budget": 5}),
+        "raster": (Method.NETWORK, crop, {"order": "raster"}),
+        "raster-plain": (Method.NETWORK, crop[..., 1], {"order": "raster", "plain": True}),
+        "raster-one-strip": (Method.NETWORK, crop, {"order": "raster", "budget": 90}),
+        "alpha": (Method.NETWORK, np.concatenate([crop, alpha], 2), {"order": "raster"}),
+        "tiles": (Method.NETWORK, _photo()[190:206, 330:350], {"order": "raster", "tile": 8}),
+        "graphics": (Method.GRAPHICS, _photo()[190:238, 330:378] // 64 * 64, {}),
         "indexed": (
-            METHOD_GRAPHICS,
+            Method.GRAPHICS,
             _photo()[190:206, 330:350, 1] // 16,
             {"kind": Kind(4, indexed=True), "order": "raster"},
         ),
-        "folded-16": (METHOD_NETWORK, crop[..., 1] * np.uint16(257), {"order": "raster"}),
-        "fine-grey-16": (METHOD_FINE, crop[..., 1] * np.uint16(200) + crop[..., 0], {"order": "raster"}),
+        "folded-16": (Method.NETWORK, crop[..., 1] * np.uint16(257), {"order": "raster"}),
+        "fine-grey-16": (Method.FINE, crop[..., 1] * np.uint16(200) + crop[..., 0], {"order": "raster"}),
         "fine-rgba-12": (
-            METHOD_FINE,
+            Method.FINE,
             np.concatenate([crop, alpha], 2) * np.uint16(16) + crop[..., :1] % 13,
             {},
         ),
-        "fine-listed": (METHOD_FINE, ((large[..., 1] // 3).astype(np.uint16) ** 2 * 7), {}),
+        "fine-listed": (Method.FINE, ((large[..., 1] // 3).astype(np.uint16) ** 2 * 7), {}),
     }
 
 
@@ -80,7 +84,7 @@ def in_bytes(samples: np.ndarray, tile: int = 1024, predictor: Predictor | None 
     coded = []
     for top, left, height, width in header.tiles:
         part = samples.reshape(*samples.shape[:2], -1)[top : top + height, left : left + width]
-        coded += [encode_plane(plane, predictor, schedule, None) for plane in planes(part)]
+        coded += [encode_plane(plane, Work(schedule, predictor)) for plane in planes(part)]
     entries = tuple(Entry(method, len(payload), zlib.crc32(payload)) for method, payload in coded)
     return container.write(replace(header, folded=False, entries=entries), [payload for _, payload in coded])
 
@@ -89,11 +93,11 @@ def png_files() -> dict[str, tuple[int, bytes, bool]]:
     """name -> (method of its first plane, PNG file, whether to keep it exactly)."""
     crop = _photo()[190:206, 330:346]
     return {
-        "chunks": (METHOD_NETWORK, pngs.png_of(crop, 2, 8), False),
-        "exact": (METHOD_NETWORK, pngs.png_of(crop, 2, 8, pieces=100), True),
-        "exact-interlaced-palette": (METHOD_GRAPHICS, pngs.png_of(crop[..., 1] // 16, 3, 4, 1), True),
-        "difference": (METHOD_NETWORK, pngs.flushed(pngs.png_of(crop, 2, 8)), True),
-        "whole": (METHOD_FILE, pngs.png_of(pngs.pixels_of(0, 1, 3, 3), 0, 1) + b"tail", True),
+        "chunks": (Method.NETWORK, pngs.png_of(crop, 2, 8), False),
+        "exact": (Method.NETWORK, pngs.png_of(crop, 2, 8, pieces=100), True),
+        "exact-interlaced-palette": (Method.GRAPHICS, pngs.png_of(crop[..., 1] // 16, 3, 4, 1), True),
+        "difference": (Method.NETWORK, pngs.flushed(pngs.png_of(crop, 2, 8)), True),
+        "whole": (Method.FILE, pngs.png_of(pngs.pixels_of(0, 1, 3, 3), 0, 1) + b"tail", True),
     }
 
 
@@ -102,10 +106,10 @@ def source_files() -> dict[str, tuple[int, bytes]]:
     bytes.
     """
     names = {
-        "bmp-pillow": METHOD_NETWORK,
-        "npy-fortran-grey": METHOD_NETWORK,
-        "qoi-alpha": METHOD_NETWORK,
-        "tiff-grey-16>": METHOD_FINE,
+        "bmp-pillow": Method.NETWORK,
+        "npy-fortran-grey": Method.NETWORK,
+        "qoi-alpha": Method.NETWORK,
+        "tiff-grey-16>": Method.FINE,
     }
     return {f"source-{name}": (method, images.SAME[name][0]) for name, method in names.items()}
 
@@ -130,7 +134,7 @@ def files(predictor: Predictor | None = None) -> dict[str, bytes]:
     """name -> .ardm file, 50 to 1900 bytes. predictor: another one than the package's."""
     found = {
         "bytes-16": (
-            METHOD_NETWORK,
+            Method.NETWORK,
             in_bytes(_photo()[190:222, 330:362, 1] * np.uint16(259), predictor=predictor),
         )
     }

@@ -36,6 +36,7 @@ from codec.coder import plain, stored
 from codec.coder.mixing import Mixing
 from codec.coder.schedule import Order, Schedule
 from codec.coder.walk import walk
+from codec.methods import Method
 from codec.samples import Kind, fold, planes, unfold
 from tests import samples
 from tests.conftest import FakePredictor
@@ -382,7 +383,7 @@ def test_forged_payloads_raise_only_our_errors(small: tuple[np.ndarray, bytes], 
     """Payloads with correct checksums but arbitrary content must neither crash nor be taken for the image."""
     header, _ = container.read(small[1])
     payload = data.draw(st.binary(max_size=200))
-    method = data.draw(st.integers(0, container.METHOD_INCLUDED))
+    method = data.draw(st.integers(0, Method.INCLUDED))
     forged = container.Header(
         **{**header.__dict__, "entries": (container.Entry(method, len(payload), zlib.crc32(payload)),)}
     )

@@ -13,6 +13,7 @@ from codec import archive, container, decompress, info, listing
 from codec.coder.schedule import Order
 from codec.errors import ArdmError
 from codec.limits import NO_LIMITS
+from codec.methods import Method
 from tests import samples
 from tests.make_bad import EXPECTED
 
@@ -55,14 +56,8 @@ def test_every_file_is_described_once() -> None:
 
 def test_valid_files_have_every_method_way_back_order_and_coding() -> None:
     headers = [container.read(path.read_bytes())[0] for path in samples.golden()]
-    assert {entry.method for header in headers for entry in header.entries} == set(
-        range(container.METHOD_INCLUDED + 1)
-    )
-    coded = [
-        header.schedule
-        for header in headers
-        if any(e.method == container.METHOD_NETWORK for e in header.entries)
-    ]
+    assert {entry.method for header in headers for entry in header.entries} == set(range(Method.INCLUDED + 1))
+    coded = [header.schedule for header in headers if any(e.method == Method.NETWORK for e in header.entries)]
     ways = {(schedule.order, schedule.plain) for schedule in coded}
     assert ways == {(order, plain) for order in Order for plain in (False, True)} - {(Order.RANDOM, False)}
     assert {schedule.strip for schedule in coded if not schedule.plain} >= {0, 4}

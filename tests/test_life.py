@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from ardm import forks
-from codec import ArdmError, CorruptError, compress, decompress, ending, image
+from codec import ArdmError, CorruptError, compress, decompress, ending, tiles
 from codec.parallel import at_once, beside, in_parallel
 from tests import pngs
 
@@ -316,7 +316,7 @@ def test_no_lock_is_left_behind_by_a_fork() -> None:
     thread.start()
     thread.join()
     assert not forks._waited
-    assert image.load_predictor()
+    assert tiles.load_predictor()
 
 
 def test_a_deleted_working_directory(tmp_path: Path) -> None:

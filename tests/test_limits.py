@@ -33,11 +33,13 @@ from codec import (
 )
 from codec.coder import plain, stored
 from codec.coder.schedule import Order, Schedule
-from codec.container import METHOD_GRAPHICS, METHOD_NETWORK, NO_WEIGHTS, Entry, Header
-from codec.image import encode_graphics, encode_network, load_predictor, plan
+from codec.container import NO_WEIGHTS, Entry, Header
 from codec.limits import NO_LIMITS, parse_size
+from codec.methods import Method
 from codec.samples import Kind
+from codec.tiles import load_predictor
 from tests import pngs, samples
+from tests.planes import encode_graphics, encode_network, plan
 from tests.processes import COMPRESS, DECOMPRESS, run
 
 GOLDEN = samples.golden()
@@ -76,7 +78,7 @@ def claim(
 @pytest.mark.parametrize("height", [10**6, 2**32 - 1])
 @pytest.mark.parametrize(
     ("method", "schedule"),
-    [(0, LATTICE), (1, LATTICE), (METHOD_GRAPHICS, LATTICE), *((METHOD_NETWORK, way) for way in WAYS)],
+    [(0, LATTICE), (1, LATTICE), (Method.GRAPHICS, LATTICE), *((Method.NETWORK, way) for way in WAYS)],
 )
 def test_a_few_bytes_cannot_claim_much(height: int, method: int, schedule: Schedule) -> None:
     """With any limits: an image far beyond them, and one within them whose tiles have no data to speak of."""
@@ -117,14 +119,14 @@ def test_the_bound_follows_from_the_coders() -> None:
     assert pytest.approx(7e-5, rel=0.01) == cost.BITS_OF_PLAIN
     tiles = 178_000_000 / 2048**2
     for method, schedule in (
-        (METHOD_GRAPHICS, WAYS[0]),
-        (METHOD_NETWORK, WAYS[0]),
-        (METHOD_NETWORK, LATTICE),
+        (Method.GRAPHICS, WAYS[0]),
+        (Method.NETWORK, WAYS[0]),
+        (Method.NETWORK, LATTICE),
     ):
         assert 7000 < tiles * cost.least_bytes(method, 2048, 2048, 3, schedule) < 8000
     for schedule in WAYS:
         if schedule.plain:
-            assert 4000 < tiles * cost.least_bytes(METHOD_NETWORK, 2048, 2048, 3, schedule) < 7000
+            assert 4000 < tiles * cost.least_bytes(Method.NETWORK, 2048, 2048, 3, schedule) < 7000
 
 
 @pytest.mark.parametrize("value", [0, 127, 255])
@@ -132,7 +134,7 @@ def test_the_bound_follows_from_the_coders() -> None:
 def test_the_emptiest_images_keep_the_bound(value: int, channels: int) -> None:
     """One colour all over is what the coders are surest of. They come close to the bound, and never below."""
     plane = np.full((256, 256, channels), value, np.uint8)
-    least = cost.least_bytes(METHOD_GRAPHICS, 256, 256, channels, Schedule())
+    least = cost.least_bytes(Method.GRAPHICS, 256, 256, channels, Schedule())
     assert least <= len(encode_graphics(plane)) < least + 1000
     predictor = load_predictor()
     for schedule in (
@@ -142,7 +144,7 @@ def test_the_emptiest_images_keep_the_bound(value: int, channels: int) -> None:
         plan(predictor.weights, 256, 256, 8, "lattice", plain=True),
         plan(predictor.weights, 256, 256, 8, seed=3),
     ):
-        assert cost.least_bytes(METHOD_NETWORK, 256, 256, channels, schedule) <= len(
+        assert cost.least_bytes(Method.NETWORK, 256, 256, channels, schedule) <= len(
             encode_network(plane, predictor, schedule)
         )
         noisy = plane.copy()
@@ -298,7 +300,7 @@ def test_the_commands_have_the_limits(photo: np.ndarray, tmp_path: Path) -> None
             assert says in run(DECOMPRESS, test, option, value, packed, code=5).stderr
     assert b"512M or 2G" in run(DECOMPRESS, "--memory", "lots", packed, code=2).stderr
     huge = tmp_path / "huge.ardm"
-    huge.write_bytes(claim(13312, 13312, METHOD_NETWORK, 40))
+    huge.write_bytes(claim(13312, 13312, Method.NETWORK, 40))
     assert b"need at least" in run(DECOMPRESS, "-t", huge, code=4).stderr
     assert json.loads(run(DECOMPRESS, "-l", "--json", huge).stdout)["width"] == 13312
 

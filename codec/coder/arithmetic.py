@@ -8,6 +8,7 @@ fastmath, which must stay off), no reordered sum.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
@@ -22,6 +23,9 @@ from codec.coder.rangecoder import ONE
 LEAST = 168  # least probability of a decision, of ONE
 PAD = 4  # samples around every plane, so that neighbours need no bounds check
 LN2 = 45426 / 65536
+# No decision is more probable than 1 - LEAST / ONE, "certain" ones included; so each takes this many bits.
+BITS_OF_DECISION = -math.log2(1 - LEAST / ONE)
+MARGIN = 0.99  # of bits: far more than all that rounding could take away
 
 
 @contextmanager
@@ -103,3 +107,8 @@ def solve(a: Any, b: Any, n: int, x: Any, work: Any) -> None:
         for j in range(k + 1, n):
             t -= work[k, j] * x[j]
         x[k] = t / work[k, k]
+
+
+def mixed_bytes(subpixels: int) -> int:
+    """Least bytes of a stream of the mixing or fine coder: eight decisions or more for each subpixel."""
+    return 4 * math.ceil(MARGIN * subpixels * 8 * BITS_OF_DECISION / 32)

@@ -23,13 +23,15 @@ from numba import njit
 from ardm.compiled import compiled
 from ardm.likelihood import CODING_ORDER
 from codec.coder import stored
-from codec.coder.arithmetic import LEAST, PAD, SIGMOID, SQUASH, log, solve, squash
+from codec.coder.arithmetic import LEAST, PAD, SIGMOID, SQUASH, log, mixed_bytes, solve, squash
 from codec.coder.kernel import Stream
 from codec.coder.mixing import by_distance, raster_geometry
 from codec.coder.rangecoder import ONE, code_bit
 from codec.coder.rest import Rest
+from codec.coder.schedule import Schedule
 from codec.coder.streams import LINE, STRIP, Streams
 from codec.coder.words import check_words
+from codec.coder.work import Shape, Work
 from codec.container import read_varint, varint
 from codec.errors import CorruptError, TruncatedError
 
@@ -471,33 +473,38 @@ def _problem(channels: int, size: int) -> Problem:
     )
 
 
-def encode(samples: np.ndarray, threads: int = 1) -> bytes:
-    """Payload of METHOD_FINE. samples: uint16 (h, w, 1 or 3)."""
-    depth, form, listed = describe(samples)
-    table = levels(depth, form, listed)
-    inverse = np.zeros(65536, dtype=np.int32)
-    inverse[table[::-1]] = np.arange(len(table) - 1, -1, -1, dtype=np.int32)  # of equal levels the first
-    coder = Fine(samples.shape, depth, inverse[samples], threads=threads)
-    coder.code()
-    return bytes([depth, form]) + (_pack(listed) if form == LISTED else b"") + coder.finish()
+class FineCoder:
+    """A `codec.coder.work.PlaneCoder` of samples: uint16 (h, w, 1 or 3)."""
+
+    def encode(self, plane: np.ndarray, work: Work) -> bytes:
+        depth, form, listed = describe(plane)
+        table = levels(depth, form, listed)
+        inverse = np.zeros(65536, dtype=np.int32)
+        inverse[table[::-1]] = np.arange(len(table) - 1, -1, -1, dtype=np.int32)  # of equal levels the first
+        coder = Fine(plane.shape, depth, inverse[plane], threads=work.threads)
+        coder.code()
+        return bytes([depth, form]) + (_pack(listed) if form == LISTED else b"") + coder.finish()
+
+    def decode(self, payload: bytes, shape: Shape, work: Work) -> np.ndarray:
+        if len(payload) < 2 and work.rest:
+            payload = bytes([MOST_DEPTH, 0])
+        if len(payload) < 2 or not LEAST_DEPTH <= payload[0] <= MOST_DEPTH or payload[1] > LISTED:
+            raise CorruptError("a tile of fine samples does not say which levels they have.")
+        depth, form, at = payload[0], payload[1], 2
+        listed = np.zeros(0, dtype=np.uint16)
+        if form == LISTED:
+            listed, at = _unpack(payload, at, depth)
+        table = levels(depth, form, listed)
+        samples = table[Fine(shape, depth, None, payload[at:], work.threads, work.rest).code()]
+        work.done(samples.nbytes)
+        return samples
+
+    def least_bytes(self, shape: Shape, schedule: Schedule) -> int:
+        height, width, channels = shape
+        return 2 + channels - 1 + channels * mixed_bytes(height * width)
 
 
-def decode(
-    payload: bytes, shape: tuple[int, int, int], threads: int = 1, rest: Rest | None = None
-) -> np.ndarray:
-    """Inverse of `encode`: uint16 of `shape`. rest: as in `codec.image.decode_plane`. Raises CorruptError or
-    TruncatedError.
-    """
-    if len(payload) < 2 and rest:
-        payload = bytes([MOST_DEPTH, 0])
-    if len(payload) < 2 or not LEAST_DEPTH <= payload[0] <= MOST_DEPTH or payload[1] > LISTED:
-        raise CorruptError("a tile of fine samples does not say which levels they have.")
-    depth, form, at = payload[0], payload[1], 2
-    listed = np.zeros(0, dtype=np.uint16)
-    if form == LISTED:
-        listed, at = _unpack(payload, at, depth)
-    table = levels(depth, form, listed)
-    return table[Fine(shape, depth, None, payload[at:], threads, rest).code()]
+FINE_CODER = FineCoder()
 
 
 # ---- which levels samples have -----------------------------------------------------------------------------

@@ -12,12 +12,19 @@ Knows arrays and bytes only.
 from __future__ import annotations
 
 import lzma
+from dataclasses import dataclass
 
 import numpy as np
 
+from codec.coder.schedule import Schedule
+from codec.coder.work import Shape, Work
 from codec.errors import CorruptError
+from codec.methods import Method
 
-RAW, FILTERED = 0, 1
+RAW, FILTERED = Method.RAW, Method.FILTERED
+# bytes that one byte of LZMA can stand for: 273, the longest match, in 14 decisions of at least 0.022 bits
+# make 7100
+LZMA_MOST = 8192
 _FILTERS = ({"id": lzma.FILTER_LZMA1, "preset": 6, "dict_size": 1 << 22, "lc": 0, "lp": 0, "pb": 0},)
 
 
@@ -49,16 +56,22 @@ def filter_inverse(filtered: np.ndarray, kind: int) -> np.ndarray:
 
 def encode(pixels: np.ndarray) -> tuple[int, bytes]:
     """Smallest of the methods. pixels: uint8 (h, w, c). Returns (method, payload)."""
-    best = RAW, pixels.tobytes()
+    packed = _filtered(pixels)
+    return (int(FILTERED), packed) if len(packed) < pixels.size else (int(RAW), pixels.tobytes())
+
+
+def _filtered(pixels: np.ndarray) -> bytes:
+    """Payload of method 1, with the best of the filters that are worth a try."""
     kinds = [k for k in range(8) if pixels.shape[2] >= 3 or not k & 1]
     # The filter whose output has the least entropy, and no filter, which is what repetitive graphics want.
-    for kind in {0, min(kinds, key=lambda k: _entropy(filter_forward(pixels, k)))}:
-        packed = bytes([kind]) + lzma.compress(
-            filter_forward(pixels, kind).tobytes(), lzma.FORMAT_RAW, filters=_FILTERS
-        )
-        if len(packed) < len(best[1]):
-            best = FILTERED, packed
-    return best
+    tried = {0, min(kinds, key=lambda k: _entropy(filter_forward(pixels, k)))}
+    return min(
+        (
+            bytes([k]) + lzma.compress(filter_forward(pixels, k).tobytes(), lzma.FORMAT_RAW, filters=_FILTERS)
+            for k in tried
+        ),
+        key=len,
+    )
 
 
 def decode(method: int, payload: bytes, shape: tuple[int, int, int]) -> np.ndarray:
@@ -121,3 +134,30 @@ def _entropy(x: np.ndarray) -> float:
     count = np.bincount(x.ravel(), minlength=256)
     p = count[count > 0] / x.size
     return float(-(p * np.log2(p)).sum())
+
+
+@dataclass(frozen=True)
+class StoredCoder:
+    """A `codec.coder.work.PlaneCoder` of uint8 planes (h, w, 1 or 3), by one of the two methods."""
+
+    method: int
+
+    def encode(self, plane: np.ndarray, work: Work) -> bytes:
+        return plane.tobytes() if self.method == RAW else _filtered(plane)
+
+    def decode(self, payload: bytes, shape: Shape, work: Work) -> np.ndarray:
+        if work.rest is None:
+            plane = decode(self.method, payload, shape)
+        else:
+            plane, sure = decode_part(self.method, payload, shape, work.rest.fill)
+            work.rest.start_stage(*shape[:2])
+            work.rest.mark_pixels(sure)
+        work.done(plane.size)
+        return plane
+
+    def least_bytes(self, shape: Shape, schedule: Schedule) -> int:
+        size = int(np.prod(shape))
+        return size if self.method == RAW else 1 + -(-size // LZMA_MOST)
+
+
+RAW_CODER, FILTERED_CODER = StoredCoder(RAW), StoredCoder(FILTERED)

@@ -46,13 +46,14 @@ def walk(
     shape: tuple[int, int],
     image: np.ndarray | None,
     told: Callable[[int], None] | None = None,
+    finest: int = 0,
 ) -> np.ndarray:
     """Code all stages of a plane, in lattice or random order. root: uint8 (h, w, 3), the coarsest level.
     shape: of the image. image: uint8 (h, w, 3) when encoding. told: called with the pixels done since the
-    last time. Returns the image, uint8 (h, w, 3)."""
+    last time. finest: level at which to end. Returns the image of that level, uint8 (h, w, 3)."""
     shapes = level_shapes(*shape)
     below = root
-    for level in reversed(range(schedule.root_level(*shape))):
+    for level in reversed(range(finest, schedule.root_level(*shape))):
         height, width = shapes[level]
         stride = PATCH**level
         truth = None if image is None else image[::stride, ::stride]
@@ -66,6 +67,11 @@ def walk(
                 told(done)
         below = canvas.image
     return below
+
+
+def as_rgb(plane: np.ndarray) -> np.ndarray:
+    """uint8 (h, w, 1 or 3) -> uint8 (h, w, 3), contiguous."""
+    return np.ascontiguousarray(np.broadcast_to(plane, (*plane.shape[:2], 3)))
 
 
 def planar(image: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ import numpy as np
 
 import codec
 from codec.commands import cli, files
+from codec.commands.report import say
 from codec.errors import ArdmError, CorruptError, InputError
 from codec.limits import Limits
 from codec.presets import MAX_PIXELS, MAX_THREADS, threads_for
@@ -157,7 +158,7 @@ def command(model: Path | None, size: str | None, complete: str | None, **given:
             assert model is not None
             _sample(model, **given)
     except (ArdmError, ValueError) as error:
-        cli.say(str(error) if str(error).startswith(name) else f"{name}: {error}")
+        say(str(error) if str(error).startswith(name) else f"{name}: {error}")
         raise click.exceptions.Exit(error.exit_code if isinstance(error, ArdmError) else 1) from None
 
 
@@ -367,9 +368,9 @@ def _complete(
 ) -> None:
     if output == files.STREAM:
         raise click.UsageError("--complete writes two files; leave out -o -.")
-    if output is None and Path(name).suffix.lower() != cli.SUFFIX:
+    if output is None and Path(name).suffix.lower() != files.SUFFIX:
         raise click.UsageError(
-            f"the name of the file does not end in {cli.SUFFIX}; say with -o where to write the image."
+            f"the name of the file does not end in {files.SUFFIX}; say with -o where to write the image."
         )
     target = Path(output) if output else Path(name).with_suffix(".png")
     mask_target = target.with_name(target.stem + INVENTED)
@@ -385,7 +386,7 @@ def _complete(
     if report.invented:
         files.write_output(mask_target, mask, name, force)
     if not quiet:
-        cli.say(
+        say(
             f"{name}: {report}"
             + f"; they are white in {mask_target}." * bool(report.invented)
             + "." * (not report.invented)

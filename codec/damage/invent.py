@@ -7,7 +7,7 @@ the same seed on every machine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,23 +17,18 @@ from ardm.orders import PHASES
 from codec import container
 from codec.coder.rest import Rest
 from codec.coder.schedule import level_shapes
-from codec.container import METHOD_NETWORK, Header, as_bytes
+from codec.coder.work import Progress, Work
+from codec.container import Header
 from codec.ending import operation
 from codec.errors import ArdmError, CorruptError
-from codec.image import (
-    PlaneJob,
-    Progress,
-    as_given,
-    decode_plane,
-    decode_tiles,
-    load_predictor,
-    open_file,
-    owned,
-    pixel_digest,
-    plan,
-)
+from codec.image import open_within
 from codec.limits import Limits, limits_of
+from codec.methods import Method, coder_of
+from codec.opened import Opened
 from codec.parallel import set_threads, thread_count
+from codec.scheduling import schedule_for
+from codec.settings import Settings
+from codec.tiles import PlaneJob, as_given, decode_tiles, load_predictor, owned, pixel_digest
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -87,24 +82,15 @@ def draw(
     _check_seed(seed)
     set_threads(0)
     predictor = predictor or load_predictor(device)
-    schedule = plan(predictor.weights, height, width, budget or most, "lattice", plain=not adaptive)
-    return owned(
-        decode_plane(
-            METHOD_NETWORK,
-            b"",
-            (height, width, 3),
-            predictor,
-            schedule,
-            thread_count(),
-            None,
-            rest=Rest([seed, 0], 1),
-        )
-    )
+    settings = Settings(budget=budget or most, order="lattice", plain=not adaptive)
+    schedule = schedule_for(predictor.weights, height, width, settings)
+    work = Work(schedule, predictor, thread_count(), rest=Rest([seed, 0], 1))
+    return owned(coder_of(Method.NETWORK).decode(b"", (height, width, 3), work))
 
 
 @operation
 def complete(
-    data: ReadableBuffer,
+    data: ReadableBuffer | Opened,
     *,
     seed: int = 0,
     device: str = "cpu",
@@ -132,32 +118,21 @@ def complete(
     keeps a PNG whole, ValueError for a bad seed.
     """
     _check_seed(seed)
-    data = as_bytes(data)
-    header, at = open_file(data, limits_of(limits, max_pixels), threads, salvage=True)
+    opened = open_within(data, limits_of(limits, max_pixels), threads, salvage=True)
+    header = opened.header
     if header.whole:
         raise CorruptError(
             "the file cannot be completed: it keeps a PNG whole, in one piece that no model knows."
         )
 
-    def mend(
-        job: PlaneJob, predictor: Predictor | None, spare: int, error: ArdmError
-    ) -> tuple[str, np.ndarray]:
-        payload = data[job.at : job.at + job.entry.length]
-        if len(payload) == job.entry.length:  # damaged, and who knows where
+    def mend(job: PlaneJob, work: Work, error: ArdmError) -> tuple[str, np.ndarray]:
+        length, payload = header.entries[job.index].length, opened.payload(job.index)
+        if len(payload) == length:  # damaged, and who knows where
             payload = b""
 
         def go_on(payload: bytes) -> np.ndarray:
-            rest = Rest([seed, job.index], job.entry.length - len(payload), _fill(header, job.index))
-            job.target[:] = decode_plane(
-                job.entry.method,
-                payload,
-                job.target.shape,
-                predictor,
-                header.schedule,
-                spare,
-                None,
-                rest=rest,
-            )
+            rest = Rest([seed, job.index], length - len(payload), _fill(header, job.index))
+            job.target[:] = job.decode_payload(payload, replace(work, progress=None, rest=rest))
             return rest.drawn
 
         try:
@@ -168,7 +143,7 @@ def complete(
             progress(job.target.nbytes)
         return str(error), drawn
 
-    out, mended = decode_tiles(data, header, at, device, threads, predictor, progress, mend)
+    out, mended = decode_tiles(opened, device, threads, predictor, progress, mend)
     mask = np.zeros(out.shape[:2], dtype=bool)
     for i, found in enumerate(mended):
         if found:
@@ -186,7 +161,7 @@ def complete(
         )
         out[mask] = np.where(out[mask] > top, 0, out[mask])
     return (
-        as_given(out, header),
+        as_given(out, opened),
         mask,
         Completion(mask.size, int(mask.sum()), len(mended), tuple(found[0] for found in mended if found)),
     )

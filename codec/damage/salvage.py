@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ardm.exact.predictor import Predictor
-from codec.container import Header, as_bytes, read_whole
+from codec.coder.work import Progress
+from codec.container import Header
 from codec.ending import operation
-from codec.errors import CorruptError, TruncatedError
-from codec.image import Progress, as_given, decode_tiles, open_file, pixel_digest, whole_pixels
+from codec.errors import CorruptError
+from codec.image import open_within, whole_pixels
 from codec.limits import Limits, limits_of
+from codec.opened import Opened
 from codec.samples import plane_channels
+from codec.tiles import as_given, decode_tiles, pixel_digest
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -67,7 +70,7 @@ class Report:
 
 @operation
 def recover(
-    data: ReadableBuffer,
+    data: ReadableBuffer | Opened,
     *,
     device: str = "cpu",
     threads: int = 0,
@@ -84,57 +87,39 @@ def recover(
     index is damaged, and CorruptError if nothing at all can be recovered; a file that keeps another whole is
     one piece, which must be undamaged.
     """
-    data, limits = as_bytes(data), limits_of(limits, max_pixels)
-    header, at = open_file(data, limits, threads, salvage=True)
+    limits = limits_of(limits, max_pixels)
+    opened = open_within(data, limits, threads, salvage=True)
+    header = opened.header
     if header.whole:
-        report = whole_report(data, header, at)
-        pixels = whole_pixels(data, header, at, limits)
+        report = whole_report(opened)
+        pixels = whole_pixels(opened, limits)
         return pixels, np.zeros(pixels.shape[:2], dtype=bool), report
-    if len(data) < at + header.entries[0].length:
+    if opened.size < opened.at + header.entries[0].length:
         raise CorruptError("nothing can be recovered: the file ends before its first tile does.")
-    out, why = decode_tiles(
-        data,
-        header,
-        at,
-        device,
-        threads,
-        predictor,
-        progress,
-        lambda job, predictor, threads, error: str(error),
-    )
+    out, why = decode_tiles(opened, device, threads, predictor, progress, lambda job, work, error: str(error))
     if all(why):
         raise CorruptError(f"nothing can be recovered: no tile is undamaged; {why[0]}")
     mask, lost = _mark(header, out, why)
-    pixels = as_given(out, header)
     matches = not lost and pixel_digest(out) == header.digest
+    pixels = as_given(out, opened)
     if not lost and not matches:
         mask[:] = True
     report = Report(
-        header.tile_count,
-        tuple(lost),
-        int(mask.sum()),
-        matches,
-        header.metadata_lost > 0,
-        _foreign(data, header, at),
+        header.tile_count, tuple(lost), int(mask.sum()), matches, header.metadata_lost > 0, opened.foreign
     )
     return pixels, mask, report
 
 
-def whole_report(data: bytes, header: Header, at: int) -> Report:
+def whole_report(opened: Opened) -> Report:
     """What is to be said of a file that keeps another whole. Raises CorruptError if that is damaged."""
     try:
-        read_whole(data, header, at)
-    except (CorruptError, TruncatedError) as error:
+        opened.kept_file()
+    except CorruptError as error:
         raise CorruptError(
             "nothing can be recovered: the file keeps another whole, in one piece rather than in tiles, "
             f"and {error}"
         ) from error
-    return Report(1, (), 0, True, header.metadata_lost > 0, _foreign(data, header, at))
-
-
-def _foreign(data: bytes, header: Header, at: int) -> int:
-    """Bytes after the end of the file."""
-    return max(0, len(data) - at - sum(entry.length for entry in header.entries))
+    return Report(1, (), 0, True, opened.header.metadata_lost > 0, opened.foreign)
 
 
 def _mark(

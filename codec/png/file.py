@@ -35,6 +35,8 @@ BOUND = {
 }
 # What texts have in them that are of that sort: SEAL's records, and XMP that says where the credentials
 # (C2PA) of the file's bytes are kept
+# chunks that say how samples are to be shown, and so hold for any part of an image
+SHOWING = {b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"sBIT", b"cICP", b"mDCV", b"cLLI"}
 BOUND_TEXTS = {
     b"<seal ": "a SEAL signature",
     b"<?seal ": "a SEAL signature",
@@ -267,6 +269,11 @@ def metadata_chunks(icc: bytes, exif: bytes, xmp: bytes) -> bytes:
     found = chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc, 9)) if icc else b""
     found += chunk(b"eXIf", exif) if exif else b""
     return found + (chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp) if xmp else b"")
+
+
+def showing_chunks(png: Png) -> bytes:
+    """Of the chunks before the image data those that hold for any part of the image, too."""
+    return b"".join(png.before[at:end] for kind, at, end in _walk_chunks(png.before, 0) if kind in SHOWING)
 
 
 def has_palette(png: Png) -> bool:

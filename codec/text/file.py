@@ -29,7 +29,8 @@ from ardm.exact.weights import Weights
 from ardm.generate import walk
 from ardm.orders import group_starts
 from ardm.released import WeightsError
-from codec import container, cost, ending
+from codec import container, ending
+from codec.coder import arithmetic
 from codec.container import TEXT
 from codec.ending import operation
 from codec.errors import CorruptError, TruncatedError, UnsupportedError, VerifyError
@@ -281,7 +282,7 @@ def unpack(
 
 def _check_payload(header: TextHeader) -> None:
     """Raise CorruptError if the payload is too short for its letters."""
-    least = math.ceil(cost.MARGIN * DECISIONS * header.stream * cost.BITS_OF_DECISION / 8)
+    least = math.ceil(arithmetic.MARGIN * DECISIONS * header.stream * arithmetic.BITS_OF_DECISION / 8)
     if header.length < least:
         raise CorruptError(
             f"the text has {header.length} bytes of data, but {header.stream} letters need at least {least}."

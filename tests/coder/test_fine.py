@@ -19,9 +19,11 @@ from codec.coder.fine import CUT, LISTED, REPLICATED, ROUNDED
 from codec.coder.rest import Rest
 from codec.coder.schedule import Schedule
 from codec.coder.streams import STRIP
-from codec.container import METHOD_FINE, METHOD_INCLUDED, METHOD_NETWORK, Entry, Header
+from codec.container import Entry, Header
+from codec.methods import Method
 from codec.samples import fold
 from tests import samples
+from tests.planes import decode_fine, encode_fine
 
 
 def rich(photo: np.ndarray, depth: int) -> np.ndarray:
@@ -42,16 +44,16 @@ def methods(data: bytes) -> list[int]:
 def test_it_is_smaller_than_bytes_apart(photo: np.ndarray, depth: int, gain: float) -> None:
     image = rich(photo, depth)
     data = compress(image)
-    assert methods(data) == [METHOD_FINE, METHOD_INCLUDED]
+    assert methods(data) == [Method.FINE, Method.INCLUDED]
     assert np.array_equal(decompress(data), image)
     assert len(data) < (1 - gain) * len(samples.in_bytes(image))
     assert len(data) <= len(compress(image, order="lattice")) + 100
-    assert METHOD_FINE not in methods(compress(image[:20, :20], plain=True))  # which learns nothing
+    assert Method.FINE not in methods(compress(image[:20, :20], plain=True))  # which learns nothing
 
 
 def test_how_samples_were_made_wide_costs_nothing(photo: np.ndarray) -> None:
     image = rich(photo, 12)
-    narrow = fine.encode(image)
+    narrow = encode_fine(image)
     for wide in (
         image << 4,
         image << 1,
@@ -59,9 +61,9 @@ def test_how_samples_were_made_wide_costs_nothing(photo: np.ndarray) -> None:
         np.round(image * (65535 / 4095)).astype(np.uint16),
         (image * 65535.0 // 4095).astype(np.uint16),
     ):
-        payload = fine.encode(wide.astype(np.uint16))
+        payload = encode_fine(wide.astype(np.uint16))
         assert payload[2:] == narrow[2:]
-        assert np.array_equal(fine.decode(payload, wide.shape), wide)
+        assert np.array_equal(decode_fine(payload, wide.shape), wide)
 
 
 def test_levels_are_what_samples_have() -> None:
@@ -97,9 +99,9 @@ def test_levels_are_listed_where_most_are_missing(photo: np.ndarray) -> None:
     depth, form, listed = fine.describe(image)
     assert (depth, form) == (8, LISTED)
     assert np.array_equal(listed, np.unique(image))
-    payload = fine.encode(image)
-    assert np.array_equal(fine.decode(payload, image.shape), image)
-    assert len(payload) < 1.02 * len(fine.encode(photo[100:196, 100:228].astype(np.uint16))) + 300
+    payload = encode_fine(image)
+    assert np.array_equal(decode_fine(payload, image.shape), image)
+    assert len(payload) < 1.02 * len(encode_fine(photo[100:196, 100:228].astype(np.uint16))) + 300
 
 
 def test_any_content_of_any_shape() -> None:
@@ -113,37 +115,37 @@ def test_any_content_of_any_shape() -> None:
             rng.integers(0, 5, shape) ** 7 % 65521,
         ):
             image = image.astype(np.uint16)
-            payload = fine.encode(image)
-            assert np.array_equal(fine.decode(payload, shape), image)
-            assert len(payload) >= cost.least_bytes(METHOD_FINE, *shape, Schedule())
+            payload = encode_fine(image)
+            assert np.array_equal(decode_fine(payload, shape), image)
+            assert len(payload) >= cost.least_bytes(Method.FINE, *shape, Schedule())
             for length in range(0, len(payload), 1 + len(payload) // 20):
                 try:
-                    fine.decode(payload[:length], shape)
+                    decode_fine(payload[:length], shape)
                 except ArdmError:
                     continue
 
 
 def test_words_that_no_encoder_wrote_decode_to_something() -> None:
     rng = np.random.default_rng(0)
-    payload = fine.encode(rng.integers(0, 65536, (20, 30, 3)).astype(np.uint16))
+    payload = encode_fine(rng.integers(0, 65536, (20, 30, 3)).astype(np.uint16))
     for depth in (8, 13, 16):
         junk = bytes([depth, 0]) + payload[2:6] + rng.bytes(len(payload) - 6)
-        assert fine.decode(junk, (20, 30, 3)).shape == (20, 30, 3)
+        assert decode_fine(junk, (20, 30, 3)).shape == (20, 30, 3)
 
 
 def test_the_emptiest_images_come_close_to_the_bound() -> None:
     image = np.full((256, 256, 3), 40, np.uint16)
-    least = cost.least_bytes(METHOD_FINE, 256, 256, 3, Schedule())
-    assert least <= len(fine.encode(image)) < least + 1000
-    assert cost.least_bytes(METHOD_INCLUDED, 256, 256, 3, Schedule()) == 0
+    least = cost.least_bytes(Method.FINE, 256, 256, 3, Schedule())
+    assert least <= len(encode_fine(image)) < least + 1000
+    assert cost.least_bytes(Method.INCLUDED, 256, 256, 3, Schedule()) == 0
 
 
 COUNT = """
 import sys, hashlib, numpy as np
-from codec.coder import fine
+from tests.planes import decode_fine, encode_fine
 for image in np.load(sys.argv[1]).values():
-    payload = fine.encode(image)
-    assert np.array_equal(fine.decode(payload, image.shape), image)
+    payload = encode_fine(image)
+    assert np.array_equal(decode_fine(payload, image.shape), image)
     print(hashlib.sha256(payload).hexdigest())
 """
 
@@ -175,16 +177,16 @@ def test_bytes_do_not_depend_on_the_compiler(
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [
-        hashlib.sha256(fine.encode(image)).hexdigest() for image in images.values()
+        hashlib.sha256(encode_fine(image)).hexdigest() for image in images.values()
     ]
 
 
 def test_bytes_do_not_depend_on_threads(photo: np.ndarray) -> None:
     image = rich(photo, 14)
     assert image[..., 0].size >= 2 * STRIP
-    payload = fine.encode(image, threads=1)
-    assert fine.encode(image, threads=3) == payload
-    assert np.array_equal(fine.decode(payload, image.shape, threads=3), image)
+    payload = encode_fine(image, threads=1)
+    assert encode_fine(image, threads=3) == payload
+    assert np.array_equal(decode_fine(payload, image.shape, threads=3), image)
     before = torch.get_num_threads()
     try:
         tiles = [compress(image, tile=64, threads=threads) for threads in (1, 2)]
@@ -198,7 +200,7 @@ def test_a_wrong_coder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     fine.check_compiled.cache_clear()
     monkeypatch.setattr(fine, "DIGEST", "0" * 16)
     with pytest.raises(UnsupportedError, match="computes differently"):
-        fine.encode(np.zeros((1, 1, 1), np.uint16))
+        encode_fine(np.zeros((1, 1, 1), np.uint16))
     monkeypatch.undo()
     fine.check_compiled()
 
@@ -224,17 +226,17 @@ def put_together(data: bytes, entries: list[tuple[int, bytes]], **changes: objec
 def test_its_entries_stand_where_they_belong(photo: np.ndarray) -> None:
     image = rich(photo, 12)[:8, :8, :2]
     data = compress(image)
-    colour, alpha = (fine.encode(image[..., i : i + 1]) for i in (0, 1))
-    sound = [(METHOD_FINE, colour), (METHOD_INCLUDED, b""), (METHOD_FINE, alpha), (METHOD_INCLUDED, b"")]
+    colour, alpha = (encode_fine(image[..., i : i + 1]) for i in (0, 1))
+    sound = [(Method.FINE, colour), (Method.INCLUDED, b""), (Method.FINE, alpha), (Method.INCLUDED, b"")]
     assert np.array_equal(decompress(put_together(data, sound)), image)
     raw = [(0, bytes(64))]
     for wrong, says in (
         (sound[:2] + sound[3:] + sound[2:3], "not where their high bytes are"),
         (sound[:1] + raw + sound[2:], "not where their high bytes are"),
         (raw + sound[1:], "not where their high bytes are"),
-        ([*sound[:3], (METHOD_INCLUDED, b"x")], "not where their high bytes are"),
-        ([*sound[:3], (METHOD_FINE, alpha)], "which it has not"),
-        ([sound[0], (METHOD_NETWORK, alpha), *sound[2:]], "not where their high bytes are"),
+        ([*sound[:3], (Method.INCLUDED, b"x")], "not where their high bytes are"),
+        ([*sound[:3], (Method.FINE, alpha)], "which it has not"),
+        ([sound[0], (Method.NETWORK, alpha), *sound[2:]], "not where their high bytes are"),
     ):
         with pytest.raises(CorruptError, match=says):
             decompress(put_together(data, wrong))
@@ -243,8 +245,8 @@ def test_its_entries_stand_where_they_belong(photo: np.ndarray) -> None:
             decompress(put_together(data, sound, **changes))
     eight = compress(np.zeros((8, 8), np.uint8))
     for method, says in (
-        (METHOD_FINE, "which it has not"),
-        (METHOD_INCLUDED, "not where their high bytes are"),
+        (Method.FINE, "which it has not"),
+        (Method.INCLUDED, "not where their high bytes are"),
     ):
         with pytest.raises(CorruptError, match=says):
             decompress(put_together(eight, [(method, b"")]))
@@ -252,7 +254,7 @@ def test_its_entries_stand_where_they_belong(photo: np.ndarray) -> None:
 
 def test_forged_levels_are_refused(photo: np.ndarray) -> None:
     shape = (12, 16, 3)
-    payload = fine.encode(np.array([0, 7, 1000, 65000], np.uint16)[rich(photo, 8)[:12, :16] // 64 % 4])
+    payload = encode_fine(np.array([0, 7, 1000, 65000], np.uint16)[rich(photo, 8)[:12, :16] // 64 % 4])
     assert payload[:3] == bytes([8, LISTED, 4])
     for forged, says in (
         (bytes([7]) + payload[1:], "does not say which levels"),
@@ -268,7 +270,7 @@ def test_forged_levels_are_refused(photo: np.ndarray) -> None:
         (payload[:3] + b"\0\x08" + bytes([255]) * 8 + payload[5:], "more than 16 bits"),
     ):
         with pytest.raises(ArdmError, match=says):
-            fine.decode(forged, shape)
+            decode_fine(forged, shape)
 
 
 def test_what_is_missing_is_drawn(photo: np.ndarray) -> None:
@@ -276,19 +278,19 @@ def test_what_is_missing_is_drawn(photo: np.ndarray) -> None:
     too.
     """
     image = rich(photo, 12)[:40, :50, :1]
-    payload = fine.encode(image)
+    payload = encode_fine(image)
     cut = payload[: len(payload) // 8 * 4 + 2 - len(payload) % 4]
     drawn = []
     for seed in (1, 1, 2):
         rest = Rest([seed], len(payload) - len(cut))
-        drawn.append(fine.decode(cut, image.shape, rest=rest))
+        drawn.append(decode_fine(cut, image.shape, rest=rest))
         known = ~rest.drawn
         assert 0.3 < known.mean() < 0.6
         assert np.array_equal(drawn[-1][known], image[known])
     assert np.array_equal(drawn[0], drawn[1])
     assert not np.array_equal(drawn[0], drawn[2])
     nothing = Rest([1], len(payload))
-    assert fine.decode(b"", image.shape, rest=nothing).shape == image.shape
+    assert decode_fine(b"", image.shape, rest=nothing).shape == image.shape
     assert nothing.drawn.all()
 
 
@@ -303,6 +305,6 @@ def test_black_is_no_sign_of_eight_bits(photo: np.ndarray) -> None:
 def test_bytes_apart_are_read(photo: np.ndarray) -> None:
     image = rich(photo, 14)[:30, :40, 1]
     data = samples.in_bytes(image, tile=20)
-    assert [method == METHOD_NETWORK for method in methods(data)[::2]] == [True] * 4
-    assert METHOD_FINE not in methods(data)
+    assert [method == Method.NETWORK for method in methods(data)[::2]] == [True] * 4
+    assert Method.FINE not in methods(data)
     assert np.array_equal(decompress(data), image)

@@ -19,7 +19,8 @@ from codec import CorruptError, TruncatedError, UnsupportedError, compress, cont
 from codec.coder import arithmetic, mixing, selftest
 from codec.coder.mixing import Mixing, lattice_geometry, raster_geometry
 from codec.coder.schedule import Schedule
-from codec.image import decode_graphics, decode_network, encode_graphics, encode_network, plan
+from codec.methods import Method
+from tests.planes import decode_graphics, decode_network, encode_graphics, encode_network, plan
 
 pytestmark = pytest.mark.quick
 
@@ -67,14 +68,15 @@ def test_tables_are_what_they_say() -> None:
 COUNT = """
 import sys, hashlib, numpy as np
 from codec import compress, decompress
-from codec.image import decode_graphics, encode_graphics
+from codec.methods import Method
+from tests.planes import decode_graphics, encode_graphics
 crop = np.load(sys.argv[1])
 for order in ("lattice", "raster"):
     data = compress(crop, order=order)
     assert np.array_equal(decompress(data), crop)
     print(hashlib.sha256(data).hexdigest())
 data = encode_graphics(crop)
-assert np.array_equal(decode_graphics(data, *crop.shape), crop)
+assert np.array_equal(decode_graphics(data, crop.shape), crop)
 print(hashlib.sha256(data).hexdigest())
 print(hashlib.sha256(compress(crop[..., 0] * np.uint16(7))).hexdigest())
 """
@@ -152,9 +154,7 @@ def test_strips_of_any_height_and_the_network_come_back(
     plane = np.ascontiguousarray(photo[200:213, 300:322, :channels])
     schedule = Schedule(strip=strip, slope=predictor.weights.config.radius + 1)
     payload = encode_network(plane, predictor, schedule)
-    assert np.array_equal(
-        decode_network(payload, 13, 22, channels, predictor, schedule, None)[..., :channels], plane
-    )
+    assert np.array_equal(decode_network(payload, (13, 22, channels), predictor, schedule), plane)
 
 
 def test_mixers_start_where_the_weights_say(predictor: Predictor, photo: np.ndarray) -> None:
@@ -204,7 +204,7 @@ def test_auto_takes_the_better_order_and_the_better_coder(photo: np.ndarray) -> 
         :128, :128, None
     ].astype(np.uint8) * np.array([200, 90, 30], np.uint8)
     data = compress(text)
-    assert container.read(data)[0].entries[0].method != container.METHOD_NETWORK
+    assert container.read(data)[0].entries[0].method != Method.NETWORK
     assert len(data) < 1.02 * min(len(compress(text, order=order)) for order in ("lattice", "raster")) + 20
 
 
@@ -218,18 +218,18 @@ def test_streams_survive_any_content(predictor: Predictor) -> None:
         encode_graphics(plane),
         [plan(predictor.weights, 20, 30, None, order) for order in ("raster", "lattice")],
     )
-    assert np.array_equal(decode_graphics(graphics, 20, 30, 3), plane)
+    assert np.array_equal(decode_graphics(graphics, (20, 30, 3)), plane)
     for _ in range(10):
-        assert decode_graphics(rng.bytes(len(graphics) // 4 * 4), 20, 30, 3).shape == (20, 30, 3)
+        assert decode_graphics(rng.bytes(len(graphics) // 4 * 4), (20, 30, 3)).shape == (20, 30, 3)
     for schedule in schedules:
         payload = encode_network(plane, predictor, schedule)
-        assert np.array_equal(decode_network(payload, 20, 30, 3, predictor, schedule, None), plane)
+        assert np.array_equal(decode_network(payload, (20, 30, 3), predictor, schedule), plane)
         for _ in range(10):
             junk = payload[:30] + rng.bytes(len(payload) - 30)  # a root, if there is one, kept
-            assert decode_network(junk, 20, 30, 3, predictor, schedule, None).shape == (20, 30, 3)
+            assert decode_network(junk, (20, 30, 3), predictor, schedule).shape == (20, 30, 3)
         for cut in (1, 2, 3):
             with pytest.raises(TruncatedError, match="cut short"):
-                decode_network(payload[:-cut], 20, 30, 3, predictor, schedule, None)
+                decode_network(payload[:-cut], (20, 30, 3), predictor, schedule)
     data = compress(plane[:8, :8])
     header, at = container.read(data)
     assert header.entries[0].method in (0, 2)
@@ -246,8 +246,8 @@ def test_narrow_pictures(order: str, shape: tuple[int, int], predictor: Predicto
     image = np.random.default_rng(5).integers(90, 130, (*shape, 3)).astype(np.uint8)
     schedule = plan(predictor.weights, *shape, None if order == "raster" else 8, order)
     payload = encode_network(image, predictor, schedule)
-    assert np.array_equal(decode_network(payload, *shape, 3, predictor, schedule, None), image)
-    assert np.array_equal(decode_graphics(encode_graphics(image), *shape, 3), image)
+    assert np.array_equal(decode_network(payload, (*shape, 3), predictor, schedule), image)
+    assert np.array_equal(decode_graphics(encode_graphics(image), (*shape, 3)), image)
     assert np.array_equal(decompress(compress(image, order=order)), image)
 
 
@@ -257,5 +257,5 @@ def test_a_stream_has_as_many_words_as_it_may(photo: np.ndarray) -> None:
     for channels in (1, 3):
         plane = np.where(rng.random((30, 40, channels)) < 0.5, 0, 255).astype(np.uint8)
         plane[:20] = 128  # certain first, then not at all
-        assert np.array_equal(decode_graphics(encode_graphics(plane), 30, 40, channels), plane)
+        assert np.array_equal(decode_graphics(encode_graphics(plane), (30, 40, channels)), plane)
     assert Mixing(3, 10, None).words.shape[1] >= 10 * 3 * mixing.MOST_WORDS

@@ -24,7 +24,8 @@ from codec.coder import plain
 from codec.coder.rangecoder import ONE
 from codec.coder.schedule import Order, Schedule, level_shapes
 from codec.coder.selftest import synthetic_weights
-from codec.image import _lattice_stages, decode_network, encode_network, plan
+from codec.scheduling import lattice_stages
+from tests.planes import decode_network, encode_network, plan
 
 needs_constriction = pytest.mark.skipif(plain.constriction is None, reason="constriction has no package here")
 
@@ -230,7 +231,7 @@ def test_stages_spend_what_the_distributions_say(
     payload = encode_network(image, meter, schedule)
     root = 24 * 24 * 3 + 4
     assert meter.bits / 8 <= len(payload) <= meter.bits / 8 * 1.001 + root + 8
-    assert np.array_equal(decode_network(payload, 96, 96, 3, predictor, schedule, None), image)
+    assert np.array_equal(decode_network(payload, (96, 96, 3), predictor, schedule), image)
 
 
 # ---- damage
@@ -250,7 +251,7 @@ def test_words_that_no_encoder_wrote(photo: np.ndarray, predictor: Predictor) ->
                 rng.bytes(len(payload) - 40) if turn % 2 else b"\xff" * (len(payload) - 40)
             )
             try:
-                found = decode_network(junk[: len(junk) - turn % 4], 11, 17, 3, predictor, schedule, None)
+                found = decode_network(junk[: len(junk) - turn % 4], (11, 17, 3), predictor, schedule)
                 assert found.shape == (11, 17, 3)
                 seen["decoded"] += 1
             except (CorruptError, TruncatedError) as error:
@@ -298,7 +299,7 @@ def test_more_calls_are_never_expected_to_be_worse(size: tuple[int, int], predic
     before = np.inf
     least = plan(weights, *size, None, "raster", plain=True).calls(*size)
     for budget in sorted({*range(1, 70), least - 1, least, least + 1, 10**9} - {0}):
-        bits, stages = _lattice_stages(weights, *size, budget)
+        bits, stages = lattice_stages(weights, *size, budget)
         schedule = plan(weights, *size, budget, plain=True)
         expected = raster if schedule.order == Order.RASTER else bits
         assert expected <= before + 1e-9

@@ -26,9 +26,9 @@ from codec.coder import arithmetic, kernel
 from codec.coder.rest import Rest
 from codec.commands import sample as command
 from codec.damage.invent import complete, draw
-from codec.image import decode_graphics
 from codec.samples import Kind
 from tests import pngs
+from tests.planes import decode_graphics
 from tests.processes import only_files, run
 
 SAMPLE = [sys.executable, "-c", "from codec.commands.sample import main; main()"]
@@ -407,7 +407,7 @@ def test_a_range_decoder_of_random_words_draws_from_the_distribution() -> None:
 
 
 def test_drawing_is_the_same_everywhere() -> None:
-    plane = decode_graphics(b"", 17, 19, 3, Rest([1, 2], 1))
+    plane = decode_graphics(b"", (17, 19, 3), Rest([1, 2], 1))
     assert hashlib.blake2b(plane.tobytes(), digest_size=8).hexdigest() == "0d731c36ea277ce8"
 
 

@@ -22,6 +22,7 @@ from codec import (
     png,
     recover,
 )
+from codec.methods import Method
 from codec.samples import Kind, plane_channels
 from tests import pngs, samples
 from tests.processes import DECOMPRESS, only_files, run
@@ -106,10 +107,7 @@ def test_low_bytes_are_lost_with_the_high_ones(photo: np.ndarray) -> None:
         assert not mask[64:].any()
         assert np.array_equal(pixels[64:], deep[64:])
         assert len(report.lost) == 1
-    assert [entry.method for entry in container.read(data)[0].entries] == [
-        container.METHOD_FINE,
-        container.METHOD_INCLUDED,
-    ] * 2
+    assert [entry.method for entry in container.read(data)[0].entries] == [Method.FINE, Method.INCLUDED] * 2
     with pytest.raises(CorruptError, match="no tile is undamaged"):
         recover(flip(flip(data, spans(data)[0][0]), spans(data)[2][0]))
 

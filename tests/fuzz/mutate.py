@@ -33,6 +33,7 @@ from codec.container import (
 )
 from codec.errors import ArdmError
 from codec.limits import NO_LIMITS
+from codec.methods import Method
 from codec.png.exact.recipes import BEGINNING, BEGINNING_DIFFERENT, LISTED
 from codec.text import file as text
 from codec.text import header as header_of_text
@@ -352,10 +353,10 @@ def _sizes(rng: random.Random) -> bytes:
 def _method(parts: Parts, rng: random.Random, blind: Blind) -> None:
     if parts.planes:
         at = rng.randrange(len(parts.planes))
-        method = rng.randint(0, container.METHOD_INCLUDED)
+        method = rng.randint(0, Method.INCLUDED)
         parts.planes[at] = method, parts.planes[at][1]
-        if method == container.METHOD_FINE:
-            parts.planes[at + 1 : at + 2] = [(container.METHOD_INCLUDED, b"")]
+        if method == Method.FINE:
+            parts.planes[at + 1 : at + 2] = [(Method.INCLUDED, b"")]
 
 
 def _payload(parts: Parts, rng: random.Random, blind: Blind) -> None:
@@ -363,7 +364,7 @@ def _payload(parts: Parts, rng: random.Random, blind: Blind) -> None:
         return
     at = rng.randrange(len(parts.planes))
     method, payload = parts.planes[at]
-    if method == container.METHOD_FILE and rng.random() < 0.8:
+    if method == Method.FILE and rng.random() < 0.8:
         payload = png_file(payload, rng, blind)
     elif method == stored.FILTERED and payload and rng.random() < 0.7:
         try:

@@ -24,11 +24,11 @@ from ardm.orders import PATCH
 from codec import ArdmError, Limits, archive, container, decompress, info, listing, png, recover
 from codec.formats import frames
 from codec.formats import sources as readers
-from codec.image import load_predictor
 from codec.listing import Way
 from codec.png.exact import recipes
 from codec.text import file as text
 from codec.text import header as header_of_text
+from codec.tiles import load_predictor
 
 Result = TypeVar("Result")
 LIMITS = Limits(max_pixels=1024, max_memory=2**30, max_calls=50_000, max_tiles=64)

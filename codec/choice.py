@@ -1,0 +1,86 @@
+"""Choosing a method: a plane of a tile is coded in the ways that may be the smallest, and the smallest is
+kept. Knows planes and payloads; no files.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+from codec.coder import stored
+from codec.coder.work import Work
+from codec.methods import Method, coder_of
+from codec.samples import Kind
+from codec.samples import planes as split
+
+# planes that zlib shrinks below this share may be graphics, and are coded both with and without the network
+GRAPHICS = 0.3
+EMPTY = 200  # a plane that zlib shrinks by more than this is worth no seconds of work
+# Samples of 16 bits may be smaller byte by byte if zlib needs less than HOPE times what the fine coder does,
+# and less than this share of them.
+HOPE, NOISE = 1.15, 0.75
+
+
+def encode_plane(plane: np.ndarray, work: Work, few: bool = False) -> tuple[int, bytes]:
+    """plane: uint8 (h, w, 1 or 3). few: as in `codec.samples.Kind`. Returns (method, payload), the smallest
+    of: by the network, by the coder for graphics if the plane may be such, and stored."""
+    rough = roughly(plane)
+    tried: list[tuple[int, bytes]] = []
+    if rough * EMPTY >= plane.size:
+        if not few:  # labels and coarse steps are never for the network, which has not seen such
+            tried.append((Method.NETWORK, coder_of(Method.NETWORK).encode(plane, work)))
+        if few or (rough < GRAPHICS * plane.size and not work.schedule.plain):
+            tried.append((Method.GRAPHICS, coder_of(Method.GRAPHICS).encode(plane, work)))
+    if few or not tried:
+        work.done(plane.size)
+    method, payload = min(tried, key=lambda t: len(t[1]), default=(int(Method.RAW), plane.tobytes()))
+    if not tried or few or rough * 0.7 < len(payload) or len(payload) >= plane.size:
+        other = stored.encode(plane)
+        if len(other[1]) <= len(payload):
+            return other
+    return method, payload
+
+
+def encode_samples(samples: np.ndarray, work: Work) -> list[tuple[int, bytes]]:
+    """samples: uint16 (h, w, 1 or 3).
+
+    Returns (method, payload) of the high bytes and of the low ones, the smallest of: both together; each as a
+    plane. The latter is left out where it can hardly win.
+    """
+    high, low = split(samples)
+    rough = roughly(high) + roughly(low)
+    together: list[tuple[int, bytes]] = []
+    if not work.schedule.plain and rough * 100 >= samples.size:
+        payload = coder_of(Method.FINE).encode(samples, work)
+        together = [(Method.FINE, payload), (Method.INCLUDED, b"")]
+        hopeless = rough >= max(GRAPHICS * samples.nbytes, min(HOPE * len(payload), NOISE * samples.nbytes))
+        if hopeless and len(payload) < samples.nbytes:
+            work.done(samples.nbytes)
+            return together
+    apart = [encode_plane(high, work), encode_plane(low, work)]
+    return min(
+        (ways for ways in (together, apart) if ways),
+        key=lambda ways: sum(len(payload) for _, payload in ways),
+    )
+
+
+def looks_like_graphics(array: np.ndarray, kind: Kind) -> bool:
+    """Whether the colours of an image, (h, w, c), shrink as those of graphics do."""
+    colours = split(array)[0]
+    return kind.few or roughly(colours) < GRAPHICS * colours.size
+
+
+def roughly(plane: np.ndarray) -> float:
+    """About how many bytes zlib would need: tells graphics, and whether storing can win at all; LZMA over
+    every photo would cost a fifth of the time.
+    """
+    height = plane.shape[0]
+    sample = plane
+    if plane.size > 2**18:  # an eighth of the rows, in eight places
+        sample = np.concatenate([plane[i * height // 8 :][: height // 64 + 1] for i in range(8)])
+    return (
+        min(len(zlib.compress(stored.filter_forward(sample, k).tobytes(), 1)) for k in (0, 7))
+        * plane.size
+        / sample.size
+    )

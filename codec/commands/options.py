@@ -1,0 +1,193 @@
+"""Options that the commands share, and what they may not be together. Knows click; no files and no images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+import codec
+from codec.commands import files
+from codec.limits import Limits, parse_size
+from codec.presets import MAX_THREADS, ORDERS, threads_for
+from codec.settings import Settings
+
+
+@dataclass
+class Options:
+    """What both commands share."""
+
+    stdout: bool
+    output: str | None
+    output_dir: Path | None
+    force: bool
+    remove: bool
+    test: bool
+    listing: bool
+    as_json: bool
+    quiet: int
+    verbose: bool
+    progress: bool
+    limits: Limits
+    settings: Settings  # device and threads count for decoding too
+    exact: bool = False  # the file itself must come back
+    pixels: bool = False  # these are enough
+    region: tuple[int, int, int, int] | None = None  # left, upper, right, lower: only this is wanted
+    preview: int = 0  # longest side of a small picture that is wanted instead; 0: none
+    written: set[str] = field(default_factory=set)  # outputs of this run, which not even -f may overwrite
+
+
+class _Size(click.ParamType):
+    """A size in bytes, as `codec.limits.parse_size` reads it."""
+
+    name = "size"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
+        try:
+            return parse_size(value) if isinstance(value, str) else int(value)
+        except ValueError as error:
+            self.fail(str(error), parameter, context)
+
+
+def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of both commands, in the order in which --help shows them."""
+    options = [
+        click.argument("names", metavar="FILE...", nargs=-1, required=True),
+        click.option(
+            "-o", "output", metavar="OUT", help="Write to OUT ('-' is standard output); for one FILE."
+        ),
+        click.option("-c", "--stdout", "stdout", is_flag=True, help="Write to standard output."),
+        click.option(
+            "--output-dir",
+            metavar="DIR",
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            help="Write the results into DIR.",
+        ),
+        click.option(
+            "-f",
+            "--force",
+            is_flag=True,
+            help="Overwrite existing outputs; allow binary output to a terminal.",
+        ),
+        click.option("-k", "--keep", is_flag=True, help="Keep the source (the default)."),
+        click.option("--rm", "remove", is_flag=True, help="Remove the source after success."),
+        click.option("-t", "--test", is_flag=True, help="Test .ardm files: decode, check, write nothing."),
+        click.option(
+            "-l", "--list", "listing", is_flag=True, help="List what .ardm files hold, without decoding them."
+        ),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output."),
+        click.option(
+            "-T",
+            "--threads",
+            type=click.IntRange(0, MAX_THREADS),
+            default=0,
+            metavar="N",
+            help="CPU threads; 0, the default, means all.",
+        ),
+        click.option(
+            "--device",
+            type=click.Choice(["cpu", "cuda", "auto"]),
+            default="cpu",
+            show_default=True,
+            help="Files are the same on all.",
+        ),
+        click.option(
+            "--max-pixels",
+            type=click.IntRange(1),
+            metavar="N",
+            help="Refuse larger images. Default: 178 million.",
+        ),
+        click.option(
+            "--memory",
+            type=_Size(),
+            metavar="SIZE",
+            help="Refuse what is estimated to need more memory, such as 512M or 2G. Default: no limit.",
+        ),
+        click.option(
+            "--max-calls",
+            type=click.IntRange(0),
+            metavar="N",
+            help="Refuse what needs more network calls. Default: 200 million.",
+        ),
+        click.option("--no-progress", is_flag=True, help="No progress bar."),
+        click.option("-q", "--quiet", count=True, help="No notes; twice: no error messages either."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more."),
+        click.version_option(codec.__version__, "-V", "--version"),
+        click.help_option("-h", "--help"),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def options_of(given: dict[str, Any], chosen: dict[str, Any] | None = None, **more: Any) -> Options:
+    """The shared options, as click gives them. chosen: fields of `Settings`. Raises click.UsageError for what
+    does not go together.
+    """
+    _check_together(given, verify=(chosen or {}).get("verify", True))
+    threads = threads_for(given["threads"])
+    set_ones = {
+        "max_pixels": given["max_pixels"],
+        "max_memory": given["memory"],
+        "max_calls": given["max_calls"],
+    }
+    return Options(
+        stdout=given["stdout"],
+        output=given["output"],
+        output_dir=given["output_dir"],
+        force=given["force"],
+        remove=given["remove"],
+        test=given["test"],
+        listing=given["listing"],
+        as_json=given["as_json"],
+        quiet=given["quiet"],
+        verbose=given["verbose"],
+        progress=not given["no_progress"],
+        limits=Limits(**{name: value for name, value in set_ones.items() if value is not None}),
+        settings=Settings(device=given["device"], threads=threads, **(chosen or {})),
+        **more,
+    )
+
+
+def _check_together(given: dict[str, Any], verify: bool) -> None:
+    names = given["names"]
+    if given["output"] and len(names) > 1:
+        raise click.UsageError("-o names one output, but there are several files; use --output-dir.")
+    if len(names) > 1 and given["stdout"] and not (given["test"] or given["listing"]):
+        raise click.UsageError("-c writes one file to standard output, but there are several.")
+    if given["output"] and given["output_dir"]:
+        raise click.UsageError("-o and --output-dir exclude each other.")
+    if given["remove"] and (given["keep"] or given["stdout"] or given["output"] == files.STREAM):
+        raise click.UsageError("--rm does not go with -k or with standard output.")
+    if given["remove"] and not verify:
+        raise click.UsageError("--rm removes only what was verified; leave out --no-verify.")
+
+
+def parse_order(order: str) -> tuple[str, int | None]:
+    """(order, seed) as `compress` takes them."""
+    if order in ORDERS:
+        return order, None
+    name, _, seed = order.partition(":")
+    if name != "random" or not seed.isdecimal() or len(seed) > 10 or int(seed) >= 2**32:
+        raise click.UsageError(
+            f"--order must be auto, lattice, raster or random:SEED with SEED below 2**32, got {order!r}."
+        )
+    return "lattice", int(seed)
+
+
+class Region(click.ParamType):
+    """X,Y,WIDTH,HEIGHT in pixels; its value is a box (left, upper, right, lower)."""
+
+    name = "region"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        numbers = value.split(",")
+        if len(numbers) != 4 or not all(n.strip().isdecimal() and len(n) < 12 for n in numbers):
+            self.fail(f"expected X,Y,WIDTH,HEIGHT in pixels, such as 100,50,640,480, got {value!r}.")
+        x, y, width, height = map(int, numbers)
+        return x, y, x + width, y + height

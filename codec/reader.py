@@ -1,0 +1,261 @@
+"""`open`: look at an .ardm file of an image and decode parts of it, wherever it lies. Knows tiles; the file
+is bytes, a path, a URL, or a file object, of which only what is needed is read.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+from threading import Lock
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from codec import cost
+from codec.ending import operation
+from codec.errors import InputError
+from codec.image import decompress, whole_pixels
+from codec.limits import Limits, limits_of
+from codec.opened import Opened, open_bytes, open_reader
+from codec.parallel import thread_count
+from codec.tiles import Box, as_given, decode_coarsely, decode_tiles
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from _typeshed import ReadableBuffer
+
+
+class ImageReader:
+    """An image in an .ardm file; nothing of it is decoded until it is asked for. Thread-safe.
+
+    shape: (H, W) or (H, W, C); dtype: uint8 or uint16; width, height, channels. `read` and slices give
+    pixels, `preview` a small picture, `describe` what the file says of itself.
+    """
+
+    def __init__(
+        self,
+        opened: Opened,
+        limits: Limits,
+        device: str = "cpu",
+        threads: int = 0,
+        closes: IO[bytes] | None = None,
+    ) -> None:
+        self._opened, self._limits, self._device, self._threads = opened, limits, device, threads
+        self._closes = closes  # a file that this reader has opened
+        header = opened.header
+        self.width, self.height, self.channels = header.width, header.height, header.channels
+        self.shape: tuple[int, ...] = (self.height, self.width) + (self.channels,) * header.channel_axis
+        self.dtype = np.dtype("u1" if header.kind.size == 1 else "u2")
+        self.ndim = len(self.shape)
+
+    def __enter__(self) -> ImageReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        said = self.describe()
+        return (
+            f"<ardm image {self.width} x {self.height}, {self.channels} x {said['bits_per_channel']} bit, "
+            f"{said['bytes']} bytes>"
+        )
+
+    def close(self) -> None:
+        """Close the file, if `open` has opened it."""
+        if self._closes:
+            self._closes.close()
+
+    def describe(self) -> dict[str, object]:
+        """What the file says of itself: a dict of plain values, as of `codec.info`."""
+        return self._opened.describe()
+
+    @property
+    def metadata(self) -> tuple[tuple[int, bytes], ...]:
+        """(type, payload) of the chunks of metadata, as FORMAT.md lists them."""
+        return self._opened.header.metadata
+
+    @operation
+    def read(self, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
+        """Pixels of a box (left, upper, right, lower), as of Pillow's `Image.crop`; None: of the whole image.
+
+        Only the tiles that the box touches are read and decoded, each checked by its checksum. Returns what
+        `codec.decompress` would, cut out. Raises as it does, and ValueError for a box that is empty or not
+        within the image.
+        """
+        if box is None:
+            return decompress(self._opened, limits=self._limits, device=self._device, threads=self._threads)
+        left, upper, right, lower = box
+        if not (0 <= left < right <= self.width and 0 <= upper < lower <= self.height):
+            raise ValueError(
+                f"a box must be (left, upper, right, lower) within {self.width} x {self.height} pixels and "
+                f"not empty, got {box}."
+            )
+        if self._opened.header.whole:
+            return whole_pixels(self._opened, self._limits)[upper:lower, left:right].copy()
+        part = Box(upper, left, lower - upper, right - left)
+        self._check(part)
+        out, _ = decode_tiles(self._opened, self._device, self._threads, box=part)
+        return as_given(out, self._opened)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Slices of rows and columns (and channels), as of an array: reader[100:200, 50:80]. Only whole
+        tiles are decoded, so that neighbouring parts should be asked for together.
+        """
+        keys = key if isinstance(key, tuple) else (key,)
+        if Ellipsis in [k for k in keys if k is Ellipsis]:
+            at = keys.index(Ellipsis)
+            keys = keys[:at] + (slice(None),) * (self.ndim - len(keys) + 1) + keys[at + 1 :]
+        keys = keys + (slice(None),) * (self.ndim - len(keys))
+        if len(keys) > self.ndim:
+            raise IndexError(f"too many indices: the image has {self.ndim} axes, got {len(keys)}.")
+        spans, within = [], []
+        for k, size in zip(keys[:2], self.shape, strict=False):
+            start, stop, rest = _span(k, size)
+            spans.append((start, stop))
+            within.append(rest)
+        (upper, lower), (left, right) = spans
+        if lower <= upper or right <= left:
+            return np.empty(self.shape, dtype=self.dtype)[key]
+        return self.read((left, upper, right, lower))[(*within, *keys[2:])]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("pixels must be decoded; copy=False cannot be.")
+        return self.read().astype(dtype or self.dtype, copy=False)
+
+    @operation
+    def png(self, pixels: np.ndarray) -> bytes:
+        """A PNG file of pixels that `read` or `preview` returned, with the palette and the colour profile of
+        the image.
+        """
+        from codec import archive
+
+        return archive.part(self._opened, pixels)
+
+    @operation
+    def preview(self, max_side: int) -> np.ndarray:
+        """A small picture, no side longer than `max_side`, in the image's aspect ratio; the image itself if
+        that is no larger. uint8 or uint16 (h, w) or (h, w, C).
+
+        In lattice order only the coarse levels are decoded, every fourth or sixteenth pixel each way; in
+        raster order all tiles are, and averaged. For people to look at: its values may change with any
+        release. Palette indices cannot be averaged: of these it shows every n-th.
+        """
+        if max_side < 1:
+            raise ValueError(f"max_side must be at least 1, got {max_side}.")
+        if max_side >= max(self.width, self.height):
+            return self.read()
+        scale = max_side / max(self.width, self.height)
+        shape = max(1, round(self.height * scale)), max(1, round(self.width * scale))
+        if self._opened.header.whole:
+            pixels = whole_pixels(self._opened, self._limits)
+            return _shrink(pixels.reshape(*pixels.shape[:2], -1), shape).reshape(*shape, *pixels.shape[2:])
+        self._check(None)
+        parts = decode_coarsely(self._opened, 1 / scale, self._device, self._threads)
+        out = np.empty((*shape, self.channels), dtype=self.dtype)
+        indexed = self._opened.header.kind.indexed
+        for (top, left, height, width), part in parts:
+            y, x = (round(top * shape[0] / self.height), round(left * shape[1] / self.width))
+            y1 = round((top + height) * shape[0] / self.height)
+            x1 = round((left + width) * shape[1] / self.width)
+            if y1 > y and x1 > x:
+                out[y:y1, x:x1] = _shrink(part, (y1 - y, x1 - x), indexed)
+        return out if len(self.shape) == 3 else out[..., 0]
+
+    def _check(self, box: Box | None) -> None:
+        opened = self._opened
+        found = cost.of(opened.header, opened.size, self._threads or thread_count())
+        cost.check(found, self._limits)
+        cost.check_payloads(opened.header)
+
+
+def _span(key: Any, size: int) -> tuple[int, int, Any]:
+    """(start, stop of what must be decoded of an axis, what to index that with)."""
+    if isinstance(key, slice):
+        chosen = range(size)[key]
+        if not chosen:
+            return 0, 0, slice(None)
+        low, high = min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1]) + 1
+        return low, high, slice(None, None, chosen.step)
+    if isinstance(key, int | np.integer):
+        if not -size <= key < size:
+            raise IndexError(f"index {key} is out of range for an axis of {size} pixels.")
+        return int(key) % size, int(key) % size + 1, 0
+    raise IndexError(f"an index must be an integer or a slice, got {type(key).__name__}.")
+
+
+def _shrink(pixels: np.ndarray, shape: tuple[int, int], indexed: bool = False) -> np.ndarray:
+    """uint8 or uint16 (h, w, C) -> (*shape, C), averaged; indices of a palette picked instead."""
+    from PIL import Image
+
+    if indexed:
+        rows, columns = (np.arange(n) * m // n for n, m in zip(shape, pixels.shape, strict=False))
+        return pixels[rows[:, None], columns]
+    size = shape[1], shape[0]
+    channels = [
+        np.asarray(Image.fromarray(pixels[..., c].astype(np.float32)).resize(size, Image.Resampling.BOX))
+        for c in range(pixels.shape[2])
+    ]
+    return np.rint(np.stack(channels, 2)).astype(pixels.dtype)
+
+
+@operation
+def open(
+    source: str | os.PathLike[str] | IO[bytes] | ReadableBuffer,
+    *,
+    device: str = "cpu",
+    threads: int = 0,
+    max_pixels: int | None = None,
+    limits: Limits | None = None,
+) -> ImageReader:
+    """Open an .ardm file of an image without decoding it.
+
+    source: its bytes, a path, a URL such as s3://bucket/photo.ardm (with fsspec and what it needs for that),
+    or a binary file object that can seek. Of paths, URLs and file objects only the header, the index and the
+    tiles that are decoded are read. device, threads, max_pixels, limits: as of `codec.decompress`.
+
+    Raises as `codec.decompress` does, InputError for what is none of these or cannot be read.
+    """
+    limits = limits_of(limits, max_pixels)
+    if isinstance(source, str | os.PathLike):
+        file = _open_path(os.fspath(source))
+        try:
+            return ImageReader(_open_file(file, limits), limits, device, threads, file)
+        except BaseException:
+            file.close()
+            raise
+    if hasattr(source, "read") and hasattr(source, "seek"):
+        return ImageReader(_open_file(source, limits), limits, device, threads)
+    return ImageReader(open_bytes(source, limits), limits, device, threads)
+
+
+def _open_path(path: str) -> IO[bytes]:
+    try:
+        if "://" not in path:
+            return builtins.open(path, "rb")
+        import fsspec
+
+        return fsspec.open(path, "rb").open()
+    except ImportError as error:
+        raise InputError(f"{path}: a URL needs fsspec: pip install fsspec ({error}).") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
+
+
+def _open_file(file: Any, limits: Limits) -> Opened:
+    """Of a file object, which only one thread at a time may use."""
+    lock = Lock()
+
+    def read(start: int, length: int) -> bytes:
+        try:
+            with lock:
+                file.seek(start)
+                return file.read(length)
+        except OSError as error:
+            raise InputError(f"cannot be read: {error.strerror or error}.") from error
+
+    return open_reader(read, file.seek(0, os.SEEK_END), limits)

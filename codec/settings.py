@@ -1,0 +1,63 @@
+"""`Settings`: what a caller may choose when an image is compressed. Knows numbers and names only, so that
+--help need not load a model; a wrong choice is refused when it is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from ardm.orders import PATCH
+from codec.container import MAX_TILE
+from codec.presets import ORDERS
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The bytes of a file depend on the pixels and on budget, order, seed, plain and tile, and on nothing
+    else here.
+
+    budget: most network calls per tile; None: as many as raster order takes. More calls, smaller files, same
+    weights, and the same work in all. order: "raster", "lattice", or "auto", what the budget allows and the
+    measured bits favour. seed: code pixels in a seeded random order instead, for study. plain: by the
+    network's distributions alone, without learning from the image while it is coded: quicker and larger.
+    tile: largest side of a tile, a multiple of 4; None: as suits the image. device: "cpu", "cuda" or "auto",
+    for lattice and random order. threads: CPU threads to use from now on in this process; 0 leaves them as
+    they are. verify: decode the result, and compare.
+
+    Raises ValueError for a choice that cannot be.
+    """
+
+    budget: int | None = None
+    order: str = "auto"
+    seed: int | None = None
+    plain: bool = False
+    tile: int | None = None
+    device: str = "cpu"
+    threads: int = 0
+    verify: bool = True
+
+    def __post_init__(self) -> None:
+        if self.budget is not None and self.budget < 1:
+            raise ValueError(f"budget must be at least 1 network call, got {self.budget}.")
+        if self.tile is not None and (self.tile < PATCH or self.tile % PATCH or self.tile > MAX_TILE):
+            raise ValueError(f"tile must be a multiple of {PATCH} up to {MAX_TILE}, got {self.tile}.")
+        if self.seed is not None and not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be within 0..2**32-1, got {self.seed}.")
+        if self.order not in ORDERS or (self.seed is not None and self.order == "raster"):
+            raise ValueError(
+                f"order must be one of {', '.join(ORDERS)}, and not raster with a seed; got {self.order!r} "
+                f"with seed={self.seed}."
+            )
+
+
+NAMES = tuple(field.name for field in fields(Settings))
+
+
+def settings_of(settings: Settings | None, options: dict[str, Any]) -> Settings:
+    """The settings that a call was given: `settings` or the usual ones, changed by those that were given by
+    name. Raises ValueError as `Settings` does, and TypeError for a name that is none of theirs.
+    """
+    if unknown := [name for name in options if name not in NAMES]:
+        raise TypeError(f"there is no option {unknown[0]!r}; expected one of {', '.join(NAMES)}.")
+    return replace(settings or Settings(), **options)

@@ -1,0 +1,54 @@
+"""Planes coded by one coder of the table at a time, and schedules by name. Knows coders, no files and no test."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ardm.exact.predictor import Predictor
+from ardm.exact.window import WindowWeights
+from codec.coder.rest import Rest
+from codec.coder.schedule import Schedule
+from codec.coder.work import Work
+from codec.methods import Method, coder_of
+from codec.scheduling import schedule_for
+from codec.settings import Settings
+
+
+def plan(
+    weights: WindowWeights,
+    height: int,
+    width: int,
+    budget: int | None,
+    order: str = "auto",
+    seed: int | None = None,
+    plain: bool = False,
+) -> Schedule:
+    return schedule_for(weights, height, width, Settings(budget, order, seed, plain))
+
+
+def encode_network(plane: np.ndarray, predictor: Predictor, schedule: Schedule) -> bytes:
+    return coder_of(Method.NETWORK).encode(plane, Work(schedule, predictor))
+
+
+def decode_network(
+    payload: bytes, shape: tuple[int, int, int], predictor: Predictor, schedule: Schedule
+) -> np.ndarray:
+    return coder_of(Method.NETWORK).decode(payload, shape, Work(schedule, predictor))
+
+
+def encode_graphics(plane: np.ndarray) -> bytes:
+    return coder_of(Method.GRAPHICS).encode(plane, Work())
+
+
+def decode_graphics(payload: bytes, shape: tuple[int, int, int], rest: Rest | None = None) -> np.ndarray:
+    return coder_of(Method.GRAPHICS).decode(payload, shape, Work(rest=rest))
+
+
+def encode_fine(samples: np.ndarray, threads: int = 1) -> bytes:
+    return coder_of(Method.FINE).encode(samples, Work(threads=threads))
+
+
+def decode_fine(
+    payload: bytes, shape: tuple[int, int, int], threads: int = 1, rest: Rest | None = None
+) -> np.ndarray:
+    return coder_of(Method.FINE).decode(payload, shape, Work(threads=threads, rest=rest))
