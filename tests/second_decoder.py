@@ -2,6 +2,7 @@
 
 Written from FORMAT.md and docs/format alone, and knows nothing of the packages `codec` and `ardm`: that it
 gives the same pixels shows that these pages say enough. It is slow, and reads no texts, names or recipes.
+Names of variables are those of the pages; so is the order of float64 operations, NumPy's included.
 """
 
 import hashlib

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import second_decoder
 from tests.second_decoder import Reader, Refused, decode, decode_image, find_network, parse, read_chunk
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -80,6 +81,13 @@ def forged(data, number, change):
     assert data[start : r.at].count(old) == 1
     index = data[start : r.at - 4].replace(old, new)
     return data[:start] + index + zlib.crc32(index).to_bytes(4, "little") + b"".join(payloads)
+
+
+def test_tables():
+    checks = {"SIG": 0x7B8F868D, "LOG": 0xB1257297, "SQ": 0x3F6D840D, "REC": 0xB3FED48E, "INV": 0xF2408387}
+    for name, crc in checks.items():
+        table = np.array(getattr(second_decoder, name), "<i4" if name in ("SIG", "REC") else "<f8")
+        assert zlib.crc32(table.tobytes()) == crc, name
 
 
 @pytest.mark.parametrize("name", STAND_FOR)
