@@ -1,11 +1,11 @@
 """The fine coder: samples of 9 to 16 bits whole, in raster order, channel after channel. Knows arrays and
 words; nothing of networks, tiles or files.
 
-FORMAT.md, section 8, says the same in prose. A sample is one of `2**depth` levels, a value of as many binary
-decisions, the highest first. Every decision is predicted by `INPUTS` models whose log-odds are mixed, refined
-by two adaptive tables and coded, as in `codec.coder.kernel`, and with the rules of `codec.coder.arithmetic`.
-What is different: predictions are as fine as the samples, there is no network, and a histogram takes the
-place of hashed counters.
+Specified in docs/format/fine.md. A sample is one of `2**depth` levels, a value of as many binary decisions,
+the highest first. Every decision is predicted by `INPUTS` models whose log-odds are mixed, refined by two
+adaptive tables and coded, as in `codec.coder.kernel`, and with the rules of `codec.coder.arithmetic`. What is
+different: predictions are as fine as the samples, there is no network, and a histogram takes the place of
+hashed counters.
 
     experts       logistics around two least-squares predictions of the value, one slow and one quick to
                   forget, around three simple ones and a blend of all, as wide as their errors nearby were

@@ -1,8 +1,7 @@
 """The compiled heart of the mixing coder: codes one phase of pixels, one binary decision after another, and
 learns from each.
 
-Knows arrays of numbers only; `codec.coder.mixing` prepares them. FORMAT.md, section 8, says the same in
-prose.
+Knows arrays of numbers only; `codec.coder.mixing` prepares them. Specified in docs/format/mixing.md.
 
 A pixel's channels are coded G, R, B; a value as eight decisions, the most significant bit first. Every
 decision is predicted by `INPUTS` models; their log-odds are mixed by two gated logistic mixers (Mattern 2012;

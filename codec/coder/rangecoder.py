@@ -3,8 +3,8 @@ frequencies; no models, no files.
 
 A decision, which is binary (`code_bit`) or has any number of outcomes (`code_symbols`), narrows an interval
 of 64 bits; what its ends agree in is written, 32 bits at a time. Integers only, compiled by Numba:
-constriction itself has no package for some machines, and is what the tests compare with. FORMAT.md, section
-6, says the same in prose. A coder is a row of uint64: range; a decoder's point, or an encoder's lower end;
+constriction itself has no package for some machines, and is what the tests compare with. Specified in
+docs/format/rangecoder.md. A coder is a row of uint64: range; a decoder's point, or an encoder's lower end;
 next and last word.
 """
 

@@ -1,5 +1,5 @@
-"""The range coder against two others: one in whole numbers, written from FORMAT.md alone, and constriction,
-where that has a package. Word for word.
+"""The range coder against two others: one in whole numbers, written from the format's description alone, and
+constriction, where that has a package. Word for word.
 
 Both decode and encode the same streams: rare and certain symbols, long carries, nothing at all, and words
 that no encoder wrote.
@@ -38,7 +38,7 @@ WORDS = [239, 4246839268, 4294967295, 3959586804, 25165824]
 
 
 class Numbers:
-    """FORMAT.md, section 6, in whole numbers of any length, so that nothing carries, wraps around or is
+    """docs/format/rangecoder.md in whole numbers of any length, so that nothing carries, wraps around or is
     shifted out.
     """
 

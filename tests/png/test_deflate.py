@@ -26,7 +26,8 @@ def by_zlib(data: bytes, level: int, memory: int, strategy: int, window: int) ->
 
 def inputs() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
-    text = np.frombuffer((ROOT / "FORMAT.md").read_bytes(), np.uint8)
+    pages = [ROOT / "FORMAT.md", *sorted((ROOT / "docs" / "format").glob("*.md"))]
+    text = np.frombuffer(b"".join(page.read_bytes() for page in pages), np.uint8)
     fibonacci = [int(1.618**k) + 1 for k in range(23)]  # the deepest trees, whose codes are too long at first
     return {
         "one": np.array([7], np.uint8),

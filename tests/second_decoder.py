@@ -1,0 +1,1060 @@
+"""A second decoder of .ardm image files: pixels from bytes, in plain Python and NumPy.
+
+Written from FORMAT.md and docs/format alone, and knows nothing of the packages `codec` and `ardm`: that it
+gives the same pixels shows that these pages say enough. It is slow, and reads no texts, names or recipes.
+Names of variables are those of the pages; so is the order of float64 operations, NumPy's included.
+"""
+
+import hashlib
+import json
+import lzma
+import zlib
+from collections import defaultdict
+from math import ceil, exp, frexp, log2, prod, sqrt
+from math import log as ln
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+from safetensors.numpy import load
+
+SIGNATURE = bytes.fromhex("89 41 52 44 4D 0D 0A 1A")
+MOST_PIXELS = 2**26  # a limit of this decoder
+RASTER, LATTICE, RANDOM = 0, 1, 2
+CODING = [1, 0, 2]  # colour of the s-th channel that is coded, and back
+ONE = 2**24
+
+
+class Refused(Exception):
+    """Its argument is N, T, C, U or L: not an .ardm file, truncated, corrupt, unsupported, beyond a limit."""
+
+
+def check(right, kind="C"):
+    if not right:
+        raise Refused(kind)
+
+
+def clip(x, low, high):
+    return low if x < low else high if x > high else x
+
+
+def u64(n):
+    return n & 0xFFFFFFFFFFFFFFFF
+
+
+# ---- the file
+
+
+class Reader:
+    """Fields one after the other; `kind` is how the end of the data is refused."""
+
+    def __init__(self, data, kind="T"):
+        self.data, self.at, self.kind = data, 0, kind
+
+    def take(self, count):
+        check(self.at + count <= len(self.data), self.kind)
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def number(self, size=1):
+        return int.from_bytes(self.take(size), "little")
+
+    def varint(self):
+        value = 0
+        for i in range(9):
+            byte = self.number()
+            value |= (byte & 127) << 7 * i
+            if byte < 128:
+                check(byte or not i)
+                return value
+        raise Refused("C")
+
+    def rest(self):
+        return self.take(len(self.data) - self.at)
+
+
+def read_chunk(r):
+    start = r.at
+    kind = r.number()
+    content = r.take(r.varint())
+    end = r.at
+    check(r.number(4) == zlib.crc32(r.data[start:end]))
+    return kind, content
+
+
+def read_head(content):
+    r, head = Reader(content, "C"), SimpleNamespace(strip=0, slope=0, seed=0, stages=[])
+    check(r.number() == 2, "U")
+    flags, samples = r.number(), r.number()
+    head.order, head.plain, head.axis = flags & 3, bool(flags & 4), bool(flags & 8)
+    head.indexed, head.whole, head.folded = bool(flags & 16), bool(flags & 32), bool(flags & 64)
+    check(head.order < 3 and flags < 128 and samples < 64 and samples & 15 < 5, "U")
+    head.depth, head.channels = 1 << (samples & 15), (samples >> 4) + 1
+    check(not head.folded or (head.depth == 16 and not head.whole))
+    check(head.channels == 1 or (head.depth >= 8 and not head.indexed))
+    check(head.depth <= 8 or not head.indexed)
+    head.width, head.height, *tiles = (r.varint() for _ in range(4))
+    check(min(head.width, head.height) > 0 and max(head.width, head.height) < 2**32)
+    check(min(tiles) > 0 and max(tiles) <= 512)
+    head.tile_height, head.tile_width = 4 * tiles[0], 4 * tiles[1]
+    check(head.width * head.height <= MOST_PIXELS, "L")
+    check(head.axis or head.channels == 1)
+    head.weights = r.take(4)
+    if head.order == RASTER:
+        head.strip, head.slope = r.varint(), r.varint()
+        check(head.strip <= (0 if head.plain else 2048) and head.slope < 256, "U")
+    else:
+        check(head.order == LATTICE or head.plain, "U")
+        head.seed = r.number(4) if head.order == RANDOM else 0
+        count = r.number()
+        check(count <= 16, "U")
+        head.stages = [r.number(2) for _ in range(count)]
+        if head.order == LATTICE:
+            check(all(stage < 1 << 14 for stage in head.stages), "U")
+        else:
+            check(all(1 <= stage <= 255 for stage in head.stages))
+    head.hash = r.take(12)
+    check(r.at == len(content))
+    return head
+
+
+def planes_of(head):
+    """Of every plane: shape, where it is in the image, shift of its byte in the sample"""
+    colours = head.channels if head.channels in (1, 3) else head.channels - 1
+    groups = [(0, colours)] + [(colours, 1)] * (head.channels > colours)
+    for top in range(0, head.height, head.tile_height):
+        for left in range(0, head.width, head.tile_width):
+            h, w = min(head.tile_height, head.height - top), min(head.tile_width, head.width - left)
+            for first, count in groups:
+                for shift in (8, 0) if head.depth == 16 else (0,):
+                    area = slice(top, top + h), slice(left, left + w), slice(first, first + count)
+                    yield SimpleNamespace(shape=(h, w, count), area=area, shift=shift)
+
+
+def least_payload(method, plane, head):
+    def words(bits):
+        return 4 * ceil(0.99 * bits / 32)
+
+    h, w, c = plane.shape
+    pixels, b = h * w, -log2(1 - 168 / ONE)
+    p = sum(-log2(1 - 192 * q / (65536 * 1023 * 5 + 16384)) for q in (64, 16, 4, 1))
+    if method == 2:
+        rate = p if head.plain else 8 * b
+        if head.order == RASTER:
+            return words(rate * pixels * c)
+        shapes = level_shapes(h, w)
+        root = prod(shapes[min(len(head.stages), len(shapes) - 1)])
+        return 2 + min(root * c, 2) + words(rate * (pixels - root) * c)
+    if method == 5:
+        return 2 + (c - 1) + c * words(8 * b * pixels)
+    return {0: pixels * c, 1: 1 + ceil(pixels * c / 8192), 3: words(8 * b * pixels * c)}.get(method, 0)
+
+
+def read_index(content, head):
+    """A list of planes, each with method, length and crc"""
+    r = Reader(content, "C")
+    tiles = ceil(head.height / head.tile_height) * ceil(head.width / head.tile_width)
+    count = tiles * (2 - head.channels % 2) * (2 if head.depth == 16 else 1)
+    check(6 * (1 if head.whole else count) <= len(content))
+    planes = [SimpleNamespace(shift=0)] if head.whole else list(planes_of(head))
+    before = None
+    for plane in planes:
+        plane.method, plane.length, plane.crc = r.number(), r.varint(), r.number(4)
+        check(plane.method < 7, "U")
+        check((plane.method == 4) == head.whole)
+        check(plane.method != 5 or (plane.shift and not head.folded and not head.plain))
+        check((plane.method == 6) == (before == 5))
+        check(plane.method != 6 or plane.length == 0)
+        before = plane.method
+    check(r.at == len(content))
+    return planes
+
+
+def parse(data):
+    """(head, planes) of a file; each plane has its method and payload"""
+    check(data[:8] == SIGNATURE, "T" if data and SIGNATURE.startswith(data) else "N")
+    r, head, ancillary = Reader(data), None, 0
+    r.take(8)
+    while True:
+        kind, content = read_chunk(r)
+        if head is None:
+            check(kind == 1, "U" if kind == 3 else "C")  # 3: a text
+            head = read_head(content)
+        elif kind == 2:
+            break
+        else:
+            check(kind >= 0x80, "U")
+            ancillary += 1
+            check(ancillary <= 1000, "L")
+    planes = read_index(content, head)
+    left = len(data) - r.at - sum(plane.length for plane in planes)
+    check(left >= 0, "T")
+    check(left == 0)
+    for plane in planes:
+        plane.payload = r.take(plane.length)
+        check(head.whole or plane.length >= least_payload(plane.method, plane, head))
+    return head, planes
+
+
+def decode(data, weights_folder):
+    """The samples as an array, or the bytes of a file that was kept whole"""
+    head, planes = parse(data)
+    net = None
+    if any(plane.method == 2 for plane in planes):
+        net = find_network(weights_folder, head.weights)
+    for plane in planes:
+        check(zlib.crc32(plane.payload) == plane.crc)
+    image = planes[0].payload if head.whole else decode_image(head, planes, net)
+    samples = image if head.whole else image.astype("<u2" if head.depth == 16 else np.uint8).tobytes()
+    check(hashlib.blake2b(samples, digest_size=12).digest() == head.hash)
+    check(head.whole or not (image >> head.depth - 1 >> 1).any())
+    return image
+
+
+def decode_image(head, planes, net):
+    image = np.zeros((head.height, head.width, head.channels), np.uint16)
+    for plane in planes:
+        if plane.method != 6:
+            shift = 0 if plane.method == 5 else plane.shift  # the samples of method 5 have 16 bits
+            image[plane.area] |= decode_plane(plane.method, plane.payload, plane.shape, head, net) << shift
+    if head.folded:
+        image = image & 0xFF00 | (image + (image >> 8)) & 255
+    image = image.astype(np.uint16 if head.depth == 16 else np.uint8)
+    return image if head.axis else image[..., 0]
+
+
+def decode_plane(method, payload, shape, head, net):
+    if method < 2:
+        return decode_stored(method, payload, shape)
+    if method == 5:
+        return decode_fine(payload, *shape)
+    if method == 3:
+        return decode_raster(payload, shape, None, 1)
+    if head.order == RASTER:
+        check(head.slope == net.R + 1, "U")
+        return decode_raster(payload, shape, net, head.strip, head.plain)
+    return decode_stages(payload, shape, head, net)
+
+
+def decode_stored(method, data, shape):
+    check(method < 2 and (method == 0 or data))
+    steps, size = 0, prod(shape)
+    if method == 1:
+        steps = data[0]
+        check(steps < 8 and (shape[2] == 3 or not steps & 1))
+        form = {"id": lzma.FILTER_LZMA1, "lc": 0, "lp": 0, "pb": 0, "dict_size": 1 << 22}
+        unpacker = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[form])
+        try:
+            data = unpacker.decompress(data[1:], size + 1)
+        except lzma.LZMAError:
+            raise Refused("C") from None
+        check(unpacker.eof and not unpacker.unused_data)
+    check(len(data) == size)
+    plane = np.frombuffer(data, np.uint8).reshape(shape)
+    for bit, axis in ((4, 0), (2, 1)):
+        if steps & bit:
+            plane = np.cumsum(plane, axis, dtype=np.uint8)
+    if steps & 1:
+        plane = plane + plane[..., 1:2] * np.array([1, 0, 1], np.uint8)
+    return plane.astype(np.uint16)
+
+
+# ---- the range coder
+
+
+def words_of(payload):
+    check(len(payload) % 4 == 0, "T")
+    return np.frombuffer(payload, "<u4").tolist()
+
+
+class Stream:
+    """Symbols and bits of words[first:end]"""
+
+    def __init__(self, words, first=0, end=None):
+        self.words, self.next, self.end = words, first, len(words) if end is None else end
+        self.range, self.point = 2**64 - 1, 0
+        for _ in range(2):
+            self.shift()
+
+    def shift(self):
+        word = self.words[self.next] if self.next < self.end else 0
+        self.point, self.next = self.point << 32 | word, self.next + 1
+
+    def narrow(self, left, span):
+        self.point -= left
+        self.range = span
+        if span < 2**32:
+            self.range = span << 32
+            self.shift()
+
+    def bit(self, chance):
+        scale = self.range >> 24
+        if self.point >= scale << 24:  # where no encoder points
+            z = u64((self.point ^ self.next) * 0x9E3779B97F4A7C15)
+            z = u64((z ^ z >> 29) * 0xBF58476D1CE4E5B9)
+            self.point = (z ^ z >> 32) % (scale << 24)
+        cut = scale * (ONE - chance)
+        if self.point < cut:
+            self.narrow(0, cut)
+            return 0
+        self.narrow(cut, scale * chance)
+        return 1
+
+    def symbol(self, edges):
+        """The number of the interval between edges, which go from 0 to 2**24"""
+        scale = self.range >> 24
+        check(self.point < scale << 24)
+        found = max(i for i, edge in enumerate(edges[:-1]) if self.point >= scale * edge)
+        self.narrow(scale * edges[found], scale * (edges[found + 1] - edges[found]))
+        return found
+
+
+# ---- the network
+
+
+def find_network(folder, name):
+    for path in sorted(Path(folder).glob("*.safetensors")):
+        data = path.read_bytes()
+        if hashlib.sha256(data).digest()[:4] == name:
+            return Network(data)
+    raise Refused("U")
+
+
+class Network:
+    def __init__(self, data):
+        described = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        check(described["format"] == "ardm window weights 1", "U")
+        sizes = json.loads(described["network"])
+        self.R, self.W, self.D, self.K = (sizes[name] for name in ("radius", "width", "depth", "mixture"))
+        t = self.tensors = {name: t.astype(np.int64) for name, t in load(data).items() if t.dtype.kind == "i"}
+        span = range(-self.R, self.R + 1)
+        places = [(dy, dx) for dy in span for dx in span if (dy, dx) != (0, 0)]
+        self.dy, self.dx = np.array(places).T
+        self.share = np.array([max(1, round(65536 * exp(-1.5 * sqrt(v * v + u * u)))) for v, u in places])
+        close = [p for p, (dy, dx) in enumerate(places) if max(abs(dy), abs(dx)) == 1]
+        enter = t["enter"].reshape(self.W, -1, 3)
+        enter[:, close] += 16 * t["near"].reshape(self.W, 8, 3)
+
+    def layer(self, inputs, weights, name, place=(), more=0):
+        shift = self.tensors[name + "_shift"][place]
+        return inputs @ weights.T + self.tensors[name + "_bias"][place] + more + (1 << shift >> 1) >> shift
+
+    def ask(self, seen, pixels):
+        """(parameters, bases by s) of pixels; seen[0 to 2]: R, G, B; seen[3]: which are known; see `look`"""
+        t = self.tensors
+        y, x = np.array(pixels).T[..., None] + self.R
+        window = seen[:, y + self.dy, x + self.dx]
+        values, known = window[:3], window[3]
+        total, sums = known @ self.share, (values * known) @ self.share
+        base = np.where(total > 0, (2 * sums + total) // np.maximum(2 * total, 1), 128)
+        v = np.clip(values - base[..., None], -128, 127) * known
+        v = v.transpose(1, 2, 0).reshape(len(pixels), -1)
+        z = self.layer(v, t["enter"], "enter", more=known @ t["mask"].T).clip(0, 255)
+        for a in range(0, 2 * self.D, 2):
+            inner = self.layer(z, t["hidden"][a], "hidden", a).clip(0, 255)
+            stream = z << t["hidden_shift"][a + 1]
+            z = self.layer(inner, t["hidden"][a + 1], "hidden", a + 1, stream).clip(0, 255)
+        return self.layer(z, t["head"], "head"), base[CODING].T
+
+    def look(self, seen, V, pixels):
+        """Makes pixels known"""
+        y, x = np.array(pixels).T + self.R
+        for c in range(3):
+            rows = V[CODING[c] if len(V) == 3 else 0]
+            seen[c, y, x] = [rows[y][x] for y, x in pixels]
+        seen[3, y, x] = 1
+
+    def nothing_seen(self, h, w):
+        return np.zeros((4, h + 2 * self.R, w + 2 * self.R), np.int64)
+
+    def centers(self, out, s, base, residuals):
+        """In 1/32 level, by component; `out` of one pixel or of many"""
+        center = out[..., self.K * (1 + s) : self.K * (2 + s)] + 32 * np.asarray(base)[..., None]
+        for e, residual in enumerate(residuals):
+            slope = np.clip(out[..., self.K * (6 + s + e) : self.K * (7 + s + e)], -1024, 1024)
+            center = center + (slope * np.asarray(residual)[..., None] >> 2)
+        return np.clip(center, -2048, 10240)
+
+    def weights(self, out):
+        logits = out[..., : self.K]
+        return self.tensors["table.weight"][np.minimum(logits.max(-1, keepdims=True) - logits, 110)]
+
+    def scales(self, out, s):
+        return np.clip(out[..., self.K * (4 + s) : self.K * (5 + s)] + 64, 0, 160)
+
+
+# ---- orders
+
+PHASES = [(2, 2), (0, 2), (2, 0), (1, 1), (1, 3), (3, 1), (3, 3)]
+PHASES += [(0, 1), (0, 3), (1, 0), (1, 2), (2, 1), (2, 3), (3, 0), (3, 2)]
+
+
+def grid(h, w, cell=lambda: 0):
+    """Rows of cells, with margins of two on all sides: those above and left are reached by indices -1, -2"""
+    return [[cell() for x in range(w + 4)] for y in range(h + 4)]
+
+
+def begin_row(rows, y):
+    rows[y][-1] = rows[y][-2] = rows[y - 1][0]
+
+
+def end_row(rows, y, w):
+    rows[y][w] = rows[y][w + 1] = rows[y][w - 1]
+
+
+def plane_from(V, h, w):
+    order = CODING if len(V) == 3 else [0]
+    return np.array([V[s] for s in order]).transpose(1, 2, 0)[:h, :w].astype(np.uint16)
+
+
+def strips(h, w, strip, slope):
+    """The pixels of each call in raster order, calls without pixels left out"""
+    rows = min(strip, h) if strip else h
+    for top in range(0, h, rows):
+        k = min(rows, h - top)
+        for t in range(w + slope * (k - 1)):
+            call = [(top + i, t - slope * i) for i in range(k) if 0 <= t - slope * i < w]
+            if call:
+                yield call
+
+
+def decode_raster(payload, shape, net, strip, plain=False):
+    h, w, channels = shape
+    stream, V = Stream(words_of(payload)), [grid(h, w) for _ in range(channels)]
+    coder = Plain(stream, net) if plain else Mixing(stream, h * w, channels, net, True)
+    seen = net.nothing_seen(h, w) if net else None
+    coder.begin_stage(V, h, w)
+    coder.begin_phase(None)
+    for call in strips(h, w, strip, net.R + 1 if net else 4):
+        if net:
+            coder.code(call, *net.ask(seen, call))
+            net.look(seen, V, call)
+        else:
+            coder.code(call)
+    return plane_from(V, h, w)
+
+
+def level_shapes(h, w):
+    shapes = [(h, w)]
+    while max(shapes[-1]) > 4:
+        shapes.append((shapes[-1][0] + 3 >> 2, shapes[-1][1] + 3 >> 2))
+    return shapes
+
+
+def decode_stages(payload, shape, head, net):
+    h, w, channels = shape
+    shapes = level_shapes(h, w)
+    count = min(len(head.stages), len(shapes) - 1)
+    r = Reader(payload)
+    check(payload)
+    method, size = r.number(), r.varint()
+    level = decode_stored(method, r.take(size), (*shapes[count], channels))
+    stream = Stream(words_of(r.rest()))
+    coder = Plain(stream, net) if head.plain else Mixing(stream, h * w, channels, net, False)
+    for stage in reversed(range(count)):
+        height, width = shapes[stage]
+        y, x = (np.r_[: side + 2, -2, -1].clip(0, side - 1) // 4 for side in (height, width))
+        V = [level[y[:, None], x, c].tolist() for c in (CODING if channels == 3 else [0])]
+        seen = net.nothing_seen(height, width)
+        net.look(seen, V, [(y, x) for y in range(0, height, 4) for x in range(0, width, 4)])
+        coder.begin_stage(V, height, width)
+        for call in calls_of(head, stage, height, width):
+            pixels = [pixel for phase, group in call for pixel in group]
+            if not pixels:
+                continue
+            out, base = net.ask(seen, pixels)
+            at = 0
+            for phase, group in call:
+                if group:
+                    coder.begin_phase(phase)
+                    coder.code(group, out[at : at + len(group)], base[at : at + len(group)])
+                at += len(group)
+            net.look(seen, V, pixels)
+        level = plane_from(V, height, width)
+    return level
+
+
+def calls_of(head, stage, height, width):
+    """For each call a list of (phase, pixels)"""
+    groups = [
+        (phase, [(y, x) for y in range(phase[0], height, 4) for x in range(phase[1], width, 4)])
+        for phase in PHASES
+    ]
+    if head.order == LATTICE:
+        calls = [[]]
+        for j, group in enumerate(groups):
+            calls[-1].append(group)
+            if j < 14 and head.stages[stage] >> j & 1:
+                calls.append([])
+        return calls
+
+    def key(pixel):
+        z = u64(pixel[0] * width + pixel[1] + (head.seed << 32) + (stage << 56) + 0x9E3779B97F4A7C15)
+        z = u64((z ^ z >> 30) * 0xBF58476D1CE4E5B9)
+        z = u64((z ^ z >> 27) * 0x94D049BB133111EB)
+        return z ^ z >> 31, pixel
+
+    ranked = sorted((pixel for _, group in groups for pixel in group), key=key)
+    count = min(head.stages[stage], len(ranked))
+    call_of = {
+        pixel: i
+        for i in range(count)
+        for pixel in ranked[len(ranked) * i // count : len(ranked) * (i + 1) // count]
+    }
+    return [[(phase, [p for p in group if call_of[p] == i]) for phase, group in groups] for i in range(count)]
+
+
+# ---- plain coding
+
+
+class Plain:
+    def __init__(self, stream, net):
+        self.stream, self.net = stream, net
+
+    def begin_stage(self, V, h, w):
+        self.V = V
+
+    def begin_phase(self, phase):
+        pass
+
+    def code(self, pixels, out, base):
+        """A group: distributions of all values at once, then digits one after the other"""
+        t, n = self.net.tensors, np.arange(len(pixels))
+        weight, residuals = self.net.weights(out), []
+        for s in range(len(self.V)):
+            offset = self.net.centers(out, s, base[:, s], residuals) + 16
+            inverse = t["table.inverse"][self.net.scales(out, s)]
+            u = (32 * np.arange(1, 256) - offset[..., None]) * inverse[..., None] >> 9
+            part = np.zeros((*u.shape[:2], 257), np.int64)
+            part[..., 1:256] = t["table.sigmoid"][np.clip(u, -3072, 3071) + 3072]
+            part[..., 256] = 65536
+            F = ((weight[..., None] * part).sum(1) + 64 * np.arange(257)).tolist()
+            low = [0] * len(pixels)
+            for size in (64, 16, 4, 1):
+                for i, f in enumerate(F):
+                    start, span = f[low[i]], f[low[i] + 4 * size] - f[low[i]]
+                    cut = [(f[low[i] + j * size] - start) * (ONE - 4) // span + j for j in range(5)]
+                    low[i] += size * self.stream.symbol(cut)
+            for (y, x), value in zip(pixels, low, strict=True):
+                self.V[s][y][x] = value
+            value = np.array(low)
+            residuals.append(value - base[:, s])
+            weight = weight * (part[n, :, value + 1] - part[n, :, value] + 1)
+            weight = np.maximum(1, 1023 * weight // weight.max(-1, keepdims=True))
+
+
+# ---- arithmetic that the mixing and the fine coder share
+
+SIG = [round(2**24 / (1 + exp(-(i - 1535.5) / 128))) for i in range(1536, 3072)]
+SIG = [ONE - n for n in reversed(SIG)] + SIG
+LOG = [round(65536 * ln(1 + (i + 0.5) / 512)) / 65536 for i in range(512)]
+SQ = [round(2**40 / (1 + exp(-(i - 400) / 32))) / 2**40 for i in range(802)]
+REC = [round(65536 / (i + 1.6)) for i in range(256)]
+INV = [round(2**27 * 2.0 ** (-(i - 64) / 16)) / 2**20 for i in range(161)]
+
+
+def log(x):
+    m, e = frexp(x)  # m from 0.5 on, below 1
+    return (e - 1) * (45426 / 65536) + LOG[int(m * 1024) - 512]
+
+
+def sigmoid(u):
+    return SIG[int(clip(u + 1536.0, 0, 3071))]
+
+
+def squash(z):
+    t = (z + 12.5) * 32.0
+    i = int(t)
+    return SQ[i] + (SQ[i + 1] - SQ[i]) * (t - i)
+
+
+def chance_of(p):
+    return clip(int(p * 16777216), 168, 16777216 - 168)
+
+
+class Fit:
+    """Weighted least squares of a target by features; the latest count most"""
+
+    def __init__(self, size, growth, tilt=1.0, every=None):
+        self.M, self.Y, self.U = np.zeros((size, size)), np.zeros(size), [0.0] * size
+        self.n, self.g, self.growth, self.every = 0, 1.0, growth, every
+        self.tilt = tilt  # factor of the diagonal while it is solved
+
+    def add(self, f, weight, target):
+        f = np.array(f)
+        a = f * weight
+        self.M += a[:, None] * f  # all of it, though only the upper triangle is looked at
+        self.Y += a * target
+        self.g *= self.growth
+        self.n += 1
+        if self.n % (self.every or (32 if self.n < 1024 else 96)) == 0 and (self.every or self.n >= 64):
+            self.refit()
+
+    def refit(self):
+        M, back = self.M, 1.0 / self.g
+        self.Y *= back
+        M *= back
+        self.g = 1.0
+        diagonal = np.diag_indices(len(M))
+        M[diagonal] = M[diagonal] * self.tilt + 1.0
+        with np.errstate(all="ignore"):
+            self.U = self.solve()
+        M[diagonal] = (M[diagonal] - 1.0) * (1.0 / self.tilt)
+
+    def solve(self):
+        m, y, size = self.M.copy(), self.Y.copy(), len(self.Y)
+        for k in range(size - 1):
+            factor = m[k, k + 1 :] * (1.0 / m[k, k])
+            m[k + 1 :, k + 1 :] -= factor[:, None] * m[k, k + 1 :]
+            y[k + 1 :] -= factor * y[k]
+        U = np.zeros(size)
+        for k in reversed(range(size)):
+            t = y[k]
+            for product in m[k, k + 1 :] * U[k + 1 :]:
+                t -= product
+            U[k] = t / m[k, k]
+        return U.tolist()
+
+
+def mixed_bit(stream, x, weights, tables, rules):
+    """A bit of which eight inputs say log-odds: two sets of weights mix them, two tables refine the result"""
+    A, B = weights
+    P, Q = tables
+    za = zb = 0.0
+    for n in range(8):
+        za += A[n] * x[n]
+        zb += B[n] * x[n]
+    za, zb = clip(za, -rules.limit, rules.limit), clip(zb, -rules.limit, rules.limit)
+    z = (za + zb) * 0.5
+    t = (z + 12.0) * rules.cells
+    cell = int(t)
+    r = t - cell
+    refined = (P[cell] + (P[cell + 1] - P[cell]) * r) + (Q[cell] + (Q[cell + 1] - Q[cell]) * r)
+    bit = stream.bit(chance_of(rules.mixed * squash(z) + rules.refined * refined))
+    da, db = (bit - squash(za)) * rules.rate, (bit - squash(zb)) * rules.rate
+    for n in range(8):
+        A[n] += da * x[n]
+        B[n] += db * x[n]
+    cell += int(r + 0.5)
+    P[cell] += (bit - P[cell]) * 0.02
+    Q[cell] += (bit - Q[cell]) * 0.02
+    return bit
+
+
+def judges(near, y, x, step):
+    """(y, x, weight) of the neighbours whose errors count; those at `step` only inside the plane"""
+    places = [(y + dy, x + dx, 1) for dy, dx in near]
+    return places + [(y, x - step, 2)] * (x >= step) + [(y - step, x, 2)] * (y >= step)
+
+
+def table_of(cell, *sizes):
+    """Nested lists, each innermost one a copy of its own"""
+    return [table_of(cell, *sizes[1:]) for _ in range(sizes[0])] if sizes else cell[:]
+
+
+# ---- mixing
+
+RASTER_OWN = [(-1, 0), (0, -1), (-1, -1), (-1, 1), (-2, 0), (0, -2)]
+RASTER_OWN += [(-2, -1), (-2, 1), (-1, -2), (-1, 2), (-2, -2), (-2, 2)]
+RASTER_EXPERTS = [(4, 4, -4, 0), (0, 4, 0, 0), (4, 0, 0, 0)]
+LATTICE_EXPERTS = [(1, 1, 1, 1), (2, 0, 0, 2), (0, 2, 2, 0)]
+SQUARE = sorted(
+    ((dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)), key=lambda o: (o[0] ** 2 + o[1] ** 2, o)
+)
+CELLS = [SQ[16 + min(768, (128 * cell + 3) // 6)] for cell in range(40)]
+
+
+class Mixing:
+    """Method 2 that learns, and method 3, which has no network; state of a plane, stage and phase"""
+
+    rules = SimpleNamespace(limit=12.0, cells=1.5, mixed=0.5, refined=0.25, rate=0.005)
+
+    def __init__(self, stream, pixels, channels, net, raster):
+        self.stream, self.net = stream, net
+        self.slots = 2 ** clip((32 * pixels).bit_length(), 12, 22) // 16
+        first = 6 if net else 4  # inputs that are no counters
+        row = [0.6] + [0.4 / (first - 1)] * (first - 1) + [0.0] * (8 - first)
+        self.A, self.B = table_of(row, 3, 8, 16), table_of(row, 3, 8, 36)
+        if net and raster and "mixer.spread" in net.tensors:
+            self.A = (net.tensors["mixer.spread"] / 4096).tolist()
+        if net and raster and "mixer.seen" in net.tensors:
+            self.B = (net.tensors["mixer.seen"] / 4096).tolist()
+        self.P, self.Q = table_of(CELLS, 3, 8, 16), table_of(CELLS, 7, 3, 8, 16)
+        self.counters = [[defaultdict(lambda: [2**23, 0]) for j in range(4)] for s in range(3)]
+
+    def begin_stage(self, V, h, w):
+        self.V, self.h, self.w = V, h, w
+        self.E = [grid(h, w) for _ in V]
+        self.X = [grid(h, w, lambda: [0, 0, 0, 0]) for _ in V]
+
+    def begin_phase(self, phase):
+        """A phase, or the whole plane in raster order"""
+        self.raster = phase is None
+        if self.raster:
+            self.kind, self.own, self.near, self.experts = 6, RASTER_OWN, RASTER_OWN[:6], RASTER_EXPERTS
+            self.cross, self.top, self.left, self.step = self.own[:6], 0, 0, 1
+        else:
+            self.top, self.left, self.step, self.experts = *phase, 4, LATTICE_EXPERTS
+            y, x = phase
+            order = {phase: n for n, phase in enumerate([(0, 0), *PHASES])}
+            before = [(o, order[(y + o[0]) % 4, (x + o[1]) % 4]) for o in SQUARE]
+            self.own = [o for o, n in before if n < order[phase]][:12]
+            self.near = [o for o, n in before if 0 < n < order[phase] and o[0] ** 2 + o[1] ** 2 <= 4]
+            self.cross = self.own[:10]
+            self.kind = 3 if y % 2 and x % 2 else 4 if x % 2 else 5 if y % 2 else PHASES.index(phase)
+        if len(self.V) == 1:
+            self.cross = []
+        size = len(self.own) + 2 * len(self.cross) + 4
+        self.fits = [Fit(size + 2 * s, 1 / 0.9997) for s in range(len(self.V))]
+        h, w = self.h // self.step + 1, self.w // self.step + 1
+        self.surprise = [grid(h, w, float) for _ in self.V]
+
+    def code(self, pixels, out=None, base=None):
+        for n, (y, x) in enumerate(pixels):
+            if self.raster and x == 0:
+                for rows in self.V:
+                    begin_row(rows, y)
+            self.pixel(y, x, out[n] if self.net else None, base[n].tolist() if self.net else None)
+            if self.raster and x == self.w - 1:
+                for rows in self.V:
+                    end_row(rows, y, self.w)
+
+    def pixel(self, y, x, out, base):
+        V, residual = self.V, []
+        weight = (self.net.weights(out) / 1023).tolist() if self.net else []
+        for s, rows in enumerate(V):
+            rows[y][x] = base[s] if self.net else rows[y - 1][x] + rows[y][x - 1] >> 1
+        for s, rows in enumerate(V):
+            i, j = (y - self.top) // self.step, (x - self.left) // self.step
+            c = SimpleNamespace(s=s, y=y, x=x, i=i, j=j, base=rows[y][x], weight=weight, residual=residual)
+            self.distribution(c, out)
+            self.features(c)
+            self.find_experts(c)
+            self.contexts(c)
+            value = self.value(c)
+            rows[y][x] = value
+            self.learn(c, value)
+            residual.append(value - c.base)
+
+    def distribution(self, c, out):
+        rows = self.V[c.s]
+        if not self.net:
+            c.total, c.mean = 0.0, (rows[c.y - 1][c.x] + rows[c.y][c.x - 1]) * 0.5
+            c.center = []
+            return
+        place = self.net.scales(out, c.s)
+        c.center = (self.net.centers(out, c.s, c.base, c.residual) / 32).tolist()
+        c.inverse = [INV[i] for i in place.tolist()]
+        spread = (self.net.tensors["table.deviation"][place] / 32).tolist()
+        c.total = c.mean = c.deviation = 0.0
+        for weight, center in zip(c.weight, c.center, strict=True):
+            c.total += weight
+            c.mean += weight * center
+        c.mean /= c.total
+        for k, weight in enumerate(c.weight):
+            c.deviation += weight * (spread[k] + abs(c.center[k] - c.mean))
+        c.deviation /= c.total
+
+    def features(self, c):
+        y, x, s = c.y, c.x, c.s
+        c.here = [self.V[s][y + dy][x + dx] for dy, dx in self.own]
+        f = [value - c.mean for value in c.here]
+        for other in ((s + 1) % 3, (s + 2) % 3):
+            f += [float(self.V[other][y + dy][x + dx] - self.V[other][y][x]) for dy, dx in self.cross]
+        for e in range(s):
+            f += [float(c.residual[e]), self.surprise[e][c.i][c.j]]
+        same = self.surprise[s]
+        f += [same[c.i][c.j - 1], same[c.i - 1][c.j], same[c.i - 1][c.j - 1], same[c.i - 1][c.j + 1]]
+        sums, U = [0.0, 0.0, 0.0, 0.0], self.fits[s].U
+        for n, feature in enumerate(f):
+            sums[n % 4] += U[n] * feature
+        limit = 64.0 if self.net else 255.0
+        c.f, c.correction = f, clip((sums[0] + sums[1]) + (sums[2] + sums[3]), -limit, limit)
+
+    def find_experts(self, c):
+        y, x, s, G = c.y, c.x, c.s, self.V[0]
+        c.at = [c.mean + c.correction]
+        four = c.here[:4]
+        if s:
+            four = [
+                value + G[y][x] - G[y + dy][x + dx] for value, (dy, dx) in zip(four, self.own, strict=False)
+            ]
+        for quarters in self.experts:
+            c.at.append(sum(q * value for q, value in zip(quarters, four, strict=True)) * 0.25)
+        places = judges(self.near, y, x, self.step)
+        c.count = 1 + sum(weight for v, u, weight in places)
+        c.error = 45 + sum(weight * self.E[s][v][u] for v, u, weight in places)
+        sums = [sum(weight * self.X[s][v][u][e] for v, u, weight in places) for e in range(4)]
+        share = 1.0 / c.count
+        if not self.net:
+            c.deviation = (sums[0] * 0.0625 + 2.0) * share
+        c.sharp = [128.0 / ((0.7 * c.deviation + n * 0.0625) * share * 0.65 + 0.04) for n in sums]
+
+    def contexts(self, c):
+        y, x, s, V = c.y, c.x, c.s, self.V
+        c.spread = int(clip(log(c.deviation + 0.1) * 2.885 + 6.0, 0.0, 15.0))
+        if self.net:
+            if s:
+                c.error, c.count = c.error + 2 * self.E[s - 1][y][x], c.count + 2
+            c.context = int(clip(log(c.error * 0.015625 / c.count + 0.02) * 2.885 + 5.0, 0.0, 9.0))
+        else:
+            above, left, corner = V[s][y - 1][x], V[s][y][x - 1], V[s][y - 1][x - 1]
+            c.context = (above != left) + 2 * (above != corner) + 4 * (left != corner)
+            c.context += 8 if s and V[0][y][x] != V[0][y][x - 1] else 0
+        key = (s + 1) * 32452843
+        key += sum(n * V[e][y][x] for e, n in enumerate((1299709, 15485863)[:s]))
+        c.keys = [key, key + 7919 * int(c.at[0] * 2.0 + 2048.0) + 5]
+        if not self.net:
+            v1, v2, v3, v4 = c.here[:4]
+            c.keys.append(key + 7919 * (256 * v1 + v2) + 9)
+            c.keys.append(key + 7919 * (((256 * v1 + v2) * 256 + v3) * 256 + v4) + 11)
+
+    def slot(self, key):
+        z = u64(key * 0x9E3779B97F4A7C15)
+        return (u64((z ^ z >> 29) * 0xBF58476D1CE4E5B9) >> 30) % self.slots * 16
+
+    def value(self, c):
+        s, net, whole = c.s, self.net, c.total * 16777216.0
+        c.moved = [center + c.correction for center in c.center]
+        low, plain, moved, expert = 0, [0.0, whole], [0.0, whole], [[0.0, 16777216.0] for e in range(4)]
+
+        def below(centers):
+            total = 0.0
+            for k, center in enumerate(centers):
+                total += c.weight[k] * sigmoid((edge - center) * c.inverse[k])
+            return total
+
+        for b in range(8):
+            if b == 0:
+                slots = [self.slot(key) for key in c.keys]
+            if b == 4:
+                slots = [self.slot(u64(key + (low // 16 + 1) * 0x2545F4914F6CDD1D)) for key in c.keys]
+            half = 128 >> b
+            edge = low + half - 0.5
+            Fm, Fp = below(c.moved), 0.0
+            Fe = [float(sigmoid((edge - c.at[e]) * c.sharp[e])) for e in range(4)]
+            floor = 16.0 * c.total * half
+            one, zero = moved[1] - Fm + floor, Fm - moved[0] + floor
+            certain = False
+            if net and one < zero * 0.003:
+                certain = expert[0][1] - Fe[0] < (Fe[0] - expert[0][0]) * 0.003
+            elif net and zero < one * 0.003:
+                certain = Fe[0] - expert[0][0] < (expert[0][1] - Fe[0]) * 0.003
+            if certain:
+                bit = self.stream.bit(chance_of(one / (one + zero)))
+            else:
+                x = []
+                if net:
+                    Fp = below(c.center)
+                    x = [log(one) - log(zero), log(plain[1] - Fp + floor) - log(Fp - plain[0] + floor)]
+                for (lower, upper), F in zip(expert, Fe, strict=True):
+                    x.append(log(upper - F + 64.0 * half) - log(F - lower + 64.0 * half))
+                node = (1 << b % 4) + ((low >> 8 - b) % (1 << b % 4))
+                counters = [self.counters[s][j][slot + node] for j, slot in enumerate(slots)]
+                x += [log(float(q + 1)) - log(float(2**24 - q)) for q, _ in counters]
+                seen = [n if n < 3 else 3 if n < 6 else 4 if n < 16 else 5 for _, n in counters]
+                weights = self.A[s][b][c.spread], self.B[s][b][6 * seen[0] + seen[1]]
+                tables = self.P[s][b][c.context], self.Q[self.kind][s][b][c.spread]
+                bit = mixed_bit(self.stream, x, weights, tables, self.rules)
+                for counter in counters:
+                    q, n = counter
+                    counter[:] = q + ((bit * (ONE - 1) - q) * REC[n] >> 16), min(n + 1, 250)
+            low += half * bit
+            side = 1 - bit  # of the interval that moves
+            moved[side], expert[0][side] = Fm, Fe[0]
+            if not certain:
+                plain[side] = Fp
+                for e in range(1, 4):
+                    expert[e][side] = Fe[e]
+        return low
+
+    def learn(self, c, v):
+        surprise, fit = v - c.at[0], self.fits[c.s]
+        self.surprise[c.s][c.i][c.j] = surprise
+        self.E[c.s][c.y][c.x] = int(min(abs(surprise) / (c.deviation + 0.25), 4.0) * 64.0)
+        self.X[c.s][c.y][c.x] = [int(min(abs(v - at), 255.0) * 16.0) for at in c.at]
+        d = 128.0 * 1.1 / 0.65 / c.sharp[0]
+        fit.add(c.f, fit.g / (d * d + 0.1), v - c.mean)
+        if self.net:
+            for k, center in enumerate(c.moved):
+                upper = ONE if v == 255 else sigmoid((v + 0.5 - center) * c.inverse[k])
+                lower = 0 if v == 0 else sigmoid((v - 0.5 - center) * c.inverse[k])
+                c.weight[k] *= (upper - lower + 256.0) * 2.0**-24
+            top = 1.0 / max(c.weight)
+            c.weight[:] = [max(weight * top, 0.001) for weight in c.weight]
+
+
+# ---- fine samples
+
+START = [0.2, 0.1, 0.1, 0.1, 0.1, 0.4, 0.1, 0.0]
+FINE_CELLS = [SQ[24 * cell + 16] for cell in range(33)]
+BESIDE = [o for o in SQUARE if 0 < o[0] ** 2 + o[1] ** 2 <= 4]
+
+
+def fine_levels(r):
+    """(depth, sample of every value)"""
+    d, form = r.number(), r.number()
+    check(8 <= d <= 16 and form < 20)
+    values, m = np.arange(2**d, dtype=np.int64), 2**d - 1
+    if form == 19:
+        count = r.varint()
+        check(1 <= count <= 2**d)
+        method, length = r.number(), r.varint()
+        high, low = decode_stored(method, r.take(length), (2, count, 1))[..., 0].astype(np.int64)
+        listed = np.cumsum(256 * high + low)
+        check(listed[-1] < 65536)
+        return d, listed[np.minimum(values, count - 1)]
+    if form < 16:
+        check(d + form <= 16)
+        return d, values << form
+    if form == 16:
+        return d, values << 16 - d | values >> 2 * d - 16
+    return d, (2 * 65535 * values + m) // (2 * m) if form == 17 else 65535 * values // m
+
+
+def decode_fine(payload, h, w, channels):
+    check(len(payload) >= 2)
+    r = Reader(payload)
+    d, levels = fine_levels(r)
+    lengths = [r.varint() for _ in range(channels - 1)]
+    words = words_of(r.rest())
+    check(sum(lengths) <= len(words), "T")
+    ends = [*np.cumsum([0, *lengths]).tolist(), len(words)]
+    V, surprise = [], []
+    for s in range(channels):
+        V.append(grid(h, w))
+        surprise.append(grid(h, w, float))
+        Fine(Stream(words, ends[s], ends[s + 1]), V, surprise, d).decode(h, w)
+    return levels[plane_from(V, h, w)].astype(np.uint16)
+
+
+def within(x, limit):
+    return x if abs(x) <= limit else limit if x > 0.0 else -limit
+
+
+class Fine:
+    """The last channel of V; earlier ones are complete"""
+
+    def __init__(self, stream, V, surprise, d):
+        self.stream, self.V, self.surprise, self.d, self.n, self.s = stream, V, surprise, d, 0, len(V) - 1
+        self.A, self.B = table_of(START, 64), table_of(START, d, 48)
+        self.P, self.Q = table_of(FINE_CELLS, 64), table_of(FINE_CELLS, 1024)
+        self.h, self.c = [0.5] * 2**d, [0.0] * 2**d
+        self.slow = Fit(16 + 14 * self.s, 1 / 0.9995, 1.0 + 2.0**-30)
+        self.quick = Fit(6 + self.s, 1 / 0.98, 1.0 + 2.0**-30, 8)
+        self.rules = SimpleNamespace(limit=11.9, cells=4.0 / 3.0, mixed=0.7, refined=0.15)
+
+    def decode(self, h, w):
+        V = self.V[-1]
+        self.X, self.J = grid(h, w, lambda: [0.0] * 7), grid(h, w, float)
+        for y in range(h):
+            begin_row(V, y)
+            for x in range(w):
+                V[y][x] = self.value(y, x)
+            end_row(V, y, w)
+        V[h], V[h + 1] = V[h - 1][:], V[h - 1][:]
+
+    def features(self, y, x, mean):
+        """All of them; those of the quick fit"""
+        V, own = self.V, self.surprise[-1]
+        f = [self.V[-1][y + dy][x + dx] - mean for dy, dx in RASTER_OWN]
+        few = f[:6]
+        for rows in V[:-1]:
+            f += [float(rows[y + dy][x + dx] - rows[y][x]) for dy, dx in BESIDE]
+        for rows, surprise in zip(V[:-1], self.surprise, strict=False):
+            f += [rows[y][x] - (rows[y - 1][x] + rows[y][x - 1]) * 0.5, surprise[y][x]]
+            few.append(f[-2])
+        return [*f, own[y][x - 1], own[y - 1][x], own[y - 1][x - 1], own[y - 1][x + 1]], few
+
+    def first_experts(self, y, x, mean, f, few):
+        V, s, top = self.V[-1], self.s, float(2**self.d)
+        above, left = V[y - 1][x], V[y][x - 1]
+        at = []
+        for fit, features in ((self.slow, f), (self.quick, few)):
+            total = 0.0
+            for u, feature in zip(fit.U, features, strict=True):
+                total += u * feature
+            at.append(mean + within(total, top))
+        if not s:
+            return [*at, float(above), float(left), (above + V[y - 1][x + 1]) * 0.5]
+        up = sum(rows[y][x] - rows[y - 1][x] for rows in self.V[:-1])
+        across = sum(rows[y][x] - rows[y][x - 1] for rows in self.V[:-1])
+        return [*at, above + up * (1.0 / s), left + across * (1.0 / s), mean]
+
+    def value(self, y, x):
+        V = self.V[-1]
+        mean = (V[y - 1][x] + V[y][x - 1]) * 0.5
+        f, few = self.features(y, x, mean)
+        at = self.first_experts(y, x, mean, f, few)
+        count, judgement, X, more = 1.0, 0.7, [0.0] * 7, 0.0
+        for v, u, weight in judges(RASTER_OWN[:6], y, x, 1):
+            count += weight
+            judgement += weight * self.J[v][u]
+            X = [total + weight * error for total, error in zip(X, self.X[v][u], strict=True)]
+        for dy, dx in RASTER_OWN:
+            more += self.X[y + dy][x + dx][0]
+        share = 1.0 / count
+        deviation = (X[0] + 2.0) * share
+        total = blend = 0.0
+        for j in range(5):
+            weight = 1.0 / ((X[j] + 0.7) * (X[j] + 0.7))
+            weight *= weight
+            total += weight
+            blend += weight * at[j]
+        at += [blend / total, at[0]]
+        X[6] = (X[0] + more) * count / (count - 1.0 + 12)
+        sharp = [128.0 / ((0.7 + error) * share * 0.65 + 0.04) for error in X]
+        judged = int(clip(log(judgement * share + 0.02) * 2.885 + 10.0, 0.0, 15.0))
+        value = self.bits(at, sharp, deviation, judged)
+        self.surprise[-1][y][x] = value - at[0]
+        self.J[y][x] = min(abs(value - at[0]) / (deviation + 0.25), 4.0)
+        self.X[y][x] = [abs(value - expert) for expert in at]
+        expected = 128.0 * 1.1 / 0.65 / sharp[0]
+        precision = 1.0 / (expected * expected + 0.1)
+        self.slow.add(f, precision * self.slow.g, value - mean)
+        self.quick.add(few, precision * self.quick.g, value - mean)
+        self.n += 1
+        return value
+
+    def bits(self, at, sharp, deviation, judged):
+        octave = log(deviation + 0.1) * 2.885
+        spread = int(clip(octave + 6.0, 0.0, 47.0))
+        self.rules.rate = 0.003 + 0.01 / (1.0 + self.n * (1.0 / 1024))
+        lower, upper, low = [0.0] * 7, [16777216.0] * 7, 0
+        for b in range(self.d):
+            half = 1 << self.d - 1 - b
+            node = 1 << b | low >> self.d - b
+            edge = low + half - 0.5
+            floor = 64.0 * 256.0 / 2**self.d * half
+            one = zero = 7 * floor
+            F = [smooth((edge - at[j]) * sharp[j]) for j in range(7)]
+            for j in range(7):
+                one += upper[j] - F[j]
+                zero += F[j] - lower[j]
+            h = self.h[node]
+            even = half < deviation * 0.1 and abs(h - 0.5) < 0.1
+            if one < zero * 0.003 or zero < one * 0.003 or even:
+                bit = self.stream.bit(chance_of(one / (one + zero)))
+            else:
+                ratio = int(clip(log(float(half)) * 2.885 - octave + 12.0, 0.0, 63.0))
+                x = [log(upper[j] - F[j] + floor) - log(F[j] - lower[j] + floor) for j in range(7)]
+                x.append(log(h) - log(1.0 - h))
+                weights, tables = (
+                    (self.A[ratio], self.B[b][spread]),
+                    (self.P[ratio], self.Q[64 * judged + ratio]),
+                )
+                bit = mixed_bit(self.stream, x, weights, tables, self.rules)
+            self.h[node] = clip(h + (bit - h) / (self.c[node] + 1.6), 0.0005, 1.0 - 0.0005)
+            self.c[node] = min(self.c[node] + 1.0, 250.0)
+            low += half * bit
+            if bit:
+                lower = F
+            else:
+                upper = F
+        return low
+
+
+def smooth(u):
+    t = clip(u + 1535.5, 0.0, 3070.0)
+    i = int(t)
+    return SIG[i] + (SIG[i + 1] - SIG[i]) * (t - i)
