@@ -11,7 +11,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from ardm.orders import PATCH
 from codec import cost
+from codec.coder.schedule import Order
 from codec.ending import operation
 from codec.errors import InputError
 from codec.image import decompress, whole_pixels
@@ -155,15 +157,20 @@ class ImageReader:
             pixels = whole_pixels(self._opened, self._limits)
             return _shrink(pixels.reshape(*pixels.shape[:2], -1), shape).reshape(*shape, *pixels.shape[2:])
         self._check(None)
-        parts = decode_coarsely(self._opened, 1 / scale, self._device, self._threads)
-        out = np.empty((*shape, self.channels), dtype=self.dtype)
+        # Tiles begin at multiples of PATCH. Averages of averages are coarse where little is averaged.
+        has_levels = self._opened.header.schedule.order != Order.RASTER
+        unit = PATCH if scale * PATCH ** (1 if has_levels else 2) <= 1 else 1
+        grid = np.empty((-(-self.height // unit), -(-self.width // unit), self.channels), dtype=self.dtype)
         indexed = self._opened.header.kind.indexed
-        for (top, left, height, width), part in parts:
-            y, x = (round(top * shape[0] / self.height), round(left * shape[1] / self.width))
-            y1 = round((top + height) * shape[0] / self.height)
-            x1 = round((left + width) * shape[1] / self.width)
-            if y1 > y and x1 > x:
-                out[y:y1, x:x1] = _shrink(part, (y1 - y, x1 - x), indexed)
+        parts = decode_coarsely(self._opened, 1 / scale, self._device, self._threads)
+        for (top, left, height, width), step, part in parts:
+            target = grid[top // unit :, left // unit :][: -(-height // unit), : -(-width // unit)]
+            if step < unit:
+                target[:] = _shrink(part, target.shape[:2], indexed)
+            else:  # a coarse pixel stands for those around
+                spread = part.repeat(step // unit, 0).repeat(step // unit, 1)
+                target[:] = spread[: target.shape[0], : target.shape[1]]
+        out = _shrink(grid, shape, indexed)
         return out if len(self.shape) == 3 else out[..., 0]
 
     def _check(self, box: Box | None) -> None:

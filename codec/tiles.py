@@ -190,9 +190,9 @@ Tile = tuple[int, int, int, int]  # top, left, height, width
 
 def decode_coarsely(
     opened: Opened, factor: float, device: str = "cpu", threads: int = 0
-) -> list[tuple[Tile, np.ndarray]]:
-    """(tile, samples (h, w, C) of it, every `PATCH`**k-th each way, k as large as `factor` allows) of every
-    tile. k is 0 where no plane was coded from coarse to fine.
+) -> list[tuple[Tile, int, np.ndarray]]:
+    """(tile, step, samples (h, w, C) of it, every step-th each way) of every tile. The step is the largest
+    power of `PATCH` that is no larger than `factor`, 1 where no plane was coded from coarse to fine.
     """
     header = opened.header
     set_threads(threads)
@@ -204,7 +204,7 @@ def decode_coarsely(
     if header.schedule.order == Order.RASTER:
         level = 0
 
-    def work(index: int, spare: int) -> np.ndarray:
+    def work(index: int, spare: int) -> tuple[Tile, int, np.ndarray]:
         _, _, height, width = header.tiles[index]
         step = PATCH ** min(level, header.schedule.root_level(height, width))
         whole = np.empty((height, width, header.channels), dtype=header.kind.dtype)
@@ -214,10 +214,9 @@ def decode_coarsely(
             if METHODS[Method(job.method)].coder:
                 found = job.decoded(given)
                 target.target[:] = found if found.shape == target.target.shape else found[::step, ::step]
-        return unfold(part) if header.folded else part
+        return header.tiles[index], step, unfold(part) if header.folded else part
 
-    parts = in_parallel(work, range(header.tile_count), stop)
-    return list(zip(header.tiles, parts, strict=True))
+    return in_parallel(work, range(header.tile_count), stop)
 
 
 def as_given(out: np.ndarray, opened: Opened) -> np.ndarray:

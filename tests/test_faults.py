@@ -25,7 +25,8 @@ import pytest
 from ardm.exact import window as weights_module
 from codec import archive, png
 from codec import image as image_module
-from codec.commands import cli, files
+from codec.commands import cli, files, report
+from codec.commands.options import options_of
 from codec.samples import Kind
 from tests import pngs
 from tests.processes import COMPRESS, DECOMPRESS, only_files, run
@@ -721,7 +722,7 @@ def test_a_name_does_nothing_to_a_terminal_in_the_bar(monkeypatch: pytest.Monkey
     given |= dict.fromkeys(("threads", "no_progress", "max_pixels", "memory", "max_calls")) | {
         "device": "cpu"
     }
-    cli._Progress(9, "evil\x1b[2J\n.png", cli._options({**given, "names": ("x",)}))
+    report.Progress(9, "evil\x1b[2J\n.png", options_of({**given, "names": ("x",)}))
     assert seen == ["evil\\x1b[2J\\n.png"]
 
 
