@@ -48,6 +48,11 @@ class Opened:
         """Bytes after the end of the last payload."""
         return max(0, self.size - self.at - sum(entry.length for entry in self.header.entries))
 
+    @property
+    def name(self) -> str:
+        """The name of the file that comes back, empty if none is kept."""
+        return container.name_in(self.header.metadata)
+
     def kept_file(self) -> bytes:
         """The image file that is kept whole. Raises CorruptError."""
         return container.check_whole(self.payload(0), self.header)

@@ -7,8 +7,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from ardm.orders import PATCH
-from codec.container import MAX_TILE
 from codec.presets import ORDERS
 
 
@@ -40,8 +38,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.budget is not None and self.budget < 1:
             raise ValueError(f"budget must be at least 1 network call, got {self.budget}.")
-        if self.tile is not None and (self.tile < PATCH or self.tile % PATCH or self.tile > MAX_TILE):
-            raise ValueError(f"tile must be a multiple of {PATCH} up to {MAX_TILE}, got {self.tile}.")
+        if self.tile is not None:
+            _check_tile(self.tile)
         if self.seed is not None and not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be within 0..2**32-1, got {self.seed}.")
         if self.order not in ORDERS or (self.seed is not None and self.order == "raster"):
@@ -49,6 +47,14 @@ class Settings:
                 f"order must be one of {', '.join(ORDERS)}, and not raster with a seed; got {self.order!r} "
                 f"with seed={self.seed}."
             )
+
+
+def _check_tile(tile: int) -> None:
+    from ardm.orders import PATCH
+    from codec.container import MAX_TILE
+
+    if tile < PATCH or tile % PATCH or tile > MAX_TILE:
+        raise ValueError(f"tile must be a multiple of {PATCH} up to {MAX_TILE}, got {tile}.")
 
 
 NAMES = tuple(field.name for field in fields(Settings))

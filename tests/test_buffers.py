@@ -15,6 +15,8 @@ import pytest
 from codec import InputError, archive, complete, compress, decompress, info, recover, text
 from codec.container import as_bytes
 from codec.damage.invent import draw
+from codec.limits import NO_LIMITS
+from codec.opened import open_bytes
 from codec.samples import Kind
 from tests import images, pngs
 
@@ -76,7 +78,7 @@ def test_every_buffer_will_do(kind: str) -> None:
     assert archive.unpack(give(packed)) == source
     archive.test(give(packed))
     assert archive.rescue(give(packed))[2].sound
-    assert archive.format_of(give(packed), archive.NO_LIMITS) == "png"
+    assert archive.format_of(open_bytes(give(packed), NO_LIMITS)) == "png"
     assert text.is_text(give(prose))
     assert text.unpack(give(prose)) == PROSE
     assert text.pack(give(PROSE), order="plain") == prose

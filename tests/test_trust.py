@@ -17,6 +17,7 @@ from codec import CorruptError, NotArdmError, archive, compress, container, deco
 from codec.commands import cli, files
 from codec.limits import NO_LIMITS
 from codec.listing import Way
+from codec.opened import open_bytes
 from codec.samples import Kind
 from tests import images, pngs
 from tests.processes import only_files
@@ -71,7 +72,7 @@ def test_names_come_back(tmp_path: Path, name: str, source: bytes, kept: bool) -
     assert (
         (container.SOURCE_NAME in data[:60] or not kept)
         if text.is_text(data)
-        else archive.name_of(data, NO_LIMITS) == name * kept
+        else open_bytes(data, NO_LIMITS).name == name * kept
     )
     unpack("--rm", "--", packed)
     only_files(tmp_path, name)
@@ -153,7 +154,7 @@ def test_a_forged_name_names_nothing(tmp_path: Path, forged: bytes) -> None:
 def test_what_comes_back_as_another_format_keeps_no_name(tmp_path: Path) -> None:
     (tmp_path / "picture").write_bytes(images.saved(IMAGE, "TIFF", compression="tiff_lzw"))
     pack("--pixels", tmp_path / "picture")
-    assert archive.name_of((tmp_path / "picture.ardm").read_bytes(), NO_LIMITS) == ""
+    assert open_bytes((tmp_path / "picture.ardm").read_bytes(), NO_LIMITS).name == ""
     unpack(tmp_path / "picture.ardm")
     assert png.read((tmp_path / "picture.png").read_bytes(), 10**6).kind == Kind()
 
@@ -226,8 +227,8 @@ def test_what_speaks_of_its_own_bytes_comes_back_byte_for_byte(tmp_path: Path, k
     assert packed.way in (Way.EXACT, Way.DIFFERENCE)
     assert packed.untrue == ()
     assert archive.unpack(packed.data) == source
-    assert archive.untrue(packed.data, NO_LIMITS) == []
-    assert said in archive.untrue(packed.data, NO_LIMITS, anew=True)[0]
+    assert archive.untrue(open_bytes(packed.data, NO_LIMITS)) == []
+    assert said in archive.untrue(open_bytes(packed.data, NO_LIMITS), anew=True)[0]
     for pixels_only in (False, True):
         (tmp_path / "a.png").write_bytes(source)
         done = pack("-f", *["--pixels"] * pixels_only, tmp_path / "a.png")
@@ -255,7 +256,7 @@ def test_what_only_the_whole_file_can_keep_is_kept_whole() -> None:
 def test_other_chunks_bind_nothing(source: bytes) -> None:
     packed = archive.pack(source, exactly=False)
     assert packed.way == Way.CONTENT
-    assert archive.untrue(packed.data, NO_LIMITS, anew=True) == []
+    assert archive.untrue(open_bytes(packed.data, NO_LIMITS), anew=True) == []
 
 
 # ---- foreign bytes, and recovery where nothing is lost -----------------------------------------------------

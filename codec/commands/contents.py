@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codec import container, text
+from codec import text
 from codec.commands import files
 from codec.commands.options import Options
 from codec.commands.report import Progress
@@ -34,24 +34,21 @@ class Rescued:
 class ImageContents:
     """Of an image."""
 
+    tiled = True  # parts of it may be lost
+
     def __init__(self, opened: Opened) -> None:
         self.opened = opened
 
     def describe(self) -> dict[str, Any]:
-        header = self.opened.header
-        return {
-            **self.opened.describe(),
-            "restores": way_of(header),
-            "name": container.name_in(header.metadata),
-        }
+        return {**self.opened.describe(), "restores": way_of(self.opened.header), "name": self.opened.name}
 
     def restored(self, path: Path) -> Path:
         """Where the file goes that comes back, beside the .ardm file: photo.ppm.ardm -> photo.ppm."""
         from codec import archive
 
         form = archive.format_of(self.opened)
-        kept = container.name_in(self.opened.header.metadata)
-        return path.with_name(files.restored_name(path.name, kept, form.endings if form else ()))
+        endings = form.endings if form else ()
+        return path.with_name(files.restored_name(path.name, self.opened.name, endings))
 
     def restore(self, name: str, options: Options) -> tuple[bytes, tuple[str, ...]]:
         """(the file, what it says of bytes that are not its own)."""
@@ -106,6 +103,8 @@ class ImageContents:
 
 class TextContents:
     """Of a text, or any other file that is no image."""
+
+    tiled = False
 
     def __init__(self, source: bytes, options: Options, salvage: bool) -> None:
         self.source, self.salvage = source, salvage

@@ -15,7 +15,6 @@ import click
 
 from codec.commands import files
 from codec.commands.options import Options
-from codec.container import LISTED_PLANES
 
 
 def complain(message: str, options: Options, code: int, name: str) -> None:
@@ -84,6 +83,8 @@ def line_of_text(result: dict[str, Any]) -> str:
 
 def line_of_image(result: dict[str, Any]) -> str:
     """What -l says of an image."""
+    from codec.container import LISTED_PLANES
+
     kind = f"{result['channels']} x {result['bits_per_channel']} bit" + ", palette" * result["indexed"]
     ways = ", ".join(
         f"{result[label + '_planes']} {label}" for label in LISTED_PLANES if result[label + "_planes"]

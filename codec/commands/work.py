@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codec.commands import files
-from codec.commands.contents import ImageContents, TextContents, open_contents
 from codec.commands.options import Options
 from codec.commands.report import Progress, note, say
 from codec.errors import CorruptError, InputError, OutputError
+
+if TYPE_CHECKING:
+    from codec.commands.contents import ImageContents, TextContents
 
 SUFFIX = files.SUFFIX
 DAMAGE = ".damage.png"  # ending of the map that --recover writes
@@ -169,7 +171,7 @@ def recover_one(name: str, options: Options) -> dict[str, Any]:
     source, contents, target = _open(name, options, salvage=True)
     assert target is not None
     damage = target.with_name(target.stem + DAMAGE)
-    if isinstance(contents, ImageContents):
+    if contents.tiled:
         damage = _free(damage, name, options)
     rescued = contents.rescue(name, options)
     _deliver(target, rescued.data, name, options)
@@ -196,6 +198,8 @@ def recover_one(name: str, options: Options) -> dict[str, Any]:
 def test_one(name: str, options: Options) -> dict[str, Any]:
     """Decode, check, write nothing."""
     source = files.read_input(name, options.limits.max_memory)
+    from codec.commands.contents import open_contents
+
     facts = open_contents(source, options).test(name, options)
     return {"file": name, "ok": True, "bytes_in": len(source), **facts}
 
@@ -203,6 +207,8 @@ def test_one(name: str, options: Options) -> dict[str, Any]:
 def list_one(name: str, options: Options) -> dict[str, Any]:
     """What an .ardm file says of itself."""
     source = files.read_input(name, options.limits.max_memory)
+    from codec.commands.contents import open_contents
+
     return {"file": name, **open_contents(source, options).describe()}
 
 
@@ -216,6 +222,8 @@ def _open(
     if not named and Path(name).suffix.lower() != SUFFIX:
         raise InputError(f"the name does not end in {SUFFIX}; say with -o where to write the image.")
     source = files.read_input(name, options.limits.max_memory)
+    from codec.commands.contents import open_contents
+
     contents = open_contents(source, options, salvage)
     rename = (lambda path: path.with_suffix(ending)) if ending else contents.restored
     return source, contents, _target(name, options, rename)

@@ -75,6 +75,29 @@ def test_streams_presets_and_several_files(source: Path, tmp_path: Path) -> None
     assert b"60 x 40, 3 x 8 bit" in text
 
 
+def test_parts_and_previews(source: Path, tmp_path: Path, photo: np.ndarray) -> None:
+    run(COMPRESS, "--plain", source)
+    packed = tmp_path / "photo.ardm"
+    run(DECOMPRESS, "--region", "10,20,30,15", "--preview", 9, packed, code=2)
+    run(DECOMPRESS, "--region", "10,20,30,15", packed)
+    assert np.array_equal(pixels(tmp_path / "photo.region.png"), photo[120:135, 210:240])
+    run(DECOMPRESS, "--region", "10,20,30,15", packed, code=1)  # it exists now
+    run(DECOMPRESS, "--preview", 30, packed)
+    assert pixels(tmp_path / "photo.preview.png").shape == (20, 30, 3)
+    only_files(tmp_path, "photo.png", "photo.ardm", "photo.region.png", "photo.preview.png")
+    assert b"within 60 x 40 pixels" in run(DECOMPRESS, "-c", "--region", "50,0,11,1", packed, code=1).stderr
+    for given in (
+        ("--region", "1,2,3"),
+        ("--region", "1,2,-3,4"),
+        ("--preview", 0),
+        ("--preview", 9, "--rm"),
+    ):
+        run(DECOMPRESS, *given, packed, code=2)
+    text = tmp_path / "a.txt.ardm"
+    text.write_bytes(run(COMPRESS, "-", stdin=b"words").stdout)
+    assert b"is no image" in run(DECOMPRESS, "--preview", 9, text, code=1).stderr
+
+
 def test_random_order_and_chunks_survive(photo: np.ndarray, tmp_path: Path) -> None:
     from PIL.PngImagePlugin import PngInfo
 

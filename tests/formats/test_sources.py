@@ -35,6 +35,7 @@ from codec.damage.salvage import recover
 from codec.formats import frames, sources
 from codec.formats import tiff as tiff_reader
 from codec.listing import Way
+from codec.opened import open_bytes
 from tests import pngs
 from tests.images import (
     AS_PNG,
@@ -113,7 +114,7 @@ def test_there_and_back_byte_for_byte(name: str) -> None:
     assert (packed.way, packed.converted) == (Way.EXACT, False)
     assert listing.way_of(container.read(packed.data)[0]) == Way.EXACT
     assert archive.unpack(packed.data) == source
-    assert archive.format_of(packed.data, Limits()) == ending
+    assert archive.format_of(open_bytes(packed.data, Limits())) == ending
     archive.test(packed.data)
     if samples is not None:
         assert same(decompress(packed.data), samples)
@@ -126,11 +127,11 @@ def test_there_and_back_as_png_or_whole(name: str) -> None:
     packed = archive.pack(source, exactly=False, verify=True, order="raster")
     assert (packed.way, packed.converted) == (Way.CONTENT, True)
     assert same(png.read(archive.unpack(packed.data), LIMIT).pixels, samples)
-    assert archive.format_of(packed.data, Limits()) == "png"
+    assert archive.format_of(open_bytes(packed.data, Limits())) == "png"
     packed = archive.pack(source, exactly=True)
     assert packed.way == Way.WHOLE
     assert archive.unpack(packed.data) == source
-    assert archive.format_of(packed.data, Limits()) == sources.sniff(source)
+    assert archive.format_of(open_bytes(packed.data, Limits())) == sources.sniff(source)
     assert same(decompress(packed.data), samples)
 
 

@@ -25,6 +25,7 @@ from codec import ArdmError, Limits, archive, container, decompress, info, listi
 from codec.formats import frames
 from codec.formats import sources as readers
 from codec.listing import Way
+from codec.opened import open_bytes
 from codec.png.exact import recipes
 from codec.text import file as text
 from codec.text import header as header_of_text
@@ -148,7 +149,7 @@ def decoder(data: bytes) -> None:
             container.digest(restored, frames.DIGEST_BYTES) == frame.digest,
             "a file made again has another hash",
         )
-        archive.format_of(data, LIMITS)
+        archive.format_of(open_bytes(data, LIMITS))
         return
     image = png.read(restored, LIMITS.max_pixels)
     samples = np.ascontiguousarray(image.pixels, dtype=image.kind.dtype)
@@ -222,7 +223,7 @@ def sources(data: bytes) -> None:
 
 def _comes_back(data: bytes, packed: archive.Packed, content: readers.Content | None) -> None:
     restored = archive.unpack(packed.data)
-    made = archive.format_of(packed.data, Limits())
+    made = archive.format_of(open_bytes(packed.data, Limits()))
     if packed.way == Way.CONTENT:
         _hold(content and made == readers.Format.PNG, "a PNG was made of nothing")
         image, again = content.image, png.read(restored, LIMITS.max_pixels)
