@@ -224,8 +224,7 @@ class Asked(NamedTuple):
 
     net: Any  # `ardm.exact.evaluate.Net`
     scratch: Any
-    canvas: np.ndarray  # uint8, flat
-    known: np.ndarray  # bool, not looked at: what comes before is
+    canvas: Any  # `ardm.exact.evaluate.Canvas`
     tables: Any  # `ardm.exact.mixture.Tables`
 
 
@@ -246,7 +245,8 @@ def code_diagonals(first: int, last: int, raster: Raster, asked: Asked, state: A
     Returns the number of diagonals that could be coded.
     """
     height, width, slope, channels = raster
-    net, scratch, canvas, known, tables = asked
+    net, scratch, seen, tables = asked
+    canvas = seen.pixels
     coder, words, decoding, drawing = end
     room = state.low.shape[0]
     params = np.zeros((room + BLOCK, net.sizes[5]), np.int32)
@@ -259,19 +259,9 @@ def code_diagonals(first: int, last: int, raster: Raster, asked: Asked, state: A
         for start in range(0, count, BLOCK):
             for i in range(min(BLOCK, count - start)):
                 y = top + start + i
-                gather_raster(
-                    net,
-                    canvas,
-                    height,
-                    width,
-                    y,
-                    d - slope * y,
-                    known,
-                    scratch,
-                    i,
-                    flat_base,
-                    3 * (start + i),
-                )
+                gather_raster(net, seen, y, d - slope * y, scratch, i)
+            for i in range(3 * BLOCK):
+                flat_base[3 * start + i] = scratch.base[i]
             finish_block(net, scratch, flat, start * net.sizes[5], BLOCK)
         start_pixels(state, params, count, tables)
         for step in range(channels):
@@ -323,7 +313,8 @@ def code_raster(
     canvas = np.zeros(image.size + evaluate.SPARE, np.uint8)
     if not decoding:
         canvas[: image.size] = image.reshape(-1)
-    asked = Asked(net, evaluate.scratch(net), canvas, np.zeros(1, np.bool_), tables_of(weights))
+    seen = evaluate.Canvas(canvas, np.zeros(1, np.bool_), height, width)
+    asked = Asked(net, evaluate.scratch(net), seen, tables_of(weights))
     raster = Raster(height, width, slope, channels)
     state = mixture.new_state(min(height, -(-width // slope)), weights.config.mixture)
     total, at, sure = diagonals(height, width, slope), 0, None
