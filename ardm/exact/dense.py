@@ -3,7 +3,8 @@ Knows no network.
 
 `accumulate_four` adds x . w to a start, of four rows. Where the processor has AVX512-VNNI it uses that
 instruction; elsewhere plain loops, which LLVM vectorises; and NumPy where nothing is compiled. The choice is
-made when this module is loaded and changes no integer: |w| <= 127, 0 <= x <= 255, and every sum stays below 2**24.
+made when this module is loaded and changes no integer: |w| <= 127, 0 <= x <= 255, and every sum stays below
+2**24.
 
     packed weights, flat: VNNI int8 [inputs / 4][outputs / 16][16][4]; plain int8 [outputs][inputs]
 """
