@@ -113,24 +113,22 @@ def answers(network: Network) -> Answer:
 def sample(
     network: Network,
     count: int,
-    budget: int,
+    budget: int | Policy,
     *,
     seed: int = 0,
     temperature: float = 1.0,
     order: torch.Tensor | None = None,
-    policy: Policy | None = None,
-    values: torch.Tensor | None = None,
-    known: torch.Tensor | None = None,
+    given: tuple[torch.Tensor, torch.Tensor] | None = None,
     batch: int = 64,
 ) -> torch.Tensor:
     """Draw examples, or what is unknown of them, call after call (ancestral sampling; Hoogeboom et al. 2021,
     algorithm 1 and section 4.1).
 
-    budget: network calls for each example, over all stages; variables of one call are drawn independently of
-    each other. They are shared evenly, unless there is a policy, such as `ardm.budget.plan` makes, which must
-    have as many. order: int64 (*shape), places 0..D-1; None: a random one that the seed decides, the same for
-    all. temperature: of every digit's distribution; 0 takes the likeliest. values, int64 (*shape), are kept
-    wherever `known`, bool (*shape), and not read elsewhere; they come before all others in the order, and the
+    budget: network calls for each example, over all stages, shared evenly; or a policy, such as
+    `ardm.budget.plan` makes. Variables of one call are drawn independently of each other. order: int64
+    (*shape), places 0..D-1; None: a random one that the seed decides, the same for all. temperature: of every
+    digit's distribution; 0 takes the likeliest. given: (values, int64 (*shape); known, bool (*shape)); values
+    are kept where they are known, and not read elsewhere; they come before all others in the order, and
     evenly shared calls are spent on what is left (fewer than the budget, if so little is). batch: examples in
     a call; what an example becomes depends on the seed and its index, not on count, and on batch only as far
     as the network's rounding does.
@@ -145,15 +143,27 @@ def sample(
         raise ValueError(f"seed must be 0 to 2**63 - 1, got {seed}.")
     if not 0 <= temperature < float("inf"):
         raise ValueError(f"temperature must be a number of at least 0, got {temperature}.")
-    if (values is None) != (known is None):
-        raise ValueError("values and known go together: what is known, and where.")
+    values, known = _given(space, given)
     if order is None:
         order = torch.from_numpy(np.random.default_rng(seed).permutation(space.size)).view(space.shape)
-    if values is None or known is None:
-        values, known = (
-            torch.zeros(space.shape, dtype=torch.int64),
-            torch.zeros(space.shape, dtype=torch.bool),
-        )
+    order, policy = _calls(space, budget, order, known)
+    out = []
+    for first in range(0, count, batch):
+        size = min(batch, count - first)
+        sources = [torch.Generator().manual_seed(_mixed(seed, first + i)) for i in range(size)]
+        x = values.to(device).expand(size, *space.shape)
+        draw = _drawer(space, temperature, sources)
+        out.append(walk(space, answers(network), order.to(device), policy, draw, x, known.to(device)))
+    return torch.cat(out)
+
+
+def _given(
+    space: Space, given: tuple[torch.Tensor, torch.Tensor] | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(values, known) of examples, checked; nothing is known where none are given."""
+    if given is None:
+        return torch.zeros(space.shape, dtype=torch.int64), torch.zeros(space.shape, dtype=torch.bool)
+    values, known = given
     if known.dtype != torch.bool or tuple(known.shape) != space.shape:
         raise ValueError(
             f"the mask must be bool and of shape {space.shape} like the data, got {known.dtype} "
@@ -164,47 +174,40 @@ def sample(
             f"known values must have the shape of the data, {space.shape}, got {tuple(values.shape)}."
         )
     space.check(values.masked_fill(~known, 0)[None])
-    calls = even(space.size, space.stages, budget)  # which also judges the budget
+    return values, known
+
+
+def _calls(
+    space: Space, budget: int | Policy, order: torch.Tensor, known: torch.Tensor
+) -> tuple[torch.Tensor, Policy]:
+    """(order, policy), with what is known before all else, and no call of a budget spent on that."""
+    if not isinstance(budget, int):
+        return order, budget
+    policy = even(space.size, space.stages, budget)  # which also judges the budget
     left = space.size - int(known.sum())
-    if policy is not None:
-        if sum(map(len, policy)) != budget:
-            raise ValueError(f"the policy has {sum(map(len, policy))} calls, but the budget is {budget}.")
-        calls = [list(starts) for starts in policy]
-    elif 0 < left < space.size:
-        # what is known comes first
-        order = (order - space.size * known.long()).flatten().argsort().argsort().view(space.shape)
-        free = even(left, space.stages, min(budget, left * space.stages))
-        calls = [[0, *(space.size - left + start for start in starts[1:])] for starts in free]
-    out = []
-    for first in range(0, count, batch):
-        size = min(batch, count - first)
-        sources = [torch.Generator().manual_seed(_mixed(seed, first + i)) for i in range(size)]
+    if not 0 < left < space.size:
+        return order, policy
+    order = (order - space.size * known.long()).flatten().argsort().argsort().view(space.shape)
+    free = even(left, space.stages, min(budget, left * space.stages))
+    return order, [[0, *(space.size - left + start for start in starts[1:])] for starts in free]
 
-        def draw(
-            params: torch.Tensor,
-            parent: torch.Tensor,
-            digit: int,
-            where: torch.Tensor,
-            sources: list[torch.Generator] = sources,
-        ) -> torch.Tensor:
-            log_probs = digit_log_probs(space, params, parent, digit).double()
-            if temperature == 0:
-                return log_probs.argmax(-1)
-            # The largest of log p - log e, e exponential, is a draw from p, and never what has probability 0
-            # (Gumbel-max).
-            noise = torch.stack(
-                [
-                    torch.empty(log_probs.shape[1:], dtype=torch.float64).exponential_(generator=g)
-                    for g in sources
-                ]
-            )
-            return (
-                (log_probs - log_probs.amax(-1, keepdim=True)) / temperature - noise.log().to(device)
-            ).argmax(-1)
 
-        x = values.to(device).expand(size, *space.shape)
-        out.append(walk(space, answers(network), order.to(device), calls, draw, x, known.to(device)))
-    return torch.cat(out)
+def _drawer(space: Space, temperature: float, sources: list[torch.Generator]) -> Visit:
+    """The visitor that draws digits, each example's from a generator of its own."""
+
+    def draw(params: torch.Tensor, parent: torch.Tensor, digit: int, where: torch.Tensor) -> torch.Tensor:
+        log_probs = digit_log_probs(space, params, parent, digit).double()
+        if temperature == 0:
+            return log_probs.argmax(-1)
+        # The largest of log p - log e, e exponential, is a draw from p, and never what has probability 0
+        # (Gumbel-max).
+        noise = torch.stack(
+            [torch.empty(log_probs.shape[1:], dtype=torch.float64).exponential_(generator=g) for g in sources]
+        )
+        scaled = (log_probs - log_probs.amax(-1, keepdim=True)) / temperature
+        return (scaled - noise.log().to(log_probs.device)).argmax(-1)
+
+    return draw
 
 
 def _mixed(seed: int, index: int) -> int:

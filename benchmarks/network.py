@@ -27,33 +27,13 @@ SIDE = 256
 
 
 @njit(nogil=True)
-def one_by_one(net: Any, pixels: Any, known: Any, work: Any, params: Any, base: Any, count: int) -> None:
-    """Raster order, each pixel by itself: what a decoder without strips does."""
-    for i in range(count):
-        y, x = 8 + i // (SIDE - 16), 8 + i % (SIDE - 16)
-        evaluate.gather_raster(net, pixels, SIDE, SIDE, y % (SIDE - 8), x, known, work, 0, base, 0)
-        evaluate.finish_one(net, work, params, 0)
-
-
-@njit(nogil=True)
-def four_by_four(net: Any, pixels: Any, known: Any, work: Any, params: Any, base: Any, count: int) -> None:
+def four_by_four(net: Any, canvas: Any, work: Any, params: Any, count: int) -> None:
     """Raster order in strips of four rows."""
     for i in range(count // 4):
         for p in range(4):
             x = 8 + i % (SIDE - 48) + 7 * (3 - p)
-            evaluate.gather_raster(
-                net,
-                pixels,
-                SIDE,
-                SIDE,
-                8 + (4 * (i // (SIDE - 48)) + p) % (SIDE - 16),
-                x,
-                known,
-                work,
-                p,
-                base,
-                3 * p,
-            )
+            y = 8 + (4 * (i // (SIDE - 48)) + p) % (SIDE - 16)
+            evaluate.gather_raster(net, canvas, y, x, work, p)
         evaluate.finish_block(net, work, params, 0, 4)
 
 
@@ -86,8 +66,8 @@ def main() -> None:
     canvas = new_canvas(SIDE, SIDE)
     canvas.image[:] = np.cumsum(np.random.default_rng(0).integers(-6, 7, (SIDE, SIDE, 3)), 1).astype(np.uint8)
     canvas.mask[::4, ::4] = True
-    net, known = raster_net(weights), np.zeros(1, np.bool_)
-    work, params, base = evaluate.scratch(net), np.zeros(4 * config.outputs, np.int32), np.zeros(12, np.int16)
+    net = raster_net(weights)
+    work, params = evaluate.scratch(net), np.zeros(4 * config.outputs, np.int32)
     width = config.width
     phase = (
         np.stack(np.meshgrid(np.arange(2, SIDE, 4), np.arange(2, SIDE, 4), indexing="ij"), -1)
@@ -107,12 +87,8 @@ def main() -> None:
             best(lambda: ceiling(x, w, start, sums, width, count)) / (4 * count),
             width * width,
         ),
-        "raster order, pixel by pixel": (
-            best(lambda: one_by_one(net, canvas.pixels, known, work, params, base, count)) / count,
-            raster,
-        ),
         "raster order, strips of four rows": (
-            best(lambda: four_by_four(net, canvas.pixels, known, work, params, base, count)) / count,
+            best(lambda: four_by_four(net, canvas, work, params, count)) / count,
             raster,
         ),
         "lattice order, one phase": (

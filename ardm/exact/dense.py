@@ -1,9 +1,10 @@
 """Products of unsigned bytes with signed ones, summed in int32: the arithmetic of every layer, compiled.
 Knows no network.
 
-`accumulate` adds x . w to a start. Where the processor has AVX512-VNNI it uses that instruction; elsewhere
-plain loops, which LLVM vectorises; and NumPy where nothing is compiled. The choice is made when this module
-is loaded and changes no integer: |w| <= 127, 0 <= x <= 255, and every sum stays below 2**24.
+`accumulate_four` adds x . w to a start, of four rows. Where the processor has AVX512-VNNI it uses that
+instruction; elsewhere plain loops, which LLVM vectorises; and NumPy where nothing is compiled. The choice is
+made when this module is loaded and changes no integer: |w| <= 127, 0 <= x <= 255, and every sum stays below
+2**24.
 
     packed weights, flat: VNNI int8 [inputs / 4][outputs / 16][16][4]; plain int8 [outputs][inputs]
 """
@@ -139,95 +140,7 @@ def _make_vnni(pixels: int, groups: int) -> Any:
 
 
 if VNNI:
-    _one_8, _one_4, _one_2, _one_1 = (_make_vnni(1, g) for g in (8, 4, 2, 1))
     _four_4, _four_2, _four_1 = (_make_vnni(4, g) for g in (4, 2, 1))
-
-    @njit(nogil=True, boundscheck=False, inline="never")
-    def accumulate(
-        x: Any,
-        at: Any,
-        w: Any,
-        w_at: Any,
-        inputs: Any,
-        outputs: Any,
-        start: Any,
-        start_at: Any,
-        sums: Any,
-        to: Any,
-    ) -> None:
-        """sums[to : to + outputs] = start[start_at : ...] + x[at : at + inputs] . w for flat uint8 x, packed
-        w from w_at on, and flat int32 sums.
-        """
-        quads, step = np.int64(inputs // QUAD), np.int64(outputs * QUAD)
-        o, a, none, v = np.int64(0), np.int64(at), np.int64(0), np.int64(w_at)
-        while outputs - o >= 8 * LANES:
-            _one_8(
-                x,
-                a,
-                none,
-                w,
-                v + o * QUAD,
-                step,
-                quads,
-                sums,
-                np.int64(to) + o,
-                none,
-                start,
-                np.int64(start_at) + o,
-                none,
-            )
-            o += 8 * LANES
-        while outputs - o >= 4 * LANES:
-            _one_4(
-                x,
-                a,
-                none,
-                w,
-                v + o * QUAD,
-                step,
-                quads,
-                sums,
-                np.int64(to) + o,
-                none,
-                start,
-                np.int64(start_at) + o,
-                none,
-            )
-            o += 4 * LANES
-        while outputs - o >= 2 * LANES:
-            _one_2(
-                x,
-                a,
-                none,
-                w,
-                v + o * QUAD,
-                step,
-                quads,
-                sums,
-                np.int64(to) + o,
-                none,
-                start,
-                np.int64(start_at) + o,
-                none,
-            )
-            o += 2 * LANES
-        while outputs - o >= LANES:
-            _one_1(
-                x,
-                a,
-                none,
-                w,
-                v + o * QUAD,
-                step,
-                quads,
-                sums,
-                np.int64(to) + o,
-                none,
-                start,
-                np.int64(start_at) + o,
-                none,
-            )
-            o += LANES
 
     @njit(nogil=True, boundscheck=False, inline="never")
     def accumulate_four(
@@ -244,109 +157,45 @@ if VNNI:
         sums: Any,
         sums_step: Any,
     ) -> None:
-        """The same for four rows, x_step and sums_step apart: weights are loaded once for all."""
+        """sums[p sums_step ...] = start[start_at + p start_step ...] + x[at + p x_step ...] . w of four rows
+        p, for flat uint8 x, packed w from w_at on, flat int32 start and sums. Weights are loaded once.
+        """
         quads, step = np.int64(inputs // QUAD), np.int64(outputs * QUAD)
-        o, a, v = np.int64(0), np.int64(at), np.int64(w_at)
+        o, a, v, b = np.int64(0), np.int64(at), np.int64(w_at), np.int64(start_at)
+        x_by, sums_by, start_by = np.int64(x_step), np.int64(sums_step), np.int64(start_step)
         while outputs - o >= 4 * LANES:
-            _four_4(
-                x,
-                a,
-                np.int64(x_step),
-                w,
-                v + o * QUAD,
-                step,
-                quads,
-                sums,
-                o,
-                np.int64(sums_step),
-                start,
-                o + np.int64(start_at),
-                np.int64(start_step),
-            )
+            _four_4(x, a, x_by, w, v + o * QUAD, step, quads, sums, o, sums_by, start, b + o, start_by)
             o += 4 * LANES
         while outputs - o >= 2 * LANES:
-            _four_2(
-                x,
-                a,
-                np.int64(x_step),
-                w,
-                v + o * QUAD,
-                step,
-                quads,
-                sums,
-                o,
-                np.int64(sums_step),
-                start,
-                o + np.int64(start_at),
-                np.int64(start_step),
-            )
+            _four_2(x, a, x_by, w, v + o * QUAD, step, quads, sums, o, sums_by, start, b + o, start_by)
             o += 2 * LANES
         while outputs - o >= LANES:
-            _four_1(
-                x,
-                a,
-                np.int64(x_step),
-                w,
-                v + o * QUAD,
-                step,
-                quads,
-                sums,
-                o,
-                np.int64(sums_step),
-                start,
-                o + np.int64(start_at),
-                np.int64(start_step),
-            )
+            _four_1(x, a, x_by, w, v + o * QUAD, step, quads, sums, o, sums_by, start, b + o, start_by)
             o += LANES
 
 elif config.DISABLE_JIT:
 
-    def accumulate(
+    def accumulate_four(
         x: Any,
         at: Any,
+        x_step: Any,
         w: Any,
         w_at: Any,
         inputs: Any,
         outputs: Any,
         start: Any,
         start_at: Any,
+        start_step: Any,
         sums: Any,
-        to: Any,
+        sums_step: Any,
     ) -> None:
-        """sums[to : to + outputs] = start[start_at : ...] + x[at : at + inputs] . w for flat uint8 x, packed
-        w from w_at on, and flat int32 sums.
-        """
+        """The same by NumPy."""
         weight = w[w_at : w_at + outputs * inputs].reshape(outputs, inputs).astype(np.int32)
-        sums[to : to + outputs] = start[start_at : start_at + outputs] + weight @ x[at : at + inputs].astype(
-            np.int32
-        )
+        for p in range(4):
+            row, first = x[at + p * x_step :][:inputs].astype(np.int32), start_at + p * start_step
+            sums[p * sums_step :][:outputs] = start[first : first + outputs] + weight @ row
 
 else:
-
-    @njit(nogil=True, boundscheck=False)
-    def accumulate(
-        x: Any,
-        at: Any,
-        w: Any,
-        w_at: Any,
-        inputs: Any,
-        outputs: Any,
-        start: Any,
-        start_at: Any,
-        sums: Any,
-        to: Any,
-    ) -> None:
-        """sums[to : to + outputs] = start[start_at : ...] + x[at : at + inputs] . w for flat uint8 x, packed
-        w from w_at on, and flat int32 sums.
-        """
-        for o in range(outputs):
-            line, total = w_at + o * inputs, np.int32(0)
-            for i in range(inputs):
-                total = int32.add(total, int32.mul(np.int32(x[at + i]), np.int32(w[line + i])))
-            sums[to + o] = int32.add(start[start_at + o], total)
-
-
-if not VNNI:
 
     @njit(nogil=True, boundscheck=False)
     def accumulate_four(
@@ -363,20 +212,13 @@ if not VNNI:
         sums: Any,
         sums_step: Any,
     ) -> None:
-        """The same for four rows, x_step and sums_step apart."""
+        """The same in plain loops."""
         for p in range(4):
-            accumulate(
-                x,
-                at + p * x_step,
-                w,
-                w_at,
-                inputs,
-                outputs,
-                start,
-                start_at + p * start_step,
-                sums,
-                p * sums_step,
-            )
+            for o in range(outputs):
+                line, row, total = w_at + o * inputs, at + p * x_step, np.int32(0)
+                for i in range(inputs):
+                    total = int32.add(total, int32.mul(np.int32(x[row + i]), np.int32(w[line + i])))
+                sums[p * sums_step + o] = int32.add(start[start_at + p * start_step + o], total)
 
 
 # ---- vectors of 16 numbers, which LLVM makes of what the processor has -------------------------------------

@@ -1,5 +1,5 @@
-"""The integer window network, compiled: one pixel in raster order inside a coder's loop, or many pixels of a
-call at once. Knows no coding.
+"""The integer window network, compiled: a block of pixels in raster order inside a coder's loop, or many
+pixels of a call at once. Knows no coding.
 
 What is evaluated comes in a `Net`, arrays packed for this machine. Images are flat uint8, colours
 interleaved, so that a row of a window lies in one piece of memory, with SPARE bytes more at the end.
@@ -18,7 +18,6 @@ from ardm.exact import int32
 from ardm.exact.dense import (
     LANES,
     QUAD,
-    accumulate,
     accumulate_four,
     activate,
     activate_more,
@@ -137,6 +136,25 @@ def build(weights: WindowWeights, pattern: np.ndarray, raster: bool = False) -> 
     )
 
 
+class Canvas(NamedTuple):
+    """An image in the making: what the network sees."""
+
+    pixels: np.ndarray  # uint8, flat, RGB of all pixels, and SPARE more
+    known: np.ndarray  # bool, flat
+    height: int
+    width: int
+
+    @property
+    def image(self) -> np.ndarray:
+        """The pixels as uint8 (h, w, 3), a view."""
+        return self.pixels[: self.height * self.width * CHANNELS].reshape(self.height, self.width, CHANNELS)
+
+    @property
+    def mask(self) -> np.ndarray:
+        """What is known, bool (h, w), a view."""
+        return self.known.reshape(self.height, self.width)
+
+
 class Scratch(NamedTuple):
     """Working memory of one thread."""
 
@@ -147,6 +165,7 @@ class Scratch(NamedTuple):
     stream: np.ndarray  # uint8, BLOCK rows of the width
     inner: np.ndarray  # uint8, the same
     line: np.ndarray  # int32, a row of a window
+    base: np.ndarray  # int16, BLOCK rows of three: what values are relative to
 
 
 def scratch(net: Net) -> Scratch:
@@ -160,31 +179,19 @@ def scratch(net: Net) -> Scratch:
         np.zeros(BLOCK * width, np.uint8),
         np.zeros(BLOCK * width, np.uint8),
         np.zeros(max(row, LANES), np.int32),
+        np.zeros(BLOCK * CHANNELS, np.int16),
     )
 
 
 @njit(nogil=True, boundscheck=False)
-def gather(
-    net: Any,
-    pixels: Any,
-    height: Any,
-    columns: Any,
-    y: Any,
-    x: Any,
-    known: Any,
-    everything: Any,
-    work: Any,
-    row: Any,
-    base: Any,
-    base_at: Any,
-) -> None:
+def gather(net: Any, canvas: Any, y: Any, x: Any, everything: Any, work: Any, row: Any) -> None:
     """Values and base of the pixel (y, x) into row `row` of the scratch, and the first layer's bias with its
     mask into the sums.
 
-    pixels: uint8, flat, of an image (height, columns, 3), and SPARE more. known: bool, flat, which pixels of
-    the pattern are known; everything: all pixels of the image that the pattern asks for are known, and
-    `known` is not looked at. base: int16, flat, three numbers from base_at on.
+    canvas: a `Canvas`. everything: all pixels of the image that the pattern asks for are known, and
+    `canvas.known` is not looked at.
     """
+    pixels, known, height, columns = canvas
     radius, inputs, width, m = net.sizes[0], net.sizes[1], net.sizes[2], net.places.shape[0]
     at, to, here = row * inputs, row * width, y * columns + x
     inside = radius <= y < height - radius and radius <= x < columns - radius
@@ -207,7 +214,7 @@ def gather(
             (2 * s1 + total) // (2 * total),
             (2 * s2 + total) // (2 * total),
         )
-    base[base_at], base[base_at + 1], base[base_at + 2] = b0, b1, b2
+    work.base[3 * row], work.base[3 * row + 1], work.base[3 * row + 2] = b0, b1, b2
     for j in range(m):
         v, u = y + net.places[j, 0], x + net.places[j, 1]
         p = here + net.places[j, 0] * columns + net.places[j, 1]
@@ -223,27 +230,16 @@ def gather(
 
 
 @njit(nogil=True, boundscheck=False)
-def gather_raster(
-    net: Any,
-    pixels: Any,
-    height: Any,
-    columns: Any,
-    y: Any,
-    x: Any,
-    known: Any,
-    work: Any,
-    row: Any,
-    base: Any,
-    base_at: Any,
-) -> None:
+def gather_raster(net: Any, canvas: Any, y: Any, x: Any, work: Any, row: Any) -> None:
     """`gather` for raster order, where the pattern is half a window: row by row, in one piece of memory each.
 
     What lies beyond a row's last value, up to the next multiple of 16, is whatever comes there: its weights
     are 0.
     """
+    pixels, columns = canvas.pixels, canvas.width
     radius, width, room = net.sizes[0], net.sizes[2], net.sizes[8]
     if y < radius or x < radius or x + radius >= columns:
-        gather(net, pixels, height, columns, y, x, known, True, work, row, base, base_at)
+        gather(net, canvas, y, x, True, work, row)
         return
     for o in range(width):
         work.sums[row * width + o] = net.known_bias[o]
@@ -256,7 +252,7 @@ def gather_raster(
         at = start + v * 3 * columns
         for i in range(0, room, LANES):
             add_weighted(line, i, pixels, at + i, net.base_rows, v * room + i)
-    total = net.sizes[7]
+    total, base, base_at = net.sizes[7], work.base, 3 * row
     for c in range(3):
         color = np.int64(0)
         for i in range(c, side, 3):
@@ -299,39 +295,10 @@ def _add_high(sums: Any, high: Any, count: Any) -> None:
 
 
 @njit(nogil=True, boundscheck=False)
-def finish_one(net: Any, work: Any, params: Any, to: Any) -> None:
-    """All layers, for the pixel in row 0 of the scratch, its first bias in the sums. params: int32, flat, 10
-    K numbers from `to` on.
-    """
-    inputs, width, padded_outputs, outputs = net.sizes[1], net.sizes[2], net.sizes[4], net.sizes[5]
-    sums, stream, inner = work.sums, work.stream, work.inner
-    accumulate(work.values, net.sizes[9], net.near, 0, net.sizes[10], width, work.zeros, 0, work.high, 0)
-    _add_high(sums, work.high, width)
-    accumulate(work.values, 0, net.enter, 0, inputs, width, sums, 0, sums, 0)
-    _activate(sums, 0, net.enter_shift, 0, stream, 0, width, False)
-    for i in range(2 * net.sizes[3]):
-        second = i & 1
-        accumulate(
-            inner if second else stream,
-            0,
-            net.hidden,
-            i * width * width,
-            width,
-            width,
-            net.hidden_bias,
-            i * width,
-            sums,
-            0,
-        )
-        _activate(sums, 0, net.hidden_shift, i * width, stream if second else inner, 0, width, second == 1)
-    accumulate(stream, 0, net.head, 0, width, padded_outputs, net.head_bias, 0, sums, 0)
-    for o in range(outputs):
-        params[to + o] = _shifted(sums[o], net.head_shift[o])
-
-
-@njit(nogil=True, boundscheck=False)
 def finish_block(net: Any, work: Any, params: Any, to: Any, count: Any) -> None:
-    """The same for BLOCK rows at once, of which `count` are wanted."""
+    """All layers, for the pixels in the BLOCK rows of the scratch, of which `count` are wanted, their first
+    bias in the sums. params: int32, flat, 10 K numbers of each from `to` on.
+    """
     inputs, width, padded_outputs, outputs = net.sizes[1], net.sizes[2], net.sizes[4], net.sizes[5]
     sums, stream, inner = work.sums, work.stream, work.inner
     accumulate_four(
@@ -388,18 +355,7 @@ def finish_block(net: Any, work: Any, params: Any, to: Any, count: Any) -> None:
 
 
 @compiled()
-def evaluate(
-    net: Any,
-    pixels: Any,
-    height: Any,
-    columns: Any,
-    known: Any,
-    everything: Any,
-    where: Any,
-    work: Any,
-    params: Any,
-    base: Any,
-) -> None:
+def evaluate(net: Any, canvas: Any, everything: Any, where: Any, work: Any, params: Any, base: Any) -> None:
     """Parameters int32 (N 10 K,) and bases int16 (N 3,), flat, of the pixels `where`, int32 (N, 2); see
     `gather`.
     """
@@ -407,48 +363,7 @@ def evaluate(
     for first in range(0, count, BLOCK):
         rows = min(BLOCK, count - first)
         for p in range(rows):
-            y, x = where[first + p, 0], where[first + p, 1]
-            gather(net, pixels, height, columns, y, x, known, everything, work, p, base, 3 * (first + p))
+            gather(net, canvas, where[first + p, 0], where[first + p, 1], everything, work, p)
+        for i in range(3 * rows):
+            base[3 * first + i] = work.base[i]
         finish_block(net, work, params, first * outputs, rows)
-
-
-@njit(nogil=True, boundscheck=False)
-def evaluate_raster(
-    net: Any,
-    pixels: Any,
-    height: Any,
-    columns: Any,
-    y: Any,
-    x: Any,
-    known: Any,
-    work: Any,
-    params: Any,
-    to: Any,
-    base: Any,
-    base_at: Any,
-) -> None:
-    """Parameters (from `to` on) and base (from base_at on) of one pixel in raster order."""
-    gather_raster(net, pixels, height, columns, y, x, known, work, 0, base, base_at)
-    finish_one(net, work, params, to)
-
-
-@njit(nogil=True, boundscheck=False)
-def evaluate_raster_block(
-    net: Any,
-    pixels: Any,
-    height: Any,
-    columns: Any,
-    y: Any,
-    x: Any,
-    count: Any,
-    known: Any,
-    work: Any,
-    params: Any,
-    base: Any,
-) -> None:
-    """The same of `count` pixels, BLOCK at most, side by side, of an image that is all there: what an encoder
-    can do.
-    """
-    for p in range(count):
-        gather_raster(net, pixels, height, columns, y, x + p, known, work, p, base, 3 * p)
-    finish_block(net, work, params, 0, count)

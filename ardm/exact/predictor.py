@@ -9,35 +9,16 @@ of what the caller has set of torch's precision.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from ardm.exact import evaluate
+from ardm.exact.evaluate import Canvas
 from ardm.exact.window import WindowWeights, base_of
 from ardm.window import CHANNELS, lattice_pattern, offsets
 
 SHARE = 2**13  # pixels that are evaluated at once: bounds memory
-
-
-class Canvas(NamedTuple):
-    """An image in the making: what the network sees."""
-
-    pixels: np.ndarray  # uint8, flat, RGB of all pixels, and SPARE more
-    known: np.ndarray  # bool, flat
-    height: int
-    width: int
-
-    @property
-    def image(self) -> np.ndarray:
-        """The pixels as uint8 (h, w, 3), a view."""
-        return self.pixels[: self.height * self.width * CHANNELS].reshape(self.height, self.width, CHANNELS)
-
-    @property
-    def mask(self) -> np.ndarray:
-        """What is known, bool (h, w), a view."""
-        return self.known.reshape(self.height, self.width)
 
 
 def new_canvas(height: int, width: int) -> Canvas:
@@ -89,16 +70,7 @@ class Predictor:
         for start in range(0, len(where), SHARE):  # in between, signals are noticed
             part = np.ascontiguousarray(where[start : start + SHARE])
             evaluate.evaluate(
-                net,
-                canvas.pixels,
-                canvas.height,
-                canvas.width,
-                canvas.known,
-                everything,
-                part,
-                work,
-                params[start * outputs :],
-                base[start * CHANNELS :],
+                net, canvas, everything, part, work, params[start * outputs :], base[start * CHANNELS :]
             )
         return params.reshape(-1, outputs), base.reshape(-1, CHANNELS)
 

@@ -9,6 +9,8 @@ the first pixel; step in x; number of pixels.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ardm.compiled import compiled
@@ -19,27 +21,39 @@ RUN_FIELDS = 11
 RASTER, LATTICE, RANDOM = 0, 1, 2
 
 
+class Positions(NamedTuple):
+    """Which positions of a window may be known."""
+
+    pattern: np.ndarray  # int32 (m, 2), their dy and dx
+    weights: np.ndarray  # int32 (m,), theirs in the base
+
+
+class Windows(NamedTuple):
+    """What is seen around N pixels, and the pixels."""
+
+    values: np.ndarray  # int8 (N, 3 m)
+    missing: np.ndarray  # uint8 (N, m)
+    base: np.ndarray  # int16 (N, 3)
+    target: np.ndarray  # uint8 (N, 3)
+
+
 @compiled()
 def gather(
     pixels: np.ndarray,
     runs: np.ndarray,
-    pattern: np.ndarray,
-    weights: np.ndarray,
+    positions: Positions,
     kind: int,
     share: np.ndarray,
     seed: int,
-    values: np.ndarray,
-    missing: np.ndarray,
-    base: np.ndarray,
-    target: np.ndarray,
+    windows: Windows,
 ) -> int:
-    """Fill values int8 (N, 3 m), missing uint8 (N, m), base int16 (N, 3), target uint8 (N, 3); returns N, the
-    pixels of all runs.
+    """Fill the windows; returns N, the pixels of all runs.
 
-    pixels: uint8 (all, 3). runs: int64 (r, 11). pattern: int32 (m, 2), dy and dx of the positions that may be
-    known. weights: int32 (m,), theirs in the base. kind RANDOM: a position is known with probability
-    share[run] (float32); seed starts its generator.
+    pixels: uint8 (all, 3). runs: int64 (r, 11). kind RANDOM: a position is known with probability share[run]
+    (float32); seed starts its generator.
     """
+    pattern, weights = positions
+    values, missing, base, target = windows
     m = pattern.shape[0]
     state = np.uint64(seed * 2 + 1)
     at = 0

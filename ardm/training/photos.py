@@ -216,22 +216,15 @@ def collect(
 ) -> tuple[Views, Any, Any]:
     """Views, base and target of runs of pixels, as torch tensors."""
     n, m = int(runs[:, 10].sum()), len(pattern)
-    values, missing = np.empty((n, CHANNELS * m), np.int8), np.empty((n, m), np.uint8)
-    base, target = np.empty((n, CHANNELS), np.int16), np.empty((n, CHANNELS), np.uint8)
-    places = np.array(offsets(radius), np.int32)[pattern]
-    gather.gather(
-        pixels.reshape(-1, CHANNELS),
-        runs,
-        places,
-        base_weights(radius)[pattern],
-        kind,
-        share,
-        seed,
-        values,
-        missing,
-        base,
-        target,
+    windows = gather.Windows(
+        np.empty((n, CHANNELS * m), np.int8),
+        np.empty((n, m), np.uint8),
+        np.empty((n, CHANNELS), np.int16),
+        np.empty((n, CHANNELS), np.uint8),
     )
+    places = gather.Positions(np.array(offsets(radius), np.int32)[pattern], base_weights(radius)[pattern])
+    gather.gather(pixels.reshape(-1, CHANNELS), runs, places, kind, share, seed, windows)
+    values, missing, base, target = windows
     odd = np.arange(n) if kind == gather.RANDOM else np.flatnonzero(missing.any(1))
     lacking = missing[odd]
     if 0 < len(odd) < n:  # a row that is padding lacks nothing
@@ -456,31 +449,36 @@ def keep_memory() -> None:
         mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD
 
 
-def train(
-    recipe: Recipe,
-    folder: Path,
-    out: Path,
-    held_out: int,
-    device: torch.device,
-    limit: float,
-    every: float,
-    resume: Path | None,
-    compiled: bool,
-) -> None:
-    """Run, or continue, a training run; see `main` for the arguments."""
+@dataclass(frozen=True)
+class Session:
+    """Where a training run is done and what of it now; nothing of it decides the weights but the images."""
+
+    folder: Path  # of images
+    out: Path  # for checkpoint and log
+    held_out: int  # images, whole sources
+    device: torch.device
+    limit: float  # minutes after which to stop
+    every: float  # minutes between validations
+    resume: Path | None  # checkpoint to go on from
+    compiled: bool  # the likelihood
+
+
+def train(recipe: Recipe, session: Session) -> None:
+    """Run, or continue, a training run."""
+    out, device, resume = session.out, session.device, session.resume
     keep_memory()
     run = PhotoRun(recipe, lambda: WindowNet(recipe.network), device)
     out.mkdir(parents=True, exist_ok=True)
     if resume is not None:
         run.restore(resume)
-    training, held = split_sources(list_images(folder), held_out)
+    training, held = split_sources(list_images(session.folder), session.held_out)
     pool = Pool(load_crops(training), recipe, run.step)
     valid = load_crops(held[:: max(1, len(held) // 24)])
     print(
         f"{len(pool.source)} crops to train on, {len(valid)} to validate on, "
         f"{sum(p.numel() for p in run.net.parameters())} parameters"
     )
-    cost = make_cost(run.net, compiled)
+    cost = make_cost(run.net, session.compiled)
     losses: list[torch.Tensor] = []
     begun = last = time.monotonic()
     pixels = 0
@@ -508,14 +506,14 @@ def train(
             return moved(training_batch(pool.pixels, recipe, step), device)
 
         coming: Future[Batch] = ahead.submit(make, run.step)
-        while run.progress < 1 and time.monotonic() - begun < 60 * limit:
+        while run.progress < 1 and time.monotonic() - begun < 60 * session.limit:
             batch = coming.result()
             coming = ahead.submit(make, run.step + 1)
             if run.quantizing_is_due:
                 run.start_quantizing(lambda net, batch=batch: net(batch.views))  # type: ignore[misc]
             losses.append(run.update(lambda batch=batch: cost(batch)))  # type: ignore[misc]
             pixels += len(batch.pixel)
-            if time.monotonic() - last > every * 60:
+            if time.monotonic() - last > session.every * 60:
                 report()
                 last, pixels = time.monotonic(), 0
     report()
@@ -618,7 +616,8 @@ def main(
                 exact_from=share(0.95),
             )
     print(json.dumps(asdict(recipe)))
-    train(recipe, folder, out, held_out, torch.device(device), limit, every, source, compiled)
+    place = torch.device(device)
+    train(recipe, Session(folder, out, held_out, place, limit, every, source, compiled))
 
 
 if __name__ == "__main__":

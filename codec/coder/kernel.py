@@ -174,8 +174,7 @@ class Network(NamedTuple):
     deviation_of: np.ndarray  # float64, by scale
     net: Any  # `ardm.exact.evaluate.Net`
     scratch: Any
-    canvas: np.ndarray  # uint8, flat, what it sees
-    known: np.ndarray  # bool, flat
+    canvas: Any  # `ardm.exact.evaluate.Canvas`, what it sees
     block: np.ndarray  # int32, parameters of BLOCK pixels
 
 
@@ -257,7 +256,8 @@ def code_rows(
     pixel, error, expert_error = planes
     mixer_a, mixer_b, apm_a, apm_b, counters = learned
     matrix, _, solution, seen, gain, features, feature_weight, target, innovation = fitted
-    components, params, weight_of, deviation_of, net, scratch, canvas, known, block = network
+    components, params, weight_of, deviation_of, net, scratch, canvas, block = network
+    seen_pixels = canvas.pixels
     decoding, truth, coder, words = stream
     height, width = shape
     py, px, step = place
@@ -273,7 +273,6 @@ def code_rows(
     n_own, n_near = len(own_at), len(near_at)
     asking = components > 0 and len(params) == 0  # the network, pixel by pixel
     numbers = 10 * components
-    block_base = np.zeros(3 * BLOCK, dtype=np.int16)
     values = block if asking else params  # of the pixel at hand, from `of_pixel` on
     size_f = matrix.shape[2]
     # Flat views: a slice taken inside the loops would count references, at the price of several
@@ -311,19 +310,7 @@ def code_rows(
             if asking and of_strip & (BLOCK - 1) == 0:
                 for i in range(min(BLOCK, last_row - r)):
                     if 0 <= q - slope * i < cols:
-                        gather_raster(
-                            net,
-                            canvas,
-                            height,
-                            width,
-                            r + i,
-                            q - slope * i,
-                            known,
-                            scratch,
-                            i,
-                            block_base,
-                            3 * i,
-                        )
+                        gather_raster(net, canvas, r + i, q - slope * i, scratch, i)
                 finish_block(net, scratch, block, 0, BLOCK)
             if r >= last_row or q < 0 or q >= cols:
                 continue
@@ -338,7 +325,7 @@ def code_rows(
             if asking:
                 of_pixel = (of_strip & (BLOCK - 1)) * numbers
                 for c in range(3):
-                    pixel_flat[c * plane + here] = block_base[3 * (of_strip & (BLOCK - 1)) + c]
+                    pixel_flat[c * plane + here] = scratch.base[3 * (of_strip & (BLOCK - 1)) + c]
             if components:
                 top = values[of_pixel]
                 for k in range(1, components):
@@ -644,9 +631,9 @@ def code_rows(
                 residuals[s] = v - base
                 pixel_flat[np.uint64(center_at)] = v
                 if asking:
-                    canvas[3 * (row * width + col) + c] = v
+                    seen_pixels[3 * (row * width + col) + c] = v
                     if channels == 1:
-                        canvas[3 * (row * width + col)] = canvas[3 * (row * width + col) + 2] = v
+                        seen_pixels[3 * (row * width + col)] = seen_pixels[3 * (row * width + col) + 2] = v
                 surprise = v - mean_at[0]
                 innovation[s, r + 1, q + 1] = surprise
                 error_flat[np.uint64(here * 3 + s)] = int(min(abs(surprise) / (deviation + 0.25), 4.0) * 64.0)

@@ -159,7 +159,7 @@ class Mixing(Streams):
         place = (*phase, PATCH)
         self._run(
             self._phase(kind, place, (1, 0), own, LATTICE_CROSS, near, LATTICE_EXPERTS),
-            self._network(params.reshape(-1), *_no_network(), np.zeros(0, np.uint8), np.zeros(0, np.int32)),
+            self._network(params.reshape(-1), *_no_network(), np.zeros(0, np.int32)),
         )
         return part.reshape(3, -1).T.astype(np.uint8)
 
@@ -174,18 +174,19 @@ class Mixing(Streams):
         height, width = self.shape
         canvas = np.zeros(3 * height * width + evaluate.SPARE, np.uint8)
         if self.weights is None:
-            net, scratch = _no_network()
+            net, scratch, _ = _no_network()
         else:
             net = raster_net(self.weights)
             scratch = evaluate.scratch(net)
             if not self.decoding:
                 canvas[: 3 * height * width] = self.truth.transpose(1, 2, 0).reshape(-1)
         block = np.zeros(evaluate.BLOCK * (self.weights.config.outputs if self.weights else 0), np.int32)
+        seen = evaluate.Canvas(canvas, np.zeros(1, np.bool_), height, width)
         slope = self.weights.config.radius + 1 if self.weights else RASTER_SLOPE
         wave = (min(strip or height, height), slope)
         self._run(
             self._phase(RASTER_KIND, (0, 0, 1), wave, own, RASTER_CROSS, near, RASTER_EXPERTS),
-            self._network(np.zeros(0, np.int32), net, scratch, canvas, block),
+            self._network(np.zeros(0, np.int32), net, scratch, seen, block),
             told,
         )
 
@@ -207,13 +208,12 @@ class Mixing(Streams):
         params: np.ndarray,
         net: evaluate.Net,
         scratch: evaluate.Scratch,
-        canvas: np.ndarray,
+        canvas: evaluate.Canvas,
         block: np.ndarray,
     ) -> Network:
         components = self.weights.config.mixture if self.weights else 0
-        known = np.zeros(1, np.bool_)  # not looked at: what comes before is
         tables = self.weight_of, self.deviation_of
-        return Network(components, params, *tables, net, scratch, canvas, known, block)
+        return Network(components, params, *tables, net, scratch, canvas, block)
 
     def _run(self, phase: Phase, network: Network, told: Callable[[int], None] | None = None) -> None:
         """Code all pixels of a phase."""
@@ -276,7 +276,7 @@ def raster_net(weights: WindowWeights) -> evaluate.Net:
 
 
 @lru_cache(maxsize=1)
-def _no_network() -> tuple[evaluate.Net, evaluate.Scratch]:
+def _no_network() -> tuple[evaluate.Net, evaluate.Scratch, evaluate.Canvas]:
     """Stand-ins where the kernel asks no network."""
     empty: dict[str, np.ndarray] = {
         "sizes": np.zeros(11, np.int64),
@@ -288,4 +288,5 @@ def _no_network() -> tuple[evaluate.Net, evaluate.Scratch]:
         "head": np.zeros(0, np.int8),
     }
     net = evaluate.Net(**{name: empty.get(name, np.zeros(0, np.int32)) for name in evaluate.Net._fields})
-    return net, evaluate.scratch(net)
+    nothing = evaluate.Canvas(np.zeros(0, np.uint8), np.zeros(0, np.bool_), 0, 0)
+    return net, evaluate.scratch(net), nothing

@@ -8,7 +8,7 @@ compiled loops, `codec.coder.rangecoder`, which writes the same words. Knows no 
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -210,28 +210,44 @@ class PlainPixels:
         return code_call(self.coder, params, base, self.tables, self.channels, values)
 
 
+class Raster(NamedTuple):
+    """An image in raster order."""
+
+    height: int
+    width: int
+    slope: int  # pixels by which each row follows the one above it
+    channels: int  # 3, or 1 for grey
+
+
+class Asked(NamedTuple):
+    """The network, compiled, and what it sees."""
+
+    net: Any  # `ardm.exact.evaluate.Net`
+    scratch: Any
+    canvas: Any  # `ardm.exact.evaluate.Canvas`
+    tables: Any  # `ardm.exact.mixture.Tables`
+
+
+class End(NamedTuple):
+    """One end of the stream of words."""
+
+    coder: np.ndarray  # uint64 (1, 4) or more (`codec.coder.rangecoder`)
+    words: np.ndarray  # uint32 (1, n)
+    decoding: bool
+    drawing: bool  # symbols that no encoder can have written are drawn, rather than an error
+
+
 @compiled(error_model="numpy")
-def code_diagonals(
-    first: int,
-    last: int,
-    slope: int,
-    channels: int,
-    network: Any,
-    height: int,
-    width: int,
-    tables: Any,
-    state: Any,
-    coder: Any,
-    words: Any,
-    decoding: bool,
-    drawing: bool,
-) -> int:
-    """`code_call` of diagonal after diagonal, x + slope * y = first .. last - 1, of an image in raster order;
-    other arguments as in `codec.coder.kernel`.
+def code_diagonals(first: int, last: int, raster: Raster, asked: Asked, state: Any, end: End) -> int:
+    """`code_call` of diagonal after diagonal, x + slope * y = first .. last - 1. state: of
+    `ardm.exact.mixture`, for the longest diagonal.
 
     Returns the number of diagonals that could be coded.
     """
-    net, scratch, canvas, known, _ = network
+    height, width, slope, channels = raster
+    net, scratch, seen, tables = asked
+    canvas = seen.pixels
+    coder, words, decoding, drawing = end
     room = state.low.shape[0]
     params = np.zeros((room + BLOCK, net.sizes[5]), np.int32)
     base = np.zeros((room + BLOCK, 3), np.int16)
@@ -243,19 +259,9 @@ def code_diagonals(
         for start in range(0, count, BLOCK):
             for i in range(min(BLOCK, count - start)):
                 y = top + start + i
-                gather_raster(
-                    net,
-                    canvas,
-                    height,
-                    width,
-                    y,
-                    d - slope * y,
-                    known,
-                    scratch,
-                    i,
-                    flat_base,
-                    3 * (start + i),
-                )
+                gather_raster(net, seen, y, d - slope * y, scratch, i)
+            for i in range(3 * BLOCK):
+                flat_base[3 * start + i] = scratch.base[i]
             finish_block(net, scratch, flat, start * net.sizes[5], BLOCK)
         start_pixels(state, params, count, tables)
         for step in range(channels):
@@ -307,8 +313,9 @@ def code_raster(
     canvas = np.zeros(image.size + evaluate.SPARE, np.uint8)
     if not decoding:
         canvas[: image.size] = image.reshape(-1)
-    network = (net, evaluate.scratch(net), canvas, np.zeros(1, np.bool_), np.zeros(0, np.int32))
-    tables = tables_of(weights)
+    seen = evaluate.Canvas(canvas, np.zeros(1, np.bool_), height, width)
+    asked = Asked(net, evaluate.scratch(net), seen, tables_of(weights))
+    raster = Raster(height, width, slope, channels)
     state = mixture.new_state(min(height, -(-width // slope)), weights.config.mixture)
     total, at, sure = diagonals(height, width, slope), 0, None
     if rest:
@@ -323,19 +330,7 @@ def code_raster(
         coder.make_room((end - at) * len(state.low) * channels * DIGITS)
         with np.errstate(over="ignore"):
             done = code_diagonals(
-                at,
-                end,
-                slope,
-                channels,
-                network,
-                height,
-                width,
-                tables,
-                state,
-                coder.state,
-                coder.words,
-                decoding,
-                rest is not None,
+                at, end, raster, asked, state, End(coder.state, coder.words, decoding, rest is not None)
             )
         if done < end - at:
             raise CorruptError("the coded data does not fit the model.")

@@ -14,7 +14,8 @@ from typing import Protocol
 
 import numpy as np
 
-from ardm.exact.predictor import Canvas, Predictor, new_canvas
+from ardm.exact.evaluate import Canvas
+from ardm.exact.predictor import Predictor, new_canvas
 from ardm.orders import LATTICE_ORDER, PATCH, Group, RandomGroups, lattice_groups
 from codec.coder.schedule import Order, Schedule, level_shapes
 

@@ -206,9 +206,9 @@ def _sample(
     if not text and (known is None) != (mask is None):
         raise click.UsageError("--known and --mask go together for images.")
     target = None if text and given["output"] is None else _target(given["output"], path, given["force"])
-    values = places = None
+    parts = None
     if known is not None:
-        values, places = (
+        parts = (
             _known_text(space, known) if text else _known_image(space, known, str(mask), given["max_pixels"])
         )
     network = network.to(find_device(given["device"]))
@@ -219,10 +219,9 @@ def _sample(
         seed=given["seed"],
         temperature=1.0 if temperature is None else temperature,
         order=_order(space, order or "random"),
-        values=values,
-        known=places,
+        given=parts,
     ).cpu()
-    invented = space.size - (int(places.sum()) if places is not None else 0)
+    invented = space.size - (int(parts[1].sum()) if parts else 0)
     _write(target, _as_text(found) if text else _as_png(space, found, invented), given["force"])
 
 

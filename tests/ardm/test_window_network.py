@@ -151,7 +151,7 @@ def test_the_tools_of_the_model_work(tmp_path: Path) -> None:
     assert table[0, 0] > table[0, -1] > 0
     known = torch.zeros(space.shape, dtype=torch.bool)
     known[..., :2] = True
-    drawn = generate.sample(network, 2, 8, seed=4, values=valid[0], known=known, temperature=0)
+    drawn = generate.sample(network, 2, 8, seed=4, given=(valid[0], known), temperature=0)
     assert torch.equal(drawn[:, known], valid[0][known].expand(2, -1))
     assert float((drawn - valid[0]).abs().float().mean()) < 8
     assert networks.multiply_accumulates(network) == 16 * (3 * 48 * 16 + 2 * 16 * 16 + 20 * 16)

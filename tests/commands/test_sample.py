@@ -102,7 +102,7 @@ def test_what_is_known_is_kept_and_conditions_the_rest() -> None:
     order = torch.tensor([0, 1, 2])
     # unknown values are not looked at
     known, values = (torch.tensor([False, False, True]), torch.tensor([77, -1, 2]))
-    found = sample(network, 4000, 3, order=order, values=values, known=known, batch=1000)
+    found = sample(network, 4000, 3, order=order, given=(values, known), batch=1000)
     assert bool((found[:, 2] == 2).all())
     every = everything(space)
     probability = torch.exp2(-exact_bits(network, every, torch.tensor([1, 2, 0])) * 3).masked_fill(
@@ -129,11 +129,11 @@ def test_every_budget_and_mask_works_and_costs_as_many_calls() -> None:
         known = torch.rand(space.shape, generator=generator) < torch.rand((), generator=generator)
         values = torch.randint(0, 9, space.shape, generator=generator)
         calls = 0
-        found = sample(network, 2, budget, values=values, known=known)
+        found = sample(network, 2, budget, given=(values, known))
         assert torch.equal(found[:, known], values[known].expand(2, -1))
         assert calls == min(budget, space.stages * int((~known).sum()))
     everywhere = torch.ones(space.shape, dtype=torch.bool)
-    assert torch.equal(sample(network, 2, 4, values=values, known=everywhere), values.expand(2, *space.shape))
+    assert torch.equal(sample(network, 2, 4, given=(values, everywhere)), values.expand(2, *space.shape))
 
 
 def test_seeds_decide_and_batches_do_not() -> None:
@@ -167,9 +167,9 @@ def test_temperature() -> None:
 def test_a_policy_of_ones_own() -> None:
     space = Space((4,), 3, ordered=False)
     network = lively(space)
-    found = sample(network, 3, 2, policy=[[0, 3]])
+    found = sample(network, 3, [[0, 3]])
     assert not torch.equal(found, sample(network, 3, 2))  # which is [[0, 2]]
-    assert torch.equal(sample(network, 3, 2, policy=[[0, 2]]), sample(network, 3, 2))
+    assert torch.equal(sample(network, 3, [[0, 2]]), sample(network, 3, 2))
 
 
 @pytest.mark.parametrize(
@@ -181,23 +181,19 @@ def test_a_policy_of_ones_own() -> None:
         ({"seed": -1}, "seed must be 0 to"),
         ({"temperature": -0.5}, "temperature must be a number of at least 0, got -0.5"),
         ({"temperature": math.nan}, "got nan"),
-        ({"values": torch.zeros(4, dtype=torch.int64)}, "go together"),
         (
-            {"values": torch.zeros(4, dtype=torch.int64), "known": torch.zeros(5, dtype=torch.bool)},
+            {"given": (torch.zeros(4, dtype=torch.int64), torch.zeros(5, dtype=torch.bool))},
             r"mask must be bool and of shape \(4,\)",
         ),
-        ({"values": torch.zeros(4, dtype=torch.int64), "known": torch.zeros(4)}, "mask must be bool"),
+        ({"given": (torch.zeros(4, dtype=torch.int64), torch.zeros(4))}, "mask must be bool"),
         (
-            {"values": torch.zeros(3, dtype=torch.int64), "known": torch.zeros(4, dtype=torch.bool)},
+            {"given": (torch.zeros(3, dtype=torch.int64), torch.zeros(4, dtype=torch.bool))},
             "known values must have the shape",
         ),
-        (
-            {"values": torch.full((4,), 4), "known": torch.ones(4, dtype=torch.bool)},
-            "values must be integers 0..3",
-        ),
+        ({"given": (torch.full((4,), 4), torch.ones(4, dtype=torch.bool))}, "values must be integers 0..3"),
         ({"order": torch.zeros(4, dtype=torch.int64)}, "its own place"),
-        ({"policy": [[0], [0, 1]]}, "the policy has 3 calls, but the budget is 8"),
-        ({"policy": [[0, 1, 2, 3, 4], [0, 1, 2]]}, "increasing places"),
+        ({"budget": [[0], [0, 1], [0]]}, "one list of calls for each of 2 stages, got 3"),
+        ({"budget": [[0, 1, 2, 3, 4], [0, 1, 2]]}, "increasing places"),
     ],
 )
 def test_bad_arguments(bad: dict[str, object], message: str) -> None:
