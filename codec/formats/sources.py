@@ -111,31 +111,30 @@ class Look:
     beyond: tuple[str, ...] = ()  # what else is in it that no PNG can hold: "geographic tags"
 
 
+# how each format begins, in the order in which they are asked
+BEGINS: tuple[tuple[Format, Callable[[bytes], object]], ...] = (
+    (Format.PNG, png.begins),
+    (Format.TIFF, lambda data: data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    (Format.JPEG, jpeg.is_jpeg),
+    (Format.GIF, gif.is_gif),
+    (Format.WEBP, lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP"),
+    (Format.QOI, lambda data: data[:4] == b"qoif" and len(data) > 13 and data[12] in (3, 4) and data[13] < 2),
+    (Format.NPY, lambda data: data[:6] == b"\x93NUMPY"),
+    (
+        Format.BMP,
+        lambda data: data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in frames.DIB_SIZES,
+    ),
+    (Format.PAM, frames.PAM.match),
+    (Format.PBM, frames.BITMAP.match),
+    (Format.PPM, lambda data: (found := frames.GRAPHMAP.match(data)) and found[1] == b"6"),
+    (Format.PGM, frames.GRAPHMAP.match),
+)
+
+
 def sniff(data: bytes) -> Format | None:
     """The format of a file, of which only the header need be there, damaged or not; None for what is no image
     that is known here."""
-    if png.begins(data):
-        return Format.PNG
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return Format.TIFF
-    if jpeg.is_jpeg(data):
-        return Format.JPEG
-    if gif.is_gif(data):
-        return Format.GIF
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return Format.WEBP
-    if data[:4] == b"qoif" and len(data) > 13 and data[12] in (3, 4) and data[13] < 2:
-        return Format.QOI
-    if data[:6] == b"\x93NUMPY":
-        return Format.NPY
-    if data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in frames.DIB_SIZES:
-        return Format.BMP
-    if frames.PAM.match(data):
-        return Format.PAM
-    if frames.BITMAP.match(data):
-        return Format.PBM
-    match = frames.GRAPHMAP.match(data)
-    return None if not match else Format.PPM if match[1] == b"6" else Format.PGM
+    return next((form for form, begins in BEGINS if begins(data)), None)
 
 
 def is_image(data: bytes) -> bool:
