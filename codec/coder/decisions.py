@@ -10,32 +10,67 @@ import numpy as np
 
 from ardm.compiled import compiled
 from codec.coder.arithmetic import LEAST, log, squash
-from codec.coder.rangecoder import ONE, code_bit
+from codec.coder.rangecoder import ONE, code_bit, exhausted, new_decoder, new_encoder, seal
 
 CONTEXTS = 10  # counters of a decision
-RATE = 0.01  # of the mixer's weights
-SURE = 1 / 4096  # counters are never surer than this
-MOST = 250  # a counter that has seen so many decisions learns no slower
+LEARNING_RATE = 0.01  # of the mixer's weights
+FIRST_WEIGHT = 0.25  # of every input
+LEAST_CHANCE = 1 / 4096  # counters are never surer than this
+COUNT_MAX = 250  # a counter that has seen so many decisions learns no slower
+PRIOR_COUNT = 1.3  # decisions that a new counter counts as having seen, and one: none settles it alone
+LOG_ODDS_MAX = 11.9  # of a mixture; `squash` takes no more than 12
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio: spreads small numbers over all keys
+SLOT_SHIFT = np.uint64(20)  # the lowest bits of a hash are its worst mixed
+# Options of compiled functions that only borrow arrays: they make none and return none. Numba counts
+# references to every array of a tuple at every call, by atomic additions, and cannot tell that these come to
+# nothing where there are branches (its issues 2345 and 2350). That was an eighth of a text's time, and a
+# third of a difference's.
+BORROWING = {"error_model": "numpy", "_nrt": False}
 
 
-class Decisions(NamedTuple):
-    """What is learned from decision to decision."""
+class BinaryCoder(NamedTuple):
+    """One end of a stream of decisions: what they have taught so far, and a range coder."""
 
     chances: np.ndarray  # float64 (CONTEXTS, slots), of a 1
-    seen: np.ndarray  # uint8 (CONTEXTS, slots), how many decisions
+    counts: np.ndarray  # uint8 (CONTEXTS, slots), decisions seen
     weights: np.ndarray  # float64 (rows, CONTEXTS + 1), of the mixer; the last one weighs advice
-    inputs: np.ndarray  # float64 (CONTEXTS + 1,), working memory
-    at: np.ndarray  # int64 (CONTEXTS,), working memory
+    keys: np.ndarray  # uint64 (CONTEXTS,), what each counter of the next decision shall depend on
+    inputs: np.ndarray  # float64 (CONTEXTS + 1,), working memory: log odds
+    slots: np.ndarray  # int64 (CONTEXTS,), working memory: the counters of a decision
+    state: np.ndarray  # uint64 (1, 4), of the range coder: as in `codec.coder.rangecoder`
+    words: np.ndarray  # uint32 (1, n), that are written or read
+    decoding: bool
+
+    def sealed(self) -> bytes:
+        """An encoder's words, little-endian."""
+        return seal(self.state[0], self.words[0])
+
+    def exhausted(self) -> bool:
+        """May a decoder have read all that was encoded?"""
+        return exhausted(self.state[0])
 
 
-def new_decisions(slots: int, rows: int) -> Decisions:
-    """Before anything is learned. slots: a power of two; rows: of the mixer's weights."""
-    return Decisions(
+def binary_encoder(slots: int, rows: int, room: int) -> BinaryCoder:
+    """Before anything is learned. slots: a power of two; rows: of the mixer's weights; room: most words."""
+    return _binary_coder(slots, rows, new_encoder(), np.empty((1, room), dtype=np.uint32), False)
+
+
+def binary_decoder(slots: int, rows: int, data: bytes) -> BinaryCoder:
+    """The other end. data: what `sealed` gave, whole words."""
+    return _binary_coder(slots, rows, *new_decoder(data), True)
+
+
+def _binary_coder(slots: int, rows: int, state: np.ndarray, words: np.ndarray, decoding: bool) -> BinaryCoder:
+    return BinaryCoder(
         np.full((CONTEXTS, slots), 0.5),
         np.zeros((CONTEXTS, slots), dtype=np.uint8),
-        np.full((rows, CONTEXTS + 1), 0.25),
+        np.full((rows, CONTEXTS + 1), FIRST_WEIGHT),
+        np.zeros(CONTEXTS, dtype=np.uint64),
         np.zeros(CONTEXTS + 1),
         np.zeros(CONTEXTS, dtype=np.int64),
+        state,
+        words,
+        decoding,
     )
 
 
@@ -46,42 +81,31 @@ def hashed(key: Any) -> Any:
     return (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0x94D049BB133111EB)
 
 
-@compiled(error_model="numpy")
-def decide(
-    node: Any,
-    choice: Any,
-    bit: Any,
-    advice: Any,
-    keys: Any,
-    model: Any,
-    coder: Any,
-    words: Any,
-    decoding: Any,
-) -> Any:
-    """One decision: writes `bit`, or reads and returns one.
+@compiled(**BORROWING)
+def decide(coder: Any, node: Any, row: Any, bit: Any, advice: Any) -> Any:
+    """One decision in the contexts of coder.keys: writes `bit`, or reads and returns one.
 
-    node: which one of its symbol; choice: row of the mixer's weights; advice: log odds from elsewhere, 0 for
-    none; keys: uint64 (CONTEXTS,), what each counter shall depend on. coder, words: as in
-    `codec.coder.rangecoder`.
+    coder: a BinaryCoder; node: which one of its symbol; row: of the mixer's weights; advice: log odds from
+    elsewhere, 0 for none.
     """
-    chances, seen, weights, x, at = model.chances, model.seen, model.weights, model.inputs, model.at
-    shift = np.uint64(node) * np.uint64(0x9E3779B97F4A7C15)
+    chances, counts, weights, keys, x, slots, state, words, decoding = coder
+    shift = np.uint64(node) * GOLDEN
     mask = np.uint64(chances.shape[1] - 1)
     x[CONTEXTS] = advice
-    total = weights[choice, CONTEXTS] * advice
+    total = weights[row, CONTEXTS] * advice
     for j in range(CONTEXTS):
-        at[j] = np.int64((hashed(keys[j] + shift) >> np.uint64(20)) & mask)
-        p = chances[j, at[j]]
+        slots[j] = np.int64((hashed(keys[j] + shift) >> SLOT_SHIFT) & mask)
+        p = chances[j, slots[j]]
         x[j] = log(p) - log(1.0 - p)
-        total += weights[choice, j] * x[j]
-    p = squash(min(max(total, -11.9), 11.9))
-    bit = code_bit(coder, words, 0, min(max(int(p * ONE), LEAST), ONE - LEAST), bit, decoding)
-    wrong = (bit - p) * RATE
+        total += weights[row, j] * x[j]
+    p = squash(min(max(total, -LOG_ODDS_MAX), LOG_ODDS_MAX))
+    bit = code_bit(state, words, 0, min(max(int(p * ONE), LEAST), ONE - LEAST), bit, decoding)
+    step = (bit - p) * LEARNING_RATE
     for j in range(CONTEXTS + 1):
-        weights[choice, j] += wrong * x[j]
+        weights[row, j] += step * x[j]
     for j in range(CONTEXTS):
-        n = seen[j, at[j]]
-        q = chances[j, at[j]] + (bit - chances[j, at[j]]) / (n + 1.3)
-        chances[j, at[j]] = min(max(q, SURE), 1.0 - SURE)
-        seen[j, at[j]] = min(n + 1, MOST)
+        n = counts[j, slots[j]]
+        q = chances[j, slots[j]] + (bit - chances[j, slots[j]]) / (n + PRIOR_COUNT)
+        chances[j, slots[j]] = min(max(q, LEAST_CHANCE), 1.0 - LEAST_CHANCE)
+        counts[j, slots[j]] = min(n + 1, COUNT_MAX)
     return bit

@@ -2,7 +2,7 @@
 container's chunks; no images, no names of files.
 
 The model's letters are a-z and space. A file is taken apart into its words, small, with one space between
-them, and what is left (`codec.text.prose`); any bytes can be, but only what is mostly words gains by it.
+them, and what is left (`codec.text.parts`); any bytes can be, but only what is mostly words gains by it.
 Letters are coded tile after tile; in a tile they lie in cells of 64, and a call codes the same places of all
 cells, from left to right (ROWS). Without calls (PLAIN) letters are coded by what was learned from the file
 itself.
@@ -15,7 +15,7 @@ import math
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +51,8 @@ from codec.text.header import (
     check_size,
     read,
 )
+from codec.text.letters import MARGIN, close_tile, open_tile
+from codec.text.parts import Parts, take_apart, words_of
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -60,68 +62,6 @@ _FILTERS = ({"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_s
 DECISIONS = 5  # to code a letter
 
 Progress = Callable[[int], None]
-
-
-# ---- words and what is between them ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Prose:
-    """A file taken apart; arguments of `codec.text.prose.code_marks`."""
-
-    letters: np.ndarray
-    starts: np.ndarray
-    capital: np.ndarray
-    gaps: np.ndarray
-    ends: np.ndarray
-
-    @property
-    def stream(self) -> np.ndarray:
-        """uint8: the words, small, with one space (0) between them."""
-        out = np.zeros(max(0, self.letters.size + self.starts.size - 2), dtype=np.uint8)
-        out[
-            np.arange(self.letters.size) + np.repeat(np.arange(self.starts.size - 1), np.diff(self.starts))
-        ] = self.letters
-        return out
-
-    def join(self) -> bytes:
-        """The file."""
-        out = np.empty(self.letters.size + self.gaps.size, dtype=np.uint8)
-        words = np.repeat(np.arange(self.starts.size - 1), np.diff(self.starts))
-        out[np.arange(self.letters.size) + self.ends[words]] = self.letters + np.where(
-            self.capital, 64, 96
-        ).astype(np.uint8)
-        gaps = np.repeat(np.arange(self.ends.size), np.diff(self.ends, prepend=0))
-        out[np.arange(self.gaps.size) + self.starts[gaps]] = self.gaps
-        return out.tobytes()
-
-
-def take_apart(data: bytes) -> Prose:
-    """Inverse of `Prose.join`."""
-    x = np.frombuffer(data, dtype=np.uint8)
-    small = x | 32
-    letter = (small >= 97) & (small <= 122)
-    first = np.flatnonzero(letter & ~np.concatenate([[False], letter[:-1]]))
-    starts = np.append((np.cumsum(letter) - letter)[first], letter.sum()).astype(np.int64)
-    ends = np.append(np.cumsum(~letter)[first], (~letter).sum()).astype(np.int64)
-    return Prose(
-        (small[letter] - 96).astype(np.uint8),
-        starts,
-        (x[letter] < 97).astype(np.uint8),
-        x[~letter].copy(),
-        ends,
-    )
-
-
-def words_of(stream: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(letters, starts) of a stream. Raises CorruptError if a word is empty."""
-    space = stream == 0
-    starts = np.concatenate(
-        [[0], np.flatnonzero(space) + 1 - np.arange(1, space.sum() + 1), [stream.size - space.sum()]]
-    ).astype(np.int64)
-    if stream.size and (np.diff(starts) <= 0).any():
-        raise CorruptError("the letters of a text do not make words.")
-    return stream[~space], starts if stream.size else np.zeros(1, dtype=np.int64)
 
 
 # ---- letters -----------------------------------------------------------------------------------------------
@@ -151,7 +91,7 @@ def code_stream(
     out = np.zeros(size, dtype=np.uint8)
     for top in range(0, size, TILE):
         count = min(TILE, size - top)
-        tile = prose.open_tile(count)
+        tile = open_tile(count)
         truth = stream[top : top + count] if stream is not None else np.zeros(1, dtype=np.uint8)
         if weights is None:
             coder.letters(tile, np.arange(count), np.zeros((count, 27), dtype=np.float32), truth)
@@ -159,7 +99,7 @@ def code_stream(
             with torch.device("cpu"):  # whatever device the caller makes tensors on
                 predictor = DiscretePredictor(weights, device, shape=(count,))
                 _code_tile(coder, predictor, tile, np.arange(count) % CELL, group_starts(breaks, CELL), truth)
-        out[top : top + count] = prose.close_tile(tile)
+        out[top : top + count] = close_tile(tile)
         if progress:
             progress(count)
     return out
@@ -188,7 +128,7 @@ def _code_tile(
         coder.letters(
             tile, at, digit_frequencies(space, params[0, ascending], parent[0], digit, tables).numpy(), truth
         )
-        return torch.from_numpy(tile[where.numpy() + prose.MARGIN].astype(np.int64))[None]
+        return torch.from_numpy(tile[where.numpy() + MARGIN].astype(np.int64))[None]
 
     walk(
         space, predictor, torch.from_numpy(rank), policy, visit, torch.zeros(1, place.size, dtype=torch.int64)
@@ -228,7 +168,7 @@ def pack(
     header = _header(data, best[1], best[2])
     parts = take_apart(data)
     if parts.letters.size * 2 > len(data) or order != "auto":
-        marks = prose.encode(parts.letters, parts.starts, parts.capital, parts.gaps, parts.ends)
+        marks = prose.encode(parts)
         for chosen in Order if order == "auto" else [Order[order.upper()]]:
             found, payload = _model(data, parts, marks, chosen, budget or BUDGET, device, progress)
             if len(payload) < best[0]:
@@ -340,7 +280,7 @@ def load_weights(weights_id: str) -> Weights:
 
 
 def _model(
-    data: bytes, parts: Prose, marks: bytes, order: Order, budget: int, device: str, progress: Progress | None
+    data: bytes, parts: Parts, marks: bytes, order: Order, budget: int, device: str, progress: Progress | None
 ) -> tuple[TextHeader, bytes]:
     """Header and payload of method MODEL. marks: of `prose.encode`."""
     weights = None if order == Order.PLAIN else load_weights(weights_module.TEXT_ID)
@@ -368,5 +308,4 @@ def _unmodel(payload: bytes, header: TextHeader, device: str, progress: Progress
     letters, starts = words_of(stream)
     if letters.size != header.letters or starts.size - 1 != header.words:
         raise CorruptError("the letters of the text are not as many as its header says.")
-    capital, gaps, ends = prose.decode(payload[at + length :], letters, starts, header.size - header.letters)
-    return Prose(letters, starts, capital, gaps, ends).join()
+    return prose.decode(payload[at + length :], letters, starts, header.size - header.letters).join()

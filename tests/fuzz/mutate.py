@@ -38,6 +38,7 @@ from codec.png.exact.recipes import BEGINNING, BEGINNING_DIFFERENT, LISTED
 from codec.text import file as text
 from codec.text import header as header_of_text
 from codec.text import prose
+from codec.text.letters import code_letters, open_tile
 from tests import pngs
 from tests.fuzz.targets import LIMITS, small_texts, stub
 
@@ -529,9 +530,7 @@ def _new_text(header: text.TextHeader, payload: bytes, rng: random.Random, blind
         held = _words(held, rng, blind)[: LIMITS.max_pixels]
         order = rng.choice(list(text.Order))
         parts = text.take_apart(held)
-        return text._model(
-            held, parts, prose.encode(*_arguments(parts)), order, rng.choice((1, 2, 5)), "cpu", None
-        )
+        return text._model(held, parts, prose.encode(parts), order, rng.choice((1, 2, 5)), "cpu", None)
 
 
 def _forged_text(header: text.TextHeader, payload: bytes, rng: random.Random, blind: Blind) -> Packed:
@@ -557,11 +556,9 @@ def _forged_text(header: text.TextHeader, payload: bytes, rng: random.Random, bl
         capital[:] = rng.choice((0, 1))
     coder, every = prose.Coder(stream.size), np.arange(stream.size)
     unlikely = np.zeros((stream.size, 27), dtype=np.float32)
-    prose.code_letters(
-        prose.open_tile(stream.size), every, unlikely, stream, coder.model, coder.state, coder.words, False
-    )
+    code_letters(open_tile(stream.size), every, unlikely, stream, coder.binary)
     letters = coder.finish()
-    marks = prose.encode(parts.letters, parts.starts, capital, gaps, np.maximum.accumulate(ends))
+    marks = prose.encode(parts._replace(capital=capital, gaps=gaps, ends=np.maximum.accumulate(ends)))
     forged = replace(
         header, size=len(held), method=text.MODEL, order=text.Order.PLAIN, weights_id=bytes(8).hex(), breaks=0
     )
@@ -569,10 +566,6 @@ def _forged_text(header: text.TextHeader, payload: bytes, rng: random.Random, bl
     return replace(forged, letters=stream.size - space, words=space + 1), container.varint(
         len(letters)
     ) + letters + marks
-
-
-def _arguments(parts: text.Prose) -> tuple[np.ndarray, ...]:
-    return parts.letters, parts.starts, parts.capital, parts.gaps, parts.ends
 
 
 # ---- PNG ---------------------------------------------------------------------------------------------------

@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from codec import CorruptError, archive, container, decompress, png
 from codec.listing import Way
 from codec.png.exact import difference, recipes
-from codec.png.exact.difference import ALL
+from codec.png.exact.difference import EVERYWHERE
 from codec.samples import Kind
 from tests import deflated
 from tests.processes import ROOT
 
 
-def comes_back(data: bytes, stream: bytes, links: int = 64, dense: int = ALL) -> bytes | None:
+def comes_back(data: bytes, stream: bytes, links: int = 64, dense: int = EVERYWHERE) -> bytes | None:
     words = difference.encode(data, stream, links, dense)
     assert words is None or difference.decode(words, data, len(stream), links, dense) == stream
     return words
@@ -38,7 +38,7 @@ def comes_back(data: bytes, stream: bytes, links: int = 64, dense: int = ALL) ->
     st.integers(1, 5),
     st.integers(0, 200),
     st.sampled_from([0, 1, 64]),
-    st.sampled_from([ALL, 0, 4]),
+    st.sampled_from([EVERYWHERE, 0, 4]),
 )
 def test_any_stream_comes_back(seed: int, blocks: int, most: int, links: int, dense: int) -> None:
     data, stream = deflated.stream(seed, blocks, most)
@@ -65,7 +65,7 @@ def test_the_longest_distance_comes_back() -> None:
     stream = blocks.tobytes()
     whole = bytes(data) + bytes(data[:258])
     assert zlib.decompress(stream, -15) == whole
-    for links, dense in ((64, ALL), (0, ALL), (64, 0)):
+    for links, dense in ((64, EVERYWHERE), (0, EVERYWHERE), (64, 0)):
         words = comes_back(whole, stream, links, dense)
         assert words is not None
         assert len(words) < 100
@@ -99,7 +99,7 @@ def test_what_other_compressors_make_takes_little(photo: np.ndarray, name: str) 
             if level
             else imagecodecs.zopfli_encode(raw)[2:-4]
         )
-    words = comes_back(raw, stream, 4096, 0 if name == "zlib-ng 1" else ALL)
+    words = comes_back(raw, stream, 4096, 0 if name == "zlib-ng 1" else EVERYWHERE)
     assert words is not None
     assert len(words) < SHARES[name] * len(stream)
 
@@ -149,8 +149,8 @@ def test_what_is_no_stream_of_the_data_has_no_difference() -> None:
         (b"", STREAM),
         (b"", b""),
     ):
-        assert difference.encode(data, stream, 64, ALL) is None
-    assert difference.encode(bytes(100), np.random.default_rng(0).bytes(100), 64, ALL) is None
+        assert difference.encode(data, stream, 64, EVERYWHERE) is None
+    assert difference.encode(bytes(100), np.random.default_rng(0).bytes(100), 64, EVERYWHERE) is None
 
 
 @settings(max_examples=150, deadline=None)
@@ -159,7 +159,7 @@ def test_what_is_no_stream_of_the_data_has_no_difference() -> None:
     st.integers(0, 10**6),
     st.integers(0, 255),
     st.integers(0, 3000),
-    st.sampled_from([ALL, 0, 4]),
+    st.sampled_from([EVERYWHERE, 0, 4]),
 )
 def test_forged_words_raise_only_our_error(tail: bytes, at: int, value: int, size: int, dense: int) -> None:
     assert WORDS is not None

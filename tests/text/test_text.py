@@ -30,6 +30,7 @@ from codec.errors import ArdmError, CorruptError, LimitError, NotArdmError, Unsu
 from codec.limits import Limits
 from codec.text import file as text
 from codec.text import prose
+from codec.text.letters import close_tile, open_tile
 from tests.processes import ROOT
 
 PROSE = (
@@ -123,13 +124,13 @@ def test_letters_are_coded_at_what_the_network_says_where_nothing_is_learned() -
     sure = np.zeros((letters.size, 27), dtype=np.float32)
     sure[np.arange(letters.size), letters] = 2**24 - 27
     for frequencies, most in ((sure, 60), (np.roll(sure, 1, axis=1), 2000)):
-        coder, tile = prose.Coder(letters.size), prose.open_tile(letters.size)
+        coder, tile = prose.Coder(letters.size), open_tile(letters.size)
         coder.letters(tile, np.arange(letters.size), frequencies, letters)
         data = coder.finish()
         assert len(data) < most
-        back, tile = prose.Coder(letters.size, data), prose.open_tile(letters.size)
+        back, tile = prose.Coder(letters.size, data), open_tile(letters.size)
         back.letters(tile, np.arange(letters.size), frequencies, np.zeros(1, dtype=np.uint8))
-        assert np.array_equal(prose.close_tile(tile), letters)
+        assert np.array_equal(close_tile(tile), letters)
         assert back.exhausted()
 
 

@@ -273,7 +273,7 @@ def _stored_blocks(body: bytes) -> tuple[int, ...]:
 def _differ(raw: bytes, body: bytes) -> Difference | None:
     """The difference of a deflate stream, tried out; None if it would take more than the stream."""
     best = None
-    for dense in (difference.ALL, *SPARSE):
+    for dense in (difference.EVERYWHERE, *SPARSE):
         words = difference.encode(raw, body, 1 << LINKS, dense)
         if words is not None and (best is None or len(words) < len(best.words)):
             best = Difference(LINKS, dense, words)
