@@ -142,7 +142,6 @@ def test_every_kind_of_error_has_its_class(files: list[bytes], photo: np.ndarray
             decode_batch([files[1], data])
 
 
-@pytest.mark.quick
 def test_limits_are_for_each_image(files: list[bytes]) -> None:
     assert len(decode_batch(files[:2] * 3, max_pixels=4200)) == 6
     with pytest.raises(LimitError, match="item 1: the image has 70 x 60 pixels, the limit is 4199"):

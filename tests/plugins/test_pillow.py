@@ -97,7 +97,6 @@ def test_pngsuite() -> None:
     assert checked > 120
 
 
-@pytest.mark.quick
 def test_opening_loads_and_reads_the_header_only(
     tmp_path: Path, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,7 +177,6 @@ def test_modes_that_cannot_be_saved(mode: str, tmp_path: Path) -> None:
     assert not (tmp_path / "a.ardm").exists()
 
 
-@pytest.mark.quick
 def test_metadata_comes_and_goes(photo: np.ndarray) -> None:
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "a title"
@@ -293,7 +291,6 @@ def picture_file(form: str, pixels: np.ndarray, **options: Any) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.quick
 def test_images_that_are_kept_whole(photo: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "a.ardm"
     crop = photo[:40, :50]
@@ -379,7 +376,6 @@ def test_many_threads_may_load_an_image(photo: np.ndarray, monkeypatch: pytest.M
     assert decoded == [1]
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA"])
 def test_drafts_are_coarse_levels_and_thumbnails_are_not(
     mode: str, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
@@ -451,7 +447,6 @@ def test_copies_pickles_and_parsers(photo: np.ndarray) -> None:
     assert np.array_equal(np.asarray(parser.close()), photo[:8, :8])
 
 
-@pytest.mark.quick
 def test_imageio_reads_through_it(photo: np.ndarray, tmp_path: Path) -> None:
     for pixels in (photo[:20, :30], photo[:20, :30, 0], photo[:20, :30, 0] * np.uint16(257)):
         data = codec.compress(pixels, plain=True)
