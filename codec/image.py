@@ -193,7 +193,13 @@ def decompress(
     opened = open_within(data, limits, threads)
     if opened.header.whole:
         return whole_pixels(opened, limits)
-    out, _ = decode_tiles(opened, device, threads, predictor, progress)
+    return checked(decode_tiles(opened, device, threads, predictor, progress)[0], opened)
+
+
+def checked(out: np.ndarray, opened: Opened) -> np.ndarray:
+    """Decoded samples (H, W, C) as the caller of `compress` had them. Raises CorruptError if their hash is
+    another than the file says.
+    """
     found, stored = pixel_digest(out), opened.header.digest
     if found != stored:
         raise CorruptError(

@@ -5,10 +5,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from ardm.orders import PATCH
+from codec.coder.schedule import Order
 from codec.container import PNG_FORM, SOURCE_FRAME, Header
 from codec.ending import operation
 from codec.errors import CorruptError, UnsupportedError
 from codec.limits import NO_LIMITS
+from codec.methods import Method
 from codec.opened import Opened, open_bytes
 
 if TYPE_CHECKING:
@@ -42,6 +45,23 @@ def way_of(header: Header) -> Way:
     if form(header)[0] & DIFFERENCE:
         return Way.DIFFERENCE
     return Way.EXACT if form(header)[0] & RECIPE or only(header, SOURCE_FRAME) else Way.CONTENT
+
+
+def coarse_step(header: Header, most: float) -> int:
+    """The largest step of 1, 4, 16, ... up to `most` such that every step-th pixel each way can be decoded
+    without the pixels between: in lattice and random order, where all tiles begin at multiples of it.
+    """
+    network = any(entry.method == Method.NETWORK for entry in header.entries)
+    if header.whole or not network or header.schedule.order == Order.RASTER:
+        return 1
+    height, width = min(header.tile[0], header.height), min(header.tile[1], header.width)
+    starts = [height] * (height < header.height) + [width] * (width < header.width)
+    step = 1
+    for _ in range(header.schedule.root_level(height, width)):
+        if PATCH * step > most or any(start % (PATCH * step) for start in starts):
+            break
+        step *= PATCH
+    return step
 
 
 def form(header: Header) -> bytes:

@@ -5,14 +5,17 @@ somebody wants them. Knows bytes and the container; no pixels, and neither torch
 from __future__ import annotations
 
 import itertools
+import os
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 from codec import container
-from codec.container import Header, as_bytes
-from codec.errors import TruncatedError
+from codec.container import Entry, Header, as_bytes
+from codec.errors import CorruptError, InputError, TruncatedError
 from codec.limits import Limits
 
 if TYPE_CHECKING:
@@ -57,9 +60,39 @@ class Opened:
         """The image file that is kept whole. Raises CorruptError."""
         return container.check_whole(self.payload(0), self.header)
 
+    def check_payloads(self) -> None:
+        """Raise TruncatedError or CorruptError, which says where, unless the checksums of all payloads match.
+        Nothing is decoded, so that the hash of the pixels is not checked.
+        """
+        if self.header.whole:
+            self.kept_file()
+            return
+        planes = self.header.planes
+        for tile, (top, left, _, _) in enumerate(self.header.tiles):
+            for index in range(tile * planes, (tile + 1) * planes):
+                check_payload(self.payload(index), self.header.entries[index], place_of(top, left))
+
     def describe(self) -> dict[str, object]:
         """What the file says of itself, as plain values."""
         return container.describe(self.header, self.at, self.size)
+
+
+def place_of(top: int, left: int) -> str:
+    """How messages call a tile."""
+    return f"tile at row {top}, column {left}"
+
+
+def check_payload(payload: bytes, entry: Entry, where: str) -> None:
+    """Raise TruncatedError or CorruptError unless a payload is what the index says. where: whose it is."""
+    if len(payload) < entry.length:
+        raise TruncatedError(
+            f"{where}: {entry.length - len(payload)} of its {entry.length} bytes are missing."
+        )
+    found = zlib.crc32(payload)
+    if found != entry.crc:
+        raise CorruptError(
+            f"checksum of the {where} does not match. Stored: {entry.crc:08x}. Computed: {found:08x}."
+        )
 
 
 def open_bytes(data: ReadableBuffer | Opened, limits: Limits, salvage: bool = False) -> Opened:
@@ -85,3 +118,20 @@ def open_reader(read: Reader, size: int, limits: Limits) -> Opened:
         else:
             container.check_end(header, at, size)
             return Opened(read, size, header, at)
+
+
+def open_file(file: Any, limits: Limits) -> Opened:
+    """Open a file object, which one thread at a time will use. Raises as `container.read` does, and
+    InputError if it cannot be read.
+    """
+    lock = Lock()
+
+    def read(start: int, length: int) -> bytes:
+        try:
+            with lock:
+                file.seek(start)
+                return file.read(length)
+        except OSError as error:
+            raise InputError(f"cannot be read: {error.strerror or error}.") from error
+
+    return open_reader(read, file.seek(0, os.SEEK_END), limits)

@@ -5,7 +5,6 @@ and coders by the table of methods; image files are further up.
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event, Lock
@@ -21,9 +20,10 @@ from ardm.released import WeightsError
 from codec import container, ending
 from codec.coder.schedule import Order
 from codec.coder.work import Progress, Work
-from codec.errors import ArdmError, CorruptError, TruncatedError, UnsupportedError
+from codec.container import Header
+from codec.errors import ArdmError, CorruptError, UnsupportedError
 from codec.methods import METHODS, Method, coder_of
-from codec.opened import Opened
+from codec.opened import Opened, check_payload, place_of
 from codec.parallel import in_parallel, set_threads
 from codec.samples import in_range, samples_of, unfold
 from codec.samples import planes as split
@@ -61,23 +61,19 @@ class PlaneJob:
     def method(self) -> int:
         return self.opened.header.entries[self.index].method
 
+    @property
+    def coded(self) -> bool:
+        """Whether there is anything to be decoded: low bytes may be in what the plane before decodes."""
+        return bool(METHODS[Method(self.method)].coder)
+
     def decode(self, work: Work) -> None:
         """Check the payload and decode it into the target. Raises as `decoded` does."""
         self.target[:] = self.decoded(work)
 
     def decoded(self, work: Work) -> np.ndarray:
         """Check the payload and decode it. Raises a subclass of ArdmError that says which tile it was."""
-        entry, payload = self.opened.header.entries[self.index], self.opened.payload(self.index)
-        where = f"tile at row {self.top}, column {self.left}"
-        if len(payload) < entry.length:
-            raise TruncatedError(
-                f"{where}: {entry.length - len(payload)} of its {entry.length} bytes are missing."
-            )
-        found = zlib.crc32(payload)
-        if found != entry.crc:
-            raise CorruptError(
-                f"checksum of the {where} does not match. Stored: {entry.crc:08x}. Computed: {found:08x}."
-            )
+        payload, where = self.opened.payload(self.index), place_of(self.top, self.left)
+        check_payload(payload, self.opened.header.entries[self.index], where)
         try:
             return self.decode_payload(payload, work)
         except ArdmError as error:
@@ -129,8 +125,7 @@ def decode_tiles(
     """
     header = opened.header
     set_threads(threads)
-    if predictor is None and any(entry.method == Method.NETWORK for entry in header.entries):
-        predictor = load_predictor(device, header.weights_id)
+    predictor = predictor or predictor_of(header, device)
     stop = Event()
     told = teller(progress, stop)
 
@@ -144,9 +139,8 @@ def decode_tiles(
             return mend(job, given, error)
         return None
 
-    out, jobs = _plane_jobs(opened, box)
-    # low bytes are in what the plane before decodes
-    coded = [i for i, job in enumerate(jobs) if METHODS[Method(job.method)].coder]
+    out, jobs = plane_jobs(opened, box)
+    coded = [i for i, job in enumerate(jobs) if job.coded]
     notes: list[Note | None] = [None] * len(jobs)
     for i, note in zip(coded, in_parallel(work, [jobs[i] for i in coded], stop), strict=True):
         notes[i] = note
@@ -154,10 +148,10 @@ def decode_tiles(
         notes[i] = notes[i - 1]
     if box:
         out = out[box.top - jobs[0].top :][: box.height, box.left - jobs[0].left :][:, : box.width]
-    return (unfold(out) if header.folded else out), notes
+    return unfolded(out, header), notes
 
 
-def _plane_jobs(opened: Opened, box: Box | None) -> tuple[np.ndarray, list[PlaneJob]]:
+def plane_jobs(opened: Opened, box: Box | None = None) -> tuple[np.ndarray, list[PlaneJob]]:
     """(an image of the header's shape and dtype, or as much of it as the tiles that the box touches; what is
     to be decoded into it, in the order of the index).
     """
@@ -196,11 +190,10 @@ def decode_coarsely(
     """
     header = opened.header
     set_threads(threads)
-    network = any(entry.method == Method.NETWORK for entry in header.entries)
-    predictor = load_predictor(device, header.weights_id) if network else None
+    predictor = predictor_of(header, device)
     stop = Event()
     told = teller(None, stop)
-    level = int(math.log(max(1.0, factor)) / math.log(PATCH)) if network else 0
+    level = int(math.log(max(1.0, factor)) / math.log(PATCH)) if predictor else 0
     if header.schedule.order == Order.RASTER:
         level = 0
 
@@ -211,12 +204,32 @@ def decode_coarsely(
         part = np.empty(whole[::step, ::step].shape, dtype=whole.dtype)
         given = Work(header.schedule, predictor, spare, told, level=level)
         for job, target in zip(_jobs_of(opened, index, whole), _jobs_of(opened, index, part), strict=True):
-            if METHODS[Method(job.method)].coder:
+            if job.coded:
                 found = job.decoded(given)
                 target.target[:] = found if found.shape == target.target.shape else found[::step, ::step]
-        return header.tiles[index], step, unfold(part) if header.folded else part
+        return header.tiles[index], step, unfolded(part, header)
 
     return in_parallel(work, range(header.tile_count), stop)
+
+
+def decode_every(opened: Opened, step: int, device: str = "cpu", threads: int = 0) -> np.ndarray:
+    """Every step-th pixel each way of an image, without decoding the levels below: samples (ceil(H / step),
+    ceil(W / step), C). step: one that `codec.listing.coarse_step` returned.
+    """
+    header = opened.header
+    shape = -(-header.height // step), -(-header.width // step), header.channels
+    out = np.empty(shape, dtype=header.kind.dtype)
+    # a power of 4 may be a little less than itself by logarithms
+    for (top, left, _, _), taken, part in decode_coarsely(opened, step + 0.5, device, threads):
+        found = part[:: step // taken, :: step // taken]
+        y, x = top // step, left // step
+        out[y : y + found.shape[0], x : x + found.shape[1]] = found
+    return out
+
+
+def unfolded(out: np.ndarray, header: Header) -> np.ndarray:
+    """What tiles were decoded to, as samples."""
+    return unfold(out) if header.folded else out
 
 
 def as_given(out: np.ndarray, opened: Opened) -> np.ndarray:
@@ -249,6 +262,12 @@ def load_predictor(device: str = "cpu", weights_id: str = window.PHOTO_ID) -> Pr
         return Predictor(window.load(weights_id), "cpu" if device == "cpu" else str(find_device(device)))
     except WeightsError as error:
         raise UnsupportedError(str(error)) from error
+
+
+def predictor_of(header: Header, device: str) -> Predictor | None:
+    """What the planes of an image need, None if no network. Raises UnsupportedError for unknown weights."""
+    network = any(entry.method == Method.NETWORK for entry in header.entries)
+    return load_predictor(device, header.weights_id) if network else None
 
 
 def teller(progress: Progress | None, stop: Event) -> Progress:

@@ -70,6 +70,7 @@ FORBIDDEN = {
         f"codec/{module}.py": ["ardm.exact", "codec.archive", "codec.image", "codec.tiles", "numba", "torch"]
         for module in ("listing", "methods", "opened")
     },
+    "codec/batch.py": ["codec.archive", "codec.commands", "codec.damage", "codec.text"],
     "codec/container.py": ["ardm.exact", "codec.archive", "codec.image", "numba", "torch"],
     "codec/archive.py": ["codec.commands", "codec.text"],
 }
@@ -96,3 +97,10 @@ def test_nothing_is_imported_from_above(room: str) -> None:
         for module in FORBIDDEN[room]:
             above = [found for found in imports(path) if found == module or found.startswith(module + ".")]
             assert not above or (name, module) in UPWARD, f"{name} imports {above}"
+
+
+def test_nothing_imports_the_plugins() -> None:
+    plugins = ROOT / "codec" / "plugins"
+    for path in [*(ROOT / "codec").rglob("*.py"), *(ROOT / "ardm").rglob("*.py")]:
+        if plugins not in path.parents:
+            assert not [name for name in imports(path) if name.startswith("codec.plugins")], path

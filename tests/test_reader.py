@@ -170,6 +170,19 @@ def test_a_preview_in_lattice_order_leaves_the_finest_levels_out(
     assert sum(evaluated) == 128 * 128 - 2 * 2
 
 
+@pytest.mark.parametrize("options", [*WAYS, {"tile": 32, "order": "lattice", "budget": 3}])
+def test_every_nth_pixel_is_exact(options: dict[str, Any], photo: np.ndarray) -> None:
+    for pixels in pictures(photo).values():
+        plain = {"plain": True} if pixels.itemsize == 1 else {"budget": 8} if "seed" in options else {}
+        reader = codec.open(compress(pixels, verify=False, **options | plain))
+        for step in (1, 3, 4, 8, 16, 64, 200):
+            found = reader.every(step)
+            assert np.array_equal(found, pixels[::step, ::step])
+            assert found.flags.owndata
+    with pytest.raises(ValueError, match="step must be at least 1"):
+        reader.every(0)
+
+
 def test_a_file_kept_whole_and_a_palette() -> None:
     pixels = pngs.pixels_of(0, 8, 30, 30)
     source = pngs.png_of(pixels, 0, 8)

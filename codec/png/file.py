@@ -43,6 +43,7 @@ BOUND_TEXTS = {
     b"seal:seal": "a SEAL signature",
     b"dcterms:provenance": "C2PA content credentials",
 }
+XMP = b"XML:com.adobe.xmp\0"  # keyword of the text that XMP is
 # (first row, first column, row step, column step) of the passes of an interlaced image
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 
@@ -104,6 +105,17 @@ class Png:
         return Head(
             width, height, self.pixels.shape[2] if self.pixels.ndim == 3 else 1, self.kind, self.interlaced
         )
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What kept chunks say of an image; empty or None where they do not."""
+
+    icc: bytes = b""  # the colour profile
+    exif: bytes = b""  # without "Exif\\0\\0"
+    xmp: bytes = b""
+    per_metre: tuple[int, int] | None = None  # pixels across and down
+    gamma: float | None = None
 
 
 @dataclass(frozen=True)
@@ -268,7 +280,34 @@ def metadata_chunks(icc: bytes, exif: bytes, xmp: bytes) -> bytes:
     """
     found = chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc, 9)) if icc else b""
     found += chunk(b"eXIf", exif) if exif else b""
-    return found + (chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp) if xmp else b"")
+    return found + (chunk(b"iTXt", XMP + b"\0\0\0\0" + xmp) if xmp else b"")
+
+
+def metadata_in(chunks: bytes) -> Metadata:
+    """Inverse of `metadata_chunks`, with resolution and gamma. Of several chunks of a type the first counts;
+    one that cannot be unpacked, or is too short, says nothing. Raises as `dissect` does for damaged chunks.
+    """
+    icc, exif, xmp, per_metre, gamma = b"", b"", b"", None, None
+    for kind, at, end in _walk_chunks(chunks, 0):
+        data = chunks[at + 8 : end - 4]
+        if kind == b"iCCP" and not icc:
+            icc = _unzip(data[data.find(b"\0") + 2 :])
+        elif kind == b"eXIf":
+            exif = exif or data
+        elif kind == b"iTXt" and data.startswith(XMP) and not xmp:
+            # the keyword, whether it is packed, how, a language, the keyword in that
+            text = data[len(XMP) + 2 :].split(b"\0", 2)[-1]
+            xmp = _unzip(text) if data[len(XMP) : len(XMP) + 1] == b"\1" else text
+        elif kind == b"pHYs" and len(data) == 9 and data[8] == 1 and not per_metre:
+            per_metre = struct.unpack_from(">II", data)
+        elif kind == b"gAMA" and len(data) == 4 and gamma is None:
+            gamma = int.from_bytes(data, "big") / 100_000
+    return Metadata(icc, exif, xmp, per_metre, gamma)
+
+
+def find_chunk(chunks: bytes, kind: bytes) -> bytes | None:
+    """The data of the first chunk of a type, None if there is none."""
+    return next((chunks[at + 8 : end - 4] for k, at, end in _walk_chunks(chunks, 0) if k == kind), None)
 
 
 def showing_chunks(png: Png) -> bytes:
@@ -278,7 +317,7 @@ def showing_chunks(png: Png) -> bytes:
 
 def has_palette(png: Png) -> bool:
     """Whether there is a palette where indices need one."""
-    return any(kind == b"PLTE" for kind, _, _ in _walk_chunks(png.before, 0))
+    return find_chunk(png.before, b"PLTE") is not None
 
 
 def bound_to_bytes(png: Png) -> list[str]:
@@ -304,6 +343,11 @@ def _text(kind: bytes, data: bytes) -> bytes:
     packed = rest[1:] if kind == b"zTXt" else rest[2:].split(b"\0", 2)[-1] if rest[:1] == b"\1" else None
     if packed is None:
         return data
+    return _unzip(packed)
+
+
+def _unzip(packed: bytes) -> bytes:
+    """What a chunk holds compressed, nothing if it cannot be unpacked."""
     with contextlib.suppress(zlib.error):
         return zlib.decompressobj().decompress(packed, MAX_CHUNKS)
     return b""
