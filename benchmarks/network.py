@@ -74,10 +74,10 @@ def main() -> None:
         .reshape(-1, 2)
         .astype(np.int32)
     )
-    rest = 2 * config.depth * width**2 + width * config.outputs
+    continuation = 2 * config.depth * width**2 + width * config.outputs
     raster, lattice = (
-        width * 3 * (config.positions // 2) + rest,
-        width * 3 * len(evaluate_pattern(config.radius)) + rest,
+        width * 3 * (config.positions // 2) + continuation,
+        width * 3 * len(evaluate_pattern(config.radius)) + continuation,
     )
     x, w = np.ones(4 * width, np.uint8), np.ones(width * width, np.int8)
     start, sums = np.zeros(width, np.int32), np.zeros(4 * width, np.int32)
@@ -97,11 +97,11 @@ def main() -> None:
         ),
         "any set, the same pixels": (
             best(lambda: Predictor(weights).scattered(canvas, phase)) / len(phase),
-            width * 3 * config.positions + rest,
+            width * 3 * config.positions + continuation,
         ),
         "float64 by torch": (
             best(lambda: by_torch(weights, *seen, "cpu")) / 2048,
-            width * 4 * config.positions + rest,
+            width * 4 * config.positions + continuation,
         ),
     }
     result = {"vnni": dense.VNNI, **provenance(), "rows": {}}

@@ -17,8 +17,8 @@ from codec.samples import planes as split
 # planes that zlib shrinks below this share may be graphics, and are coded both with and without the network
 GRAPHICS = 0.3
 EMPTY = 200  # a plane that zlib shrinks by more than this is worth no seconds of work
-# Samples of 16 bits may be smaller byte by byte if zlib needs less than HOPE times what the fine coder does,
-# and less than this share of them.
+# Samples of 16 bits may be smaller byte by byte if zlib needs less than HOPE times what the coder of high
+# depths does, and less than this share of them.
 HOPE, NOISE = 1.15, 0.75
 
 
@@ -52,8 +52,8 @@ def encode_samples(samples: np.ndarray, work: Work) -> list[tuple[int, bytes]]:
     rough = roughly(high) + roughly(low)
     together: list[tuple[int, bytes]] = []
     if not work.schedule.plain and rough * 100 >= samples.size:
-        payload = coder_of(Method.FINE).encode(samples, work)
-        together = [(Method.FINE, payload), (Method.INCLUDED, b"")]
+        payload = coder_of(Method.HIGH_DEPTH).encode(samples, work)
+        together = [(Method.HIGH_DEPTH, payload), (Method.INCLUDED, b"")]
         hopeless = rough >= max(GRAPHICS * samples.nbytes, min(HOPE * len(payload), NOISE * samples.nbytes))
         if hopeless and len(payload) < samples.nbytes:
             work.done(samples.nbytes)

@@ -28,7 +28,7 @@ class Method(IntEnum):
     NETWORK = 2
     GRAPHICS = 3
     FILE = 4
-    FINE = 5
+    HIGH_DEPTH = 5
     INCLUDED = 6
 
 
@@ -49,7 +49,7 @@ METHODS = {
     Method.NETWORK: Row("network", "codec.coder.network:NETWORK_CODER", counters=True),
     Method.GRAPHICS: Row("graphics", "codec.coder.graphics:GRAPHICS_CODER", counters=True),
     Method.FILE: Row("file", whole=True),
-    Method.FINE: Row("fine", "codec.coder.fine:FINE_CODER", both_bytes=True),
+    Method.HIGH_DEPTH: Row("high_depth", "codec.coder.high_depth:HIGH_DEPTH_CODER", both_bytes=True),
     Method.INCLUDED: Row("included"),  # low bytes, where the high ones' method had both
 }
 
@@ -77,7 +77,7 @@ def check_entry(method: int, length: int, i: int, header: Header, before: int | 
             f"{'kept whole' if header.whole else 'of tiles'}."
         )
     if row.both_bytes and (header.kind.size == 1 or i % 2 or header.folded or header.schedule.plain):
-        raise CorruptError("a tile is coded as fine samples, which it has not.")
+        raise CorruptError("a tile is coded as samples of 16 bits, which it has not.")
     had_both = before is not None and METHODS[Method(before)].both_bytes
     if (method == Method.INCLUDED) != (i % 2 == 1 and had_both) or (method == Method.INCLUDED and length):
-        raise CorruptError("the low bytes of fine samples are not where their high bytes are.")
+        raise CorruptError("the low bytes of samples of 16 bits are not where their high bytes are.")

@@ -106,7 +106,7 @@ def _with(name: str, payload: bytes | None = None, **changes: object) -> bytes:
 
 def _fine(payload: bytes) -> bytes:
     """The golden file of listed levels, with another payload."""
-    entries = (Entry(Method.FINE, len(payload), zlib.crc32(payload)), Entry(Method.INCLUDED, 0, 0))
+    entries = (Entry(Method.HIGH_DEPTH, len(payload), zlib.crc32(payload)), Entry(Method.INCLUDED, 0, 0))
     return container.write(replace(_open("fine-grey-listed")[0], entries=entries), [payload])
 
 
@@ -208,7 +208,7 @@ def _bad_content() -> dict[str, bytes]:
     entry = Entry(Method.NETWORK, 3, zlib.crc32(b"\1ab"))
     claim = Header(2048, 2048, 3, (2048, 2048), header.weights_id, header.schedule, True, bytes(12), (entry,))
     tiny = lzma.compress(b"8 bytes.", lzma.FORMAT_RAW, filters=stored._FILTERS)
-    apart = (Entry(Method.FINE, len(fine), zlib.crc32(fine)), Entry(Method.NETWORK, 0, 0))
+    apart = (Entry(Method.HIGH_DEPTH, len(fine), zlib.crc32(fine)), Entry(Method.NETWORK, 0, 0))
     return {
         "bad-payload-too-short": container.write(claim, [b"\1ab"]),
         "bad-stored-filter": _with("graphics", b"\x09" + _open("graphics")[1][1:]),

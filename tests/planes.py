@@ -6,7 +6,7 @@ import numpy as np
 
 from ardm.exact.predictor import Predictor
 from ardm.exact.window import WindowWeights
-from codec.coder.rest import Rest
+from codec.coder.continuation import Continuation
 from codec.coder.schedule import Schedule
 from codec.coder.work import Work
 from codec.methods import Method, coder_of
@@ -40,15 +40,19 @@ def encode_graphics(plane: np.ndarray) -> bytes:
     return coder_of(Method.GRAPHICS).encode(plane, Work())
 
 
-def decode_graphics(payload: bytes, shape: tuple[int, int, int], rest: Rest | None = None) -> np.ndarray:
-    return coder_of(Method.GRAPHICS).decode(payload, shape, Work(rest=rest))
-
-
-def encode_fine(samples: np.ndarray, threads: int = 1) -> bytes:
-    return coder_of(Method.FINE).encode(samples, Work(threads=threads))
-
-
-def decode_fine(
-    payload: bytes, shape: tuple[int, int, int], threads: int = 1, rest: Rest | None = None
+def decode_graphics(
+    payload: bytes, shape: tuple[int, int, int], continuation: Continuation | None = None
 ) -> np.ndarray:
-    return coder_of(Method.FINE).decode(payload, shape, Work(threads=threads, rest=rest))
+    return coder_of(Method.GRAPHICS).decode(payload, shape, Work(continuation=continuation))
+
+
+def encode_high_depth(samples: np.ndarray, threads: int = 1) -> bytes:
+    return coder_of(Method.HIGH_DEPTH).encode(samples, Work(threads=threads))
+
+
+def decode_high_depth(
+    payload: bytes, shape: tuple[int, int, int], threads: int = 1, continuation: Continuation | None = None
+) -> np.ndarray:
+    return coder_of(Method.HIGH_DEPTH).decode(
+        payload, shape, Work(threads=threads, continuation=continuation)
+    )

@@ -64,13 +64,17 @@ def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
             {"kind": Kind(4, indexed=True), "order": "raster"},
         ),
         "folded-16": (Method.NETWORK, crop[..., 1] * np.uint16(257), {"order": "raster"}),
-        "fine-grey-16": (Method.FINE, crop[..., 1] * np.uint16(200) + crop[..., 0], {"order": "raster"}),
+        "fine-grey-16": (
+            Method.HIGH_DEPTH,
+            crop[..., 1] * np.uint16(200) + crop[..., 0],
+            {"order": "raster"},
+        ),
         "fine-rgba-12": (
-            Method.FINE,
+            Method.HIGH_DEPTH,
             np.concatenate([crop, alpha], 2) * np.uint16(16) + crop[..., :1] % 13,
             {},
         ),
-        "fine-listed": (Method.FINE, ((large[..., 1] // 3).astype(np.uint16) ** 2 * 7), {}),
+        "fine-listed": (Method.HIGH_DEPTH, ((large[..., 1] // 3).astype(np.uint16) ** 2 * 7), {}),
     }
 
 
@@ -109,7 +113,7 @@ def source_files() -> dict[str, tuple[int, bytes]]:
         "bmp-pillow": Method.NETWORK,
         "npy-fortran-grey": Method.NETWORK,
         "qoi-alpha": Method.NETWORK,
-        "tiff-grey-16>": Method.FINE,
+        "tiff-grey-16>": Method.HIGH_DEPTH,
     }
     return {f"source-{name}": (method, images.SAME[name][0]) for name, method in names.items()}
 

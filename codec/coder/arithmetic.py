@@ -110,5 +110,5 @@ def solve(a: Any, b: Any, n: int, x: Any, work: Any) -> None:
 
 
 def mixed_bytes(subpixels: int) -> int:
-    """Least bytes of a stream of the mixing or fine coder: eight decisions or more for each subpixel."""
+    """Least bytes of a stream of a mixing coder: eight decisions or more for each subpixel."""
     return 4 * math.ceil(MARGIN * subpixels * 8 * BITS_OF_DECISION / 32)

@@ -26,7 +26,7 @@ class GraphicsCoder:
     def decode(self, payload: bytes, shape: Shape, work: Work) -> np.ndarray:
         check_coder(False)
         height, width, channels = shape
-        model = Mixing(channels, height * width, None, payload, work.rest)
+        model = Mixing(channels, height * width, None, payload, work.continuation)
         image = model.start_stage(np.zeros((3, height, width), np.int16), None)
         model.code_raster(1)
         work.done(height * width * channels)

@@ -20,6 +20,7 @@ from ardm.orders import LATTICE_ORDER, PATCH, Offset, geometry, offsets_within
 from ardm.window import raster_pattern
 from codec.coder import arithmetic, kernel
 from codec.coder.arithmetic import PAD
+from codec.coder.continuation import Continuation
 from codec.coder.kernel import (
     APM_CELLS,
     BATCH,
@@ -36,7 +37,6 @@ from codec.coder.kernel import (
     Planes,
     Stream,
 )
-from codec.coder.rest import Rest
 from codec.coder.streams import LINE, STRIP, Streams
 
 COUNTER_BITS = 22  # log2 of the most counters in a table
@@ -96,7 +96,7 @@ class Mixing(Streams):
 
     channels: 3, or 1 for grey (three equal channels of which G is coded). pixels: how many the plane has.
     weights: of the network; None codes without it, in raster order. data: what an encoder wrote, or None to
-    encode. rest: what to go on with, and where to note it, if the end of `data` is missing. Raises
+    encode. continuation: what to go on with, and where to note it, if the end of `data` is missing. Raises
     TruncatedError if data is too short to be what an encoder wrote.
     """
 
@@ -106,10 +106,10 @@ class Mixing(Streams):
         pixels: int,
         weights: WindowWeights | None,
         data: bytes | None = None,
-        rest: Rest | None = None,
+        continuation: Continuation | None = None,
     ) -> None:
         self.channels, self.weights = channels, weights
-        super().__init__(range(1), channels * pixels, MOST_WORDS, data, 1, rest)
+        super().__init__(range(1), channels * pixels, MOST_WORDS, data, 1, continuation)
         tables = weights.tables() if weights else {}
         self.weight_of = tables["weight"] / WEIGHT_TOP if weights else np.ones(1)
         self.deviation_of = tables["deviation"] / MEAN_STEPS if weights else np.ones(1)
@@ -136,8 +136,8 @@ class Mixing(Streams):
         padded = np.ascontiguousarray(np.pad(pixels, ((0, 0), (PAD, PAD), (PAD, PAD)), mode="edge"))
         shape = padded.shape[1:]
         self.shape = (height, width)
-        if self.rest:
-            self.rest.start_stage(height, width)
+        if self.continuation:
+            self.continuation.start_stage(height, width)
         self.planes = Planes(
             padded, np.zeros((*shape, 3), dtype=np.int16), np.zeros((*shape, 3, EXPERTS), dtype=np.int16)
         )
@@ -222,7 +222,7 @@ class Mixing(Streams):
             self._start_mixers(phase.kind, 2 if network.components else 0, len(phase.mean_of) + 1)
         rows, cols = (len(range(p, n, place[2])) for p, n in zip(place[:2], self.shape, strict=True))
         fitted = _unfitted(len(phase.own) + 2 * phase.cross + 8, rows, cols)
-        step = strip_rows * (1 if self.rest else max(1, 8 * STRIP // max(1, cols * strip_rows)))
+        step = strip_rows * (1 if self.continuation else max(1, 8 * STRIP // max(1, cols * strip_rows)))
         sure = rows  # rows that were coded before a word was invented
         for start in range(0, rows, step):  # in between, signals are noticed
             end = min(start + step, rows)
@@ -234,8 +234,8 @@ class Mixing(Streams):
                 sure = min(sure, start)
             if told:
                 told((end - start) * cols)
-        if self.rest:
-            self.rest.mark(place, sure)
+        if self.continuation:
+            self.continuation.mark(place, sure)
         if self.channels == 1:
             y, x = (slice(PAD + p, PAD + n, place[2]) for n, p in zip(self.shape, place[:2], strict=True))
             self.planes.pixel[::2, y, x] = self.planes.pixel[1, y, x]

@@ -16,8 +16,8 @@ from ardm.likelihood import WEIGHT_TOP
 from ardm.orders import PATCH
 from codec.coder import kernel, plain, stored
 from codec.coder.arithmetic import MARGIN, mixed_bytes
+from codec.coder.continuation import Continuation
 from codec.coder.mixing import Mixing
-from codec.coder.rest import Rest
 from codec.coder.schedule import Order, Schedule, level_shapes
 from codec.coder.selftest import check_coder
 from codec.coder.walk import PixelModel, as_rgb, planar, walk
@@ -98,10 +98,10 @@ def _decode_raster(payload: bytes, shape: Shape, work: Work, predictor: Predicto
         )
     if schedule.plain:
         image = np.zeros((height, width, 3), np.uint8)
-        decoder = plain.Decoder(_words(payload, work.rest))
-        plain.code_raster(decoder, predictor.weights, image, channels, True, work.rest, told)
+        decoder = plain.Decoder(_words(payload, work.continuation))
+        plain.code_raster(decoder, predictor.weights, image, channels, True, work.continuation, told)
         return image
-    mixing = Mixing(channels, height * width, predictor.weights, payload, work.rest)
+    mixing = Mixing(channels, height * width, predictor.weights, payload, work.continuation)
     found = mixing.start_stage(np.zeros((3, height, width), np.int16), None)
     mixing.code_raster(schedule.strip, told)
     return found.transpose(1, 2, 0).astype(np.uint8)
@@ -110,32 +110,34 @@ def _decode_raster(payload: bytes, shape: Shape, work: Work, predictor: Predicto
 def _decode_levels(payload: bytes, shape: Shape, work: Work, predictor: Predictor) -> np.ndarray:
     """A plane in lattice or random order: uint8 (h, w, 3)."""
     height, width, channels = shape
-    schedule, rest = work.schedule, work.rest
+    schedule, continuation = work.schedule, work.continuation
     level = schedule.root_level(height, width)
-    if not payload and rest is None:
+    if not payload and continuation is None:
         raise CorruptError("a tile coded by the network has no data.")
-    root, words = _open_root(payload, (*level_shapes(height, width)[level], channels), rest)
+    root, words = _open_root(payload, (*level_shapes(height, width)[level], channels), continuation)
     model: PixelModel
     if schedule.plain:
-        coder = plain.new_coder(words if rest else _words(words, rest), rest)
+        coder = plain.new_coder(words if continuation else _words(words, continuation), continuation)
         model = plain.PlainPixels(coder, predictor.weights, channels)
-        if rest:
-            rest.start_pixels(height, width, PATCH**level)
+        if continuation:
+            continuation.start_pixels(height, width, PATCH**level)
     else:
-        model = Mixing(channels, height * width, predictor.weights, words, rest)
+        model = Mixing(channels, height * width, predictor.weights, words, continuation)
     below = np.broadcast_to(root, (*root.shape[:2], 3))
     told = work.per_pixel(channels)
     return walk(model, predictor, schedule, below, (height, width), None, told, finest=work.level)
 
 
-def _words(data: bytes, rest: Rest | None) -> bytes:
+def _words(data: bytes, continuation: Continuation | None) -> bytes:
     """Whole words of a plain coder. Raises TruncatedError if one is cut, unless there is a way to go on."""
-    if len(data) % 4 and rest is None:
+    if len(data) % 4 and continuation is None:
         raise TruncatedError("its data is cut short.")
     return data[: len(data) // 4 * 4]
 
 
-def _open_root(payload: bytes, shape: tuple[int, int, int], rest: Rest | None) -> tuple[np.ndarray, bytes]:
+def _open_root(
+    payload: bytes, shape: tuple[int, int, int], continuation: Continuation | None
+) -> tuple[np.ndarray, bytes]:
     """The root of a plane coded by the model, uint8 of `shape`, and the words that follow it."""
     length, at = 0, len(payload)
     try:
@@ -143,17 +145,17 @@ def _open_root(payload: bytes, shape: tuple[int, int, int], rest: Rest | None) -
         if at + length > len(payload):
             raise TruncatedError("its data is cut short.")
     except TruncatedError:
-        if rest is None:
+        if continuation is None:
             raise
         root, sure = (
-            stored.decode_part(payload[0], payload[at:], shape, rest.fill)
+            stored.decode_part(payload[0], payload[at:], shape, continuation.fill)
             if payload
-            else (rest.root(shape), 0)
+            else (continuation.root(shape), 0)
         )
-        rest.start_stage(*shape[:2])
-        rest.mark_pixels(sure)
+        continuation.start_stage(*shape[:2])
+        continuation.mark_pixels(sure)
         return root, b""
     root = stored.decode(payload[0], payload[at : at + length], shape)
-    if rest:
-        rest.start_stage(*shape[:2])
+    if continuation:
+        continuation.start_stage(*shape[:2])
     return root, payload[at + length :]

@@ -18,9 +18,9 @@ from ardm.exact.evaluate import BLOCK, finish_block, gather_raster
 from ardm.exact.mixture import DIGITS, finish_channel, split, start_channel, start_pixels, take
 from ardm.exact.window import WindowWeights
 from ardm.likelihood import CODING_ORDER, PER_COMPONENT
+from codec.coder.continuation import Continuation
 from codec.coder.mixing import raster_net
 from codec.coder.rangecoder import code_symbols, exhausted, new_decoder, new_encoder, seal, unseal
-from codec.coder.rest import Rest
 from codec.coder.schedule import Schedule
 from codec.errors import CorruptError
 
@@ -144,8 +144,8 @@ def _code(
 class Drawer:
     """A Coder that draws symbols by their frequencies, where what an encoder wrote is missing."""
 
-    def __init__(self, rest: Rest) -> None:
-        self._rest = rest
+    def __init__(self, continuation: Continuation) -> None:
+        self._rest = continuation
 
     def code(self, weights: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
         quantile = self._rest.words(0, len(weights)) >> 8  # below 2**24, as the frequencies' sum is
@@ -299,14 +299,14 @@ def code_raster(
     image: np.ndarray,
     channels: int,
     decoding: bool,
-    rest: Rest | None = None,
+    continuation: Continuation | None = None,
     told: Any = None,
 ) -> None:
     """Code an image in raster order, one call per diagonal. image: uint8 (h, w, 3), read when encoding,
     written to when decoding.
 
-    rest: what a decoder goes on with if the end of its words is missing. told: called with the pixels done
-    since the last time.
+    continuation: what a decoder goes on with if the end of its words is missing. told: called with the pixels
+    done since the last time.
     """
     height, width, _ = image.shape
     net, slope = raster_net(weights), weights.config.radius + 1
@@ -318,32 +318,37 @@ def code_raster(
     raster = Raster(height, width, slope, channels)
     state = mixture.new_state(min(height, -(-width // slope)), weights.config.mixture)
     total, at, sure = diagonals(height, width, slope), 0, None
-    if rest:
+    if continuation:
         sure_words = coder.words.shape[1]
-        more = rest.words(0, image.size // 3 * channels * DIGITS + 2)
+        more = continuation.words(0, image.size // 3 * channels * DIGITS + 2)
         coder.words = np.concatenate([coder.words, more[None]], 1)
         coder.state[0] = unseal(coder.words[0], 0, coder.words.shape[1])
-        rest.start_stage(height, width)
-    piece = 1 if rest else max(1, PIECE * total // (height * width))
+        continuation.start_stage(height, width)
+    piece = 1 if continuation else max(1, PIECE * total // (height * width))
     while at < total:  # in between, signals are noticed
         end = min(total, at + piece)
         coder.make_room((end - at) * len(state.low) * channels * DIGITS)
         with np.errstate(over="ignore"):
             done = code_diagonals(
-                at, end, raster, asked, state, End(coder.state, coder.words, decoding, rest is not None)
+                at,
+                end,
+                raster,
+                asked,
+                state,
+                End(coder.state, coder.words, decoding, continuation is not None),
             )
         if done < end - at:
             raise CorruptError("the coded data does not fit the model.")
-        if rest and sure is None and int(coder.state[0, 2]) > sure_words:
+        if continuation and sure is None and int(coder.state[0, 2]) > sure_words:
             sure = at
         if told:
             told(height * width * end // total - height * width * at // total)
         at = end
     if decoding:
         image[:] = canvas[: image.size].reshape(image.shape)
-    if rest and sure is not None:
-        rest.drawn[:] = np.add.outer(slope * np.arange(height), np.arange(width)) >= sure
-        rest.lost = True
+    if continuation and sure is not None:
+        continuation.drawn[:] = np.add.outer(slope * np.arange(height), np.arange(width)) >= sure
+        continuation.lost = True
 
 
 def tables_of(weights: WindowWeights) -> mixture.Tables:
@@ -351,10 +356,10 @@ def tables_of(weights: WindowWeights) -> mixture.Tables:
     return mixture.tables_of(weights.tables())
 
 
-def new_coder(data: bytes | None, rest: Rest | None = None) -> Any:
+def new_coder(data: bytes | None, continuation: Continuation | None = None) -> Any:
     """The end of a stream that calls of many pixels use: constriction's, where it has a package."""
-    if rest is not None:
-        return Drawer(rest)
+    if continuation is not None:
+        return Drawer(continuation)
     if data is None:
         return LibraryEncoder() if constriction else Encoder()
     return LibraryDecoder(data) if constriction else Decoder(data)

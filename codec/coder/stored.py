@@ -146,12 +146,12 @@ class StoredCoder:
         return plane.tobytes() if self.method == RAW else _filtered(plane)
 
     def decode(self, payload: bytes, shape: Shape, work: Work) -> np.ndarray:
-        if work.rest is None:
+        if work.continuation is None:
             plane = decode(self.method, payload, shape)
         else:
-            plane, sure = decode_part(self.method, payload, shape, work.rest.fill)
-            work.rest.start_stage(*shape[:2])
-            work.rest.mark_pixels(sure)
+            plane, sure = decode_part(self.method, payload, shape, work.continuation.fill)
+            work.continuation.start_stage(*shape[:2])
+            work.continuation.mark_pixels(sure)
         work.done(plane.size)
         return plane
 

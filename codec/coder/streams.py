@@ -12,8 +12,8 @@ from threading import Semaphore
 
 import numpy as np
 
+from codec.coder.continuation import Continuation
 from codec.coder.rangecoder import FULL, exhausted, seal, unseal
-from codec.coder.rest import Rest
 from codec.container import read_varint, varint
 from codec.errors import TruncatedError
 from codec.parallel import at_once
@@ -28,14 +28,20 @@ class Streams:
 
     steps: the channels that have a stream, of G, R, B. pixels: how many the plane has. most: words that a
     pixel's decisions in one channel can take. data: what an encoder wrote, or None to encode. threads: how
-    many may be used. rest: what to go on with if the end of `data` is missing. Raises TruncatedError if data
-    is too short to be what an encoder wrote.
+    many may be used. continuation: what to go on with if the end of `data` is missing. Raises TruncatedError
+    if data is too short to be what an encoder wrote.
     """
 
     def __init__(
-        self, steps: range, pixels: int, most: int, data: bytes | None, threads: int, rest: Rest | None
+        self,
+        steps: range,
+        pixels: int,
+        most: int,
+        data: bytes | None,
+        threads: int,
+        continuation: Continuation | None,
     ) -> None:
-        self.steps, self.most, self.decoding, self.rest = steps, most, data is not None, rest
+        self.steps, self.most, self.decoding, self.continuation = steps, most, data is not None, continuation
         # what lets channels follow each other
         self.pool = at_once if len(steps) == 3 and threads > 1 else None
         self.state = np.zeros((3, LINE), dtype=np.uint64)
@@ -48,15 +54,15 @@ class Streams:
     def _open(self, data: bytes, pixels: int) -> np.ndarray:
         """Find the streams of the channels, one after the other, and start a range decoder on each."""
         at, lengths = 0, []
-        missing = self.rest.missing if self.rest else 0
+        missing = self.continuation.missing if self.continuation else 0
         try:
             for _ in self.steps[1:]:
                 length, at = read_varint(data, at)
                 lengths.append(length)
         except TruncatedError:
-            if self.rest is None:
+            if self.continuation is None:
                 raise
-        if self.rest and at == len(data):  # nothing is there of any stream, however long it was
+        if self.continuation and at == len(data):  # nothing is there of any stream, however long it was
             lengths, missing = [1] * (len(self.steps) - 1), 4 * len(self.steps)
         total = (len(data) + missing - at) // 4
         if (len(data) + missing - at) % 4 or sum(lengths) > total:
@@ -65,22 +71,22 @@ class Streams:
         lengths.append(total - sum(lengths))
         ends = np.cumsum(lengths).tolist()
         places = [(end - length, end) for end, length in zip(ends, lengths, strict=True)]
-        if self.rest:
-            words, places = self.rest.lay_out(words, lengths, self.most * (pixels + 1))
+        if self.continuation:
+            words, places = self.continuation.lay_out(words, lengths, self.most * (pixels + 1))
         for s, (start, end) in zip(self.steps, places, strict=True):
-            if self.rest:
-                self.rest.supply(words, s, start, self.most)
+            if self.continuation:
+                self.continuation.supply(words, s, start, self.most)
             self.state[s, :4] = unseal(words, start, end)
         return words[None]
 
     def supply(self, step: int, pixels: int) -> None:
         """See to it that a decoder that must go on finds words for so many more pixels of a channel."""
-        if self.rest:
-            self.rest.supply(self.words[0], step, int(self.state[step, 2]), self.most * pixels)
+        if self.continuation:
+            self.continuation.supply(self.words[0], step, int(self.state[step, 2]), self.most * pixels)
 
     def is_drawn(self, step: int) -> bool:
         """Whether a decoder has read a word of a channel that is not there."""
-        return self.rest is not None and self.rest.is_drawn(step, int(self.state[step, 2]))
+        return self.continuation is not None and self.continuation.is_drawn(step, int(self.state[step, 2]))
 
     def follow(self, code: Callable[[int, int, int, int], None], rows: int, strip: int, ahead: int) -> None:
         """Three threads, one per channel, each a strip of rows behind the one before, and `ahead` more."""

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ardm.exact.predictor import Predictor
-from codec.coder.rest import Rest
+from codec.coder.continuation import Continuation
 from codec.coder.schedule import Schedule
 
 Progress = Callable[[int], None]  # told the subpixels done since the last call
@@ -26,7 +26,9 @@ class Work:
     progress: Progress | None = None
     # levels that a decoder may leave out: it may return every PATCH**level-th pixel each way
     level: int = 0
-    rest: Rest | None = None  # a decoder goes on with it where the payload ends too early, and notes where
+    continuation: Continuation | None = (
+        None  # a decoder goes on with it where the payload ends too early, and notes where
+    )
 
     def done(self, subpixels: int) -> None:
         """Tell `progress`, if anybody wants to know."""

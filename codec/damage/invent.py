@@ -15,7 +15,7 @@ import numpy as np
 from ardm.exact.predictor import Predictor
 from ardm.orders import PHASES
 from codec import container
-from codec.coder.rest import Rest
+from codec.coder.continuation import Continuation
 from codec.coder.schedule import level_shapes
 from codec.coder.work import Progress, Work
 from codec.container import Header
@@ -84,7 +84,7 @@ def draw(
     predictor = predictor or load_predictor(device)
     settings = Settings(budget=budget or most, order="lattice", plain=not adaptive)
     schedule = schedule_for(predictor.weights, height, width, settings)
-    work = Work(schedule, predictor, thread_count(), rest=Rest([seed, 0], 1))
+    work = Work(schedule, predictor, thread_count(), continuation=Continuation([seed, 0], 1))
     return owned(coder_of(Method.NETWORK).decode(b"", (height, width, 3), work))
 
 
@@ -131,9 +131,11 @@ def complete(
             payload = b""
 
         def go_on(payload: bytes) -> np.ndarray:
-            rest = Rest([seed, job.index], length - len(payload), _fill(header, job.index))
-            job.target[:] = job.decode_payload(payload, replace(work, progress=None, rest=rest))
-            return rest.drawn
+            continuation = Continuation([seed, job.index], length - len(payload), _fill(header, job.index))
+            job.target[:] = job.decode_payload(
+                payload, replace(work, progress=None, continuation=continuation)
+            )
+            return continuation.drawn
 
         try:
             drawn = go_on(payload)

@@ -23,7 +23,7 @@ from ardm.objective import exact_bits
 from ardm.training.fit import Recipe, fit
 from codec import ArdmError, CorruptError, TruncatedError, compress, container, decompress, png
 from codec.coder import arithmetic, kernel
-from codec.coder.rest import Rest
+from codec.coder.continuation import Continuation
 from codec.commands import sample as command
 from codec.damage.invent import complete, draw
 from codec.samples import Kind
@@ -403,7 +403,7 @@ def test_a_range_decoder_of_random_words_draws_from_the_distribution() -> None:
 
 
 def test_drawing_is_the_same_everywhere() -> None:
-    plane = decode_graphics(b"", (17, 19, 3), Rest([1, 2], 1))
+    plane = decode_graphics(b"", (17, 19, 3), Continuation([1, 2], 1))
     assert hashlib.blake2b(plane.tobytes(), digest_size=8).hexdigest() == "0d731c36ea277ce8"
 
 

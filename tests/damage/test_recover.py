@@ -107,7 +107,10 @@ def test_low_bytes_are_lost_with_the_high_ones(photo: np.ndarray) -> None:
         assert not mask[64:].any()
         assert np.array_equal(pixels[64:], deep[64:])
         assert len(report.lost) == 1
-    assert [entry.method for entry in container.read(data)[0].entries] == [Method.FINE, Method.INCLUDED] * 2
+    assert [entry.method for entry in container.read(data)[0].entries] == [
+        Method.HIGH_DEPTH,
+        Method.INCLUDED,
+    ] * 2
     with pytest.raises(CorruptError, match="no tile is undamaged"):
         recover(flip(flip(data, spans(data)[0][0]), spans(data)[2][0]))
 

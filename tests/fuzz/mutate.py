@@ -356,7 +356,7 @@ def _method(parts: Parts, rng: random.Random, blind: Blind) -> None:
         at = rng.randrange(len(parts.planes))
         method = rng.randint(0, Method.INCLUDED)
         parts.planes[at] = method, parts.planes[at][1]
-        if method == Method.FINE:
+        if method == Method.HIGH_DEPTH:
             parts.planes[at + 1 : at + 2] = [(Method.INCLUDED, b"")]
 
 

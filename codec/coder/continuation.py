@@ -1,4 +1,4 @@
-"""`Rest`: what a decoder goes on with where a plane's payload ends too early, and which pixels that decided.
+"""`Continuation`: what a decoder goes on with where a plane's payload ends too early, and which pixels that decided.
 Knows words and masks, no models.
 
 A range decoder that is fed uniformly random words draws from its model's distribution
@@ -17,7 +17,7 @@ from ardm.orders import PATCH
 NEVER = 2**62  # a position that no decoder reads
 
 
-class Rest:
+class Continuation:
     """The end of one plane's payload, made up. One for each plane, used once.
 
     seed: what the random words follow from, and nothing else. missing: bytes by which the payload is too

@@ -14,16 +14,16 @@ import pytest
 import torch
 
 from codec import ArdmError, CorruptError, UnsupportedError, compress, container, cost, decompress
-from codec.coder import arithmetic, fine
-from codec.coder.fine import CUT, LISTED, REPLICATED, ROUNDED
-from codec.coder.rest import Rest
+from codec.coder import arithmetic, high_depth
+from codec.coder.continuation import Continuation
+from codec.coder.high_depth import CUT, LISTED, REPLICATED, ROUNDED
 from codec.coder.schedule import Schedule
 from codec.coder.streams import STRIP
 from codec.container import Entry, Header
 from codec.methods import Method
 from codec.samples import fold
 from tests import samples
-from tests.planes import decode_fine, encode_fine
+from tests.planes import decode_high_depth, encode_high_depth
 
 
 def rich(photo: np.ndarray, depth: int) -> np.ndarray:
@@ -44,16 +44,16 @@ def methods(data: bytes) -> list[int]:
 def test_it_is_smaller_than_bytes_apart(photo: np.ndarray, depth: int, gain: float) -> None:
     image = rich(photo, depth)
     data = compress(image)
-    assert methods(data) == [Method.FINE, Method.INCLUDED]
+    assert methods(data) == [Method.HIGH_DEPTH, Method.INCLUDED]
     assert np.array_equal(decompress(data), image)
     assert len(data) < (1 - gain) * len(samples.in_bytes(image))
     assert len(data) <= len(compress(image, order="lattice")) + 100
-    assert Method.FINE not in methods(compress(image[:20, :20], plain=True))  # which learns nothing
+    assert Method.HIGH_DEPTH not in methods(compress(image[:20, :20], plain=True))  # which learns nothing
 
 
 def test_how_samples_were_made_wide_costs_nothing(photo: np.ndarray) -> None:
     image = rich(photo, 12)
-    narrow = encode_fine(image)
+    narrow = encode_high_depth(image)
     for wide in (
         image << 4,
         image << 1,
@@ -61,9 +61,9 @@ def test_how_samples_were_made_wide_costs_nothing(photo: np.ndarray) -> None:
         np.round(image * (65535 / 4095)).astype(np.uint16),
         (image * 65535.0 // 4095).astype(np.uint16),
     ):
-        payload = encode_fine(wide.astype(np.uint16))
+        payload = encode_high_depth(wide.astype(np.uint16))
         assert payload[2:] == narrow[2:]
-        assert np.array_equal(decode_fine(payload, wide.shape), wide)
+        assert np.array_equal(decode_high_depth(payload, wide.shape), wide)
 
 
 def test_levels_are_what_samples_have() -> None:
@@ -82,12 +82,12 @@ def test_levels_are_what_samples_have() -> None:
         (np.array([65535]), (8, REPLICATED)),
         (np.array([0, 32768]), (8, 8)),
     ):
-        depth, form, listed = fine.describe(wide.astype(np.uint16))
+        depth, form, listed = high_depth.describe(wide.astype(np.uint16))
         assert (depth, form) == expected
-        assert np.isin(wide, fine.levels(depth, form, listed)).all()
-    for depth in range(fine.LEAST_DEPTH, fine.MOST_DEPTH + 1):
+        assert np.isin(wide, high_depth.levels(depth, form, listed)).all()
+    for depth in range(high_depth.LEAST_DEPTH, high_depth.MOST_DEPTH + 1):
         for form in (0, REPLICATED, ROUNDED, CUT):
-            found = fine.levels(depth, form, np.zeros(0, np.uint16)).astype(int)
+            found = high_depth.levels(depth, form, np.zeros(0, np.uint16)).astype(int)
             assert len(found) == 1 << depth
             assert (np.diff(found) > 0).all()
             assert form == 0 or found[-1] == 65535
@@ -96,12 +96,12 @@ def test_levels_are_what_samples_have() -> None:
 def test_levels_are_listed_where_most_are_missing(photo: np.ndarray) -> None:
     curve = (np.arange(256) ** 2).astype(np.uint16)
     image = curve[photo[100:196, 100:228]]
-    depth, form, listed = fine.describe(image)
+    depth, form, listed = high_depth.describe(image)
     assert (depth, form) == (8, LISTED)
     assert np.array_equal(listed, np.unique(image))
-    payload = encode_fine(image)
-    assert np.array_equal(decode_fine(payload, image.shape), image)
-    assert len(payload) < 1.02 * len(encode_fine(photo[100:196, 100:228].astype(np.uint16))) + 300
+    payload = encode_high_depth(image)
+    assert np.array_equal(decode_high_depth(payload, image.shape), image)
+    assert len(payload) < 1.02 * len(encode_high_depth(photo[100:196, 100:228].astype(np.uint16))) + 300
 
 
 def test_any_content_of_any_shape() -> None:
@@ -115,37 +115,37 @@ def test_any_content_of_any_shape() -> None:
             rng.integers(0, 5, shape) ** 7 % 65521,
         ):
             image = image.astype(np.uint16)
-            payload = encode_fine(image)
-            assert np.array_equal(decode_fine(payload, shape), image)
-            assert len(payload) >= cost.least_bytes(Method.FINE, *shape, Schedule())
+            payload = encode_high_depth(image)
+            assert np.array_equal(decode_high_depth(payload, shape), image)
+            assert len(payload) >= cost.least_bytes(Method.HIGH_DEPTH, *shape, Schedule())
             for length in range(0, len(payload), 1 + len(payload) // 20):
                 try:
-                    decode_fine(payload[:length], shape)
+                    decode_high_depth(payload[:length], shape)
                 except ArdmError:
                     continue
 
 
 def test_words_that_no_encoder_wrote_decode_to_something() -> None:
     rng = np.random.default_rng(0)
-    payload = encode_fine(rng.integers(0, 65536, (20, 30, 3)).astype(np.uint16))
+    payload = encode_high_depth(rng.integers(0, 65536, (20, 30, 3)).astype(np.uint16))
     for depth in (8, 13, 16):
         junk = bytes([depth, 0]) + payload[2:6] + rng.bytes(len(payload) - 6)
-        assert decode_fine(junk, (20, 30, 3)).shape == (20, 30, 3)
+        assert decode_high_depth(junk, (20, 30, 3)).shape == (20, 30, 3)
 
 
 def test_the_emptiest_images_come_close_to_the_bound() -> None:
     image = np.full((256, 256, 3), 40, np.uint16)
-    least = cost.least_bytes(Method.FINE, 256, 256, 3, Schedule())
-    assert least <= len(encode_fine(image)) < least + 1000
+    least = cost.least_bytes(Method.HIGH_DEPTH, 256, 256, 3, Schedule())
+    assert least <= len(encode_high_depth(image)) < least + 1000
     assert cost.least_bytes(Method.INCLUDED, 256, 256, 3, Schedule()) == 0
 
 
 COUNT = """
 import sys, hashlib, numpy as np
-from tests.planes import decode_fine, encode_fine
+from tests.planes import decode_high_depth, encode_high_depth
 for image in np.load(sys.argv[1]).values():
-    payload = encode_fine(image)
-    assert np.array_equal(decode_fine(payload, image.shape), image)
+    payload = encode_high_depth(image)
+    assert np.array_equal(decode_high_depth(payload, image.shape), image)
     print(hashlib.sha256(payload).hexdigest())
 """
 
@@ -177,16 +177,16 @@ def test_bytes_do_not_depend_on_the_compiler(
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [
-        hashlib.sha256(encode_fine(image)).hexdigest() for image in images.values()
+        hashlib.sha256(encode_high_depth(image)).hexdigest() for image in images.values()
     ]
 
 
 def test_bytes_do_not_depend_on_threads(photo: np.ndarray) -> None:
     image = rich(photo, 14)
     assert image[..., 0].size >= 2 * STRIP
-    payload = encode_fine(image, threads=1)
-    assert encode_fine(image, threads=3) == payload
-    assert np.array_equal(decode_fine(payload, image.shape, threads=3), image)
+    payload = encode_high_depth(image, threads=1)
+    assert encode_high_depth(image, threads=3) == payload
+    assert np.array_equal(decode_high_depth(payload, image.shape, threads=3), image)
     before = torch.get_num_threads()
     try:
         tiles = [compress(image, tile=64, threads=threads) for threads in (1, 2)]
@@ -197,21 +197,21 @@ def test_bytes_do_not_depend_on_threads(photo: np.ndarray) -> None:
 
 
 def test_a_wrong_coder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    fine.check_compiled.cache_clear()
-    monkeypatch.setattr(fine, "DIGEST", "0" * 16)
+    high_depth.check_compiled.cache_clear()
+    monkeypatch.setattr(high_depth, "DIGEST", "0" * 16)
     with pytest.raises(UnsupportedError, match="computes differently"):
-        encode_fine(np.zeros((1, 1, 1), np.uint16))
+        encode_high_depth(np.zeros((1, 1, 1), np.uint16))
     monkeypatch.undo()
-    fine.check_compiled()
+    high_depth.check_compiled()
 
 
 def test_sigmoids_are_smooth() -> None:
     u = np.linspace(-1500, 1500, 9001)
-    found = np.array([fine._smooth(x) for x in u])
+    found = np.array([high_depth._smooth(x) for x in u])
     assert np.abs(found - 2**24 / (1 + np.exp(-u / 128))).max() < 60  # of 2**24: straight between two entries
     assert (np.diff(found) > 0).all()
-    assert fine._smooth(-1e300) == arithmetic.SIGMOID[0]
-    assert fine._smooth(1e300) == arithmetic.SIGMOID[-2]
+    assert high_depth._smooth(-1e300) == arithmetic.SIGMOID[0]
+    assert high_depth._smooth(1e300) == arithmetic.SIGMOID[-2]
 
 
 def put_together(data: bytes, entries: list[tuple[int, bytes]], **changes: object) -> bytes:
@@ -226,8 +226,13 @@ def put_together(data: bytes, entries: list[tuple[int, bytes]], **changes: objec
 def test_its_entries_stand_where_they_belong(photo: np.ndarray) -> None:
     image = rich(photo, 12)[:8, :8, :2]
     data = compress(image)
-    colour, alpha = (encode_fine(image[..., i : i + 1]) for i in (0, 1))
-    sound = [(Method.FINE, colour), (Method.INCLUDED, b""), (Method.FINE, alpha), (Method.INCLUDED, b"")]
+    colour, alpha = (encode_high_depth(image[..., i : i + 1]) for i in (0, 1))
+    sound = [
+        (Method.HIGH_DEPTH, colour),
+        (Method.INCLUDED, b""),
+        (Method.HIGH_DEPTH, alpha),
+        (Method.INCLUDED, b""),
+    ]
     assert np.array_equal(decompress(put_together(data, sound)), image)
     raw = [(0, bytes(64))]
     for wrong, says in (
@@ -235,7 +240,7 @@ def test_its_entries_stand_where_they_belong(photo: np.ndarray) -> None:
         (sound[:1] + raw + sound[2:], "not where their high bytes are"),
         (raw + sound[1:], "not where their high bytes are"),
         ([*sound[:3], (Method.INCLUDED, b"x")], "not where their high bytes are"),
-        ([*sound[:3], (Method.FINE, alpha)], "which it has not"),
+        ([*sound[:3], (Method.HIGH_DEPTH, alpha)], "which it has not"),
         ([sound[0], (Method.NETWORK, alpha), *sound[2:]], "not where their high bytes are"),
     ):
         with pytest.raises(CorruptError, match=says):
@@ -245,7 +250,7 @@ def test_its_entries_stand_where_they_belong(photo: np.ndarray) -> None:
             decompress(put_together(data, sound, **changes))
     eight = compress(np.zeros((8, 8), np.uint8))
     for method, says in (
-        (Method.FINE, "which it has not"),
+        (Method.HIGH_DEPTH, "which it has not"),
         (Method.INCLUDED, "not where their high bytes are"),
     ):
         with pytest.raises(CorruptError, match=says):
@@ -254,7 +259,7 @@ def test_its_entries_stand_where_they_belong(photo: np.ndarray) -> None:
 
 def test_forged_levels_are_refused(photo: np.ndarray) -> None:
     shape = (12, 16, 3)
-    payload = encode_fine(np.array([0, 7, 1000, 65000], np.uint16)[rich(photo, 8)[:12, :16] // 64 % 4])
+    payload = encode_high_depth(np.array([0, 7, 1000, 65000], np.uint16)[rich(photo, 8)[:12, :16] // 64 % 4])
     assert payload[:3] == bytes([8, LISTED, 4])
     for forged, says in (
         (bytes([7]) + payload[1:], "does not say which levels"),
@@ -270,7 +275,7 @@ def test_forged_levels_are_refused(photo: np.ndarray) -> None:
         (payload[:3] + b"\0\x08" + bytes([255]) * 8 + payload[5:], "more than 16 bits"),
     ):
         with pytest.raises(ArdmError, match=says):
-            decode_fine(forged, shape)
+            decode_high_depth(forged, shape)
 
 
 def test_what_is_missing_is_drawn(photo: np.ndarray) -> None:
@@ -278,19 +283,19 @@ def test_what_is_missing_is_drawn(photo: np.ndarray) -> None:
     too.
     """
     image = rich(photo, 12)[:40, :50, :1]
-    payload = encode_fine(image)
+    payload = encode_high_depth(image)
     cut = payload[: len(payload) // 8 * 4 + 2 - len(payload) % 4]
     drawn = []
     for seed in (1, 1, 2):
-        rest = Rest([seed], len(payload) - len(cut))
-        drawn.append(decode_fine(cut, image.shape, rest=rest))
-        known = ~rest.drawn
+        continuation = Continuation([seed], len(payload) - len(cut))
+        drawn.append(decode_high_depth(cut, image.shape, continuation=continuation))
+        known = ~continuation.drawn
         assert 0.3 < known.mean() < 0.6
         assert np.array_equal(drawn[-1][known], image[known])
     assert np.array_equal(drawn[0], drawn[1])
     assert not np.array_equal(drawn[0], drawn[2])
-    nothing = Rest([1], len(payload))
-    assert decode_fine(b"", image.shape, rest=nothing).shape == image.shape
+    nothing = Continuation([1], len(payload))
+    assert decode_high_depth(b"", image.shape, continuation=nothing).shape == image.shape
     assert nothing.drawn.all()
 
 
@@ -306,5 +311,5 @@ def test_bytes_apart_are_read(photo: np.ndarray) -> None:
     image = rich(photo, 14)[:30, :40, 1]
     data = samples.in_bytes(image, tile=20)
     assert [method == Method.NETWORK for method in methods(data)[::2]] == [True] * 4
-    assert Method.FINE not in methods(data)
+    assert Method.HIGH_DEPTH not in methods(data)
     assert np.array_equal(decompress(data), image)

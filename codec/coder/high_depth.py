@@ -1,13 +1,13 @@
-"""The fine coder: samples of 9 to 16 bits whole, in raster order, channel after channel. Knows arrays and
-words; nothing of networks, tiles or files.
+"""The coder of high bit depths: samples of 9 to 16 bits whole, in raster order, channel after channel. Knows
+arrays and words; nothing of networks, tiles or files.
 
-Specified in docs/format/fine.md. A sample is one of `2**depth` levels, a value of as many binary decisions,
-the highest first. Every decision is predicted by `INPUTS` models whose log-odds are mixed, refined by two
-adaptive tables and coded, as in `codec.coder.kernel`, and with the rules of `codec.coder.arithmetic`. What is
-different: predictions are as fine as the samples, there is no network, and a histogram takes the place of
-hashed counters.
+Specified in docs/format/high-depth.md. A sample is one of `2**depth` levels, a value of as many binary
+decisions, the highest first. Every decision is predicted by `INPUTS` models whose log-odds are mixed, refined
+by two adaptive tables and coded, as in `codec.coder.kernel`, and with the rules of `codec.coder.arithmetic`.
+What is different: predictions are as fine as the samples, there is no network, and a histogram takes the
+place of hashed counters.
 
-    experts       logistics around two least-squares predictions of the value, one slow and one quick to
+    experts       logistics around two least-squares predictions of the value, one slow and one fast to
                   forget, around three simple ones and a blend of all, as wide as their errors nearby were
     histogram     how often the bit was 1 after the same higher bits, which knows levels that do not occur
 """
@@ -24,10 +24,10 @@ from ardm.compiled import compiled
 from ardm.likelihood import CODING_ORDER
 from codec.coder import stored
 from codec.coder.arithmetic import LEAST, PAD, SIGMOID, SQUASH, log, mixed_bytes, solve, squash
+from codec.coder.continuation import Continuation
 from codec.coder.kernel import Stream
 from codec.coder.mixing import by_distance, raster_geometry
 from codec.coder.rangecoder import ONE, code_bit
-from codec.coder.rest import Rest
 from codec.coder.schedule import Schedule
 from codec.coder.streams import LINE, STRIP, Streams
 from codec.coder.words import check_words
@@ -45,13 +45,13 @@ MOST_WORDS = 10  # that a sample's sixteen decisions can take, 17 bits each
 DIGEST = "54d8e15154696172"  # of what `_synthetic` writes
 
 EXPERTS, INPUTS = 7, 8
-FEW = 6  # neighbours that the quick fit looks at
+FAST_FEATURES = 6  # neighbours that the fast fit looks at
 # contexts: a bit's size over the deviation, the deviation, how well it did; cells of a table
 RATIOS, SPREADS, SURPRISES, CELLS = 64, 48, 16, 33
 KEPT = 4  # rows of errors that are kept, a power of two
 LEARNING_RATE, LEARNING_EARLY, APM_RATE = 0.003, 0.01, 0.02
-FORGET, FORGET_SOON = 1 / 0.9995, 1 / 0.98
-FIRST_FIT, EARLY, REFIT_EARLY, REFIT, REFIT_SOON = 64, 1024, 32, 96, 8
+FORGET, FORGET_FAST = 1 / 0.9995, 1 / 0.98
+FIRST_FIT, EARLY, REFIT_EARLY, REFIT, REFIT_FAST = 64, 1024, 32, 96, 8
 # added to the diagonal; times which it is taken, since squares of 16 bits leave few digits for 1
 RIDGE, STIFF = 1.0, 1.0 + 2.0**-30
 WIDTH = 0.65  # width of an expert's logistic over its mean absolute error
@@ -112,8 +112,8 @@ class Fitted(NamedTuple):
     """Two least-squares predictions: one that forgets slowly; one of few unknowns that forgets quickly."""
 
     slow: Problem
-    quick: Problem
-    chosen: np.ndarray  # int64 (3, unknowns of the quick one), which features it has
+    fast: Problem
+    chosen: np.ndarray  # int64 (3, unknowns of the fast one), which features it has
     seen: np.ndarray  # int64 (3, 1), samples
     features: np.ndarray  # float64 (3, n)
 
@@ -144,7 +144,7 @@ def code_rows(
     height, width = shape
     mixer_a, mixer_b, table_a, table_b, chances, times = learned
     matrix, vector, solution, gain, work = fitted.slow
-    soon_matrix, soon_vector, soon_solution, soon_gain, soon_work = fitted.quick
+    fast_matrix, fast_vector, fast_solution, fast_gain, fast_work = fitted.fast
     chosen, seen, features = fitted.chosen, fitted.seen, fitted.features
     apart, judged, surprises = errors
     decoding, truth, coder, words = stream
@@ -154,12 +154,12 @@ def code_rows(
     own_at = own[:, 0] * stride + own[:, 1]
     beside_at = beside[:, 0] * stride + beside[:, 1]
     n_own, n_beside, n_near = len(own), len(beside), len(near)
-    few = FEW + s
-    for i in range(FEW):
+    few = FAST_FEATURES + s
+    for i in range(FAST_FEATURES):
         chosen[s, i] = i
     for i in range(s):
-        chosen[s, FEW + i] = n_own + s * n_beside + 2 * i
-    a, b = matrix[s], soon_matrix[s]
+        chosen[s, FAST_FEATURES + i] = n_own + s * n_beside + 2 * i
+    a, b = matrix[s], fast_matrix[s]
     f = features[s]
     mean_at, sharp, sums = np.zeros(EXPERTS), np.zeros(EXPERTS), np.zeros(EXPERTS)
     below, above, middle, x = np.zeros(EXPERTS), np.zeros(EXPERTS), np.zeros(EXPERTS), np.zeros(INPUTS)
@@ -194,13 +194,13 @@ def code_rows(
             f[n], f[n + 1] = surprises[s, r + 1, q], surprises[s, r, q + 1]
             f[n + 2], f[n + 3] = surprises[s, r, q], surprises[s, r, q + 2]
             n += 4
-            correction, quick_one = 0.0, 0.0
+            correction, fast_one = 0.0, 0.0
             for i in range(n):
                 correction += solution[s, i] * f[i]
             for i in range(few):
-                quick_one += soon_solution[s, i] * f[chosen[s, i]]
+                fast_one += fast_solution[s, i] * f[chosen[s, i]]
             mean_at[0] = mean + _within(correction, top)
-            mean_at[1] = mean + _within(quick_one, top)
+            mean_at[1] = mean + _within(fast_one, top)
             if s:
                 share = 1.0 / s
                 mean_at[2], mean_at[3], mean_at[4] = (
@@ -332,19 +332,19 @@ def code_rows(
                 for k in range(i, n):
                     a[i, k] += g * f[k]
                 vector[s, i] += g * target
-            weight = precision * soon_gain[s, 0]
+            weight = precision * fast_gain[s, 0]
             for i in range(few):
                 g = f[chosen[s, i]] * weight
                 for k in range(i, few):
                     b[i, k] += g * f[chosen[s, k]]
-                soon_vector[s, i] += g * target
+                fast_vector[s, i] += g * target
             gain[s, 0] *= FORGET
-            soon_gain[s, 0] *= FORGET_SOON
+            fast_gain[s, 0] *= FORGET_FAST
             seen[s, 0] += 1
             if seen[s, 0] >= FIRST_FIT and seen[s, 0] % (REFIT_EARLY if seen[s, 0] < EARLY else REFIT) == 0:
                 _fit(a, vector[s], n, gain[s], solution[s], work[s])
-            if seen[s, 0] % REFIT_SOON == 0:
-                _fit(b, soon_vector[s], few, soon_gain[s], soon_solution[s], soon_work[s])
+            if seen[s, 0] % REFIT_FAST == 0:
+                _fit(b, fast_vector[s], few, fast_gain[s], fast_solution[s], fast_work[s])
         edge = s * plane + (r + PAD + 1) * stride
         for i in range(PAD):
             flat[edge - 1 - i] = flat[edge - 1 - PAD]
@@ -369,7 +369,7 @@ def _fit(matrix: Any, vector: Any, n: int, gain: Any, solution: Any, work: Any) 
         matrix[i, i] = (matrix[i, i] - RIDGE) * (1.0 / STIFF)
 
 
-class Fine(Streams):
+class HighDepth(Streams):
     """Codes the values of one plane of samples, in either direction.
 
     values: int32 (h, w, 3 or 1), below 2**depth, or None to decode. shape: (h, w, 3 or 1). Other arguments as
@@ -383,14 +383,14 @@ class Fine(Streams):
         values: np.ndarray | None,
         data: bytes | None = None,
         threads: int = 1,
-        rest: Rest | None = None,
+        continuation: Continuation | None = None,
         check: bool = True,
     ) -> None:
         if check:
             check_compiled()
         self.height, self.width, channels = shape
         self.depth = depth
-        super().__init__(range(channels), self.height * self.width, MOST_WORDS, data, threads, rest)
+        super().__init__(range(channels), self.height * self.width, MOST_WORDS, data, threads, continuation)
         self.order = CODING_ORDER[:3] if channels == 3 else (0,)
         self.pixels = np.zeros((channels, self.height + 2 * PAD, self.width + 2 * PAD), dtype=np.int32)
         self.truth = (
@@ -411,7 +411,7 @@ class Fine(Streams):
             np.full((channels, 1 << depth), 0.5),
             np.zeros((channels, 1 << depth)),
         )
-        most, few = len(self.own) + 4 + (channels - 1) * (len(BESIDE) + 2), FEW + channels - 1
+        most, few = len(self.own) + 4 + (channels - 1) * (len(BESIDE) + 2), FAST_FEATURES + channels - 1
         wide = self.width + 2 * PAD
         self.fitted = Fitted(
             _problem(channels, most),
@@ -430,7 +430,7 @@ class Fine(Streams):
         """Code all values; returns them, int32 (h, w, channels)."""
         rows = self.height
         follow = self.pool is not None and rows * self.width >= 2 * STRIP
-        strip = 1 if self.rest else max(1, (STRIP if follow else 8 * STRIP) // self.width)
+        strip = 1 if self.continuation else max(1, (STRIP if follow else 8 * STRIP) // self.width)
         sure = [rows] * 3  # rows of each channel that were coded before a word was invented
 
         shape = self.height, self.width
@@ -445,16 +445,16 @@ class Fine(Streams):
             if self.is_drawn(step):
                 sure[step] = min(sure[step], first_row)
 
-        if self.rest:
-            self.rest.start_stage(self.height, self.width)
+        if self.continuation:
+            self.continuation.start_stage(self.height, self.width)
         if follow:
             self.follow(work, rows, strip, ahead=-(-BELOW // strip))
         else:
             for step in self.steps:
                 for start in range(0, rows, strip):  # in between, signals are noticed
                     work(start, min(start + strip, rows), step, step + 1)
-        if self.rest:
-            self.rest.mark((0, 0, 1), min(sure))
+        if self.continuation:
+            self.continuation.mark((0, 0, 1), min(sure))
         inner = self.pixels[:, PAD : PAD + self.height, PAD : PAD + self.width]
         out = np.empty((self.height, self.width, len(self.steps)), dtype=np.int32)
         out[..., self.order] = inner.transpose(1, 2, 0)
@@ -473,7 +473,7 @@ def _problem(channels: int, size: int) -> Problem:
     )
 
 
-class FineCoder:
+class HighDepthCoder:
     """A `codec.coder.work.PlaneCoder` of samples: uint16 (h, w, 1 or 3)."""
 
     def encode(self, plane: np.ndarray, work: Work) -> bytes:
@@ -481,21 +481,21 @@ class FineCoder:
         table = levels(depth, form, listed)
         inverse = np.zeros(65536, dtype=np.int32)
         inverse[table[::-1]] = np.arange(len(table) - 1, -1, -1, dtype=np.int32)  # of equal levels the first
-        coder = Fine(plane.shape, depth, inverse[plane], threads=work.threads)
+        coder = HighDepth(plane.shape, depth, inverse[plane], threads=work.threads)
         coder.code()
         return bytes([depth, form]) + (_pack(listed) if form == LISTED else b"") + coder.finish()
 
     def decode(self, payload: bytes, shape: Shape, work: Work) -> np.ndarray:
-        if len(payload) < 2 and work.rest:
+        if len(payload) < 2 and work.continuation:
             payload = bytes([MOST_DEPTH, 0])
         if len(payload) < 2 or not LEAST_DEPTH <= payload[0] <= MOST_DEPTH or payload[1] > LISTED:
-            raise CorruptError("a tile of fine samples does not say which levels they have.")
+            raise CorruptError("a tile of samples of 16 bits does not say which levels they have.")
         depth, form, at = payload[0], payload[1], 2
         listed = np.zeros(0, dtype=np.uint16)
         if form == LISTED:
             listed, at = _unpack(payload, at, depth)
         table = levels(depth, form, listed)
-        samples = table[Fine(shape, depth, None, payload[at:], work.threads, work.rest).code()]
+        samples = table[HighDepth(shape, depth, None, payload[at:], work.threads, work.continuation).code()]
         work.done(samples.nbytes)
         return samples
 
@@ -504,7 +504,7 @@ class FineCoder:
         return 2 + channels - 1 + channels * mixed_bytes(height * width)
 
 
-FINE_CODER = FineCoder()
+HIGH_DEPTH_CODER = HighDepthCoder()
 
 
 # ---- which levels samples have -----------------------------------------------------------------------------
@@ -598,7 +598,7 @@ def check_compiled() -> None:
     Raises UnsupportedError if this machine's compiled arithmetic is not the IEEE arithmetic that the format
     needs.
     """
-    check_words(_synthetic(), DIGEST, "coder of fine samples")
+    check_words(_synthetic(), DIGEST, "coder of high bit depths")
 
 
 def _synthetic() -> bytes:
@@ -610,7 +610,7 @@ def _synthetic() -> bytes:
         values = (((97 * y + 31 * x)[..., None] + noise.reshape(16, 20, 3)) * factor % (1 << depth)).astype(
             np.int32
         )
-        coder = Fine(values.shape, depth, values, check=False)
+        coder = HighDepth(values.shape, depth, values, check=False)
         coder.code()
         done += coder.finish()
     return done
