@@ -1,5 +1,5 @@
-"""`Continuation`: what a decoder goes on with where a plane's payload ends too early, and which pixels that decided.
-Knows words and masks, no models.
+"""`Continuation`: what a decoder goes on with where a plane's payload ends too early, and which pixels that
+decided. Knows words and masks, no models.
 
 A range decoder that is fed uniformly random words draws from its model's distribution
 (`codec.coder.rangecoder.code_bit` draws again where no encoder points). So the words that are there are
