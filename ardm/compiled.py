@@ -20,7 +20,12 @@ from numba.core.caching import FunctionCache
 
 from ardm.folder import existing_folder
 
-PACKAGES = "ardm", "ardm/exact", "codec"  # folders of files that hold compiled functions
+# folders of files that hold compiled functions
+PACKAGES = "ardm", "ardm/exact", "ardm/training", "codec/coder", "codec/png/exact", "codec/text"
+# Options of compiled functions that only borrow arrays: they make none and return none. Numba counts
+# references to every array of a tuple at every call, by atomic additions, and cannot tell that these come to
+# nothing where there are branches (its issues 2345 and 2350).
+BORROWING: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 
 
 @lru_cache(maxsize=1)

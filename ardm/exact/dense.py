@@ -142,7 +142,7 @@ def _make_vnni(pixels: int, groups: int) -> Any:
 if VNNI:
     _four_4, _four_2, _four_1 = (_make_vnni(4, g) for g in (4, 2, 1))
 
-    @njit(nogil=True, boundscheck=False, inline="never")
+    @njit(nogil=True, boundscheck=False, inline="never", _nrt=False)
     def accumulate_four(
         x: Any,
         at: Any,
@@ -197,7 +197,7 @@ elif config.DISABLE_JIT:
 
 else:
 
-    @njit(nogil=True, boundscheck=False)
+    @njit(nogil=True, boundscheck=False, _nrt=False)
     def accumulate_four(
         x: Any,
         at: Any,

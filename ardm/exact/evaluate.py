@@ -183,7 +183,7 @@ def scratch(net: Net) -> Scratch:
     )
 
 
-@njit(nogil=True, boundscheck=False)
+@njit(nogil=True, boundscheck=False, _nrt=False)
 def gather(net: Any, canvas: Any, y: Any, x: Any, everything: Any, work: Any, row: Any) -> None:
     """Values and base of the pixel (y, x) into row `row` of the scratch, and the first layer's bias with its
     mask into the sums.
@@ -229,7 +229,7 @@ def gather(net: Any, canvas: Any, y: Any, x: Any, everything: Any, work: Any, ro
                 work.sums[to + o] -= net.mask[j * width + o]
 
 
-@njit(nogil=True, boundscheck=False)
+@njit(nogil=True, boundscheck=False, _nrt=False)
 def gather_raster(net: Any, canvas: Any, y: Any, x: Any, work: Any, row: Any) -> None:
     """`gather` for raster order, where the pattern is half a window: row by row, in one piece of memory each.
 
@@ -268,13 +268,13 @@ def gather_raster(net: Any, canvas: Any, y: Any, x: Any, work: Any, row: Any) ->
             put_apart(work.values, values_at + v * step + i, pixels, at + i, line, i)
 
 
-@njit(nogil=True, boundscheck=False, inline="always")
+@njit(nogil=True, boundscheck=False, inline="always", _nrt=False)
 def _shifted(total: Any, shift: Any) -> Any:
     """total * 2**-shift, rounded half up."""
     return int32.sar(int32.add(total, int32.sar(int32.shl(np.int32(1), shift), np.int32(1))), shift)
 
 
-@njit(nogil=True, boundscheck=False)
+@njit(nogil=True, boundscheck=False, _nrt=False)
 def _activate(
     sums: Any, to: Any, shift: Any, shift_at: Any, out: Any, at: Any, count: Any, residual: Any
 ) -> None:
@@ -287,14 +287,14 @@ def _activate(
             activate(sums, to + o, shift, shift_at + o, out, at + o)
 
 
-@njit(nogil=True, boundscheck=False)
+@njit(nogil=True, boundscheck=False, _nrt=False)
 def _add_high(sums: Any, high: Any, count: Any) -> None:
     """sums += high * 2**NEAR_SHIFT, `count` numbers."""
     for o in range(count):
         sums[o] = int32.add(sums[o], int32.shl(high[o], np.int32(NEAR_SHIFT)))
 
 
-@njit(nogil=True, boundscheck=False)
+@njit(nogil=True, boundscheck=False, _nrt=False)
 def finish_block(net: Any, work: Any, params: Any, to: Any, count: Any) -> None:
     """All layers, for the pixels in the BLOCK rows of the scratch, of which `count` are wanted, their first
     bias in the sums. params: int32, flat, 10 K numbers of each from `to` on.
@@ -354,7 +354,7 @@ def finish_block(net: Any, work: Any, params: Any, to: Any, count: Any) -> None:
             params[to + p * outputs + o] = _shifted(sums[p * padded_outputs + o], net.head_shift[o])
 
 
-@compiled()
+@compiled(_nrt=False)
 def evaluate(net: Any, canvas: Any, everything: Any, where: Any, work: Any, params: Any, base: Any) -> None:
     """Parameters int32 (N 10 K,) and bases int16 (N 3,), flat, of the pixels `where`, int32 (N, 2); see
     `gather`.

@@ -27,7 +27,7 @@ from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ardm.compiled import compiled
+from ardm.compiled import BORROWING, compiled
 from ardm.exact.evaluate import BLOCK, finish_block, gather_raster
 from ardm.likelihood import (
     CENTER_MAX,
@@ -187,6 +187,47 @@ class Stream(NamedTuple):
     words: np.ndarray  # uint32 (1, n)
 
 
+class Room(NamedTuple):
+    """Working memory of a phase."""
+
+    work: np.ndarray
+    weight: np.ndarray
+    center: np.ndarray
+    moved: np.ndarray
+    inverse: np.ndarray
+    around: np.ndarray
+    mean_at: np.ndarray
+    sharp: np.ndarray
+    below: np.ndarray
+    above: np.ndarray
+    middle: np.ndarray
+    sums: np.ndarray
+    x: np.ndarray
+    residuals: np.ndarray
+    hashed: np.ndarray
+    slot: np.ndarray
+    own_at: np.ndarray
+    near_at: np.ndarray
+
+
+def new_room(features: int, phase: Phase) -> Room:
+    neighbours = len(phase.own)
+    stride = phase.shape[1] + 2 * PAD
+    return Room(
+        np.zeros((features, features + 4)),
+        *np.zeros((4, 16)),
+        np.zeros((3, neighbours)),
+        *np.zeros((5, 16)),
+        np.zeros(EXPERTS, dtype=np.int64),
+        np.zeros(INPUTS),
+        np.zeros(3, dtype=np.int64),
+        np.zeros(COUNTERS, dtype=np.uint64),
+        np.zeros(COUNTERS, dtype=np.uint64),
+        phase.own[:, 0] * stride + phase.own[:, 1],
+        phase.near[:, 0] * stride + phase.near[:, 1],
+    )
+
+
 @njit(inline="always")
 def _learn_batch(fitted: Any, s: Any, n: Any) -> None:
     """Add BATCH pixels of channel s to the sums of the least-squares problem, n features each."""
@@ -215,7 +256,7 @@ def _learn_batch(fitted: Any, s: Any, n: Any) -> None:
         )
 
 
-@compiled(error_model="numpy")
+@compiled(**BORROWING)
 def _refit(fitted: Any, s: Any, n: Any, work: Any) -> None:
     """Solve the least-squares problem of channel s. Older pixels count less: newer ones came with more
     gain.
@@ -234,7 +275,7 @@ def _refit(fitted: Any, s: Any, n: Any, work: Any) -> None:
         matrix[s, i, i] -= RIDGE
 
 
-@compiled(error_model="numpy")
+@compiled(**BORROWING)
 def code_rows(
     first_row: int,
     last_row: int,
@@ -244,6 +285,7 @@ def code_rows(
     fitted: Fitted,
     network: Network,
     stream: Stream,
+    room: Room,
 ) -> None:
     """Code rows first_row .. last_row - 1 of a phase, whose rows must be coded in order.
 
@@ -268,8 +310,7 @@ def code_rows(
     experts = mean_of.shape[0] + 1
     first = 2 if components else 0
     counts = INPUTS - first - experts
-    own_at = own[:, 0] * stride + own[:, 1]
-    near_at = near[:, 0] * stride + near[:, 1]
+    own_at, near_at = room.own_at, room.near_at
     n_own, n_near = len(own_at), len(near_at)
     asking = components > 0 and len(params) == 0  # the network, pixel by pixel
     numbers = 10 * components
@@ -285,21 +326,12 @@ def code_rows(
     )
     f, solution_flat = features.reshape(-1), solution.reshape(-1)
     counters_flat, counters_of = counters.reshape(-1), np.uint64(counters.shape[2])
-    work = np.zeros((size_f, size_f + 4))
-    weight, center, moved, inverse = (
-        np.zeros(MIXTURE),
-        np.zeros(MIXTURE),
-        np.zeros(MIXTURE),
-        np.zeros(MIXTURE),
-    )
-    around = np.zeros((3, n_own))
-    mean_at, sharp = np.zeros(EXPERTS), np.zeros(EXPERTS)
-    below, above, middle = np.zeros(EXPERTS), np.zeros(EXPERTS), np.zeros(EXPERTS)
-    sums = np.zeros(EXPERTS, dtype=np.int64)
+    weight, center, moved, inverse = room.weight, room.center, room.moved, room.inverse
+    around, work = room.around, room.work
+    mean_at, sharp, below, above, middle = room.mean_at, room.sharp, room.below, room.above, room.middle
+    sums = room.sums
     unlikely = CERTAIN
-    x = np.zeros(INPUTS)
-    residuals = np.zeros(3, dtype=np.int64)
-    hashed, slot = np.zeros(COUNTERS, dtype=np.uint64), np.zeros(COUNTERS, dtype=np.uint64)
+    x, residuals, hashed, slot = room.x, room.residuals, room.hashed, room.slot
     slots = np.uint64((counters.shape[2] >> 4) - 1)
     strip_rows, slope = wave
     for strip in range(first_row, last_row, strip_rows):
