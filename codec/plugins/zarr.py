@@ -2,8 +2,10 @@
 a store for parts of a chunk; chunks are next door (`codec.plugins.chunks`).
 
 Installed together with Zarr it is found by its name, in an array's metadata or as
-`serializer={"name": "ardm", "configuration": {"axes": "yx"}}`. Work is done in the threads that Zarr calls
-from, which share those of the process (`codec.plugins.turns`).
+`serializer={"name": "ardm", "configuration": {"axes": "yx"}}`. Work is done in threads beside Zarr's event
+loop, which share those of the process (`codec.plugins.turns`). There are none of the methods by which Zarr's
+`FusedCodecPipeline` would do without a loop: it would decode the chunks of a shard one after the other, each
+whole, and is no slower with a loop when the work is as long as ours.
 """
 
 from __future__ import annotations
@@ -94,21 +96,21 @@ class ArdmCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
 
     # ---- chunks --------------------------------------------------------------------------------------------
 
-    def _encode_sync(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
+    def _encode(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
         data = self.coder.encode_values(np.asarray(chunk_data.as_numpy_array()))
         return chunk_spec.prototype.buffer.from_bytes(data)
 
-    def _decode_sync(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
+    def _decode(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
         array = self.coder.decode_values(
             chunk_data.to_bytes(), chunk_spec.shape, chunk_spec.dtype.to_native_dtype()
         )
         return chunk_spec.prototype.nd_buffer.from_numpy_array(array)
 
     async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
-        return await asyncio.to_thread(self._encode_sync, chunk_data, chunk_spec)
+        return await asyncio.to_thread(self._encode, chunk_data, chunk_spec)
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
-        return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
+        return await asyncio.to_thread(self._decode, chunk_data, chunk_spec)
 
     # ---- parts of chunks -----------------------------------------------------------------------------------
 
@@ -124,21 +126,6 @@ class ArdmCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         while spans:
             spans, decode = _next(plan, await asyncio.gather(*map(get, spans)))
         return decode and _buffer(await asyncio.to_thread(decode), chunk_spec)
-
-    def _decode_partial_sync(
-        self, byte_getter: Any, selection: Any, chunk_spec: ArraySpec
-    ) -> NDBuffer | None:
-        """The same for Zarr's pipeline that has no event loop."""
-
-        def get(span: Span) -> bytes | None:
-            found = byte_getter.get_sync(prototype=chunk_spec.prototype, byte_range=_request(span))
-            return None if found is None else found.to_bytes()
-
-        plan = self._plan(selection, chunk_spec)
-        spans, decode = _next(plan, None)
-        while spans:
-            spans, decode = _next(plan, [get(span) for span in spans])
-        return decode and _buffer(decode(), chunk_spec)
 
     def _plan(self, selection: Any, spec: ArraySpec) -> Plan:
         return self.coder.plan(selection, spec.shape, spec.dtype.to_native_dtype())
