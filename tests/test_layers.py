@@ -70,6 +70,10 @@ FORBIDDEN = {
         f"codec/{module}.py": ["ardm.exact", "codec.archive", "codec.image", "codec.tiles", "numba", "torch"]
         for module in ("listing", "methods", "opened")
     },
+    **{
+        f"codec/plugins/{module}.py": ["codec.archive", "codec.commands", "numcodecs", "zarr"]
+        for module in ("axes", "chunks", "stack", "turns")
+    },
     "codec/container.py": ["ardm.exact", "codec.archive", "codec.image", "numba", "torch"],
     "codec/archive.py": ["codec.commands", "codec.text"],
 }

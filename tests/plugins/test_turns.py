@@ -70,14 +70,14 @@ def test_many_never_have_more_than_there_are(monkeypatch: pytest.MonkeyPatch) ->
 
     def hold(_: int) -> int:
         with turn() as share:
-            together.wait(60)  # which four must have reached: they do work at once
+            together.wait(20)  # which four must have reached: they do work at once
             return share
 
     with ThreadPoolExecutor(16) as pool:
         with turn():
             arrived.acquire()  # our own
             waiting = [pool.submit(hold, i) for i in range(16)]
-            assert all(arrived.acquire(timeout=60) for _ in range(16))
+            assert all(arrived.acquire(timeout=20) for _ in range(16))
         assert [future.result() for future in waiting] == [1] * 16
         found = list(pool.map(work, range(200)))
     assert most[0] == 4
@@ -94,14 +94,14 @@ def test_a_forked_process_does_not_wait_for_threads_that_it_has_not() -> None:
     def hold() -> None:
         with turn():
             held.set()
-            done.wait(60)
+            done.wait(20)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert held.wait(60)
+    assert held.wait(20)
     child = os.fork()
     if not child:
-        signal.alarm(60)  # ends a process that waits
+        signal.alarm(20)  # ends a process that waits
         with turn() as share:
             os._exit(0 if share == 1 else 3)
     _, status = os.waitpid(child, 0)

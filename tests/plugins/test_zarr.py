@@ -5,6 +5,7 @@ damage, threads, Dask.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -591,6 +592,19 @@ def test_dask(scheduler: str, photo: np.ndarray, tmp_path: Path, pipeline: str) 
         assert np.array_equal(stored.compute(), array + 1)
         assert np.array_equal(stored[1, 10:40:3, 5].compute(), array[1, 10:40:3, 5] + 1)
     assert zarr.open_array(url).serializer == ArdmCodec(axes="zyx", plain=True, tile=8)
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+def test_the_examples_of_the_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "zarr.md").read_text()
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, names)
+    assert np.array_equal(names["part"], names["pixels"][10:20, 30:50])
+    assert names["brightest"].shape == (1, 2, 96, 96)
+    for name, expected in (("plane", "pixels"), ("cells", "cells"), ("old", "pixels"), ("dask", "cells")):
+        assert np.array_equal(zarr.open_array(f"{name}.zarr")[...], names[expected])
 
 
 # ---- where it belongs --------------------------------------------------------------------------------------
