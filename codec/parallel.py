@@ -9,7 +9,7 @@ thread has ended), whoever wants the result does the work.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import lru_cache
 from threading import Event, Lock, Thread
 from typing import Generic, TypeVar
@@ -50,9 +50,19 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+def limited(threads: int) -> AbstractContextManager[object]:
+    """Within, this thread's operations use so many threads, and `in_parallel` starts no more.
+
+    OpenMP's number of threads belongs to the thread that sets it; others keep theirs. The first time that
+    torch is asked in a thread, it sets its own: so ask before.
+    """
+    torch.get_num_threads()
+    return _libraries().limit(limits=threads, user_api="openmp")
+
+
 def _alone() -> None:
-    """OpenMP's number of threads belongs to the thread that sets it; others keep theirs."""
-    _libraries().limit(limits=1, user_api="openmp")
+    """From now on for this thread."""
+    limited(1)
 
 
 class _Worker:

@@ -71,6 +71,10 @@ FORBIDDEN = {
         for module in ("listing", "methods", "opened")
     },
     "codec/batch.py": ["codec.archive", "codec.commands", "codec.damage", "codec.text"],
+    **{
+        f"codec/plugins/{module}.py": ["codec.archive", "codec.commands", "numcodecs", "zarr"]
+        for module in ("axes", "chunks", "stack", "turns")
+    },
     "codec/container.py": ["ardm.exact", "codec.archive", "codec.image", "numba", "torch"],
     "codec/archive.py": ["codec.commands", "codec.text"],
 }

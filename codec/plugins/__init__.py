@@ -1,3 +1,1 @@
-"""What other libraries load to read and write .ardm files. Each module knows one of them; nothing else in the
-package imports anything from here.
-"""
+"""Ways into other libraries; nothing of the base package imports them, and each loads its library itself."""
