@@ -81,7 +81,7 @@ def new_state(count: int, mixture: int) -> State:
     )
 
 
-@compiled()
+@compiled(_nrt=False)
 def start_pixels(state: Any, params: Any, count: int, tables: Any) -> None:
     """Weights of the components of `count` pixels. params: int32 (N, 10 K)."""
     k = state.weight.shape[1]
@@ -93,7 +93,7 @@ def start_pixels(state: Any, params: Any, count: int, tables: Any) -> None:
             state.weight[n, i] = tables.weight[min(top - params[n, i], len(tables.weight) - 1)]
 
 
-@compiled()
+@compiled(_nrt=False)
 def start_channel(
     state: Any, params: Any, base: Any, step: int, channel: int, count: int, tables: Any
 ) -> None:
@@ -113,14 +113,14 @@ def start_channel(
         state.low[n], state.at_low[n], state.at_high[n] = 0, 0, state.total[n]
 
 
-@njit(nogil=True, inline="always")
+@njit(nogil=True, inline="always", _nrt=False)
 def _component(state: Any, n: Any, i: Any, edge: Any, tables: Any) -> Any:
     """S of a component at an inner edge."""
     u = (edge * MEAN_STEPS - state.center[n, i]) * state.inverse[n, i] >> INVERSE_SHIFT
     return np.int64(tables.sigmoid[min(max(u, -CDF_HALF), CDF_HALF - 1) + CDF_HALF])
 
 
-@compiled()
+@compiled(_nrt=False)
 def cdf(state: Any, n: int, edge: int, tables: Any) -> int:
     """F of pixel n at an edge 0..256."""
     if edge == 0:
@@ -133,7 +133,7 @@ def cdf(state: Any, n: int, edge: int, tables: Any) -> int:
     return total
 
 
-@compiled()
+@compiled(_nrt=False)
 def split(state: Any, size: int, count: int, tables: Any, weights: Any) -> None:
     """Frequencies minus one of the four parts, `size` values each, of the intervals of `count` pixels:
     float32 (N, 4).
@@ -148,7 +148,7 @@ def split(state: Any, size: int, count: int, tables: Any, weights: Any) -> None:
         weights[n, 3] = SPAN - before
 
 
-@compiled()
+@compiled(_nrt=False)
 def take(state: Any, size: int, digits: Any, count: int) -> None:
     """Go into the parts `digits`, int32 (N,), of the intervals."""
     for n in range(count):
@@ -162,7 +162,7 @@ def take(state: Any, size: int, digits: Any, count: int) -> None:
         state.low[n] += d * size
 
 
-@compiled()
+@compiled(_nrt=False)
 def finish_channel(state: Any, base: Any, step: int, channel: int, count: int, tables: Any) -> None:
     """Reweight the components by the mass they gave to the values, which `low` has become."""
     k = state.weight.shape[1]

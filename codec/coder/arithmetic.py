@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ardm.compiled import compiled
+from ardm.compiled import BORROWING, compiled
 from codec.coder.rangecoder import ONE
 
 LEAST = 168  # least probability of a decision, of ONE
@@ -80,7 +80,7 @@ def squash(z: Any) -> Any:
     return low + (SQUASH[np.uint64(i + 1)] - low) * (t - i)
 
 
-@compiled(error_model="numpy")
+@compiled(**BORROWING)
 def solve(a: Any, b: Any, n: int, x: Any, work: Any) -> None:
     """x of (a) x = b for the upper triangle of a symmetric positive definite a: elimination, then
     back-substitution, in the order written.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ardm.compiled import compiled
+from ardm.compiled import BORROWING, compiled
 from codec.coder.arithmetic import LEAST, log, squash
 from codec.coder.rangecoder import ONE, code_bit, exhausted, new_decoder, new_encoder, seal
 
@@ -21,11 +21,6 @@ PRIOR_COUNT = 1.3  # decisions that a new counter counts as having seen, and one
 LOG_ODDS_MAX = 11.9  # of a mixture; `squash` takes no more than 12
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio: spreads small numbers over all keys
 SLOT_SHIFT = np.uint64(20)  # the lowest bits of a hash are its worst mixed
-# Options of compiled functions that only borrow arrays: they make none and return none. Numba counts
-# references to every array of a tuple at every call, by atomic additions, and cannot tell that these come to
-# nothing where there are branches (its issues 2345 and 2350). That was an eighth of a text's time, and a
-# third of a difference's.
-BORROWING = {"error_model": "numpy", "_nrt": False}
 
 
 class BinaryCoder(NamedTuple):

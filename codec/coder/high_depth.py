@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ardm.compiled import compiled
+from ardm.compiled import BORROWING, compiled
 from ardm.likelihood import CODING_ORDER
 from codec.coder import stored
 from codec.coder.arithmetic import LEAST, PAD, SIGMOID, SQUASH, log, mixed_bytes, solve, squash
@@ -118,6 +118,28 @@ class Fitted(NamedTuple):
     features: np.ndarray  # float64 (3, n)
 
 
+class Room(NamedTuple):
+    """Working memory of one channel."""
+
+    mean_at: np.ndarray  # float64 (EXPERTS,), what each expects
+    sharp: np.ndarray  # float64 (EXPERTS,), 128 over the scale of its logistic
+    sums: np.ndarray  # float64 (EXPERTS,), of its errors nearby
+    below: np.ndarray  # float64 (EXPERTS,), its sigmoid at the lower end of the interval
+    above: np.ndarray  # float64 (EXPERTS,), at the upper end
+    middle: np.ndarray  # float64 (EXPERTS,), where the next decision cuts
+    x: np.ndarray  # float64 (INPUTS,), log-odds
+    own_at: np.ndarray  # int64 (n,), `Samples.own` in a flat plane
+    beside_at: np.ndarray  # int64 (m,), `Samples.beside`
+
+
+def new_room(samples: Samples) -> Room:
+    """For a plane."""
+    stride = samples.shape[1] + 2 * PAD
+    own_at, beside_at = (o[:, 0] * stride + o[:, 1] for o in (samples.own, samples.beside))
+    mean_at, sharp, sums, below, above, middle = np.zeros((6, LINE))
+    return Room(mean_at, sharp, sums, below, above, middle, np.zeros(INPUTS), own_at, beside_at)
+
+
 class Errors(NamedTuple):
     """How predictions did nearby. float64."""
 
@@ -126,20 +148,21 @@ class Errors(NamedTuple):
     surprises: np.ndarray  # (3, h + 1, w + 2), value - slow prediction
 
 
-@compiled(error_model="numpy")
+@compiled(**BORROWING)
 def code_rows(
-    first_row: int,
-    last_row: int,
+    rows: tuple[int, int],
     s: int,
     samples: Samples,
     learned: Learned,
     fitted: Fitted,
     errors: Errors,
     stream: Stream,
+    room: Room,
 ) -> None:
-    """Code rows first_row .. last_row - 1 of channel s (in coding order), after the rows before, and two rows
-    or more behind the channel before. stream: with truth int32 (3, h, w) when encoding.
+    """Code rows rows[0] .. rows[1] - 1 of channel s (in coding order), after the rows before, and two rows or
+    more behind the channel before. stream: with truth int32 (3, h, w) when encoding.
     """
+    first_row, last_row = rows
     depth, shape, pixel, own, beside, near = samples
     height, width = shape
     mixer_a, mixer_b, table_a, table_b, chances, times = learned
@@ -151,8 +174,6 @@ def code_rows(
     flat = pixel.reshape(-1)
     stride = width + 2 * PAD
     plane = stride * (height + 2 * PAD)
-    own_at = own[:, 0] * stride + own[:, 1]
-    beside_at = beside[:, 0] * stride + beside[:, 1]
     n_own, n_beside, n_near = len(own), len(beside), len(near)
     few = FAST_FEATURES + s
     for i in range(FAST_FEATURES):
@@ -161,8 +182,7 @@ def code_rows(
         chosen[s, FAST_FEATURES + i] = n_own + s * n_beside + 2 * i
     a, b = matrix[s], fast_matrix[s]
     f = features[s]
-    mean_at, sharp, sums = np.zeros(EXPERTS), np.zeros(EXPERTS), np.zeros(EXPERTS)
-    below, above, middle, x = np.zeros(EXPERTS), np.zeros(EXPERTS), np.zeros(EXPERTS), np.zeros(INPUTS)
+    mean_at, sharp, sums, below, above, middle, x, own_at, beside_at = room
     top = float(1 << depth)
     least = 64.0 * 256.0 / top
     for r in range(first_row, last_row):
@@ -353,7 +373,7 @@ def code_rows(
                 flat[edge + i] = flat[edge - stride + i]
 
 
-@compiled(error_model="numpy")
+@compiled(**BORROWING)
 def _fit(matrix: Any, vector: Any, n: int, gain: Any, solution: Any, work: Any) -> None:
     """Solve a least-squares problem, and begin anew to count what it forgets."""
     back = 1.0 / gain[0]
@@ -436,12 +456,23 @@ class HighDepth(Streams):
         shape = self.height, self.width
         samples = Samples(self.depth, shape, self.pixels, self.own, BESIDE, self.near)
 
+        rooms = [new_room(samples) for _ in range(3)]
+
         def work(first_row: int, last_row: int, step: int, _: int) -> None:
             self.supply(step, (last_row - first_row) * self.width)
             stream = Stream(self.decoding, self.truth, self.state, self.words)
             # carries of the range coder, fits without a solution; only uncompiled code notices
             with np.errstate(all="ignore"):
-                code_rows(first_row, last_row, step, samples, self.learned, self.fitted, self.errors, stream)
+                code_rows(
+                    (first_row, last_row),
+                    step,
+                    samples,
+                    self.learned,
+                    self.fitted,
+                    self.errors,
+                    stream,
+                    rooms[step],
+                )
             if self.is_drawn(step):
                 sure[step] = min(sure[step], first_row)
 

@@ -188,29 +188,30 @@ class Stream(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Working memory of a phase."""
+    """Working memory of a phase; float64 where nothing else is said."""
 
-    work: np.ndarray
-    weight: np.ndarray
-    center: np.ndarray
-    moved: np.ndarray
-    inverse: np.ndarray
-    around: np.ndarray
-    mean_at: np.ndarray
-    sharp: np.ndarray
-    below: np.ndarray
-    above: np.ndarray
-    middle: np.ndarray
-    sums: np.ndarray
-    x: np.ndarray
-    residuals: np.ndarray
-    hashed: np.ndarray
-    slot: np.ndarray
-    own_at: np.ndarray
-    near_at: np.ndarray
+    work: np.ndarray  # (n, n + 4), where n features are fitted
+    weight: np.ndarray  # (MIXTURE,), of the network's logistics
+    center: np.ndarray  # their centers
+    moved: np.ndarray  # the same, corrected
+    inverse: np.ndarray  # 128 over their scales
+    around: np.ndarray  # (3, neighbours), values at `Phase.own`
+    mean_at: np.ndarray  # (EXPERTS,), what each expects
+    sharp: np.ndarray  # 128 over the scale of its logistic
+    below: np.ndarray  # its sigmoid at the lower end of the interval
+    above: np.ndarray  # at the upper end
+    middle: np.ndarray  # where the next decision cuts
+    sums: np.ndarray  # int64, of its errors nearby
+    x: np.ndarray  # (INPUTS,), log-odds
+    residuals: np.ndarray  # int64 (3,), value - base of the channels so far
+    hashed: np.ndarray  # uint64 (COUNTERS,), keys of the counters' contexts
+    slot: np.ndarray  # uint64 (COUNTERS,), where they are
+    own_at: np.ndarray  # int64, `Phase.own` in a flat plane
+    near_at: np.ndarray  # int64, `Phase.near`
 
 
 def new_room(features: int, phase: Phase) -> Room:
+    """For so many features of the least-squares problem."""
     neighbours = len(phase.own)
     stride = phase.shape[1] + 2 * PAD
     return Room(
@@ -277,8 +278,7 @@ def _refit(fitted: Any, s: Any, n: Any, work: Any) -> None:
 
 @compiled(**BORROWING)
 def code_rows(
-    first_row: int,
-    last_row: int,
+    rows: tuple[int, int],
     phase: Phase,
     planes: Planes,
     learned: Learned,
@@ -287,14 +287,15 @@ def code_rows(
     stream: Stream,
     room: Room,
 ) -> None:
-    """Code rows first_row .. last_row - 1 of a phase, whose rows must be coded in order.
+    """Code rows rows[0] .. rows[1] - 1 of a phase, whose rows must be coded in order.
 
     Longer than a function should be: with the mixture, the inner product and the reweighting as functions of
     their own, though inlined, it was 5 to 10 % slower.
 
-    first_row must be the first of a strip, and last_row, but for the last call, the first of another.
+    The first must be the first of a strip, and the end, but for the last call, the first of another.
     """
-    channels, kind, place, shape, wave, own, cross, near, mean_of = phase
+    first_row, last_row = rows
+    channels, kind, place, shape, wave, _, cross, _, mean_of = phase
     pixel, error, expert_error = planes
     mixer_a, mixer_b, apm_a, apm_b, counters = learned
     matrix, _, solution, seen, gain, features, feature_weight, target, innovation = fitted

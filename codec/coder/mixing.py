@@ -230,7 +230,9 @@ class Mixing(Streams):
             self.supply(0, (end - start) * cols * self.channels)
             stream = Stream(self.decoding, self.truth, self.state, self.words)
             with np.errstate(over="ignore"):  # hashes wrap around; only uncompiled code notices
-                kernel.code_rows(start, end, phase, self.planes, self.learned, fitted, network, stream, room)
+                kernel.code_rows(
+                    (start, end), phase, self.planes, self.learned, fitted, network, stream, room
+                )
             if self.is_drawn(0):
                 sure = min(sure, start)
             if told:

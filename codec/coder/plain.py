@@ -12,12 +12,13 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ardm.compiled import compiled
+from ardm.compiled import BORROWING, compiled
 from ardm.exact import evaluate, mixture
 from ardm.exact.evaluate import BLOCK, finish_block, gather_raster
 from ardm.exact.mixture import DIGITS, finish_channel, split, start_channel, start_pixels, take
 from ardm.exact.window import WindowWeights
 from ardm.likelihood import CODING_ORDER, PER_COMPONENT
+from ardm.window import WindowConfig
 from codec.coder.continuation import Continuation
 from codec.coder.mixing import raster_net
 from codec.coder.rangecoder import code_symbols, exhausted, new_decoder, new_encoder, seal, unseal
@@ -237,10 +238,30 @@ class End(NamedTuple):
     drawing: bool  # symbols that no encoder can have written are drawn, rather than an error
 
 
-@compiled(error_model="numpy")
-def code_diagonals(first: int, last: int, raster: Raster, asked: Asked, state: Any, end: End) -> int:
-    """`code_call` of diagonal after diagonal, x + slope * y = first .. last - 1. state: of
-    `ardm.exact.mixture`, for the longest diagonal.
+class Room(NamedTuple):
+    """Working memory for the pixels of a diagonal, BLOCK more than there are."""
+
+    state: Any  # `ardm.exact.mixture.State`
+    params: np.ndarray  # int32 (N, 10 K)
+    base: np.ndarray  # int16 (N, 3)
+    weights: np.ndarray  # float32 (N, 4)
+    digits: np.ndarray  # int32 (N,)
+
+
+def new_room(count: int, config: WindowConfig) -> Room:
+    """For diagonals of `count` pixels at most."""
+    return Room(
+        mixture.new_state(count, config.mixture),
+        np.zeros((count + BLOCK, config.outputs), np.int32),
+        np.zeros((count + BLOCK, 3), np.int16),
+        np.zeros((count, 4), np.float32),
+        np.zeros(count, np.int32),
+    )
+
+
+@compiled(**BORROWING)
+def code_diagonals(first: int, last: int, raster: Raster, asked: Asked, room: Room, end: End) -> int:
+    """`code_call` of diagonal after diagonal, x + slope * y = first .. last - 1.
 
     Returns the number of diagonals that could be coded.
     """
@@ -248,10 +269,7 @@ def code_diagonals(first: int, last: int, raster: Raster, asked: Asked, state: A
     net, scratch, seen, tables = asked
     canvas = seen.pixels
     coder, words, decoding, drawing = end
-    room = state.low.shape[0]
-    params = np.zeros((room + BLOCK, net.sizes[5]), np.int32)
-    base = np.zeros((room + BLOCK, 3), np.int16)
-    weights, digits = np.zeros((room, 4), np.float32), np.zeros(room, np.int32)
+    state, params, base, weights, digits = room
     flat, flat_base = params.reshape(-1), base.reshape(-1)
     for d in range(first, last):
         top = max(0, -((width - 1 - d) // slope))
@@ -316,7 +334,7 @@ def code_raster(
     seen = evaluate.Canvas(canvas, np.zeros(1, np.bool_), height, width)
     asked = Asked(net, evaluate.scratch(net), seen, tables_of(weights))
     raster = Raster(height, width, slope, channels)
-    state = mixture.new_state(min(height, -(-width // slope)), weights.config.mixture)
+    room = new_room(min(height, -(-width // slope)), weights.config)
     total, at, sure = diagonals(height, width, slope), 0, None
     if continuation:
         sure_words = coder.words.shape[1]
@@ -327,16 +345,10 @@ def code_raster(
     piece = 1 if continuation else max(1, PIECE * total // (height * width))
     while at < total:  # in between, signals are noticed
         end = min(total, at + piece)
-        coder.make_room((end - at) * len(state.low) * channels * DIGITS)
+        coder.make_room((end - at) * len(room.digits) * channels * DIGITS)
         with np.errstate(over="ignore"):
-            done = code_diagonals(
-                at,
-                end,
-                raster,
-                asked,
-                state,
-                End(coder.state, coder.words, decoding, continuation is not None),
-            )
+            one_end = End(coder.state, coder.words, decoding, continuation is not None)
+            done = code_diagonals(at, end, raster, asked, room, one_end)
         if done < end - at:
             raise CorruptError("the coded data does not fit the model.")
         if continuation and sure is None and int(coder.state[0, 2]) > sure_words:

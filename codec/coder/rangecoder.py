@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ardm.compiled import compiled
+from ardm.compiled import BORROWING, compiled
 
 ONE = 16777216  # 2**24, certainty
 FULL = 2**64 - 1  # range of a coder that has coded nothing
@@ -22,7 +22,7 @@ LOW, HIGH = np.uint64(1 << 32), np.uint64(32)
 BITS = np.uint64(24)
 
 
-@compiled(error_model="numpy", inline="always")
+@compiled(**BORROWING, inline="always")
 def _narrow(coder: Any, words: Any, s: Any, left: Any, span: Any, decoding: Any) -> None:
     """Narrow the interval to `span` from `left` on, both relative to its lower end, and write or read the
     word that is decided by that, if one is.
@@ -52,7 +52,7 @@ def _narrow(coder: Any, words: Any, s: Any, left: Any, span: Any, decoding: Any)
     coder[s, 0] = span
 
 
-@compiled(error_model="numpy")
+@compiled(**BORROWING)
 def _draw_again(coder: Any, s: Any, scale: Any) -> None:
     """A decoder points at the remainder of a division, to which no encoder points; random words do: its point
     is drawn again.
@@ -62,7 +62,7 @@ def _draw_again(coder: Any, s: Any, scale: Any) -> None:
     coder[s, 1] = (mixed ^ (mixed >> np.uint64(32))) % (scale << BITS)
 
 
-@compiled(error_model="numpy", inline="always")
+@compiled(**BORROWING, inline="always")
 def code_bit(coder: Any, words: Any, s: Any, chance: Any, bit: Any, decoding: Any) -> Any:
     """Write `bit`, or read and return one, that is 1 with probability chance / ONE. s: row of the coder, and
     of an encoder's words.
@@ -79,7 +79,7 @@ def code_bit(coder: Any, words: Any, s: Any, chance: Any, bit: Any, decoding: An
     return bit
 
 
-@compiled(error_model="numpy")
+@compiled(**BORROWING)
 def code_symbols(
     coder: Any, words: Any, weights: Any, symbols: Any, decoding: Any, drawing: Any = False
 ) -> int:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ardm.compiled import compiled
-from codec.coder.decisions import BORROWING, CONTEXTS, GOLDEN, decide, hashed
+from ardm.compiled import BORROWING, compiled
+from codec.coder.decisions import CONTEXTS, GOLDEN, decide, hashed
 
 END = 97  # a letter, which no gap contains
 SPACE, LINE_END = 32, 10  # bytes

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ardm.compiled import compiled
-from codec.coder.decisions import BORROWING, CONTEXTS, decide
+from ardm.compiled import BORROWING, compiled
+from codec.coder.decisions import CONTEXTS, decide
 
 # Sorts of decision: rows of the mixer's weights, and parts of keys. These are NumPy's integers, as are those
 # that compiled functions are called with: Numba would compile them anew for each of Python's.

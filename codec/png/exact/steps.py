@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ardm.compiled import compiled
-from codec.coder.decisions import BORROWING
+from ardm.compiled import BORROWING, compiled
 from codec.png.exact.codes import MAX_MATCH, MIN_MATCH, WINDOW
 
 EVERYWHERE = 255  # `dense`: the places within all matches are known, and it is looked ahead

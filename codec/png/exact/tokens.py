@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ardm.compiled import compiled
+from ardm.compiled import BORROWING, compiled
 from codec.coder.arithmetic import log
-from codec.coder.decisions import BORROWING, CONTEXTS, decide
+from codec.coder.decisions import CONTEXTS, decide
 from codec.png.exact import contexts
 from codec.png.exact.codes import (
     ALIAS,
