@@ -61,6 +61,22 @@ FORBIDDEN = {
     "codec/container.py": ["ardm.exact", "codec.archive", "codec.image", "numba", "torch"],
     "codec/archive.py": ["codec.commands", "codec.text"],
 }
+# Within these packages, a module imports only such as stand before it.
+ORDER = {
+    "codec/png/exact": [
+        "codes",
+        "blocks",
+        "deflate",
+        "parse",
+        "contexts",
+        "steps",
+        "tokens",
+        "trees",
+        "difference",
+        "recipes",
+    ],
+    "codec/text": ["parts", "header", "letters", "marks", "prose", "file"],
+}
 
 
 def imports(path: Path) -> set[str]:
@@ -84,3 +100,12 @@ def test_nothing_is_imported_from_above(room: str) -> None:
         for module in FORBIDDEN[room]:
             above = [found for found in imports(path) if found == module or found.startswith(module + ".")]
             assert not above or (name, module) in UPWARD, f"{name} imports {above}"
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_modules_of_a_package_import_one_way(package: str) -> None:
+    order = ORDER[package]
+    assert {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"} == set(order)
+    for place, module in enumerate(order):
+        later = {f"{package.replace('/', '.')}.{name}" for name in order[place:]}
+        assert not imports(ROOT / package / f"{module}.py") & later, f"{module} imports what stands after it"

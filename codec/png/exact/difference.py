@@ -90,7 +90,7 @@ def _code(stream: Any, steps: Any, past: Any, coder: Any) -> bool:
     header = new_header()
     tokens = Tokens(np.zeros(most + 1, np.uint16), np.zeros(most + 1, np.uint16))
     writer, reader = BitWriter(stream, np.zeros(3, np.int64)), BitReader(stream, np.zeros(2, np.int64))
-    at = last = kind = size = 0
+    at = last = kind = size = ZERO
     for _ in range(MAX_BLOCKS):
         if is_spent(coder):
             return False
