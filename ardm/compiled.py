@@ -21,7 +21,15 @@ from numba.core.caching import FunctionCache
 from ardm.folder import existing_folder
 
 # folders of files that hold compiled functions
-PACKAGES = "ardm", "ardm/exact", "ardm/training", "codec/coder", "codec/png/exact", "codec/text"
+PACKAGES = (
+    "ardm",
+    "ardm/exact",
+    "ardm/training",
+    "codec/coder",
+    "codec/formats",
+    "codec/png/exact",
+    "codec/text",
+)
 # Options of compiled functions that only borrow arrays: they make none and return none. Numba counts
 # references to every array of a tuple at every call, by atomic additions, and cannot tell that these come to
 # nothing where there are branches (its issues 2345 and 2350).

@@ -78,6 +78,22 @@ FORBIDDEN = {
     "codec/container.py": ["ardm.exact", "codec.archive", "codec.image", "numba", "torch"],
     "codec/archive.py": ["codec.commands", "codec.text"],
 }
+# Within these packages, a module imports only such as stand before it.
+ORDER = {
+    "codec/png/exact": [
+        "codes",
+        "blocks",
+        "deflate",
+        "parse",
+        "contexts",
+        "steps",
+        "tokens",
+        "trees",
+        "difference",
+        "recipes",
+    ],
+    "codec/text": ["parts", "header", "letters", "marks", "prose", "file"],
+}
 
 
 def imports(path: Path) -> set[str]:
@@ -108,3 +124,12 @@ def test_nothing_imports_the_plugins() -> None:
     for path in [*(ROOT / "codec").rglob("*.py"), *(ROOT / "ardm").rglob("*.py")]:
         if plugins not in path.parents:
             assert not [name for name in imports(path) if name.startswith("codec.plugins")], path
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_modules_of_a_package_import_one_way(package: str) -> None:
+    order = ORDER[package]
+    assert {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"} == set(order)
+    for place, module in enumerate(order):
+        later = {f"{package.replace('/', '.')}.{name}" for name in order[place:]}
+        assert not imports(ROOT / package / f"{module}.py") & later, f"{module} imports what stands after it"

@@ -208,10 +208,16 @@ class Room(NamedTuple):
     slot: np.ndarray  # uint64 (COUNTERS,), where they are
     own_at: np.ndarray  # int64, `Phase.own` in a flat plane
     near_at: np.ndarray  # int64, `Phase.near`
+    mixed: np.ndarray  # (3,), of a decision: log-odds by both mixers, place between two cells of a table
+    cross: np.ndarray  # int64 (1,), `Phase.cross`
+    features: np.ndarray  # `Fitted.features`, flat
+    solution: np.ndarray  # `Fitted.solution`, flat
+    cells: np.ndarray  # uint64 (5,): first weights of both mixers, cells of both tables, node of the counters
 
 
-def new_room(features: int, phase: Phase) -> Room:
-    """For so many features of the least-squares problem."""
+def new_room(fitted: Fitted, phase: Phase) -> Room:
+    """For a phase."""
+    features = fitted.matrix.shape[2]
     neighbours = len(phase.own)
     stride = phase.shape[1] + 2 * PAD
     return Room(
@@ -226,6 +232,11 @@ def new_room(features: int, phase: Phase) -> Room:
         np.zeros(COUNTERS, dtype=np.uint64),
         phase.own[:, 0] * stride + phase.own[:, 1],
         phase.near[:, 0] * stride + phase.near[:, 1],
+        np.zeros(3),
+        np.zeros(1, dtype=np.int64),
+        fitted.features.reshape(-1),
+        fitted.solution.reshape(-1),
+        np.zeros(5, dtype=np.uint64),
     )
 
 
@@ -276,6 +287,518 @@ def _refit(fitted: Any, s: Any, n: Any, work: Any) -> None:
         matrix[s, i, i] -= RIDGE
 
 
+class Layout(NamedTuple):
+    """Numbers that stay the same for a phase."""
+
+    channels: int
+    components: int  # logistics of the network, 0 without it
+    experts: int
+    first: int  # input of the first expert
+    counts: int  # counters
+    kind: int  # of the phase
+    step: int
+    stride: int  # of a row of samples
+    plane: int  # of a channel
+    columns: int  # of the phase
+    counters: int  # uint64, in a table
+
+
+class At(NamedTuple):
+    """The pixel at hand."""
+
+    r: int  # row and column of the phase
+    q: int
+    row: int  # of the stage
+    column: int
+    here: int  # in a flat plane
+    of_pixel: int  # its first number of the network's
+
+
+@njit(inline="always")
+def _ask(r: Any, q: Any, last_row: Any, slope: Any, columns: Any, network: Any) -> None:
+    """Ask the network for this row's pixel and those of the next rows, all of whose windows are known."""
+    for i in range(min(BLOCK, last_row - r)):
+        if 0 <= q - slope * i < columns:
+            gather_raster(network.net, network.canvas, r + i, q - slope * i, network.scratch, i)
+    finish_block(network.net, network.scratch, network.block, 0, BLOCK)
+
+
+@njit(inline="always")
+def _left_edge(r: Any, layout: Any, pixel: Any) -> None:
+    """Beyond the edge stands what a decoder knows already."""
+    for s in range(layout.channels):
+        edge = CODING_ORDER[s] * layout.plane + (r + PAD) * layout.stride
+        for i in range(PAD):
+            pixel[edge + i] = pixel[edge - layout.stride + PAD]
+
+
+@njit(inline="always")
+def _right_edge(r: Any, layout: Any, pixel: Any) -> None:
+    """The same beyond the other edge, for the row below."""
+    for s in range(layout.channels):
+        edge = CODING_ORDER[s] * layout.plane + (r + PAD + 1) * layout.stride
+        for i in range(PAD):
+            pixel[edge - 1 - i] = pixel[edge - 1 - PAD]
+
+
+@njit(inline="always")
+def _start_pixel(at: Any, layout: Any, pixel: Any, values: Any, network: Any, room: Any) -> None:
+    """Weights of the network's logistics, or a base without it; the values around."""
+    weight, around, weight_of = room.weight, room.around, network.weight_of
+    if layout.components:
+        top = values[at.of_pixel]
+        for k in range(1, layout.components):
+            top = max(top, values[at.of_pixel + k])
+        for k in range(layout.components):
+            weight[k] = weight_of[np.uint64(min(top - values[at.of_pixel + k], len(weight_of) - 1))]
+    else:
+        for s in range(layout.channels):
+            i = CODING_ORDER[s] * layout.plane + at.here
+            pixel[i] = (pixel[i - layout.stride] + pixel[i - 1]) >> 1
+    for c in range(3):
+        first = c * layout.plane + at.here
+        for o in range(len(room.own_at)):
+            around[c, np.uint64(o)] = pixel[np.uint64(first + room.own_at[np.uint64(o)])]
+
+
+@njit(inline="always")
+def _mixture(s: Any, base: Any, at: Any, layout: Any, values: Any, network: Any, room: Any) -> Any:
+    """Centers and scales of the network's logistics for a channel: (sum of weights, mean, mean deviation)."""
+    components = layout.components
+    total, mean, deviation = 0.0, 0.0, 0.0
+    for k in range(components):
+        m = values[at.of_pixel + components * (1 + s) + k] + MEAN_STEPS * base
+        for i in range(s):
+            slope = values[at.of_pixel + components * (6 + s + i) + k]
+            m += (min(max(slope, -SLOPE_MAX), SLOPE_MAX) * room.residuals[i]) >> 2
+        room.center[k] = min(max(m, CENTER_MIN), CENTER_MAX) * (1 / MEAN_STEPS)
+        total += room.weight[k]
+        mean += room.weight[k] * room.center[k]
+    mean /= total
+    for k in range(components):
+        scale = values[at.of_pixel + components * (4 + s) + k] - SCALE_LOW
+        i = np.uint64(min(max(scale, 0), SCALE_COUNT - 1))
+        room.inverse[k] = INVERSE[i]
+        deviation += room.weight[k] * (network.deviation_of[i] + abs(room.center[k] - mean))
+    return total, mean, deviation / total
+
+
+@njit(inline="always")
+def _fill_features(s: Any, mean: Any, at: Any, layout: Any, pixel: Any, fitted: Any, room: Any) -> Any:
+    """Features of the least-squares problem, differences to what is expected; returns their number."""
+    innovation, around = fitted.innovation, room.around
+    f, features = room.features, fitted.features
+    cross = room.cross[0]
+    f0 = np.uint64((s * features.shape[1] + (fitted.seen[s, 0] & (BATCH - 1))) * features.shape[2])
+    n = len(room.own_at)
+    for o in range(n):
+        f[f0 + np.uint64(o)] = around[CODING_ORDER[s], np.uint64(o)] - mean
+    for d in range(1, 3):
+        c = CODING_ORDER[(s + d) % 3]
+        other = float(pixel[np.uint64(c * layout.plane + at.here)])
+        for o in range(cross):
+            f[f0 + np.uint64(n + o)] = around[c, np.uint64(o)] - other
+        n += cross
+    i = f0 + np.uint64(n)
+    for j in range(s):
+        f[i] = room.residuals[j]
+        f[i + np.uint64(1)] = innovation[j, at.r + 1, at.q + 1]
+        i += np.uint64(2)
+    f[i] = innovation[s, at.r + 1, at.q]
+    f[i + np.uint64(1)] = innovation[s, at.r, at.q + 1]
+    f[i + np.uint64(2)] = innovation[s, at.r, at.q]
+    f[i + np.uint64(3)] = innovation[s, at.r, at.q + 2]
+    return n + 2 * s + 4
+
+
+@njit(inline="always")
+def _correction(s: Any, fitted: Any, limit: Any, room: Any) -> Any:
+    """What the least-squares fit adds to the mean."""
+    features, f, solution = fitted.features, room.features, room.solution
+    size_f = features.shape[2]
+    f0 = np.uint64((s * features.shape[1] + (fitted.seen[s, 0] & (BATCH - 1))) * size_f)
+    fit0 = np.uint64(s * fitted.solution.shape[1])
+    c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
+    for i in range(0, size_f, 4):
+        g, h = fit0 + np.uint64(i), f0 + np.uint64(i)
+        c0 += solution[g] * f[h]
+        c1 += solution[g + np.uint64(1)] * f[h + np.uint64(1)]
+        c2 += solution[g + np.uint64(2)] * f[h + np.uint64(2)]
+        c3 += solution[g + np.uint64(3)] * f[h + np.uint64(3)]
+    return min(max((c0 + c1) + (c2 + c3), -limit), limit)
+
+
+@njit(inline="always")
+def _key(s: Any, at: Any, layout: Any, pixel: Any) -> Any:
+    """Of the counters' contexts: the channel, and the pixel's earlier channels."""
+    key = np.uint64(s + 1) * np.uint64(32452843)
+    if s:
+        key += np.uint64(int(pixel[np.uint64(layout.plane + at.here)])) * np.uint64(1299709)
+    if s > 1:
+        key += np.uint64(int(pixel[np.uint64(at.here)])) * np.uint64(15485863)
+    return key
+
+
+@njit(inline="always")
+def _find_counters(s: Any, key: Any, guess: Any, layout: Any, counters: Any, room: Any) -> None:
+    """Where the counters of a value's upper half are; those of its lower half are fetched by a guess."""
+    hashed, slot, around = room.hashed, room.slot, room.around
+    flat, size, c = counters, layout.counters, CODING_ORDER[s]
+    slots, of_channel = (size >> np.uint64(4)) - np.uint64(1), np.uint64(s * COUNTERS) * size
+    hashed[1] = key + np.uint64(int(room.mean_at[0] * 2.0 + 2048.0)) * PLACE + np.uint64(5)
+    slot[1] = _slot(hashed[1], slots)
+    _prefetch(flat, of_channel + size + slot[1])
+    lower = np.uint64((guess >> 4) + 1) * LOWER_HALF
+    for j in range(2):
+        _prefetch(flat, of_channel + np.uint64(j) * size + _slot(hashed[j] + lower, slots))
+    if layout.counts > 2:
+        pair = np.uint64(int(around[c, 0]) * 256 + int(around[c, 1]))
+        more = np.uint64(int(around[c, 2]) * 256 + int(around[c, 3]))
+        hashed[2] = key + pair * PLACE + np.uint64(9)
+        hashed[3] = key + (pair * np.uint64(65536) + more) * PLACE + np.uint64(11)
+        slot[2], slot[3] = _slot(hashed[2], slots), _slot(hashed[3], slots)
+
+
+@njit(inline="always")
+def _ask_experts(s: Any, green: Any, layout: Any, mean_of: Any, room: Any) -> None:
+    """What the other experts expect: sums of neighbours, corrected by how far the same is off in G."""
+    around, c = room.around, CODING_ORDER[s]
+    for j in range(layout.experts - 1):
+        here_sum, green_sum = 0.0, 0.0
+        for o in range(4):
+            here_sum += mean_of[j, o] * around[c, o]
+            green_sum += mean_of[j, o] * around[1, o]
+        if s and mean_of[j, 4]:
+            here_sum += 4.0 * green - green_sum
+        room.mean_at[j + 1] = here_sum * 0.25
+
+
+@njit(inline="always")
+def _add_errors(i: Any, times: Any, layout: Any, planes: Any, sums: Any) -> Any:
+    """Add the experts' errors at a place, `times` times; returns the same of the network's."""
+    errors = planes.expert_error
+    for j in range(layout.experts):
+        sums[np.uint64(j)] += times * errors[np.uint64(i * EXPERTS + j)]
+    return times * planes.error[np.uint64(i)]
+
+
+@njit(inline="always")
+def _widths(s: Any, deviation: Any, at: Any, layout: Any, planes: Any, room: Any) -> Any:
+    """How wide the experts' logistics are, by their errors nearby: (deviation, mean of errors and 45, over
+    what was expected).
+    """
+    sums = room.sums
+    for j in range(layout.experts):
+        sums[j] = 0
+    errors, count = 45, 1 + len(room.near_at)
+    for o in range(len(room.near_at)):
+        errors += _add_errors((at.here + room.near_at[np.uint64(o)]) * 3 + s, 1, layout, planes, sums)
+    if at.q:
+        errors += _add_errors((at.here - layout.step) * 3 + s, 2, layout, planes, sums)
+        count += 2
+    if at.r:
+        errors += _add_errors((at.here - layout.step * layout.stride) * 3 + s, 2, layout, planes, sums)
+        count += 2
+    share = 1.0 / count
+    if not layout.components:
+        deviation = (sums[0] * 0.0625 + 2.0) * share
+    for j in range(layout.experts):
+        room.sharp[j] = 128.0 / ((0.7 * deviation + sums[j] * 0.0625) * share * WIDTH + 0.04)
+    if s:
+        errors += 2 * planes.error[np.uint64(at.here * 3 + s - 1)]
+        count += 2
+    return deviation, errors, count
+
+
+@njit(inline="always")
+def _edges(s: Any, green: Any, at: Any, layout: Any, pixel: Any) -> Any:
+    """Context of a table without the network: which neighbours are equal."""
+    center = CODING_ORDER[s] * layout.plane + at.here
+    north, west, corner = pixel[center - layout.stride], pixel[center - 1], pixel[center - layout.stride - 1]
+    context = (1 if north != west else 0) + (2 if north != corner else 0) + (4 if west != corner else 0)
+    if s and green != pixel[layout.plane + at.here - 1]:
+        context += 8
+    return context
+
+
+@njit(inline="always")
+def _below(edge: Any, components: Any, centers: Any, room: Any) -> Any:
+    """Mass of the network's mixture below an edge, times ONE."""
+    total = 0.0
+    for k in range(components):
+        total += room.weight[np.uint64(k)] * sigmoid(
+            (edge - centers[np.uint64(k)]) * room.inverse[np.uint64(k)]
+        )
+    return total
+
+
+@njit(inline="always")
+def _is_certain(one: Any, zero: Any, components: Any, room: Any) -> Any:
+    """Whether the network and the corrected mean both hardly doubt a decision."""
+    below, above, middle = room.below, room.above, room.middle
+    certain = False
+    if components:
+        if one < zero * CERTAIN:
+            certain = above[0] - middle[0] < (middle[0] - below[0]) * CERTAIN
+        elif zero < one * CERTAIN:
+            certain = middle[0] - below[0] < (above[0] - middle[0]) * CERTAIN
+    return certain
+
+
+@njit(inline="always")
+def _cut_experts(edge: Any, experts: Any, room: Any) -> None:
+    """Mass of all but the first expert below an edge."""
+    for j in range(1, experts):
+        i = np.uint64(j)
+        room.middle[i] = sigmoid((edge - room.mean_at[i]) * room.sharp[i])
+
+
+@njit(inline="always")
+def _expert_inputs(half: Any, layout: Any, room: Any) -> None:
+    """Log-odds of the experts."""
+    least = 64.0 * half
+    for j in range(layout.experts):
+        i = np.uint64(j)
+        room.x[np.uint64(layout.first + j)] = log(room.above[i] - room.middle[i] + least) - log(
+            room.middle[i] - room.below[i] + least
+        )
+
+
+@njit(inline="always")
+def _counter_inputs(s: Any, b: Any, low: Any, layout: Any, counters: Any, room: Any) -> Any:
+    """Log-odds of the counters; returns how much the first two have seen."""
+    flat, size = counters, layout.counters
+    of_channel = np.uint64(s * COUNTERS) * size
+    node = np.uint64((1 << b) + (low >> (8 - b)) if b < 4 else (1 << (b - 4)) + ((low & 15) >> (8 - b)))
+    room.cells[4] = node
+    seen_both = 0
+    for j in range(layout.counts):
+        state = np.int64(flat[of_channel + np.uint64(j) * size + room.slot[np.uint64(j)] + node])
+        times = state & 255
+        odds = (state >> 8) ^ 0x800000
+        room.x[np.uint64(layout.first + layout.experts + j)] = log(float(odds + 1)) - log(float(ONE - odds))
+        if j < 2:
+            seen_both = seen_both * 6 + LEVEL[np.uint64(times)]
+    return seen_both
+
+
+@njit(inline="always")
+def _to_lower_half(low: Any, layout: Any, room: Any) -> None:
+    """Where the counters of a value's lower half are."""
+    slots = (layout.counters >> np.uint64(4)) - np.uint64(1)
+    for j in range(layout.counts):
+        room.slot[j] = _slot(room.hashed[j] + np.uint64((low >> 4) + 1) * LOWER_HALF, slots)
+
+
+@njit(inline="always")
+def _mix(first_weight: Any, first_cell: Any, learned: Any, room: Any) -> Any:
+    """Probability of a 1: both mixers, refined by both tables. first_weight, first_cell: uint64 (2,)-tuples,
+    where the decision's weights and cells begin.
+    """
+    weight_a, weight_b, table_a, table_b, _ = learned
+    wa, wb = first_weight
+    za, zb = 0.0, 0.0
+    for i in range(INPUTS):
+        j = np.uint64(i)
+        za += weight_a[wa + j] * room.x[j]
+    za = min(max(za, -12.0), 12.0)
+    for i in range(INPUTS):
+        j = np.uint64(i)
+        zb += weight_b[wb + j] * room.x[j]
+    zb = min(max(zb, -12.0), 12.0)
+    z = (za + zb) * 0.5
+    t = (z + 12.0) * 1.5
+    cell = int(t)
+    fraction = t - cell
+    ta, tb = first_cell[0] + np.uint64(cell), first_cell[1] + np.uint64(cell)
+    refined_a = table_a[ta] + (table_a[ta + np.uint64(1)] - table_a[ta]) * fraction
+    refined_b = table_b[tb] + (table_b[tb + np.uint64(1)] - table_b[tb]) * fraction
+    room.mixed[0], room.mixed[1], room.mixed[2] = za, zb, fraction
+    room.cells[0], room.cells[1], room.cells[2], room.cells[3] = wa, wb, ta, tb
+    return 0.5 * squash(z) + 0.25 * (refined_a + refined_b)
+
+
+@njit(inline="always")
+def _learn_decision(s: Any, bit: Any, layout: Any, learned: Any, room: Any) -> None:
+    """Mixers, tables and counters learn from a decision that was not certain."""
+    weight_a, weight_b, table_a, table_b, _ = learned
+    counters, size = learned.counters, layout.counters
+    za, zb, fraction = room.mixed[0], room.mixed[1], room.mixed[2]
+    wa, wb, ta, tb, node = room.cells[0], room.cells[1], room.cells[2], room.cells[3], room.cells[4]
+    da, db = (bit - squash(za)) * LEARNING_RATE, (bit - squash(zb)) * LEARNING_RATE
+    for i in range(INPUTS):
+        j = np.uint64(i)
+        weight_a[wa + j] += da * room.x[j]
+        weight_b[wb + j] += db * room.x[j]
+    nearer = np.uint64(int(fraction + 0.5))
+    table_a[ta + nearer] += (bit - table_a[ta + nearer]) * APM_RATE
+    table_b[tb + nearer] += (bit - table_b[tb + nearer]) * APM_RATE
+    of_channel = np.uint64(s * COUNTERS) * size
+    for j in range(layout.counts):
+        place = of_channel + np.uint64(j) * size + room.slot[np.uint64(j)] + node
+        state = np.int64(counters[place])
+        age = state & 255
+        ones = (state >> 8) ^ 0x800000
+        ones += ((bit * (ONE - 1) - ones) * RECIPROCAL[np.uint64(age)]) >> 16
+        counters[place] = np.uint32((ones ^ 0x800000) << 8 | min(age + 1, COUNT_MAX))
+
+
+@njit(inline="always")
+def _code_value(
+    s: Any, answer: Any, total: Any, contexts: Any, layout: Any, learned: Any, stream: Any, room: Any
+) -> Any:
+    """Code a value as eight decisions. answer: it, when encoding; total: sum of the network's weights;
+    contexts: (spread, context of the first table). Returns the value.
+    """
+    decoding, _, coder, words = stream
+    components, experts, x = layout.components, layout.experts, room.x
+    below, above, middle = room.below, room.above, room.middle
+    spread, context = contexts
+    low, second_half = 0, False
+    plain_low, plain_high, moved_low, moved_high = 0.0, total * ONE, 0.0, total * ONE
+    for j in range(experts):
+        below[j], above[j] = 0.0, float(ONE)
+    for b in range(8):
+        half = 128 >> b
+        edge = low + half - 0.5
+        plain, shifted = 0.0, _below(edge, components, room.moved, room)
+        middle[0] = sigmoid((edge - room.mean_at[0]) * room.sharp[0])
+        floor = 16.0 * total * half
+        one, zero = moved_high - shifted + floor, shifted - moved_low + floor
+        certain = _is_certain(one, zero, components, room)
+        if certain:
+            p = one / (one + zero)
+        else:
+            _cut_experts(edge, experts, room)
+            if components:
+                plain = _below(edge, components, room.center, room)
+                x[0] = log(one) - log(zero)
+                x[1] = log(plain_high - plain + floor) - log(plain - plain_low + floor)
+            _expert_inputs(half, layout, room)
+            if b >= 4 and not second_half:
+                second_half = True
+                _to_lower_half(low, layout, room)
+            seen_both = _counter_inputs(s, b, low, layout, learned.counters, room)
+            of_bit = s * 8 + b
+            p = _mix(
+                (
+                    np.uint64((of_bit * SPREADS + spread) * INPUTS),
+                    np.uint64((of_bit * SEEN + seen_both) * INPUTS),
+                ),
+                (
+                    np.uint64((of_bit * CONTEXTS + context) * APM_CELLS),
+                    np.uint64(((layout.kind * 24 + of_bit) * SPREADS + spread) * APM_CELLS),
+                ),
+                learned,
+                room,
+            )
+        chance = min(max(int(p * ONE), LEAST), ONE - LEAST)
+        bit = code_bit(coder, words, 0, chance, (answer >> (7 - b)) & 1, decoding)
+        if not certain:
+            _learn_decision(s, bit, layout, learned, room)
+        low += half * bit
+        one_is = bit == 1
+        moved_low, moved_high = shifted if one_is else moved_low, moved_high if one_is else shifted
+        below[0], above[0] = middle[0] if one_is else below[0], above[0] if one_is else middle[0]
+        if not certain:  # the others need not be asked: there is next to nothing beyond that edge
+            plain_low, plain_high = plain if one_is else plain_low, plain_high if one_is else plain
+            for j in range(1, experts):
+                i = np.uint64(j)
+                below[i], above[i] = (middle[i] if one_is else below[i], above[i] if one_is else middle[i])
+    return low
+
+
+@njit(inline="always")
+def _learn_value(
+    s: Any, value: Any, deviation: Any, at: Any, layout: Any, planes: Any, fitted: Any, room: Any
+) -> None:
+    """Note how far everybody was off."""
+    surprise = value - room.mean_at[0]
+    fitted.innovation[s, at.r + 1, at.q + 1] = surprise
+    i = at.here * 3 + s
+    planes.error[np.uint64(i)] = int(min(abs(surprise) / (deviation + 0.25), 4.0) * 64.0)
+    errors = planes.expert_error
+    for j in range(layout.experts):
+        errors[np.uint64(i * EXPERTS + j)] = int(min(abs(value - room.mean_at[j]), 255.0) * 16.0)
+
+
+@njit(inline="always")
+def _learn_fit(s: Any, target: Any, n: Any, fitted: Any, room: Any) -> None:
+    """The least-squares problem learns from a value, and is solved now and then. target: value - mean."""
+    lane = fitted.seen[s, 0] & (BATCH - 1)
+    expected = 128.0 * 1.1 / WIDTH / room.sharp[0]
+    fitted.feature_weight[s, lane] = fitted.gain[s, 0] / (expected * expected + 0.1)
+    fitted.gain[s, 0] *= FORGET
+    fitted.target[s, lane] = target
+    fitted.seen[s, 0] += 1
+    seen = fitted.seen[s, 0]
+    if lane == BATCH - 1:
+        _learn_batch(fitted, s, n)
+        if seen >= FIRST_FIT and seen % (REFIT_EARLY if seen < EARLY else REFIT) == 0:
+            _refit(fitted, s, n, room.work)
+
+
+@njit(inline="always")
+def _reweight(value: Any, components: Any, room: Any) -> None:
+    """Weigh the network's logistics by the mass that each gave to the value."""
+    heaviest = 0.0
+    for k in range(components):
+        high = ONE if value == 255 else sigmoid((value + 0.5 - room.moved[k]) * room.inverse[k])
+        low = 0 if value == 0 else sigmoid((value - 0.5 - room.moved[k]) * room.inverse[k])
+        room.weight[k] *= (high - low + 256.0) * (1.0 / ONE)
+        heaviest = max(heaviest, room.weight[k])
+    heaviest = 1.0 / heaviest
+    for k in range(components):
+        room.weight[k] = max(room.weight[k] * heaviest, 0.001)
+
+
+@njit(inline="always")
+def _code_channel(
+    s: Any, at: Any, layout: Any, parts: Any, values: Any, network: Any, stream: Any, room: Any
+) -> Any:
+    """Code one channel of a pixel; returns its value. parts: (`Phase.mean_of`, planes and what was
+    learned as flat arrays, fitted).
+    """
+    mean_of, planes, learned, fitted = parts
+    pixel, components = planes.pixel, layout.components
+    center = CODING_ORDER[s] * layout.plane + at.here
+    base = int(pixel[np.uint64(center)])
+    green = int(pixel[np.uint64(layout.plane + at.here)])  # coded already where s says so
+    answer = 0 if stream.decoding else int(stream.truth[CODING_ORDER[s], at.row, at.column])
+    counters = learned.counters
+    key = _key(s, at, layout, pixel)
+    room.hashed[0] = key
+    room.slot[0] = _slot(key, (layout.counters >> np.uint64(4)) - np.uint64(1))
+    _prefetch(counters, np.uint64(s * COUNTERS) * layout.counters + room.slot[0])
+    total, mean, deviation = 0.0, 0.0, 0.0
+    if components:
+        total, mean, deviation = _mixture(s, base, at, layout, values, network, room)
+    else:
+        mean = (int(pixel[center - layout.stride]) + int(pixel[center - 1])) * 0.5
+    n = _fill_features(s, mean, at, layout, pixel, fitted, room)
+    correction = _correction(s, fitted, CORRECTION_MAX if components else 255.0, room)
+    room.mean_at[0] = mean + correction
+    guess = min(max(int(room.mean_at[0] + 0.5), 0), 255) if stream.decoding else answer
+    _find_counters(s, key, guess, layout, counters, room)
+    _ask_experts(s, green, layout, mean_of, room)
+    deviation, errors, count = _widths(s, deviation, at, layout, planes, room)
+    if components:
+        context = int(min(max(log(errors * 0.015625 / count + 0.02) * 2.885 + 5.0, 0.0), 9.0))
+    else:
+        context = _edges(s, green, at, layout, pixel)
+    spread = int(min(max(log(deviation + 0.1) * 2.885 + 6.0, 0.0), 15.0))
+    for k in range(components):
+        room.moved[k] = room.center[k] + correction
+    value = _code_value(s, answer, total, (spread, context), layout, learned, stream, room)
+    room.residuals[s] = value - base
+    pixel[np.uint64(center)] = value
+    _learn_value(s, value, deviation, at, layout, planes, fitted, room)
+    _learn_fit(s, value - mean, n, fitted, room)
+    if components:
+        _reweight(value, components, room)
+    return value
+
+
 @compiled(**BORROWING)
 def code_rows(
     rows: tuple[int, int],
@@ -289,415 +812,66 @@ def code_rows(
 ) -> None:
     """Code rows rows[0] .. rows[1] - 1 of a phase, whose rows must be coded in order.
 
-    Longer than a function should be: with the mixture, the inner product and the reweighting as functions of
-    their own, though inlined, it was 5 to 10 % slower.
-
     The first must be the first of a strip, and the end, but for the last call, the first of another.
     """
     first_row, last_row = rows
-    channels, kind, place, shape, wave, _, cross, _, mean_of = phase
-    pixel, error, expert_error = planes
-    mixer_a, mixer_b, apm_a, apm_b, counters = learned
-    matrix, _, solution, seen, gain, features, feature_weight, target, innovation = fitted
-    components, params, weight_of, deviation_of, net, scratch, canvas, block = network
-    seen_pixels = canvas.pixels
-    decoding, truth, coder, words = stream
-    height, width = shape
-    py, px, step = place
-    pixel_flat, error_flat, expert_flat = pixel.reshape(-1), error.reshape(-1), expert_error.reshape(-1)
-    stride = width + 2 * PAD
-    plane = stride * (height + 2 * PAD)
-    cols = (width - px + step - 1) // step
-    experts = mean_of.shape[0] + 1
-    first = 2 if components else 0
-    counts = INPUTS - first - experts
-    own_at, near_at = room.own_at, room.near_at
-    n_own, n_near = len(own_at), len(near_at)
-    asking = components > 0 and len(params) == 0  # the network, pixel by pixel
-    numbers = 10 * components
-    values = block if asking else params  # of the pixel at hand, from `of_pixel` on
-    size_f = matrix.shape[2]
-    # Flat views: a slice taken inside the loops would count references, at the price of several
-    # multiplications.
-    weight_a, weight_b, table_a, table_b = (
-        mixer_a.reshape(-1),
-        mixer_b.reshape(-1),
-        apm_a.reshape(-1),
-        apm_b.reshape(-1),
+    height, width = phase.shape
+    py, px, step = phase.place
+    strip_rows, slope = phase.wave
+    components, experts = network.components, phase.mean_of.shape[0] + 1
+    first, stride = 2 if components else 0, width + 2 * PAD
+    layout = Layout(
+        phase.channels,
+        components,
+        experts,
+        first,
+        INPUTS - first - experts,
+        phase.kind,
+        step,
+        stride,
+        stride * (height + 2 * PAD),
+        (width - px + step - 1) // step,
+        np.uint64(learned.counters.shape[2]),
     )
-    f, solution_flat = features.reshape(-1), solution.reshape(-1)
-    counters_flat, counters_of = counters.reshape(-1), np.uint64(counters.shape[2])
-    weight, center, moved, inverse = room.weight, room.center, room.moved, room.inverse
-    around, work = room.around, room.work
-    mean_at, sharp, below, above, middle = room.mean_at, room.sharp, room.below, room.above, room.middle
-    sums = room.sums
-    unlikely = CERTAIN
-    x, residuals, hashed, slot = room.x, room.residuals, room.hashed, room.slot
-    slots = np.uint64((counters.shape[2] >> 4) - 1)
-    strip_rows, slope = wave
+    # Flat views: to make one takes as long as a decision, so that is done once.
+    flat_planes = Planes(planes.pixel.reshape(-1), planes.error.reshape(-1), planes.expert_error.reshape(-1))
+    flat_learned = Learned(
+        learned.by_spread.reshape(-1),
+        learned.by_seen.reshape(-1),
+        learned.by_context.reshape(-1),
+        learned.by_kind.reshape(-1),
+        learned.counters.reshape(-1),
+    )
+    pixel, seen = flat_planes.pixel, network.canvas.pixels
+    asking = components > 0 and len(network.params) == 0  # the network, pixel by pixel
+    values = network.block if asking else network.params  # of the pixel at hand, from `of_pixel` on
+    room.cross[0] = phase.cross
+    parts = (phase.mean_of, flat_planes, flat_learned, fitted)
+    columns = layout.columns
     for strip in range(first_row, last_row, strip_rows):
-        for turn in range((cols + slope * (min(strip_rows, last_row - strip) - 1)) * strip_rows):
+        for turn in range((columns + slope * (min(strip_rows, last_row - strip) - 1)) * strip_rows):
             of_strip = turn % strip_rows
             r, q = strip + of_strip, turn // strip_rows - slope * of_strip
-            # this row's pixel and those of the next rows, all of whose windows are known
-            if asking and of_strip & (BLOCK - 1) == 0:
-                for i in range(min(BLOCK, last_row - r)):
-                    if 0 <= q - slope * i < cols:
-                        gather_raster(net, canvas, r + i, q - slope * i, scratch, i)
-                finish_block(net, scratch, block, 0, BLOCK)
-            if r >= last_row or q < 0 or q >= cols:
+            of_block = of_strip & (BLOCK - 1)
+            if asking and of_block == 0:
+                _ask(r, q, last_row, slope, columns, network)
+            if r >= last_row or q < 0 or q >= columns:
                 continue
-            row, col = py + step * r, px + step * q
-            here = (row + PAD) * stride + col + PAD
-            if step == 1 and q == 0:  # beyond the edge, what a decoder knows already
-                for s in range(channels):
-                    edge = CODING_ORDER[s] * plane + (r + PAD) * stride
-                    for i in range(PAD):
-                        pixel_flat[edge + i] = pixel_flat[edge - stride + PAD]
-            of_pixel = (r * cols + q) * numbers
+            row, column = py + step * r, px + step * q
+            here = (row + PAD) * stride + column + PAD
+            at = At(r, q, row, column, here, (of_block if asking else r * columns + q) * 10 * components)
+            if step == 1 and q == 0:
+                _left_edge(r, layout, pixel)
             if asking:
-                of_pixel = (of_strip & (BLOCK - 1)) * numbers
                 for c in range(3):
-                    pixel_flat[c * plane + here] = scratch.base[3 * (of_strip & (BLOCK - 1)) + c]
-            if components:
-                top = values[of_pixel]
-                for k in range(1, components):
-                    top = max(top, values[of_pixel + k])
-                for k in range(components):
-                    weight[k] = weight_of[np.uint64(min(top - values[of_pixel + k], len(weight_of) - 1))]
-            else:
-                for s in range(channels):
-                    i = CODING_ORDER[s] * plane + here
-                    pixel_flat[i] = (pixel_flat[i - stride] + pixel_flat[i - 1]) >> 1
-            for c in range(3):
-                for o in range(n_own):
-                    around[c, np.uint64(o)] = pixel_flat[np.uint64(c * plane + here + own_at[np.uint64(o)])]
-            for s in range(channels):
-                c = CODING_ORDER[s]
-                center_at = c * plane + here
-                base = int(pixel_flat[np.uint64(center_at)])
-                answer = 0 if decoding else int(truth[c, row, col])
-                # coded already where s says so
-                green, red = (int(pixel_flat[np.uint64(plane + here)]), int(pixel_flat[np.uint64(here)]))
-                key = np.uint64(s + 1) * np.uint64(32452843)
-                if s:
-                    key += np.uint64(green) * np.uint64(1299709)
-                if s > 1:
-                    key += np.uint64(red) * np.uint64(15485863)
-                hashed[0], slot[0] = key, _slot(key, slots)
-                of_counter = np.uint64(s * COUNTERS) * counters_of
-                _prefetch(counters_flat, of_counter + slot[0])
-                total, mean, deviation = 0.0, 0.0, 0.0
-                if components:
-                    for k in range(components):
-                        m = values[of_pixel + components * (1 + s) + k] + MEAN_STEPS * base
-                        for i in range(s):
-                            m += (
-                                min(
-                                    max(values[of_pixel + components * (6 + s + i) + k], -SLOPE_MAX),
-                                    SLOPE_MAX,
-                                )
-                                * residuals[i]
-                            ) >> 2
-                        center[k] = min(max(m, CENTER_MIN), CENTER_MAX) * (1 / MEAN_STEPS)
-                        total += weight[k]
-                        mean += weight[k] * center[k]
-                    mean /= total
-                    for k in range(components):
-                        i = np.uint64(
-                            min(
-                                max(values[of_pixel + components * (4 + s) + k] - SCALE_LOW, 0),
-                                SCALE_COUNT - 1,
-                            )
-                        )
-                        inverse[k] = INVERSE[i]
-                        deviation += weight[k] * (deviation_of[i] + abs(center[k] - mean))
-                    deviation /= total
-                else:
-                    mean = (int(pixel_flat[center_at - stride]) + int(pixel_flat[center_at - 1])) * 0.5
-                # ---- features and correction
-                lane = seen[s, 0] & (BATCH - 1)
-                f0 = np.uint64((s * features.shape[1] + lane) * size_f)
-                for o in range(n_own):
-                    f[f0 + np.uint64(o)] = around[c, np.uint64(o)] - mean
-                n = n_own
-                for d in range(1, 3):
-                    other_c = CODING_ORDER[(s + d) % 3]
-                    other = float(pixel_flat[np.uint64(other_c * plane + here)])
-                    for o in range(cross):
-                        f[f0 + np.uint64(n + o)] = around[other_c, np.uint64(o)] - other
-                    n += cross
-                at = f0 + np.uint64(n)
-                for i in range(s):
-                    f[at] = residuals[i]
-                    f[at + np.uint64(1)] = innovation[i, r + 1, q + 1]
-                    at += np.uint64(2)
-                f[at] = innovation[s, r + 1, q]
-                f[at + np.uint64(1)] = innovation[s, r, q + 1]
-                f[at + np.uint64(2)] = innovation[s, r, q]
-                f[at + np.uint64(3)] = innovation[s, r, q + 2]
-                n += 2 * s + 4
-                c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
-                fit0 = np.uint64(s * solution.shape[1])
-                for i in range(0, size_f, 4):
-                    g, h = fit0 + np.uint64(i), f0 + np.uint64(i)
-                    c0 += solution_flat[g] * f[h]
-                    c1 += solution_flat[g + np.uint64(1)] * f[h + np.uint64(1)]
-                    c2 += solution_flat[g + np.uint64(2)] * f[h + np.uint64(2)]
-                    c3 += solution_flat[g + np.uint64(3)] * f[h + np.uint64(3)]
-                correction = (c0 + c1) + (c2 + c3)
-                limit = CORRECTION_MAX if components else 255.0
-                correction = min(max(correction, -limit), limit)
-                # ---- experts
-                mean_at[0] = mean + correction
-                hashed[1] = key + np.uint64(int(mean_at[0] * 2.0 + 2048.0)) * PLACE + np.uint64(5)
-                slot[1] = _slot(hashed[1], slots)
-                _prefetch(counters_flat, of_counter + counters_of + slot[1])
-                guess = np.uint64(
-                    ((min(max(int(mean_at[0] + 0.5), 0), 255) if decoding else answer) >> 4) + 1
-                )
-                for j in range(2):
-                    _prefetch(
-                        counters_flat,
-                        of_counter
-                        + np.uint64(j) * counters_of
-                        + _slot(hashed[j] + guess * LOWER_HALF, slots),
-                    )
-                for j in range(experts - 1):
-                    here_sum, green_sum = 0.0, 0.0
-                    for o in range(4):
-                        here_sum += mean_of[j, o] * around[c, o]
-                        green_sum += mean_of[j, o] * around[1, o]
-                    if s and mean_of[j, 4]:
-                        here_sum += 4.0 * green - green_sum
-                    mean_at[j + 1] = here_sum * 0.25
-                for j in range(experts):
-                    sums[j] = 0
-                error_sum, count = 45, 1 + n_near
-                for o in range(n_near):
-                    i = (here + near_at[np.uint64(o)]) * 3 + s
-                    error_sum += error_flat[np.uint64(i)]
-                    for j in range(experts):
-                        sums[np.uint64(j)] += expert_flat[np.uint64(i * EXPERTS + j)]
-                if q:
-                    i = (here - step) * 3 + s
-                    error_sum += 2 * error_flat[np.uint64(i)]
-                    count += 2
-                    for j in range(experts):
-                        sums[np.uint64(j)] += 2 * expert_flat[np.uint64(i * EXPERTS + j)]
-                if r:
-                    i = (here - step * stride) * 3 + s
-                    error_sum += 2 * error_flat[np.uint64(i)]
-                    count += 2
-                    for j in range(experts):
-                        sums[np.uint64(j)] += 2 * expert_flat[np.uint64(i * EXPERTS + j)]
-                share = 1.0 / count
-                if not components:
-                    deviation = (sums[0] * 0.0625 + 2.0) * share
-                for j in range(experts):
-                    sharp[j] = 128.0 / ((0.7 * deviation + sums[j] * 0.0625) * share * WIDTH + 0.04)
-                # ---- contexts
-                if components:
-                    if s:
-                        error_sum += 2 * error_flat[np.uint64(here * 3 + s - 1)]
-                        count += 2
-                    context = int(min(max(log(error_sum * 0.015625 / count + 0.02) * 2.885 + 5.0, 0.0), 9.0))
-                else:
-                    north, west, corner = (
-                        pixel_flat[center_at - stride],
-                        pixel_flat[center_at - 1],
-                        pixel_flat[center_at - stride - 1],
-                    )
-                    context = (
-                        (1 if north != west else 0)
-                        + (2 if north != corner else 0)
-                        + (4 if west != corner else 0)
-                    )
-                    if s and green != pixel_flat[plane + here - 1]:
-                        context += 8
-                spread = int(min(max(log(deviation + 0.1) * 2.885 + 6.0, 0.0), 15.0))
-                if counts > 2:
-                    pair = np.uint64(int(around[c, 0]) * 256 + int(around[c, 1]))
-                    hashed[2] = key + pair * PLACE + np.uint64(9)
-                    hashed[3] = (
-                        key
-                        + (pair * np.uint64(65536) + np.uint64(int(around[c, 2]) * 256 + int(around[c, 3])))
-                        * PLACE
-                        + np.uint64(11)
-                    )
-                    slot[2], slot[3] = _slot(hashed[2], slots), _slot(hashed[3], slots)
-                second_half = False
-                # ---- eight decisions
-                for k in range(components):
-                    moved[k] = center[k] + correction
-                low = 0
-                plain_low, plain_high, moved_low, moved_high = 0.0, total * ONE, 0.0, total * ONE
-                for j in range(experts):
-                    below[j], above[j] = 0.0, float(ONE)
-                for b in range(8):
-                    half = 128 >> b
-                    edge_value = low + half - 0.5
-                    plain, shifted = 0.0, 0.0
-                    for k in range(components):
-                        shifted += weight[np.uint64(k)] * sigmoid(
-                            (edge_value - moved[np.uint64(k)]) * inverse[np.uint64(k)]
-                        )
-                    middle[0] = sigmoid((edge_value - mean_at[0]) * sharp[0])
-                    floor = 16.0 * total * half
-                    one, zero = moved_high - shifted + floor, shifted - moved_low + floor
-                    certain = False
-                    if components:
-                        if one < zero * unlikely:
-                            certain = above[0] - middle[0] < (middle[0] - below[0]) * unlikely
-                        elif zero < one * unlikely:
-                            certain = middle[0] - below[0] < (above[0] - middle[0]) * unlikely
-                    else:
-                        for j in range(1, experts):
-                            middle[np.uint64(j)] = sigmoid(
-                                (edge_value - mean_at[np.uint64(j)]) * sharp[np.uint64(j)]
-                            )
-                    node, seen_both, fraction = np.uint64(0), 0, 0.0
-                    wa, wb, ta, tb = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
-                    za, zb = 0.0, 0.0
-                    if certain:
-                        p = one / (one + zero)
-                    else:
-                        if components:
-                            for k in range(components):
-                                plain += weight[np.uint64(k)] * sigmoid(
-                                    (edge_value - center[np.uint64(k)]) * inverse[np.uint64(k)]
-                                )
-                            x[0] = log(one) - log(zero)
-                            x[1] = log(plain_high - plain + floor) - log(plain - plain_low + floor)
-                        least = 64.0 * half
-                        for j in range(experts):
-                            if j and components:
-                                middle[np.uint64(j)] = sigmoid(
-                                    (edge_value - mean_at[np.uint64(j)]) * sharp[np.uint64(j)]
-                                )
-                            x[np.uint64(first + j)] = log(
-                                above[np.uint64(j)] - middle[np.uint64(j)] + least
-                            ) - log(middle[np.uint64(j)] - below[np.uint64(j)] + least)
-                        if b < 4:
-                            node = np.uint64((1 << b) + (low >> (8 - b)))
-                        else:
-                            node = np.uint64((1 << (b - 4)) + ((low & 15) >> (8 - b)))
-                            if not second_half:
-                                second_half = True
-                                for j in range(counts):
-                                    slot[j] = _slot(hashed[j] + np.uint64((low >> 4) + 1) * LOWER_HALF, slots)
-                        for j in range(counts):
-                            state = np.int64(
-                                counters_flat[
-                                    of_counter + np.uint64(j) * counters_of + slot[np.uint64(j)] + node
-                                ]
-                            )
-                            times = state & 255
-                            odds = (state >> 8) ^ 0x800000
-                            x[np.uint64(first + experts + j)] = log(float(odds + 1)) - log(float(ONE - odds))
-                            if j < 2:
-                                seen_both = seen_both * 6 + LEVEL[np.uint64(times)]
-                        wa, wb = (
-                            np.uint64(((s * 8 + b) * SPREADS + spread) * INPUTS),
-                            np.uint64(((s * 8 + b) * SEEN + seen_both) * INPUTS),
-                        )
-                        za, zb = 0.0, 0.0
-                        for i in range(INPUTS):
-                            j = np.uint64(i)
-                            za += weight_a[wa + j] * x[j]
-                        za = min(max(za, -12.0), 12.0)
-                        for i in range(INPUTS):
-                            j = np.uint64(i)
-                            zb += weight_b[wb + j] * x[j]
-                        zb = min(max(zb, -12.0), 12.0)
-                        z = (za + zb) * 0.5
-                        t = (z + 12.0) * 1.5
-                        cell = int(t)
-                        fraction = t - cell
-                        ta = np.uint64(((s * 8 + b) * CONTEXTS + context) * APM_CELLS + cell)
-                        tb = np.uint64((((kind * 3 + s) * 8 + b) * SPREADS + spread) * APM_CELLS + cell)
-                        refined_a = table_a[ta] + (table_a[ta + np.uint64(1)] - table_a[ta]) * fraction
-                        refined_b = table_b[tb] + (table_b[tb + np.uint64(1)] - table_b[tb]) * fraction
-                        p = 0.5 * squash(z) + 0.25 * (refined_a + refined_b)
-                    chance = min(max(int(p * ONE), LEAST), ONE - LEAST)
-                    bit = code_bit(coder, words, 0, chance, (answer >> (7 - b)) & 1, decoding)
-                    # ---- learn from the decision
-                    if not certain:
-                        da, db = (bit - squash(za)) * LEARNING_RATE, (bit - squash(zb)) * LEARNING_RATE
-                        for i in range(INPUTS):
-                            j = np.uint64(i)
-                            weight_a[wa + j] += da * x[j]
-                            weight_b[wb + j] += db * x[j]
-                        nearer = np.uint64(int(fraction + 0.5))
-                        table_a[ta + nearer] += (bit - table_a[ta + nearer]) * APM_RATE
-                        table_b[tb + nearer] += (bit - table_b[tb + nearer]) * APM_RATE
-                        for j in range(counts):
-                            place_of_it = of_counter + np.uint64(j) * counters_of + slot[np.uint64(j)] + node
-                            state = np.int64(counters_flat[place_of_it])
-                            age = state & 255
-                            ones = (state >> 8) ^ 0x800000
-                            ones += ((bit * (ONE - 1) - ones) * RECIPROCAL[np.uint64(age)]) >> 16
-                            counters_flat[place_of_it] = np.uint32(
-                                (ones ^ 0x800000) << 8 | min(age + 1, COUNT_MAX)
-                            )
-                    low += half * bit
-                    one_is = bit == 1
-                    moved_low, moved_high = (
-                        shifted if one_is else moved_low,
-                        moved_high if one_is else shifted,
-                    )
-                    below[0], above[0] = middle[0] if one_is else below[0], above[0] if one_is else middle[0]
-                    if not certain:  # the others need not be asked: there is next to nothing beyond that edge
-                        plain_low, plain_high = (
-                            plain if one_is else plain_low,
-                            plain_high if one_is else plain,
-                        )
-                    if not certain or not components:
-                        for j in range(1, experts):
-                            at = np.uint64(j)
-                            below[at], above[at] = (
-                                middle[at] if one_is else below[at],
-                                above[at] if one_is else middle[at],
-                            )
-                # ---- learn from the value
-                v = low
-                residuals[s] = v - base
-                pixel_flat[np.uint64(center_at)] = v
+                    pixel[c * layout.plane + here] = network.scratch.base[3 * of_block + c]
+            _start_pixel(at, layout, pixel, values, network, room)
+            for s in range(layout.channels):
+                value = _code_channel(s, at, layout, parts, values, network, stream, room)
                 if asking:
-                    seen_pixels[3 * (row * width + col) + c] = v
-                    if channels == 1:
-                        seen_pixels[3 * (row * width + col)] = seen_pixels[3 * (row * width + col) + 2] = v
-                surprise = v - mean_at[0]
-                innovation[s, r + 1, q + 1] = surprise
-                error_flat[np.uint64(here * 3 + s)] = int(min(abs(surprise) / (deviation + 0.25), 4.0) * 64.0)
-                for j in range(experts):
-                    expert_flat[np.uint64((here * 3 + s) * EXPERTS + j)] = int(
-                        min(abs(v - mean_at[j]), 255.0) * 16.0
-                    )
-                expected = 128.0 * 1.1 / WIDTH / sharp[0]
-                feature_weight[s, lane] = gain[s, 0] / (expected * expected + 0.1)
-                gain[s, 0] *= FORGET
-                target[s, lane] = v - mean
-                seen[s, 0] += 1
-                if lane == BATCH - 1:
-                    _learn_batch(fitted, s, n)
-                    if (
-                        seen[s, 0] >= FIRST_FIT
-                        and seen[s, 0] % (REFIT_EARLY if seen[s, 0] < EARLY else REFIT) == 0
-                    ):
-                        _refit(fitted, s, n, work)
-                if components:
-                    heaviest = 0.0
-                    for k in range(components):
-                        high_part = ONE if v == 255 else sigmoid((v + 0.5 - moved[k]) * inverse[k])
-                        low_part = 0 if v == 0 else sigmoid((v - 0.5 - moved[k]) * inverse[k])
-                        weight[k] *= (high_part - low_part + 256.0) * (1.0 / ONE)
-                        heaviest = max(heaviest, weight[k])
-                    heaviest = 1.0 / heaviest
-                    for k in range(components):
-                        weight[k] = max(weight[k] * heaviest, 0.001)
-            if step == 1 and q == cols - 1:
-                for s in range(channels):
-                    edge = CODING_ORDER[s] * plane + (r + PAD + 1) * stride
-                    for i in range(PAD):
-                        pixel_flat[edge - 1 - i] = pixel_flat[edge - 1 - PAD]
+                    i = 3 * (row * width + column)
+                    seen[i + CODING_ORDER[s]] = value
+                    if layout.channels == 1:
+                        seen[i] = seen[i + 2] = value
+            if step == 1 and q == columns - 1:
+                _right_edge(r, layout, pixel)

@@ -222,7 +222,7 @@ class Mixing(Streams):
             self._start_mixers(phase.kind, 2 if network.components else 0, len(phase.mean_of) + 1)
         rows, cols = (len(range(p, n, place[2])) for p, n in zip(place[:2], self.shape, strict=True))
         fitted = _unfitted(len(phase.own) + 2 * phase.cross + 8, rows, cols)
-        room = kernel.new_room(fitted.matrix.shape[2], phase)
+        room = kernel.new_room(fitted, phase)
         step = strip_rows * (1 if self.continuation else max(1, 8 * STRIP // max(1, cols * strip_rows)))
         sure = rows  # rows that were coded before a word was invented
         for start in range(0, rows, step):  # in between, signals are noticed

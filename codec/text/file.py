@@ -51,7 +51,7 @@ from codec.text.header import (
     check_size,
     read,
 )
-from codec.text.letters import MARGIN, close_tile, open_tile
+from codec.text.letters import LETTERS, MARGIN, close_tile, open_tile
 from codec.text.parts import Parts, take_apart, words_of
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def code_stream(
         tile = open_tile(count)
         truth = stream[top : top + count] if stream is not None else np.zeros(1, dtype=np.uint8)
         if weights is None:
-            coder.letters(tile, np.arange(count), np.zeros((count, 27), dtype=np.float32), truth)
+            coder.letters(tile, np.arange(count), np.zeros((count, LETTERS), dtype=np.float32), truth)
         else:
             with torch.device("cpu"):  # whatever device the caller makes tensors on
                 predictor = DiscretePredictor(weights, device, shape=(count,))
@@ -164,16 +164,16 @@ def pack(
     check_size(len(data), limits)
     set_threads(0)
     packed = lzma.compress(data, lzma.FORMAT_RAW, filters=_FILTERS)
-    best = min([(len(data), RAW, data), (len(packed), PACKED, packed)], key=lambda x: x[0])
-    header = _header(data, best[1], best[2])
+    method, payload = min([(RAW, data), (PACKED, packed)], key=lambda way: len(way[1]))
+    header = _header(data, method, payload)
     parts = take_apart(data)
     if parts.letters.size * 2 > len(data) or order != "auto":
         marks = prose.encode(parts)
         for chosen in Order if order == "auto" else [Order[order.upper()]]:
-            found, payload = _model(data, parts, marks, chosen, budget or BUDGET, device, progress)
-            if len(payload) < best[0]:
-                header, best = found, (len(payload), MODEL, payload)
-    out = _write(replace(header, name=container.name_in(container.name_chunk(name))), best[2])
+            modelled = _model(data, parts, marks, chosen, budget or BUDGET, device, progress)
+            if len(modelled[1]) < len(payload):
+                header, payload = modelled
+    out = _write(replace(header, name=container.name_in(container.name_chunk(name))), payload)
     if verify and unpack(out, device=device, limits=NO_LIMITS, progress=progress) != data:
         raise VerifyError(
             "what was written does not decode to the same bytes; nothing was kept. This is a bug in ardm, "
@@ -272,7 +272,7 @@ def load_weights(weights_id: str) -> Weights:
     """Raises UnsupportedError if this release does not have them, or they are of photos."""
     try:
         weights = weights_module.load(weights_id)
-        if weights.model.space.classes != 27:
+        if weights.model.space.classes != LETTERS:
             raise WeightsError(f"weights {weights_id} are not of text.")
     except WeightsError as error:
         raise UnsupportedError(str(error)) from error

@@ -25,6 +25,7 @@ CELL = 64
 TILE = 1 << 16  # letters that the network sees at once; bounds the memory of a call
 RAW, PACKED, MODEL = 0, 1, 2
 MEMORY = 400_000_000  # bytes that a tile takes at most, and what is loaded
+MEMORY_OF_BYTE = 24  # of the text: itself, its parts and its letters, and what they become
 
 
 class Order(IntEnum):
@@ -80,6 +81,29 @@ def read(data: ReadableBuffer, limits: Limits | None = None, salvage: bool = Fal
     _, chunk, damage, at = container.read_chunk(data, len(container.MAGIC))
     if damage:
         raise CorruptError(damage)
+    header = _parse(chunk)
+    if chunk[0] == NAMED:
+        header, at = _read_name(data, header, at)
+    end = at + header.length
+    if len(data) < end:
+        raise TruncatedError(
+            f"the file has {len(data)} bytes, its header promises {end}; the end is missing."
+        )
+    if len(data) > end and not salvage:
+        raise CorruptError(
+            f"the file has {len(data)} bytes, its header promises {end}; there are foreign bytes at the end."
+        )
+    check_size(header.size, limits)
+    if header.calls > limits.max_calls:
+        raise LimitError(
+            f"the text needs {header.calls} network calls, the limit is {limits.max_calls}; raise it with "
+            "--max-calls (max_calls=)."
+        )
+    return header, at
+
+
+def _parse(chunk: bytes) -> TextHeader:
+    """What a chunk TEXT says. Raises CorruptError or UnsupportedError."""
     if chunk[:1] not in (bytes([VERSION]), bytes([NAMED])):
         raise UnsupportedError(
             f"the text has version {chunk[0] if chunk else 'none'}, this release knows {VERSION} and "
@@ -87,27 +111,12 @@ def read(data: ReadableBuffer, limits: Limits | None = None, salvage: bool = Fal
         )
     try:
         size, p = container.read_varint(chunk, 1)
-        digest, method, p = chunk[p : p + 16], chunk[p + 16], p + 17
+        digest, method, p = chunk[p : p + DIGEST_BYTES], chunk[p + DIGEST_BYTES], p + DIGEST_BYTES + 1
         length, p = container.read_varint(chunk, p)
         (crc,) = struct.unpack_from("<I", chunk, p)
         header, p = TextHeader(size, digest, method, length, crc), p + 4
         if method == MODEL:
-            order, weights_id, (breaks,), p = (
-                chunk[p],
-                chunk[p + 1 : p + 9].hex(),
-                struct.unpack_from("<Q", chunk, p + 9),
-                p + 17,
-            )
-            letters, p = container.read_varint(chunk, p)
-            words, p = container.read_varint(chunk, p)
-            if order > max(Order):
-                raise UnsupportedError(
-                    f"the text is coded in order {order}, which this release does not know; a newer ardm "
-                    "may read it."
-                )
-            header = replace(
-                header, order=Order(order), weights_id=weights_id, breaks=breaks, letters=letters, words=words
-            )
+            header, p = _parse_model(chunk, p, header)
     except (IndexError, struct.error, TruncatedError):
         raise CorruptError("the header of the text has too few bytes.") from None
     if method > MODEL:
@@ -124,24 +133,25 @@ def read(data: ReadableBuffer, limits: Limits | None = None, salvage: bool = Fal
         or breaks_are_wrong(header)
     ):
         raise CorruptError("the header of the text contradicts itself.")
-    if chunk[0] == NAMED:
-        header, at = _read_name(data, header, at)
-    if len(data) < at + length:
-        raise TruncatedError(
-            f"the file has {len(data)} bytes, its header promises {at + length}; the end is missing."
+    return header
+
+
+def _parse_model(chunk: bytes, p: int, header: TextHeader) -> tuple[TextHeader, int]:
+    """The header with the fields of method MODEL, which begin at p, and the position after them."""
+    order, weights_id, (breaks,), p = (
+        chunk[p],
+        chunk[p + 1 : p + 9].hex(),
+        struct.unpack_from("<Q", chunk, p + 9),
+        p + 17,
+    )
+    letters, p = container.read_varint(chunk, p)
+    words, p = container.read_varint(chunk, p)
+    if order > max(Order):
+        raise UnsupportedError(
+            f"the text is coded in order {order}, which this release does not know; a newer ardm may read it."
         )
-    if len(data) > at + length and not salvage:
-        raise CorruptError(
-            f"the file has {len(data)} bytes, its header promises {at + length}; there are foreign bytes "
-            "at the end."
-        )
-    check_size(size, limits)
-    if header.calls > limits.max_calls:
-        raise LimitError(
-            f"the text needs {header.calls} network calls, the limit is {limits.max_calls}; raise it with "
-            "--max-calls (max_calls=)."
-        )
-    return header, at
+    known = replace(header, order=Order(order), weights_id=weights_id, breaks=breaks)
+    return replace(known, letters=letters, words=words), p
 
 
 def _read_name(data: bytes, header: TextHeader, at: int) -> tuple[TextHeader, int]:
@@ -187,7 +197,7 @@ def check_size(size: int, limits: Limits) -> None:
             f"the text has {size} bytes, the limit is {limits.max_pixels}; raise it with --max-pixels "
             "(max_pixels=)."
         )
-    needed = MEMORY + 24 * size
+    needed = MEMORY + MEMORY_OF_BYTE * size
     if limits.max_memory is not None and needed > limits.max_memory:
         raise LimitError(
             f"the text needs about {show_size(needed)} of memory, the limit is "

@@ -24,7 +24,7 @@ REACHES, RIGHTS = 6, 3  # what chooses the weights: known letters next to the le
 ROWS = FIRST_ROW + REACHES * RIGHTS * NODES
 # Where a word's hash begins, before the place and after it; and what sets the sorts of key apart.
 LEFT_SEED, RIGHT_SEED = np.uint64(5), np.uint64(7)
-BESIDE, AROUND, SORT = np.uint64(1 << 20), np.uint64(3 << 40), np.uint64(0xD6E8FEB86659FD93)
+NEAR_SORT, FAR_SORT, SORT = np.uint64(1 << 20), np.uint64(3 << 40), np.uint64(0xD6E8FEB86659FD93)
 WITH_TWO, WITH_WORD = np.uint64(0x51ED2701), np.uint64(0x2545F491)  # multipliers of the next letter
 LEAST_FREQUENCY = 0.01  # added to sums of frequencies, whose logarithm is taken
 
@@ -38,7 +38,8 @@ def code_letters(text: Any, where: Any, frequencies: Any, truth: Any, coder: Any
     `ardm.exact.frequencies`; truth: uint8 (n,) or, when decoding, anything; coder: a
     `codec.coder.decisions.BinaryCoder`.
     """
-    sums, keys, decoding = np.zeros(NODES + 1), coder.keys, coder.decoding  # of frequencies of lesser symbols
+    sums = np.zeros(NODES + 1)  # of the frequencies of lesser symbols
+    keys, decoding = coder.keys, coder.decoding
     for m in range(where.size):
         i = where[m] + MARGIN
         for symbol in range(NODES):
@@ -70,8 +71,8 @@ def _set_contexts(text: Any, i: Any, keys: Any) -> Any:
     keys[4] = left
     near = np.uint64(text[i + 1]) * np.uint64(NODES) + np.uint64(text[i - 1])
     far = np.uint64(text[i + 2]) * np.uint64(NODES) + np.uint64(text[i - 2])
-    keys[5] = hashed(near + BESIDE)
-    keys[6] = hashed(near + far * np.uint64(NODES * NODES) + AROUND)
+    keys[5] = hashed(near + NEAR_SORT)
+    keys[6] = hashed(near + far * np.uint64(NODES * NODES) + FAR_SORT)
     before, begins = _part_of_word(text, i, -1, LEFT_SEED)
     after, ends = _part_of_word(text, i, 1, RIGHT_SEED)
     keys[7] = hashed(before + after * np.uint64(3) + np.uint64(begins * 2 + ends))

@@ -34,7 +34,7 @@ from codec.container import (
 from codec.errors import ArdmError
 from codec.limits import NO_LIMITS
 from codec.methods import Method
-from codec.png.exact.recipes import BEGINNING, BEGINNING_DIFFERENT, LISTED
+from codec.png.exact.recipes import BEGINNING, BEGINNING_DIFFERENT, BY_LIST
 from codec.text import file as text
 from codec.text import header as header_of_text
 from codec.text import prose
@@ -316,7 +316,7 @@ def _form(parts: Parts, rng: random.Random, blind: Blind) -> None:
             BEGINNING, b"\x78\x9c", level, rng.randint(1, 9), rng.randint(0, 4), rng.randint(9, 15)
         )
     form += bytes([way := rng.randint(0, 6)])
-    if way == LISTED:
+    if way == BY_LIST:
         found = head_fields(parts.head)
         height = found[0][4] if found else 1
         form += _listed(bytes(rng.randrange(5) for _ in range(min(height, 4096))), rng)

@@ -185,7 +185,11 @@ def test_symbols_without_a_code_are_refused(tmp_path: Path) -> None:
     assert isinstance(recipe.settings, recipes.Difference)
     (tmp_path / "raw").write_bytes(png.scanlines(image, recipe.filters))
     (tmp_path / "words").write_bytes(recipe.settings.words)
-    numbers = sum(recipe.sizes) - recipes.ENDS, 1 << recipe.settings.links, recipe.settings.dense
+    numbers = (
+        sum(recipe.sizes) - recipes.START - recipes.CHECK,
+        1 << recipe.settings.links,
+        recipe.settings.dense,
+    )
     script = f"""
 from codec.png.exact.difference import decode
 from codec.errors import CorruptError

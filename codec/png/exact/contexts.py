@@ -60,7 +60,7 @@ def set_context(keys: Any, sort: Any, a: Any, b: Any, c: Any, d: Any) -> None:
 @compiled(**BORROWING)
 def code_number(coder: Any, sort: Any, bits: Any, value: Any) -> Any:
     """Code a number of so many bits, the highest first, in the contexts that are set."""
-    node = 1
+    node = ROOT
     for place in range(bits - 1, -1, -1):
         node = 2 * node + decide(coder, node, sort, (value >> place) & 1, 0.0)
     return node - (1 << bits)

@@ -18,12 +18,12 @@ from ardm.compiled import compiled
 from codec.png.exact.blocks import FIXED, WRITTEN, BitWriter, fill_byte, send_block
 from codec.png.exact.codes import MAX_MATCH, MIN_MATCH, Tokens
 
-__all__ = ["FILTERED", "FIXED", "HUFFMAN", "RLE", "deflate"]
+__all__ = ["DEFAULT", "FILTERED", "FIXED", "HUFFMAN", "LAZY_LEVEL", "RLE", "deflate"]
 
 MIN_LOOKAHEAD = MAX_MATCH + MIN_MATCH + 1
 TOO_FAR = 4096  # matches of three bytes that lie further back are not worth it
 SHORT_FILTERED = 5  # nor are matches of up to so many bytes, by strategy FILTERED
-FILTERED, HUFFMAN, RLE = 1, 2, 3  # strategies; 0 is the default, FIXED the last
+DEFAULT, FILTERED, HUFFMAN, RLE = range(4)  # strategies; FIXED is the last
 NO_MATCH = MIN_MATCH - 1  # a length
 LAZY_LEVEL = 4  # the first level that puts a match off
 # (good length, longest match that another is tried after, nice length, most links of a chain) of levels 0 to

@@ -47,10 +47,8 @@ from codec.png.exact.trees import code_trees
 __all__ = ["EVERYWHERE", "decode", "encode"]
 
 MAX_BLOCKS = 1 << 16  # of a stream; what a small file can ask for is bounded
-TYPE_BITS, SIZE_BITS_BITS = (
-    np.int64(2),
-    np.int64(5),
-)  # of a block's type, and of the number of its size's bits
+TYPE_BITS = np.int64(2)  # of a block's type
+SIZE_BITS_BITS = np.int64(5)  # of the number of a size's bits
 PADDING_BITS = np.int64(7)  # most that fill a byte
 AT_END = np.int64(1)  # tells the bits after the last block from those within a stored one
 
@@ -90,7 +88,7 @@ def _code(stream: Any, steps: Any, past: Any, coder: Any) -> bool:
     header = new_header()
     tokens = Tokens(np.zeros(most + 1, np.uint16), np.zeros(most + 1, np.uint16))
     writer, reader = BitWriter(stream, np.zeros(3, np.int64)), BitReader(stream, np.zeros(2, np.int64))
-    at = last = kind = size = 0
+    at = last = kind = size = ZERO
     for _ in range(MAX_BLOCKS):
         if is_spent(coder):
             return False

@@ -1,5 +1,5 @@
 """The way back to the very bytes of a PNG file: which filters, zlib settings and chunk sizes make them again
-from pixels. Knows no .ardm files.
+from pixels; and the same as bytes. Knows PNG files; no .ardm files.
 
 Most encoders use zlib with one of a few settings; those are tried one after the other, each until its output
 first differs. Here `codec.png.exact.deflate` is zlib, so that a recipe works on every machine. What another
@@ -21,20 +21,26 @@ from codec.container import digest, read_varint, varint
 from codec.errors import CorruptError
 from codec.png import Coding, Png
 from codec.png.exact import difference
-from codec.png.exact.deflate import FIXED, deflate
+from codec.png.exact.deflate import DEFAULT, FILTERED, FIXED, HUFFMAN, LAZY_LEVEL, RLE, deflate
 
-USUAL, LISTED = 5, 6  # ways to say the filters, beside 0 to 4: that one in every row
+# ways to say the filters, beside 0 to 4, that one in every row: as `png.usual_filters` does; row by row
+BY_RULE, BY_LIST = 5, 6
+FILTERS = 5  # that a row can have
 MAX_PIECES = 1 << 20  # chunks of image data, or blocks: what a small recipe can ask for is bounded
-LEVELS = {0: (1,), 1: (2, 3, 4, 5), 2: (6,), 3: (9, 8, 7)}  # by what the zlib stream says of its level
-ENDS = 6  # bytes of a zlib stream before and after its deflate stream
+MAX_VARINT = 9  # bytes of a size
+LEVELS_OF_HINT = {0: (1,), 1: (2, 3, 4, 5), 2: (6,), 3: (9, 8, 7)}  # by what a zlib stream says of its level
+HINT_SHIFT = 6  # of its second byte
+START, CHECK = 2, 4  # bytes of a zlib stream before its deflate stream, and after it
+STORED_HEAD = 5  # bytes of a stored block before its data
 BEGINNING = "<2sBBBB"
 BEGINNING_DIFFERENT = "<2sBB"
-LINKS = MOST_LINKS = (
-    12  # log2 of the places that each place is compared with at most, where there is a difference
-)
-SPARSE = 0, 4  # what quick compressors know of places within matches (`dense`)
+MAX_LINKS = 12  # log2 of the places that each place is compared with at most, where there is a difference
+OTHER_DENSE = 0, 4  # what hasty compressors know of places within matches (`dense`)
 DIGEST_BYTES = 16  # of the file, in a recipe
-POOR = 16  # a difference that takes more than this part of the stream is tried with these, too
+RETRY_SHARE = 16  # a difference of more than this part of the stream is tried with these, too
+# Bytes of a stream for each of the pixels', for each row and besides. Deflate never needs more; what is more
+# cannot be an answer, and would only take memory.
+MOST_OF_BYTE, MOST_OF_ROW, MOST_BESIDES = 2, 8, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def find(source: bytes, image: Png, coding: Coding) -> Recipe | None:
     been tried out.
     """
     raw = png.scanlines(image, coding.filters)
-    start, body, check = coding.stream[:2], coding.stream[2:-4], coding.stream[-4:]
+    start, body, check = coding.stream[:START], coding.stream[START:-CHECK], coding.stream[-CHECK:]
     # bits that are left over at the end of a row are not 0
     if zlib.adler32(raw) != struct.unpack(">I", check)[0]:
         return None
@@ -115,11 +121,11 @@ def find(source: bytes, image: Png, coding: Coding) -> Recipe | None:
 def make(image: Png, recipe: Recipe) -> bytes:
     """The file. Raises CorruptError if it is another than the recipe was made for."""
     data = _make(image, recipe)
-    found = digest(data, DIGEST_BYTES)
-    if found != recipe.digest:
+    computed = digest(data, DIGEST_BYTES)
+    if computed != recipe.digest:
         raise CorruptError(
             f"hash of the PNG file made again does not match. Stored: {recipe.digest.hex()}. Computed: "
-            f"{found.hex()}."
+            f"{computed.hex()}."
         )
     return data
 
@@ -132,10 +138,10 @@ def pack(recipe: Recipe) -> bytes:
     else:
         out = struct.pack(BEGINNING, recipe.start, s.level, s.memory, s.strategy, s.window)
     if recipe.usual or len(set(recipe.filters)) == 1:
-        out += bytes([USUAL if recipe.usual else recipe.filters[0]])
+        out += bytes([BY_RULE if recipe.usual else recipe.filters[0]])
     else:
         packed = zlib.compress(recipe.filters, 9)
-        out += bytes([LISTED]) + varint(len(packed)) + packed
+        out += bytes([BY_LIST]) + varint(len(packed)) + packed
     out += _pack_sizes(recipe.sizes)
     if isinstance(s, Difference):
         out += s.words
@@ -153,44 +159,57 @@ def unpack(data: bytes, image: Png, different: bool = False) -> Recipe:
     if len(data) < beginning + 1:
         raise CorruptError("the recipe of the original PNG file is cut short.")
     start, *numbers = struct.unpack_from(layout, data)
-    if different:
-        links, dense = numbers
-        if links > MOST_LINKS:
-            raise CorruptError(
-                f"the recipe of the original PNG file compares with 2**{links} places, expected "
-                f"2**{MOST_LINKS} at most."
-            )
-    else:
-        level, memory, strategy, window = numbers
-        if level and not (level <= 9 and 1 <= memory <= 9 and strategy <= 4 and 9 <= window <= 15):
-            raise CorruptError(
-                f"the recipe of the original PNG file has impossible settings: {level}, {memory}, "
-                f"{strategy}, {window}."
-            )
-    way, at = data[beginning], beginning + 1
-    rows = sum(rows for rows, *_ in image.head.passes())
-    if way == LISTED:
-        row_filters, at = _listed(data, at, rows)
-    else:
-        row_filters = png.usual_filters(image) if way == USUAL else bytes([way]) * rows
-    if len(row_filters) != rows or max(row_filters) >= USUAL:
-        raise CorruptError("the recipe of the original PNG file does not say a filter for every row.")
-    # Deflate never needs more than this; what is more cannot be an answer, and would only take memory.
-    most = 2 * image.pixels.nbytes + 8 * rows + 2**16
+    _check_numbers(numbers, different)
+    row_filters, at = _unpack_filters(data, beginning, image)
+    rows = len(row_filters)
+    most = MOST_OF_BYTE * image.pixels.nbytes + MOST_OF_ROW * rows + MOST_BESIDES
     sizes, at = _unpack_sizes(data, at, most)
     settings: Settings | Difference
     if different:
-        if sum(sizes) < ENDS or len(data) < at + DIGEST_BYTES:
+        if sum(sizes) < START + CHECK or len(data) < at + DIGEST_BYTES:
             raise CorruptError("the recipe of the original PNG file is damaged.")
+        links, dense = numbers
         settings, at = Difference(links, dense, data[at:-DIGEST_BYTES]), len(data) - DIGEST_BYTES
     else:
+        level, memory, strategy, window = numbers
         blocks: tuple[int, ...] = ()
         if not level:
             blocks, at = _unpack_sizes(data, at, most)
         settings = Settings(level, memory, strategy, window, blocks)
     if len(data) != at + DIGEST_BYTES:
         raise CorruptError("the recipe of the original PNG file is damaged.")
-    return Recipe(start, settings, row_filters, way == USUAL, sizes, data[at:])
+    return Recipe(start, settings, row_filters, data[beginning] == BY_RULE, sizes, data[at:])
+
+
+def _check_numbers(numbers: list[int], different: bool) -> None:
+    """Raise CorruptError for impossible settings, of zlib or of a difference."""
+    if different:
+        links, _ = numbers
+        if links > MAX_LINKS:
+            raise CorruptError(
+                f"the recipe of the original PNG file compares with 2**{links} places, expected "
+                f"2**{MAX_LINKS} at most."
+            )
+        return
+    level, memory, strategy, window = numbers
+    if level and not (level <= 9 and 1 <= memory <= 9 and strategy <= FIXED and 9 <= window <= 15):
+        raise CorruptError(
+            f"the recipe of the original PNG file has impossible settings: {level}, {memory}, "
+            f"{strategy}, {window}."
+        )
+
+
+def _unpack_filters(data: bytes, at: int, image: Png) -> tuple[bytes, int]:
+    """(the filters of all rows, position after them)."""
+    way, at = data[at], at + 1
+    rows = sum(rows for rows, *_ in image.head.passes())
+    if way == BY_LIST:
+        row_filters, at = _unpack_listed(data, at, rows)
+    else:
+        row_filters = png.usual_filters(image) if way == BY_RULE else bytes([way]) * rows
+    if len(row_filters) != rows or max(row_filters) >= FILTERS:
+        raise CorruptError("the recipe of the original PNG file does not say a filter for every row.")
+    return row_filters, at
 
 
 def _pack_sizes(sizes: tuple[int, ...]) -> bytes:
@@ -209,19 +228,18 @@ def _unpack_sizes(data: bytes, at: int, most: int) -> tuple[tuple[int, ...], int
         if total > most or total > size * MAX_PIECES:
             raise CorruptError("the recipe of the original PNG file is damaged.")
         return _even_sizes(total, size), at
-    listed, at = _listed(data, at, 9 * MAX_PIECES)
-    found, position = [], 0
-    while position < len(listed):
-        one, position = read_varint(listed, position)
-        found.append(one)
-        if len(found) > MAX_PIECES:
-            break
-    if len(found) > MAX_PIECES or sum(found) > most:
+    listed, at = _unpack_listed(data, at, MAX_VARINT * MAX_PIECES)
+    sizes: list[int] = []
+    position = 0
+    while position < len(listed) and len(sizes) <= MAX_PIECES:
+        size, position = read_varint(listed, position)
+        sizes.append(size)
+    if len(sizes) > MAX_PIECES or sum(sizes) > most:
         raise CorruptError("the recipe of the original PNG file is damaged.")
-    return tuple(found), at
+    return tuple(sizes), at
 
 
-def _listed(data: bytes, at: int, most: int) -> tuple[bytes, int]:
+def _unpack_listed(data: bytes, at: int, most: int) -> tuple[bytes, int]:
     """(what a length and a zlib stream hold, position after them)."""
     length, at = read_varint(data, at)
     inflate = zlib.decompressobj()
@@ -241,14 +259,18 @@ def _even_sizes(total: int, size: int) -> tuple[int, ...]:
 
 def _candidates(start: bytes) -> Iterator[Settings]:
     """Settings to try, the likeliest first."""
-    said = start[1] >> 6
+    stated = start[1] >> HINT_SHIFT
     # some encoders say a smaller window afterwards than they used
     windows = list(dict.fromkeys((max(9, (start[0] >> 4) + 8), 15)))
-    for hint in sorted(LEVELS, key=lambda level: level != said):
-        # Strategies 0 and 1 differ only where matches are put off, from level 4 on; 2 and 3 know no levels; 4
-        # is 0 with fixed codes.
-        ways = [(level, strategy) for level in LEVELS[hint] for strategy in ((0, 1) if level > 3 else (0,))]
-        ways += [(1, 3), (1, 2)] if hint == 0 else []
+    for hint in sorted(LEVELS_OF_HINT, key=lambda hint: hint != stated):
+        # FILTERED differs only where matches are put off; RLE and HUFFMAN know no levels; FIXED is the
+        # default with fixed codes.
+        ways = [
+            (level, strategy)
+            for level in LEVELS_OF_HINT[hint]
+            for strategy in ((DEFAULT, FILTERED) if level >= LAZY_LEVEL else (DEFAULT,))
+        ]
+        ways += [(1, RLE), (1, HUFFMAN)] if hint == 0 else []
         for window, (level, strategy), memory in itertools.product(windows, ways, (8, 9)):
             yield Settings(level, memory, strategy, window)
     for window, level, memory in itertools.product(windows, range(1, 10), (8, 9)):
@@ -262,42 +284,37 @@ def _stored_blocks(body: bytes) -> tuple[int, ...]:
     sizes: list[int] = []
     at = last = 0
     while not last:
-        if at + 5 > len(body) or body[at] > 1 or len(sizes) == MAX_PIECES:
+        if at + STORED_HEAD > len(body) or body[at] > 1 or len(sizes) == MAX_PIECES:
             return ()
         last, size = body[at], int.from_bytes(body[at + 1 : at + 3], "little")
         sizes.append(size)
-        at += 5 + size
+        at += STORED_HEAD + size
     return tuple(sizes)
 
 
 def _differ(raw: bytes, body: bytes) -> Difference | None:
     """The difference of a deflate stream, tried out; None if it would take more than the stream."""
     best = None
-    for dense in (difference.EVERYWHERE, *SPARSE):
-        words = difference.encode(raw, body, 1 << LINKS, dense)
+    for dense in (difference.EVERYWHERE, *OTHER_DENSE):
+        words = difference.encode(raw, body, 1 << MAX_LINKS, dense)
         if words is not None and (best is None or len(words) < len(best.words)):
-            best = Difference(LINKS, dense, words)
-        if words is None or len(words) <= len(body) // POOR:
+            best = Difference(MAX_LINKS, dense, words)
+        if words is None or len(words) <= len(body) // RETRY_SHARE:
             break
-    return (
-        best
-        if best and difference.decode(best.words, raw, len(body), 1 << LINKS, best.dense) == body
-        else None
-    )
+    return best if best and _say_again(best, raw, len(body)) == body else None
+
+
+def _say_again(apart: Difference, raw: bytes, size: int) -> bytes:
+    """The deflate stream of so many bytes that a difference tells from the expected."""
+    return difference.decode(apart.words, raw, size, 1 << apart.links, apart.dense)
 
 
 def _compress(raw: bytes, settings: Settings, expected: bytes | None = None) -> bytes | None:
     """The deflate stream of raw; None if it turns out not to be what was expected."""
     if settings.level:
         goal = None if expected is None else np.frombuffer(expected, np.uint8)
-        out = deflate(
-            np.frombuffer(raw, np.uint8),
-            settings.level,
-            settings.memory,
-            settings.strategy,
-            settings.window,
-            goal,
-        )
+        data = np.frombuffer(raw, np.uint8)
+        out = deflate(data, settings.level, settings.memory, settings.strategy, settings.window, goal)
         return None if out is None else out.tobytes()
     parts, at = [], 0
     for i, size in enumerate(settings.blocks):
@@ -312,13 +329,7 @@ def _compress(raw: bytes, settings: Settings, expected: bytes | None = None) -> 
 def _make(image: Png, recipe: Recipe) -> bytes:
     raw = png.scanlines(image, recipe.filters)
     if isinstance(recipe.settings, Difference):
-        body = difference.decode(
-            recipe.settings.words,
-            raw,
-            sum(recipe.sizes) - ENDS,
-            1 << recipe.settings.links,
-            recipe.settings.dense,
-        )
+        body = _say_again(recipe.settings, raw, sum(recipe.sizes) - START - CHECK)
     else:
         body = _compress(raw, recipe.settings) or b""
     stream = recipe.start + body + struct.pack(">I", zlib.adler32(raw))

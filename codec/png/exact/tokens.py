@@ -80,7 +80,7 @@ def code_tokens(tokens: Any, at: Any, count: Any, last: Any, steps: Any, past: A
     """
     raw, distances, values = steps.raw, tokens.distances, tokens.values
     state, times, dense = past.state, past.times, steps.dense
-    n = 0
+    n = ZERO
     while at < raw.size if last else n < count:
         if at >= raw.size or is_spent(coder):
             return at, WRONG

@@ -156,7 +156,7 @@ def _guess_lengths(times: Any, alphabet: Any, guess: Any) -> Any:
 def _code_lengths(times: Any, guess: Any, sort: Any, bits: Any, lengths: Any, order: Any, coder: Any) -> None:
     """Code the lengths of all symbols in an order, of so many bits each. lengths: int64, by symbol."""
     recent = np.zeros(LONGEST_CODE + 1, np.int64)
-    previous = older = 0
+    previous = older = ZERO
     for n in order:
         by_zlib, by_times = guess[BY_ZLIB, n], guess[BY_RARITY, n]
         set_context(
@@ -179,7 +179,7 @@ def _code_lengths(times: Any, guess: Any, sort: Any, bits: Any, lengths: Any, or
 def _code_runs(header: Any, coder: Any) -> bool:
     """Code the runs that say all lengths. Returns whether they can be."""
     fields, lengths, runs = header.fields, header.lengths, header.runs
-    n = used = previous = 0
+    n = used = previous = ZERO
     literals, size = fields[HLIT], fields[HLIT] + fields[HDIST]
     while n < size:
         repeats = 1
