@@ -27,6 +27,7 @@ PACKAGES = (
     "ardm/training",
     "codec/coder",
     "codec/formats",
+    "codec/png",
     "codec/png/exact",
     "codec/text",
 )
