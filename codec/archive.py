@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ardm.exact.predictor import Predictor
 from codec import container, cost, png
-from codec.coder.work import Progress
 from codec.container import PNG_CHUNKS, PNG_FORM, SOURCE_FRAME, Header, as_bytes
 from codec.damage.invent import Completion
 from codec.damage.invent import complete as complete_pixels
@@ -65,13 +65,12 @@ def pack(
     max_pixels: int | None = None,
     limits: Limits | None = None,
     settings: Settings | None = None,
-    progress: Progress | None = None,
     **options: Any,
 ) -> Packed:
     """Compress an image file. exactly: it must come back byte for byte. pixels: these are enough, even of a
     file made by lossy compression. name: under which the file comes back, if that is to be kept; not where it
-    comes back in another format. max_pixels, limits: as of `decompress`. settings, progress, options: as of
-    `compress`.
+    comes back in another format. max_pixels, limits: as of `decompress`. settings, options: as of
+    `compress`, progress and predictor among them.
 
     Raises as `sources.look`, `Look.load` and `compress` do: InputError for what is no image, CorruptError for
     one that is damaged, unless `exactly`; and LimitError.
@@ -84,8 +83,9 @@ def pack(
     source, limits = as_bytes(source), limits_of(limits, max_pixels)
     found = sources.look(source, limits.max_pixels)
     head, label = found.head, found.format.label
+    passed_on = {name: options.pop(name) for name in ("predictor", "progress") if name in options}
     chosen = settings_of(settings, options)
-    cost.check(_cost_of(head, len(source), chosen), limits)
+    cost.check(_cost_of(head, len(source), chosen, passed_on.get("predictor")), limits)
     named = container.name_chunk(name)
     whole = container.write_whole(source, head.width, head.height, head.channels, head.kind, named)
     try:
@@ -109,7 +109,7 @@ def pack(
     image = content.image
     converted = found.format != Format.PNG and not content.frame
     metadata = _metadata(content, recipe) + (() if converted else named)
-    data = compress(image.pixels, settings=chosen, kind=image.kind, metadata=metadata, progress=progress)
+    data = compress(image.pixels, settings=chosen, kind=image.kind, metadata=metadata, **passed_on)
     if chosen.verify:
         _check(data, content, recipe)
     if len(whole) < len(data) and not found.lossy:
@@ -121,9 +121,9 @@ def pack(
     return Packed(data, Way.CONTENT, converted=converted, untrue=bound, dropped=found.beyond)
 
 
-def _cost_of(head: Head, size: int, settings: Settings) -> cost.Cost:
+def _cost_of(head: Head, size: int, settings: Settings, predictor: Predictor | None) -> cost.Cost:
     """Of compressing an image file of `size` bytes, at most."""
-    calls = calls_needed(head.height, head.width, settings)
+    calls = calls_needed(head.height, head.width, settings, predictor)
     tile, threads = settings.tile or TILE, settings.threads or thread_count()
     return cost.of_encoding(head.height, head.width, head.channels, head.kind, size, tile, calls, threads)
 
