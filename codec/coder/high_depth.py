@@ -130,6 +130,9 @@ class Room(NamedTuple):
     x: np.ndarray  # float64 (INPUTS,), log-odds
     own_at: np.ndarray  # int64 (n,), `Samples.own` in a flat plane
     beside_at: np.ndarray  # int64 (m,), `Samples.beside`
+    flat: np.ndarray  # int32, `Samples.pixel`
+    mixed: np.ndarray  # float64 (2,), of a decision: log-odds by both mixers
+    cell: np.ndarray  # int64 (1,), the tables' cell that learns from it
 
 
 def new_room(samples: Samples) -> Room:
@@ -137,7 +140,10 @@ def new_room(samples: Samples) -> Room:
     stride = samples.shape[1] + 2 * PAD
     own_at, beside_at = (o[:, 0] * stride + o[:, 1] for o in (samples.own, samples.beside))
     mean_at, sharp, sums, below, above, middle = np.zeros((6, LINE))
-    return Room(mean_at, sharp, sums, below, above, middle, np.zeros(INPUTS), own_at, beside_at)
+    flat, mixed, cell = samples.pixel.reshape(-1), np.zeros(2), np.zeros(1, dtype=np.int64)
+    return Room(
+        mean_at, sharp, sums, below, above, middle, np.zeros(INPUTS), own_at, beside_at, flat, mixed, cell
+    )
 
 
 class Errors(NamedTuple):
@@ -146,6 +152,272 @@ class Errors(NamedTuple):
     apart: np.ndarray  # (3, KEPT, w + 2 PAD, EXPERTS), of every expert, of the latest rows
     judged: np.ndarray  # (3, KEPT, w + 2 PAD), of the blend, over what was expected
     surprises: np.ndarray  # (3, h + 1, w + 2), value - slow prediction
+
+
+class Around(NamedTuple):
+    """What is seen around the sample at hand."""
+
+    r: int
+    q: int
+    here: int  # in the flat planes
+    above: float
+    left: float
+    mean: float  # of both
+
+
+@njit(inline="always")
+def _fill_features(s: Any, at: Any, samples: Any, surprises: Any, f: Any, room: Any) -> Any:
+    """Features of the least-squares problems: (their number, by how much earlier channels differ from the
+    sample above them, and from the one to the left).
+    """
+    flat, n_own, n_beside = room.flat, len(samples.own), len(samples.beside)
+    stride = samples.shape[1] + 2 * PAD
+    plane = stride * (samples.shape[0] + 2 * PAD)
+    for o in range(n_own):
+        f[o] = flat[at.here + room.own_at[o]] - at.mean
+    n = n_own
+    above_step, left_step = 0.0, 0.0
+    for e in range(s):
+        there = at.here - (s - e) * plane
+        value = float(flat[there])
+        for o in range(n_beside):
+            f[n + o] = flat[there + room.beside_at[o]] - value
+        n += n_beside
+        above_step += value - flat[there - stride]
+        left_step += value - flat[there - 1]
+    for e in range(s):
+        there = at.here - (s - e) * plane
+        f[n] = flat[there] - (flat[there - stride] + flat[there - 1]) * 0.5
+        f[n + 1] = surprises[e, at.r + 1, at.q + 1]
+        n += 2
+    f[n], f[n + 1] = surprises[s, at.r + 1, at.q], surprises[s, at.r, at.q + 1]
+    f[n + 2], f[n + 3] = surprises[s, at.r, at.q], surprises[s, at.r, at.q + 2]
+    return n + 4, above_step, left_step
+
+
+@njit(inline="always")
+def _ask_experts(s: Any, at: Any, found: Any, samples: Any, fitted: Any, room: Any) -> None:
+    """What the first five experts expect. found: what `_fill_features` returned."""
+    n, above_step, left_step = found
+    f, mean_at, top = fitted.features, room.mean_at, float(1 << samples.depth)
+    correction, fast_one = 0.0, 0.0
+    for i in range(n):
+        correction += fitted.slow.solution[s, i] * f[s, i]
+    for i in range(FAST_FEATURES + s):
+        fast_one += fitted.fast.solution[s, i] * f[s, fitted.chosen[s, i]]
+    mean_at[0] = at.mean + _within(correction, top)
+    mean_at[1] = at.mean + _within(fast_one, top)
+    if s:
+        share = 1.0 / s
+        mean_at[2], mean_at[3], mean_at[4] = (
+            at.above + above_step * share,
+            at.left + left_step * share,
+            at.mean,
+        )
+    else:
+        beyond = room.flat[at.here - samples.shape[1] - 2 * PAD + 1]
+        mean_at[2], mean_at[3], mean_at[4] = at.above, at.left, (at.above + beyond) * 0.5
+
+
+@njit(inline="always")
+def _judge(s: Any, at: Any, samples: Any, errors: Any, room: Any) -> Any:
+    """How well the experts did nearby, into the sums: (how many errors count, how well the first did over
+    what was expected).
+    """
+    apart, judged, sums = errors.apart, errors.judged, room.sums
+    count, judgement = 1.0 + len(samples.near), 0.7
+    for j in range(EXPERTS):
+        sums[j] = 0.0
+    for o in range(len(samples.near)):
+        i, k = (at.r + samples.near[o, 0]) & (KEPT - 1), at.q + PAD + samples.near[o, 1]
+        judgement += judged[s, i, k]
+        for j in range(EXPERTS):
+            sums[j] += apart[s, i, k, j]
+    for side in range(2):
+        if (at.q if side == 0 else at.r) > 0:
+            i, k = (at.r - side) & (KEPT - 1), at.q + PAD - 1 + side
+            count += 2.0
+            judgement += 2.0 * judged[s, i, k]
+            for j in range(EXPERTS):
+                sums[j] += 2.0 * apart[s, i, k, j]
+    return count, judgement
+
+
+@njit(inline="always")
+def _blend(s: Any, at: Any, count: Any, samples: Any, errors: Any, room: Any) -> Any:
+    """The blend of the experts, the first once more with more errors, and all widths; returns the
+    deviation.
+    """
+    sums, mean_at, own = room.sums, room.mean_at, samples.own
+    share, more = 1.0 / count, 0.0
+    for o in range(len(own)):
+        more += errors.apart[s, (at.r + own[o, 0]) & (KEPT - 1), at.q + PAD + own[o, 1], 0]
+    deviation = (sums[0] + 2.0) * share
+    total, blend = 0.0, 0.0
+    for j in range(5):
+        weight = 1.0 / ((sums[j] + 0.7) * (sums[j] + 0.7))
+        weight *= weight
+        total += weight
+        blend += weight * mean_at[j]
+    mean_at[5], mean_at[6] = blend / total, mean_at[0]
+    sums[6] = (sums[0] + more) * count / (count - 1.0 + len(own))
+    for j in range(EXPERTS):
+        room.sharp[j] = 128.0 / ((0.7 + sums[j]) * share * WIDTH + 0.04)
+        room.below[j], room.above[j] = 0.0, float(ONE)
+    return deviation
+
+
+@njit(inline="always")
+def _cut_experts(edge: Any, floor: Any, room: Any) -> Any:
+    """Where the experts cut: (their mass above the edge, below it)."""
+    one, zero = EXPERTS * floor, EXPERTS * floor
+    for j in range(EXPERTS):
+        room.middle[j] = _smooth((edge - room.mean_at[j]) * room.sharp[j])
+        one += room.above[j] - room.middle[j]
+        zero += room.middle[j] - room.below[j]
+    return one, zero
+
+
+@njit(inline="always")
+def _mix(s: Any, bit_at: Any, chance: Any, floor: Any, contexts: Any, learned: Any, room: Any) -> Any:
+    """Probability of a 1: both mixers, refined by both tables. contexts: (ratio, spread, judgement)."""
+    mixer_a, mixer_b, table_a, table_b, _, _ = learned
+    ratio, spread, judgement = contexts
+    x = room.x
+    for j in range(EXPERTS):
+        x[j] = log(room.above[j] - room.middle[j] + floor) - log(room.middle[j] - room.below[j] + floor)
+    x[EXPERTS] = log(chance) - log(1.0 - chance)
+    za, zb = 0.0, 0.0
+    for j in range(INPUTS):
+        za += mixer_a[s, ratio, j] * x[j]
+        zb += mixer_b[s, bit_at, spread, j] * x[j]
+    za, zb = min(max(za, -11.9), 11.9), min(max(zb, -11.9), 11.9)
+    z = (za + zb) * 0.5
+    t = (z + 12.0) * (4.0 / 3.0)
+    cell = int(t)
+    fraction = t - cell
+    which = judgement * RATIOS + ratio
+    refined_a = table_a[s, ratio, cell] + (table_a[s, ratio, cell + 1] - table_a[s, ratio, cell]) * fraction
+    refined_b = table_b[s, which, cell] + (table_b[s, which, cell + 1] - table_b[s, which, cell]) * fraction
+    room.mixed[0], room.mixed[1] = za, zb
+    room.cell[0] = cell + int(fraction + 0.5)
+    return 0.7 * squash(z) + 0.15 * (refined_a + refined_b)
+
+
+@njit(inline="always")
+def _learn_decision(s: Any, bit_at: Any, bit: Any, rate: Any, contexts: Any, learned: Any, room: Any) -> None:
+    """Mixers and tables learn from a decision that was not certain."""
+    mixer_a, mixer_b, table_a, table_b, _, _ = learned
+    ratio, spread, judgement = contexts
+    which, cell = judgement * RATIOS + ratio, room.cell[0]
+    da, db = (bit - squash(room.mixed[0])) * rate, (bit - squash(room.mixed[1])) * rate
+    for j in range(INPUTS):
+        mixer_a[s, ratio, j] += da * room.x[j]
+        mixer_b[s, bit_at, spread, j] += db * room.x[j]
+    table_a[s, ratio, cell] += (bit - table_a[s, ratio, cell]) * APM_RATE
+    table_b[s, which, cell] += (bit - table_b[s, which, cell]) * APM_RATE
+
+
+@njit(inline="always")
+def _code_value(
+    s: Any, answer: Any, depth: Any, rate: Any, contexts: Any, learned: Any, stream: Any, room: Any
+) -> Any:
+    """Code a value as `depth` decisions; returns it. contexts: (deviation, its octave, spread, judgement)."""
+    decoding, _, coder, words = stream
+    chances, times = learned.chances, learned.times
+    deviation, octave, spread, judgement = contexts
+    least = 64.0 * 256.0 / float(1 << depth)
+    low = 0
+    for bit_at in range(depth):
+        half = 1 << (depth - 1 - bit_at)
+        node = (1 << bit_at) | (low >> (depth - bit_at))
+        floor = least * half
+        one, zero = _cut_experts(low + half - 0.5, floor, room)
+        chance = chances[s, node]
+        certain = one < zero * CERTAIN or zero < one * CERTAIN
+        if not certain and half < deviation * SMALL and abs(chance - 0.5) < 0.1:
+            certain = True
+        ratio = 0
+        if certain:
+            p = one / (one + zero)
+        else:
+            ratio = int(min(max(log(float(half)) * 2.885 - octave + 12.0, 0.0), RATIOS - 1.0))
+            p = _mix(s, bit_at, chance, floor, (ratio, spread, judgement), learned, room)
+        told = (answer >> (depth - 1 - bit_at)) & 1
+        bit = code_bit(coder, words, s, min(max(int(p * ONE), LEAST), ONE - LEAST), told, decoding)
+        if not certain:
+            _learn_decision(s, bit_at, bit, rate, (ratio, spread, judgement), learned, room)
+        chances[s, node] = min(max(chance + (bit - chance) / (times[s, node] + 1.6), RARE), 1.0 - RARE)
+        times[s, node] = min(times[s, node] + 1.0, COUNT_MAX)
+        low += half * bit
+        for j in range(EXPERTS):
+            room.below[j], room.above[j] = (
+                room.middle[j] if bit else room.below[j],
+                room.above[j] if bit else room.middle[j],
+            )
+    return low
+
+
+@njit(inline="always")
+def _learn_value(s: Any, value: Any, deviation: Any, at: Any, errors: Any, room: Any) -> None:
+    """Note how far everybody was off."""
+    surprise = value - room.mean_at[0]
+    errors.surprises[s, at.r + 1, at.q + 1] = surprise
+    row, column = at.r & (KEPT - 1), at.q + PAD
+    errors.judged[s, row, column] = min(abs(surprise) / (deviation + 0.25), 4.0)
+    for j in range(EXPERTS):
+        errors.apart[s, row, column, j] = abs(value - room.mean_at[j])
+
+
+@njit(inline="always")
+def _learn_fit(s: Any, target: Any, n: Any, fitted: Any, room: Any) -> None:
+    """Both least-squares problems learn from a value, and are solved now and then. target: value - mean."""
+    matrix, vector, solution, gain, work = fitted.slow
+    fast_matrix, fast_vector, fast_solution, fast_gain, fast_work = fitted.fast
+    f, chosen, few, seen = fitted.features, fitted.chosen, FAST_FEATURES + s, fitted.seen
+    expected = 128.0 * 1.1 / WIDTH / room.sharp[0]
+    precision = 1.0 / (expected * expected + 0.1)
+    weight = precision * gain[s, 0]
+    for i in range(n):
+        g = f[s, i] * weight
+        for k in range(i, n):
+            matrix[s, i, k] += g * f[s, k]
+        vector[s, i] += g * target
+    weight = precision * fast_gain[s, 0]
+    for i in range(few):
+        g = f[s, chosen[s, i]] * weight
+        for k in range(i, few):
+            fast_matrix[s, i, k] += g * f[s, chosen[s, k]]
+        fast_vector[s, i] += g * target
+    gain[s, 0] *= FORGET
+    fast_gain[s, 0] *= FORGET_FAST
+    seen[s, 0] += 1
+    if seen[s, 0] >= FIRST_FIT and seen[s, 0] % (REFIT_EARLY if seen[s, 0] < EARLY else REFIT) == 0:
+        _fit(matrix[s], vector[s], n, gain[s], solution[s], work[s])
+    if seen[s, 0] % REFIT_FAST == 0:
+        _fit(fast_matrix[s], fast_vector[s], few, fast_gain[s], fast_solution[s], fast_work[s])
+
+
+@njit(inline="always")
+def _code_sample(
+    s: Any, at: Any, samples: Any, learned: Any, fitted: Any, errors: Any, stream: Any, room: Any
+) -> None:
+    """Code one sample."""
+    found = _fill_features(s, at, samples, errors.surprises, fitted.features[s], room)
+    _ask_experts(s, at, found, samples, fitted, room)
+    count, judgement = _judge(s, at, samples, errors, room)
+    deviation = _blend(s, at, count, samples, errors, room)
+    share = 1.0 / count
+    octave = log(deviation + 0.1) * 2.885
+    spread = int(min(max(octave + 6.0, 0.0), SPREADS - 1.0))
+    judged = int(min(max(log(judgement * share + 0.02) * 2.885 + 10.0, 0.0), SURPRISES - 1.0))
+    rate = LEARNING_RATE + LEARNING_EARLY / (1.0 + fitted.seen[s, 0] * (1.0 / EARLY))
+    answer = 0 if stream.decoding else stream.truth[s, at.r, at.q]
+    contexts = (deviation, octave, spread, judged)
+    value = _code_value(s, answer, samples.depth, rate, contexts, learned, stream, room)
+    room.flat[at.here] = value
+    _learn_value(s, value, deviation, at, errors, room)
+    _learn_fit(s, value - at.mean, found[0], fitted, room)
 
 
 @compiled(**BORROWING)
@@ -163,208 +435,23 @@ def code_rows(
     more behind the channel before. stream: with truth int32 (3, h, w) when encoding.
     """
     first_row, last_row = rows
-    depth, shape, pixel, own, beside, near = samples
-    height, width = shape
-    mixer_a, mixer_b, table_a, table_b, chances, times = learned
-    matrix, vector, solution, gain, work = fitted.slow
-    fast_matrix, fast_vector, fast_solution, fast_gain, fast_work = fitted.fast
-    chosen, seen, features = fitted.chosen, fitted.seen, fitted.features
-    apart, judged, surprises = errors
-    decoding, truth, coder, words = stream
-    flat = pixel.reshape(-1)
+    height, width = samples.shape
+    flat, chosen = room.flat, fitted.chosen
     stride = width + 2 * PAD
     plane = stride * (height + 2 * PAD)
-    n_own, n_beside, n_near = len(own), len(beside), len(near)
-    few = FAST_FEATURES + s
     for i in range(FAST_FEATURES):
         chosen[s, i] = i
     for i in range(s):
-        chosen[s, FAST_FEATURES + i] = n_own + s * n_beside + 2 * i
-    a, b = matrix[s], fast_matrix[s]
-    f = features[s]
-    mean_at, sharp, sums, below, above, middle, x, own_at, beside_at = room
-    top = float(1 << depth)
-    least = 64.0 * 256.0 / top
+        chosen[s, FAST_FEATURES + i] = len(samples.own) + s * len(samples.beside) + 2 * i
     for r in range(first_row, last_row):
         edge = s * plane + (r + PAD) * stride
         for i in range(PAD):  # beyond the edges, what a decoder knows already
             flat[edge + i] = flat[edge - stride + PAD]
         for q in range(width):
             here = s * plane + (r + PAD) * stride + q + PAD
-            above_it, left = float(flat[here - stride]), float(flat[here - 1])
-            mean = (above_it + left) * 0.5
-            # ---- features and predictions
-            for o in range(n_own):
-                f[o] = flat[here + own_at[o]] - mean
-            n = n_own
-            above_step, left_step = 0.0, 0.0
-            for e in range(s):
-                there = here - (s - e) * plane
-                value = float(flat[there])
-                for o in range(n_beside):
-                    f[n + o] = flat[there + beside_at[o]] - value
-                n += n_beside
-                above_step += value - flat[there - stride]
-                left_step += value - flat[there - 1]
-            for e in range(s):
-                there = here - (s - e) * plane
-                f[n] = flat[there] - (flat[there - stride] + flat[there - 1]) * 0.5
-                f[n + 1] = surprises[e, r + 1, q + 1]
-                n += 2
-            f[n], f[n + 1] = surprises[s, r + 1, q], surprises[s, r, q + 1]
-            f[n + 2], f[n + 3] = surprises[s, r, q], surprises[s, r, q + 2]
-            n += 4
-            correction, fast_one = 0.0, 0.0
-            for i in range(n):
-                correction += solution[s, i] * f[i]
-            for i in range(few):
-                fast_one += fast_solution[s, i] * f[chosen[s, i]]
-            mean_at[0] = mean + _within(correction, top)
-            mean_at[1] = mean + _within(fast_one, top)
-            if s:
-                share = 1.0 / s
-                mean_at[2], mean_at[3], mean_at[4] = (
-                    above_it + above_step * share,
-                    left + left_step * share,
-                    mean,
-                )
-            else:
-                mean_at[2], mean_at[3], mean_at[4] = (
-                    above_it,
-                    left,
-                    (above_it + flat[here - stride + 1]) * 0.5,
-                )
-            # ---- how well they did nearby
-            count, judgement, more = 1.0 + n_near, 0.7, 0.0
-            for j in range(EXPERTS):
-                sums[j] = 0.0
-            for o in range(n_near):
-                i, k = (r + near[o, 0]) & (KEPT - 1), q + PAD + near[o, 1]
-                judgement += judged[s, i, k]
-                for j in range(EXPERTS):
-                    sums[j] += apart[s, i, k, j]
-            for side in range(2):
-                if (q if side == 0 else r) > 0:
-                    i, k = (r - side) & (KEPT - 1), q + PAD - 1 + side
-                    count += 2.0
-                    judgement += 2.0 * judged[s, i, k]
-                    for j in range(EXPERTS):
-                        sums[j] += 2.0 * apart[s, i, k, j]
-            for o in range(n_own):
-                more += apart[s, (r + own[o, 0]) & (KEPT - 1), q + PAD + own[o, 1], 0]
-            share = 1.0 / count
-            deviation = (sums[0] + 2.0) * share
-            total, blend = 0.0, 0.0
-            for j in range(5):
-                weight = 1.0 / ((sums[j] + 0.7) * (sums[j] + 0.7))
-                weight *= weight
-                total += weight
-                blend += weight * mean_at[j]
-            mean_at[5], mean_at[6] = blend / total, mean_at[0]
-            sums[6] = (sums[0] + more) * count / (count - 1.0 + n_own)
-            for j in range(EXPERTS):
-                sharp[j] = 128.0 / ((0.7 + sums[j]) * share * WIDTH + 0.04)
-                below[j], above[j] = 0.0, float(ONE)
-            octave = log(deviation + 0.1) * 2.885
-            spread = int(min(max(octave + 6.0, 0.0), SPREADS - 1.0))
-            judgement = int(min(max(log(judgement * share + 0.02) * 2.885 + 10.0, 0.0), SURPRISES - 1.0))
-            # ---- its decisions
-            rate = LEARNING_RATE + LEARNING_EARLY / (1.0 + seen[s, 0] * (1.0 / EARLY))
-            answer = 0 if decoding else truth[s, r, q]
-            low = 0
-            for bit_at in range(depth):
-                half = 1 << (depth - 1 - bit_at)
-                node = (1 << bit_at) | (low >> (depth - bit_at))
-                edge_value = low + half - 0.5
-                floor = least * half
-                one, zero = EXPERTS * floor, EXPERTS * floor
-                for j in range(EXPERTS):
-                    middle[j] = _smooth((edge_value - mean_at[j]) * sharp[j])
-                    one += above[j] - middle[j]
-                    zero += middle[j] - below[j]
-                chance = chances[s, node]
-                certain = one < zero * CERTAIN or zero < one * CERTAIN
-                ratio, which, cell, fraction, za, zb = 0, 0, 0, 0.0, 0.0, 0.0
-                if not certain and half < deviation * SMALL and abs(chance - 0.5) < 0.1:
-                    certain = True
-                if certain:
-                    p = one / (one + zero)
-                else:
-                    ratio = int(min(max(log(float(half)) * 2.885 - octave + 12.0, 0.0), RATIOS - 1.0))
-                    for j in range(EXPERTS):
-                        x[j] = log(above[j] - middle[j] + floor) - log(middle[j] - below[j] + floor)
-                    x[EXPERTS] = log(chance) - log(1.0 - chance)
-                    for j in range(INPUTS):
-                        za += mixer_a[s, ratio, j] * x[j]
-                        zb += mixer_b[s, bit_at, spread, j] * x[j]
-                    za, zb = min(max(za, -11.9), 11.9), min(max(zb, -11.9), 11.9)
-                    z = (za + zb) * 0.5
-                    t = (z + 12.0) * (4.0 / 3.0)
-                    cell = int(t)
-                    fraction = t - cell
-                    which = judgement * RATIOS + ratio
-                    refined_a = (
-                        table_a[s, ratio, cell]
-                        + (table_a[s, ratio, cell + 1] - table_a[s, ratio, cell]) * fraction
-                    )
-                    refined_b = (
-                        table_b[s, which, cell]
-                        + (table_b[s, which, cell + 1] - table_b[s, which, cell]) * fraction
-                    )
-                    p = 0.7 * squash(z) + 0.15 * (refined_a + refined_b)
-                bit = code_bit(
-                    coder,
-                    words,
-                    s,
-                    min(max(int(p * ONE), LEAST), ONE - LEAST),
-                    (answer >> (depth - 1 - bit_at)) & 1,
-                    decoding,
-                )
-                if not certain:
-                    da, db = (bit - squash(za)) * rate, (bit - squash(zb)) * rate
-                    for j in range(INPUTS):
-                        mixer_a[s, ratio, j] += da * x[j]
-                        mixer_b[s, bit_at, spread, j] += db * x[j]
-                    cell += int(fraction + 0.5)
-                    table_a[s, ratio, cell] += (bit - table_a[s, ratio, cell]) * APM_RATE
-                    table_b[s, which, cell] += (bit - table_b[s, which, cell]) * APM_RATE
-                chances[s, node] = min(
-                    max(chance + (bit - chance) / (times[s, node] + 1.6), RARE), 1.0 - RARE
-                )
-                times[s, node] = min(times[s, node] + 1.0, COUNT_MAX)
-                low += half * bit
-                for j in range(EXPERTS):
-                    below[j], above[j] = middle[j] if bit else below[j], above[j] if bit else middle[j]
-            # ---- learn from the value
-            flat[here] = low
-            surprise = low - mean_at[0]
-            surprises[s, r + 1, q + 1] = surprise
-            row = r & (KEPT - 1)
-            judged[s, row, q + PAD] = min(abs(surprise) / (deviation + 0.25), 4.0)
-            for j in range(EXPERTS):
-                apart[s, row, q + PAD, j] = abs(low - mean_at[j])
-            expected = 128.0 * 1.1 / WIDTH / sharp[0]
-            precision = 1.0 / (expected * expected + 0.1)
-            target = low - mean
-            weight = precision * gain[s, 0]
-            for i in range(n):
-                g = f[i] * weight
-                for k in range(i, n):
-                    a[i, k] += g * f[k]
-                vector[s, i] += g * target
-            weight = precision * fast_gain[s, 0]
-            for i in range(few):
-                g = f[chosen[s, i]] * weight
-                for k in range(i, few):
-                    b[i, k] += g * f[chosen[s, k]]
-                fast_vector[s, i] += g * target
-            gain[s, 0] *= FORGET
-            fast_gain[s, 0] *= FORGET_FAST
-            seen[s, 0] += 1
-            if seen[s, 0] >= FIRST_FIT and seen[s, 0] % (REFIT_EARLY if seen[s, 0] < EARLY else REFIT) == 0:
-                _fit(a, vector[s], n, gain[s], solution[s], work[s])
-            if seen[s, 0] % REFIT_FAST == 0:
-                _fit(b, fast_vector[s], few, fast_gain[s], fast_solution[s], fast_work[s])
+            above, left = float(flat[here - stride]), float(flat[here - 1])
+            at = Around(r, q, here, above, left, (above + left) * 0.5)
+            _code_sample(s, at, samples, learned, fitted, errors, stream, room)
         edge = s * plane + (r + PAD + 1) * stride
         for i in range(PAD):
             flat[edge - 1 - i] = flat[edge - 1 - PAD]
