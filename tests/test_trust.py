@@ -13,8 +13,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from codec import CorruptError, NotArdmError, archive, compress, container, decompress, png, recover, text
-from codec.commands import cli, files
+from codec import (
+    ArdmError,
+    CorruptError,
+    NotArdmError,
+    archive,
+    compress,
+    container,
+    decompress,
+    png,
+    recover,
+    text,
+)
+from codec.commands import cli, files, work
 from codec.limits import NO_LIMITS
 from codec.listing import Way
 from codec.opened import open_bytes
@@ -84,11 +95,11 @@ def test_a_text_whose_archive_does_not_tell_its_name() -> None:
     assert len(named) == len(plain) + len("book.png") + 6
     assert text.unpack(named) == PROSE
     assert (text.info(plain)["name"], text.info(named)["name"]) == ("", "book.png")
-    assert cli._name_to_keep("folder/book.png", ()) == "book.png"
+    assert work.name_to_keep("folder/book.png", ()) == "book.png"
     for at in range(len(named)):
         damaged = bytearray(named)
         damaged[at] ^= 16
-        with pytest.raises((CorruptError, NotArdmError, cli.ArdmError)):
+        with pytest.raises((CorruptError, NotArdmError, ArdmError)):
             text.unpack(damaged)
     chunk = container.chunk(container.SOURCE_NAME, b"book.png")
     for forged in (b"../book.png", b"", b"..", b"a\0", b"n" * 2000):

@@ -54,7 +54,7 @@ def _compress_image(name: str, source: bytes, target: Path | None, options: Opti
             source,
             exactly=options.exact,
             pixels=options.pixels,
-            name=_name_to_keep(name, look.format.endings),
+            name=name_to_keep(name, look.format.endings),
             limits=options.limits,
             settings=settings,
             progress=bar.update,
@@ -94,7 +94,7 @@ def _say_untrue(name: str, what: Iterable[str], options: Options) -> None:
         )
 
 
-def _name_to_keep(name: str, endings: tuple[str, ...]) -> str:
+def name_to_keep(name: str, endings: tuple[str, ...]) -> str:
     """The name of a source that the name of its .ardm file would not tell; else nothing. endings: of the
     format, none if any will do.
     """
@@ -116,7 +116,7 @@ def _compress_text(name: str, source: bytes, target: Path | None, options: Optio
     with Progress(len(source) * (1 + settings.verify), name, options) as bar:
         packed = text.pack(
             source,
-            name=_name_to_keep(name, ()),
+            name=name_to_keep(name, ()),
             budget=settings.budget,
             order={"raster": "plain", "lattice": "rows"}.get(settings.order, "auto"),
             device=settings.device,
