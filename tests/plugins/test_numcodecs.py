@@ -16,6 +16,7 @@ import pytest
 import zarr
 
 import codec
+from ardm.exact.window import PHOTO_ID
 from codec import ArdmError, CorruptError, LimitError, Limits, TruncatedError, UnsupportedError
 from codec.container import chunk, varint
 from codec.plugins import stack
@@ -166,7 +167,7 @@ def test_options_that_cannot_be(options: dict[str, Any]) -> None:
     [
         {"axes": "zyx"},
         {"axes": "yx", "budget": np.int64(8), "order": "lattice", "tile": np.uint8(32)},
-        {"axes": "yxc", "plain": True, "weights": "c70048d9"},
+        {"axes": "yxc", "plain": True, "weights": PHOTO_ID},
         {"axes": "bytes", "budget": 4},
     ],
 )
@@ -180,7 +181,7 @@ def test_configurations(options: dict[str, Any]) -> None:
     assert config["id"] == "ardm"
     assert {name: config[name] for name in options} == options
     assert config["format"] == 1
-    assert config["weights"] == (None if options["axes"] == "bytes" else "c70048d9")
+    assert config["weights"] == (None if options["axes"] == "bytes" else PHOTO_ID)
     assert pickle.loads(pickle.dumps(found)) == found
     assert eval(repr(found).replace(", format=1", "")) == found
     assert found != Ardm(axes="xy")

@@ -24,6 +24,7 @@ from zarr.errors import MetadataValidationError
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
 import codec
+from ardm.exact.window import PHOTO_ID
 from codec import ArdmError, CorruptError, TruncatedError, UnsupportedError
 from codec.plugins import stack
 from codec.plugins.chunks import ChunkCoder
@@ -366,11 +367,16 @@ def test_another_process_reads_it_by_the_metadata_alone(photo: np.ndarray, tmp_p
         {
             "name": "ardm",
             "configuration": {
-                "axes": "zyx", "budget": None, "order": "auto", "plain": True, "tile": None,
-                "weights": "c70048d9", "format": 1,
+                "axes": "zyx",
+                "budget": None,
+                "order": "auto",
+                "plain": True,
+                "tile": None,
+                "weights": PHOTO_ID,
+                "format": 1,
             },
         }
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("options", [{"axes": "yx"}, {"axes": "zyx", "budget": np.int64(3), "tile": 64}])
