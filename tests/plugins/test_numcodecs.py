@@ -314,9 +314,15 @@ def test_zarr_format_2(photo: np.ndarray, tmp_path: Path) -> None:
             array = part_of(photo, (5, 30, 41), dtype)
             paths.append(tmp_path / f"{len(paths)}")
             stored = zarr.create_array(
-                paths[-1], shape=array.shape, chunks=(2, 16, 20), dtype=array.dtype, zarr_format=2, order=order,
-                compressors=Ardm(axes="zyx", plain=True), filters=None,
-            )  # fmt: skip
+                paths[-1],
+                shape=array.shape,
+                chunks=(2, 16, 20),
+                dtype=array.dtype,
+                zarr_format=2,
+                order=order,
+                compressors=Ardm(axes="zyx", plain=True),
+                filters=None,
+            )
             stored[:] = array
             assert np.array_equal(zarr.open_array(paths[-1])[1:4, 3:20, 7], array[1:4, 3:20, 7])
             stored[3, 9:11] = 7
@@ -330,8 +336,14 @@ def test_zarr_format_2(photo: np.ndarray, tmp_path: Path) -> None:
 def test_zarr_format_2_bytes(tmp_path: Path) -> None:
     array = np.linspace(0, 1, 300, dtype=">f8").reshape(15, 20)
     stored = zarr.create_array(
-        tmp_path, shape=array.shape, chunks=(8, 8), dtype=array.dtype, zarr_format=2, order="F",
-        compressors=Ardm(axes="bytes", plain=True), filters=None,
-    )  # fmt: skip
+        tmp_path,
+        shape=array.shape,
+        chunks=(8, 8),
+        dtype=array.dtype,
+        zarr_format=2,
+        order="F",
+        compressors=Ardm(axes="bytes", plain=True),
+        filters=None,
+    )
     stored[:] = array
     assert np.array_equal(zarr.open_array(tmp_path)[:], array)

@@ -49,9 +49,12 @@ def make(
     given = {"dtype": array.dtype, "compressors": None, "fill_value": 0}
     given |= {name: options.pop(name) for name in ("shards", *given) if name in options}
     stored = zarr.create_array(
-        MemoryStore() if store is None else store, shape=array.shape, chunks=chunks,
-        serializer=ArdmCodec(axes=axes, **{"plain": True} | options), **given,
-    )  # fmt: skip
+        MemoryStore() if store is None else store,
+        shape=array.shape,
+        chunks=chunks,
+        serializer=ArdmCodec(axes=axes, **{"plain": True} | options),
+        **given,
+    )
     stored[...] = array
     return stored
 
@@ -121,9 +124,14 @@ def test_other_codecs_may_follow(photo: np.ndarray, pipeline: str) -> None:
     assert len(stored.compressors) == 1  # which is why compressors=None is to be given
     assert np.array_equal(stored[3:15, ::5], array[3:15, ::5])
     turned = zarr.create_array(
-        MemoryStore(), shape=array.shape, chunks=(12, 16), dtype="u1", compressors=[zarr.codecs.Crc32cCodec()],
-        filters=[zarr.codecs.TransposeCodec(order=(1, 0))], serializer=ArdmCodec(axes="xy", plain=True),
-    )  # fmt: skip
+        MemoryStore(),
+        shape=array.shape,
+        chunks=(12, 16),
+        dtype="u1",
+        compressors=[zarr.codecs.Crc32cCodec()],
+        filters=[zarr.codecs.TransposeCodec(order=(1, 0))],
+        serializer=ArdmCodec(axes="xy", plain=True),
+    )
     turned[...] = array
     assert np.array_equal(turned[3:15, ::5], array[3:15, ::5])
 
@@ -354,10 +362,14 @@ def test_another_process_reads_it_by_the_metadata_alone(photo: np.ndarray, tmp_p
     for name, axes in (("a", "zyx"), ("b", "bytes"), ("c", "zyx")):
         array = part_of(photo, (3, 20, 30), "u2")
         stored = group.create_array(
-            name, shape=array.shape, chunks=(2, 12, 16), dtype="u2", compressors=None,
+            name,
+            shape=array.shape,
+            chunks=(2, 12, 16),
+            dtype="u2",
+            compressors=None,
             serializer={"name": "ardm", "configuration": {"axes": axes, "plain": True}},
             shards=(4, 24, 32) if name == "c" else None,
-        )  # fmt: skip
+        )
         stored[:] = array
         expected += array.tobytes()
     done = subprocess.run([sys.executable, "-c", READ, str(tmp_path)], capture_output=True, check=True)
