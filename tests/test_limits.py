@@ -31,7 +31,7 @@ from codec import (
     decompress,
     png,
 )
-from codec.coder import plain, stored
+from codec.coder import arithmetic, network, plain, stored
 from codec.coder.schedule import Order, Schedule
 from codec.container import NO_WEIGHTS, Entry, Header
 from codec.limits import NO_LIMITS, parse_size
@@ -115,8 +115,8 @@ def test_the_bound_follows_from_the_coders() -> None:
     """8 decisions of a probability of at most 1 - 168 / 2**24; a photo of 178 megapixels in raster order has
     at least 7 kB.
     """
-    assert pytest.approx(168 / 2**24 / np.log(2), rel=1e-4) == cost.BITS_OF_DECISION
-    assert pytest.approx(7e-5, rel=0.01) == cost.BITS_OF_PLAIN
+    assert pytest.approx(168 / 2**24 / np.log(2), rel=1e-4) == arithmetic.BITS_OF_DECISION
+    assert pytest.approx(7e-5, rel=0.01) == network.BITS_OF_PLAIN
     tiles = 178_000_000 / 2048**2
     for method, schedule in (
         (Method.GRAPHICS, WAYS[0]),
@@ -177,7 +177,7 @@ def test_the_surest_network_keeps_the_bound(predictor: Predictor, channels: int)
         plain.code_call(
             coder, params, base, plain.tables_of(predictor.weights), channels, base.astype(np.uint8)
         )
-        bits = count * channels * cost.BITS_OF_PLAIN
+        bits = count * channels * network.BITS_OF_PLAIN
         assert bits <= 8 * len(coder.finish()) < 2 * bits + 200
 
 
