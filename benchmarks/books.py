@@ -36,7 +36,7 @@ from ardm.generate import Policy
 from ardm.networks import Config, Exact
 from ardm.objective import Estimate, bound, diffusion_bound, exact_bits, loss_table
 from ardm.orders import spread_places
-from ardm.training.fit import Recipe, fit, load_network
+from ardm.training.fit import TrainingRecipe, fit, load_network
 from benchmarks.photos import provenance
 from codec.text import CELL
 
@@ -45,9 +45,9 @@ SPACE = Space((BLOCK,), 27, ordered=False)
 NETWORK = Config("lattice", width=192, blocks=6, kernel=5, dilations=(1, 2, 4, 8, 4, 2))
 
 
-def recipe(minutes: float) -> Recipe:
+def recipe(minutes: float) -> TrainingRecipe:
     """Of the weights that ship."""
-    return Recipe(
+    return TrainingRecipe(
         SPACE,
         NETWORK,
         minutes=minutes,

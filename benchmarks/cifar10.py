@@ -46,7 +46,7 @@ from ardm.exact.frequencies import digit_frequencies
 from ardm.generate import walk
 from ardm.networks import Config, Exact, Network, multiply_accumulates, parameter_count
 from ardm.objective import Estimate, bound, diffusion_bound, exact_bits, loss_table, ranks
-from ardm.training.fit import Recipe, fit, load_network, recipe_from
+from ardm.training.fit import TrainingRecipe, fit, load_network, recipe_from
 from ardm.training.run import load_tensors
 from benchmarks.photos import make_codec
 from codec.coder.plain import Decoder, Encoder
@@ -128,9 +128,9 @@ def space_of(base: int, mixture: int = MIXTURE, likelihood: str = LIKELIHOOD) ->
     return Space(SHAPE, 256, base=base, likelihood=likelihood, mixture=mixture)
 
 
-def recipe_of(settings: tuple[str, ...], **fixed: Any) -> Recipe:
-    """A recipe with fields changed. settings: NAME=VALUE, fields of Recipe, Config or Space; fixed: fields of
-    Recipe. Raises UsageError.
+def recipe_of(settings: tuple[str, ...], **fixed: Any) -> TrainingRecipe:
+    """A recipe with fields changed. settings: NAME=VALUE, fields of TrainingRecipe, Config or Space;
+    fixed: fields of TrainingRecipe. Raises UsageError.
     """
     space: dict[str, Any] = {"base": 0, "likelihood": LIKELIHOOD, "mixture": MIXTURE}
     network: dict[str, Any] = {"name": "lattice"}
@@ -140,14 +140,20 @@ def recipe_of(settings: tuple[str, ...], **fixed: Any) -> Recipe:
         target = next(
             (
                 t
-                for t, kind in ((space, Space), (network, Config), (chosen, Recipe))
+                for t, kind in ((space, Space), (network, Config), (chosen, TrainingRecipe))
                 if name in kind.__dataclass_fields__
             ),
             None,
         )
         if target is None or name in ("shape", "classes", "ordered", "space", "network"):
             known = sorted(
-                {*Recipe.__dataclass_fields__, *Config.__dataclass_fields__, "base", "likelihood", "mixture"}
+                {
+                    *TrainingRecipe.__dataclass_fields__,
+                    *Config.__dataclass_fields__,
+                    "base",
+                    "likelihood",
+                    "mixture",
+                }
                 - {"space", "network"}
             )
             raise click.UsageError(f"--set {item}: no such field; known are {', '.join(known)}.")
@@ -156,7 +162,7 @@ def recipe_of(settings: tuple[str, ...], **fixed: Any) -> Recipe:
         except json.JSONDecodeError:
             target[name] = value
     try:
-        return Recipe(Space(SHAPE, 256, **space), Config(**network), **chosen)
+        return TrainingRecipe(Space(SHAPE, 256, **space), Config(**network), **chosen)
     except (TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from error
 
@@ -187,7 +193,7 @@ def figures(estimate: Estimate) -> dict[str, float]:
     return {"mean": round(estimate.mean, 4), "error": round(estimate.error, 4), "images": estimate.count}
 
 
-def about_of(checkpoint: Path, recipe: Recipe) -> dict[str, Any]:
+def about_of(checkpoint: Path, recipe: TrainingRecipe) -> dict[str, Any]:
     about = load_tensors(checkpoint)[1]
     space, network = recipe.space, recipe.network
     return {
@@ -276,7 +282,7 @@ def prepare(source: Path, data: Path) -> None:
 # ---- training ----------------------------------------------------------------------------------------------
 
 
-def train_one(recipe: Recipe, data: Path, out: Path, limit: float, every: float, clock: str) -> None:
+def train_one(recipe: TrainingRecipe, data: Path, out: Path, limit: float, every: float, clock: str) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     images = load(data, "train").to(device)
     kept, valid = images[:-VALID], images[-VALID:].long().cpu()

@@ -23,7 +23,7 @@ import torch
 from ardm.discrete import Space
 from ardm.networks import Config, Network, build, multiply_accumulates, parameter_count
 from ardm.objective import Estimate, training_loss
-from ardm.training.fit import Recipe, optimizers, validate
+from ardm.training.fit import TrainingRecipe, optimizers, validate
 from ardm.training.locoprop import Local
 from ardm.training.run import Run
 from benchmarks.cifar10 import load
@@ -31,7 +31,7 @@ from benchmarks.photos import provenance
 
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 REACHES = (3.0, 30.0)
-BASE = Recipe(
+BASE = TrainingRecipe(
     Space((32, 32), 256, likelihood="logistics", mixture=3),
     Config("mixer", width=64, blocks=2, expand=2, patch=4),
     batch=32,
@@ -57,7 +57,7 @@ def grey(images: torch.Tensor) -> torch.Tensor:
     return images.sum(1, dtype=torch.int32).add(1).div(3, rounding_mode="floor").to(torch.uint8)
 
 
-def train(recipe: Recipe, data: torch.Tensor, valid: torch.Tensor, points: int) -> dict[str, Any]:
+def train(recipe: TrainingRecipe, data: torch.Tensor, valid: torch.Tensor, points: int) -> dict[str, Any]:
     """One run; the bound on `valid` at `points` equal parts of its time."""
     run: Run[Network] = Run(
         recipe,

@@ -11,7 +11,7 @@ import torch
 
 from ardm.exact.carriers import Carrier, choose_carrier
 from ardm.exact.weights import Weights
-from ardm.networks import Frame, conditions
+from ardm.networks import TokenGrid, conditions
 
 
 class DiscretePredictor:
@@ -34,7 +34,7 @@ class DiscretePredictor:
             )
         self.weights = weights
         self.space = replace(weights.model.space, shape=shape or weights.model.space.shape)
-        self.frame = Frame(weights.model.network, self.space)
+        self.frame = TokenGrid(weights.model.network, self.space)
         self.tables = weights.tables()
         self.carrier = carrier or choose_carrier(weights, device)
 

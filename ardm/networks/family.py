@@ -79,7 +79,7 @@ def build(config: Config, space: Space) -> Network:
     return {"unet": UNet, "transformer": Transformer, "window": Window}.get(config.name, Exact)(config, space)
 
 
-class Frame:
+class TokenGrid:
     """How a network's tokens lie over the variables of a space. Raises ValueError if they do not fit."""
 
     def __init__(self, config: Config, space: Space) -> None:
@@ -157,7 +157,7 @@ class Network(nn.Module):
 
     def __init__(self, config: Config, space: Space) -> None:
         super().__init__()
-        self.config, self.space, self.frame = config, space, Frame(config, space)
+        self.config, self.space, self.frame = config, space, TokenGrid(config, space)
 
     def check(self, seen: torch.Tensor, known: torch.Tensor, digit: int) -> None:
         """Raise ValueError if the arguments are not those of the space."""
@@ -479,7 +479,7 @@ class Window(Network):
 # ---- networks that also run in integers --------------------------------------------------------------------
 
 
-def lattice_chain(c: Config, frame: Frame) -> list[Layer]:
+def lattice_chain(c: Config, frame: TokenGrid) -> list[Layer]:
     """The photo codec's convolutions over patches, for any mask."""
     found = [Layer("enter", frame.inputs, c.width, frame.kernel, conditioned=True)]
     for i in range(c.blocks):
@@ -497,7 +497,7 @@ def lattice_chain(c: Config, frame: Frame) -> list[Layer]:
     return found
 
 
-def mixer_chain(c: Config, frame: Frame) -> list[Layer]:
+def mixer_chain(c: Config, frame: TokenGrid) -> list[Layer]:
     """MLP-Mixer: perceptrons over positions and over channels in turn."""
     n = frame.count
     found = [Layer("enter", frame.inputs, c.width, conditioned=True)]
@@ -538,7 +538,7 @@ class Model:
         return SHARES + self.space.stages
 
     def layers(self) -> list[Layer]:
-        return CHAINS[self.network.name](self.network, Frame(self.network, self.space))
+        return CHAINS[self.network.name](self.network, TokenGrid(self.network, self.space))
 
 
 class Exact(Network):

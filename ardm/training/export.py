@@ -20,7 +20,7 @@ from ardm.orders import LATTICE_ORDER, PATCH, PHASES
 from ardm.released import FOLDER
 from ardm.training import gather
 from ardm.training.photos import (
-    Recipe,
+    TrainingRecipe,
     image_bits,
     list_images,
     load_crops,
@@ -54,7 +54,7 @@ def on_grids(net: WindowNet, crops: np.ndarray) -> WindowNet:
     A network that was not trained with activations on their grid is fitted to it by its activations on the
     crops.
     """
-    examples = [training_batch(crops, Recipe(network=net.config), step) for step in range(EXAMPLES)]
+    examples = [training_batch(crops, TrainingRecipe(network=net.config), step) for step in range(EXAMPLES)]
     net = copy.deepcopy(net)
     if not net.quantized:
         net.calibrate(lambda: [net(batch.views) for batch in examples])

@@ -41,7 +41,7 @@ NEXT = 8
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingRecipe:
     """Everything that decides a training run except the data; stored with the weights."""
 
     space: Space
@@ -80,12 +80,12 @@ class Recipe:
             )
 
 
-def recipe_from(about: dict[str, Any]) -> Recipe:
+def recipe_from(about: dict[str, Any]) -> TrainingRecipe:
     """The recipe that a checkpoint's description holds."""
     fields = dict(about["recipe"])
     if "muon" in fields:  # until 0.3.0; else was Adam, which is AdamW without decay
         fields["optimizer"] = "muon" if fields.pop("muon") else "adamw"
-    return Recipe(
+    return TrainingRecipe(
         **fields
         | {
             "space": Space(**fields["space"]),
@@ -95,7 +95,7 @@ def recipe_from(about: dict[str, Any]) -> Recipe:
     )
 
 
-def optimizers(net: Network, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def optimizers(net: Network, recipe: TrainingRecipe) -> list[torch.optim.Optimizer]:
     """Those that the recipe names. LocoProp's come with AdamW for what is no matrix product."""
     if recipe.optimizer != "locoprop" or not isinstance(net, Exact):
         return usual_optimizers(net, recipe)
@@ -110,7 +110,7 @@ def optimizers(net: Network, recipe: Recipe) -> list[torch.optim.Optimizer]:
     ]
 
 
-def load_network(path: Path) -> tuple[Network, Recipe]:
+def load_network(path: Path) -> tuple[Network, TrainingRecipe]:
     """The averaged network of a checkpoint, in evaluation mode. Raises CheckpointError."""
     tensors, about = load_tensors(path)
     try:
@@ -128,7 +128,7 @@ def load_network(path: Path) -> tuple[Network, Recipe]:
     return net.eval(), recipe
 
 
-def draw_order(recipe: Recipe, batch: int, generator: torch.Generator) -> torch.Tensor | None:
+def draw_order(recipe: TrainingRecipe, batch: int, generator: torch.Generator) -> torch.Tensor | None:
     """Places (batch, *shape) to train along, or None for uniformly random ones."""
     kind = float(torch.rand((), generator=generator, device=generator.device))
     if kind >= recipe.spread + recipe.rows:
@@ -143,7 +143,7 @@ def draw_order(recipe: Recipe, batch: int, generator: torch.Generator) -> torch.
 
 
 def fit(
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     draw: Callable[[int, torch.Generator], torch.Tensor],
     valid: torch.Tensor,
     out: Path,

@@ -57,7 +57,7 @@ AHEAD = 0.3  # share of lattice groups whose phase is coded early, as merged cal
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingRecipe:
     """Everything that decides a training run except the data; stored with the weights."""
 
     network: WindowConfig = field(default_factory=WindowConfig)
@@ -172,7 +172,7 @@ class Pool:
 
     EVERY = 2
 
-    def __init__(self, crops: np.ndarray, recipe: Recipe, step: int) -> None:
+    def __init__(self, crops: np.ndarray, recipe: TrainingRecipe, step: int) -> None:
         self.source, self.recipe = crops, recipe
         self.pixels = crops.copy()
         latest = {self.chosen(s): s for s in range(0, step + 1, self.EVERY)}
@@ -281,7 +281,7 @@ def random_runs(
     return runs
 
 
-def training_batch(pixels: np.ndarray, recipe: Recipe, step: int) -> Batch:
+def training_batch(pixels: np.ndarray, recipe: TrainingRecipe, step: int) -> Batch:
     """The batch of a step: pixels that know a raster prefix, some lattice prefixes, random sets. pixels:
     uint8 (N, h, h, 3).
     """
@@ -421,7 +421,7 @@ class PhotoRun(Run[WindowNet]):
 
     def rate(self) -> float:
         r = self.recipe
-        assert isinstance(r, Recipe)
+        assert isinstance(r, TrainingRecipe)
         falling = max(0.0, (self.progress - r.decay_from) / (1 - r.decay_from)) if r.decay_from < 1 else 0.0
         return float(r.rate * min(1.0, (self.step + 1) / r.warmup) * max(0.0, 1 - falling))
 
@@ -463,7 +463,7 @@ class Session:
     compiled: bool  # the likelihood
 
 
-def train(recipe: Recipe, session: Session) -> None:
+def train(recipe: TrainingRecipe, session: Session) -> None:
     """Run, or continue, a training run."""
     out, device, resume = session.out, session.device, session.resume
     keep_memory()
@@ -528,8 +528,8 @@ def changed(settings: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
     for item in settings:
         name, _, value = item.partition("=")
         target = network if name in WindowConfig.__dataclass_fields__ else recipe
-        if target is recipe and name not in Recipe.__dataclass_fields__:
-            known = [*Recipe.__dataclass_fields__, *WindowConfig.__dataclass_fields__]
+        if target is recipe and name not in TrainingRecipe.__dataclass_fields__:
+            known = [*TrainingRecipe.__dataclass_fields__, *WindowConfig.__dataclass_fields__]
             raise click.UsageError(f"--set {item}: no such field; known are {known}.")
         target[name] = json.loads(value)
     return recipe, network
@@ -598,12 +598,12 @@ def main(
     changes, network = changed(settings)
     checkpoint = out / "checkpoint.safetensors"
     source = checkpoint if resume and checkpoint.exists() else start
-    recipe = Recipe(network=WindowConfig(**network), **changes)
+    recipe = TrainingRecipe(network=WindowConfig(**network), **changes)
     if source is not None:
         about = load_tensors(source)[1]
         stored = dict(about["recipe"])
         recipe = replace(
-            Recipe(**stored | {"network": WindowConfig(**stored["network"] | network)}), **changes
+            TrainingRecipe(**stored | {"network": WindowConfig(**stored["network"] | network)}), **changes
         )
         if finish is not None and source == start:
             done = about["seconds"] / 60

@@ -31,7 +31,7 @@ class CheckpointError(ValueError):
     """Not a checkpoint, a damaged one, or one of another network."""
 
 
-class Schedule(Protocol):
+class TrainingSchedule(Protocol):
     """What a recipe must say; a frozen dataclass whose fields go into the checkpoint."""
 
     minutes: float  # length of the schedule in minutes of training; 0: use steps
@@ -98,7 +98,7 @@ class Run(Generic[Net]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe: Schedule = recipe
+        self.recipe: TrainingSchedule = recipe
         self.device = device
         self.net = make().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = make().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

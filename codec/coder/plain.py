@@ -35,7 +35,7 @@ FIRST_ROOM = 1024  # words of an encoder
 FIRST_SIZE = 4 ** (DIGITS - 1)  # values in a part, of the first digit
 
 
-class Coder(Protocol):
+class SymbolCoder(Protocol):
     """One end of the stream. Both ends are driven by the same calls in the same order."""
 
     def code(self, weights: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
@@ -48,7 +48,7 @@ class Coder(Protocol):
 
 
 class LibraryEncoder:
-    """A Coder that writes, by constriction."""
+    """A SymbolCoder that writes, by constriction."""
 
     def __init__(self) -> None:
         self._queue = constriction.stream.queue.RangeEncoder()
@@ -63,7 +63,7 @@ class LibraryEncoder:
 
 
 class LibraryDecoder:
-    """A Coder that reads, by constriction. It cannot notice damage: check the checksum of `data` first."""
+    """A SymbolCoder that reads, by constriction. It cannot notice damage: check the checksum first."""
 
     def __init__(self, data: bytes) -> None:
         self._queue = constriction.stream.queue.RangeDecoder(
@@ -86,7 +86,7 @@ def _library_model() -> Any:
 
 
 class Encoder:
-    """A Coder that writes, compiled."""
+    """A SymbolCoder that writes, compiled."""
 
     def __init__(self) -> None:
         self.state = new_encoder()
@@ -116,7 +116,7 @@ class Encoder:
 
 
 class Decoder:
-    """A Coder that reads, compiled. It cannot notice damage: check the checksum of `data` first."""
+    """A SymbolCoder that reads, compiled. It cannot notice damage: check the checksum of `data` first."""
 
     def __init__(self, data: bytes) -> None:
         self.state, self.words = new_decoder(data)
@@ -143,7 +143,7 @@ def _code(
 
 
 class Drawer:
-    """A Coder that draws symbols by their frequencies, where what an encoder wrote is missing."""
+    """A SymbolCoder that draws symbols by their frequencies, where what an encoder wrote is missing."""
 
     def __init__(self, continuation: Continuation) -> None:
         self._rest = continuation
@@ -155,7 +155,7 @@ class Drawer:
 
 
 def code_call(
-    coder: Coder,
+    coder: SymbolCoder,
     params: np.ndarray,
     base: np.ndarray,
     tables: mixture.Tables,

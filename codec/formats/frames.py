@@ -80,7 +80,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SampleLayout:
     """Where the samples of a file lie, as its header says."""
 
     head: Head
@@ -89,30 +89,30 @@ class Plan:
     channel_axis: bool = False  # of an array (H, W, 1)
 
 
-def take(data: bytes, plan: Plan) -> tuple[np.ndarray, Frame]:
+def take(data: bytes, bare: SampleLayout) -> tuple[np.ndarray, Frame]:
     """Samples of a file, uint8 or uint16 (H, W) or (H, W, C), and the rest of it.
 
     Raises TruncatedError, CorruptError, or IndivisibleError if the file would not come back as it was.
     """
-    head = plan.head
-    if plan.layout & QOI:
-        samples, size = qoi.decode(data[plan.start :], head.height, head.width, head.channels)
+    head = bare.head
+    if bare.layout & QOI:
+        samples, size = qoi.decode(data[bare.start :], head.height, head.width, head.channels)
     else:
-        size = body_size(head, plan.layout)
-        if len(data) < plan.start + size:
+        size = body_size(head, bare.layout)
+        if len(data) < bare.start + size:
             raise TruncatedError(
                 f"the file is cut short: it has {len(data)} bytes, its header promises at least "
-                f"{plan.start + size}."
+                f"{bare.start + size}."
             )
-        samples = _from_body(data[plan.start : plan.start + size], head, plan.layout)
-    frame = Frame(data[: plan.start], data[plan.start + size :], plan.layout, digest(data, DIGEST_BYTES))
+        samples = _from_body(data[bare.start : bare.start + size], head, bare.layout)
+    frame = Frame(data[: bare.start], data[bare.start + size :], bare.layout, digest(data, DIGEST_BYTES))
     if _make(samples, head.kind, frame) != data:
         raise IndivisibleError(
             "its pixels are coded in an unusual way"
-            if plan.layout & QOI
+            if bare.layout & QOI
             else "it has something in the padding of its rows"
         )
-    return samples if head.channels > 1 or plan.channel_axis else samples[..., 0], frame
+    return samples if head.channels > 1 or bare.channel_axis else samples[..., 0], frame
 
 
 def make(samples: np.ndarray, kind: Kind, frame: Frame, checked: bool = True) -> bytes:
@@ -216,7 +216,7 @@ def _make(samples: np.ndarray, kind: Kind, frame: Frame) -> bytes:
 # ---- headers -----------------------------------------------------------------------------------------------
 
 
-def netpbm(data: bytes) -> Plan:
+def netpbm(data: bytes) -> SampleLayout:
     """Of a PBM, PGM or PPM with binary samples (P4 to P6), or a PAM (P7). Raises CorruptError;
     IndivisibleError for several images or over 4 channels.
     """
@@ -232,7 +232,7 @@ def netpbm(data: bytes) -> Plan:
                 "the PAM header does not say width, height, depth and maximum as numbers."
             ) from None
     elif match := BITMAP.match(data):
-        return Plan(_head(int(match[1]), int(match[2]), 1, Kind(1)), match.end(), 0)
+        return SampleLayout(_head(int(match[1]), int(match[2]), 1, Kind(1)), match.end(), 0)
     elif match := GRAPHMAP.match(data):
         width, height, most, channels = (
             int(match[2]),
@@ -247,15 +247,15 @@ def netpbm(data: bytes) -> Plan:
     if channels not in (1, 2, 3, 4):
         raise IndivisibleError(f"it has {channels} channels, more than 4")
     deep = most > 255
-    plan = Plan(
+    bare = SampleLayout(
         _head(width, height, channels, Kind(16 if deep else 8)), match.end(), HIGH_FIRST if deep else 0
     )
-    if data[plan.start + body_size(plan.head, plan.layout) :][:1] == b"P":
+    if data[bare.start + body_size(bare.head, bare.layout) :][:1] == b"P":
         raise IndivisibleError("it holds several images")
-    return plan
+    return bare
 
 
-def bmp(data: bytes) -> Plan:
+def bmp(data: bytes) -> SampleLayout:
     """Of a Windows or OS/2 bitmap. Raises TruncatedError or CorruptError, or IndivisibleError for one with
     compression, or 16 bits a pixel.
     """
@@ -289,10 +289,10 @@ def bmp(data: bytes) -> Plan:
     )
     kind = Kind(bits, indexed=not ramp) if bits <= 8 else Kind()
     layout = ALIGNED | (BOTTOM_UP if height > 0 else 0) | (BGR if bits > 8 else 0)
-    return Plan(_head(width, abs(height), max(1, bits // 8), kind), start, layout)
+    return SampleLayout(_head(width, abs(height), max(1, bits // 8), kind), start, layout)
 
 
-def npy(data: bytes) -> Plan:
+def npy(data: bytes) -> SampleLayout:
     """Of an array that NumPy saved. Nothing in the file is evaluated. Raises CorruptError, or
     IndivisibleError for another array than an image.
     """
@@ -315,7 +315,7 @@ def npy(data: bytes) -> Plan:
         )
     height, width, channels, deep = int(match[4]), int(match[5]), int(match[6] or 1), match[2] == b"2"
     layout = (COLUMNS if match[3] == b"True" else 0) | (HIGH_FIRST if deep and match[1] == b">" else 0)
-    return Plan(
+    return SampleLayout(
         _head(width, height, channels, Kind(16 if deep else 8)),
         start + length,
         layout,
@@ -323,12 +323,12 @@ def npy(data: bytes) -> Plan:
     )
 
 
-def qoif(data: bytes) -> Plan:
+def qoif(data: bytes) -> SampleLayout:
     """Of a QOI. Raises CorruptError."""
     if len(data) < 14 or data[12] not in (3, 4):
         raise CorruptError("the QOI's header is damaged or cut short.")
     width, height = struct.unpack_from(">II", data, 4)
-    return Plan(_head(width, height, data[12], Kind()), 14, QOI)
+    return SampleLayout(_head(width, height, data[12], Kind()), 14, QOI)
 
 
 def _head(width: int, height: int, channels: int, kind: Kind) -> Head:

@@ -27,7 +27,7 @@ from PIL import GifImagePlugin, JpegImagePlugin, WebPImagePlugin
 from codec import png
 from codec.errors import ArdmError, CorruptError, InputError, LimitError, TruncatedError
 from codec.formats import frames, gif, jpeg, tiff
-from codec.formats.frames import Frame, Plan
+from codec.formats.frames import Frame, SampleLayout
 from codec.formats.luggage import Luggage
 from codec.png import Head, IndivisibleError, Png
 from codec.samples import Kind
@@ -245,19 +245,19 @@ def _png(data: bytes, max_pixels: int) -> Look:
     return Look(Format.PNG, png.read_head(data, max_pixels), lambda: Content(png.read(data, max_pixels)))
 
 
-def _plain(form: Format, plan: Plan, data: bytes) -> Look:
+def _plain(form: Format, sample_layout: SampleLayout, data: bytes) -> Look:
     def load() -> Content:
-        samples, frame = frames.take(data, plan)
-        return Content(Png(samples, plan.head.kind, False, b"", b""), frame)
+        samples, frame = frames.take(data, sample_layout)
+        return Content(Png(samples, sample_layout.head.kind, False, b"", b""), frame)
 
-    return Look(form, plan.head, load)
+    return Look(form, sample_layout.head, load)
 
 
 def _tiff(data: bytes, max_pixels: int) -> Look:
     directory = tiff.parse(data)
-    plan = tiff.plan(directory, max_pixels)
-    if plan:
-        return _plain(Format.TIFF, plan, data)
+    sample_layout = tiff.sample_layout(directory, max_pixels)
+    if sample_layout:
+        return _plain(Format.TIFF, sample_layout, data)
     if directory.lossy:
         return _cannot(Format.TIFF, directory.head, "its strips are compressed by a lossy method", lossy=True)
     luggage = tiff.luggage(directory)

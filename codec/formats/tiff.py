@@ -31,7 +31,7 @@ from PIL import ImageFile, TiffImagePlugin, _imaging
 from ardm.forks import steady
 from codec import png
 from codec.errors import CorruptError, TruncatedError
-from codec.formats.frames import HIGH_FIRST, Plan
+from codec.formats.frames import HIGH_FIRST, SampleLayout
 from codec.formats.luggage import Luggage
 from codec.png import Head, IndivisibleError
 from codec.samples import DEPTHS, Kind
@@ -323,7 +323,7 @@ def _head(tiff: Tiff) -> Head:
     return Head(width, height, channels, kind, False)
 
 
-def plan(tiff: Tiff, max_pixels: int) -> Plan | None:
+def sample_layout(tiff: Tiff, max_pixels: int) -> SampleLayout | None:
     """Where the samples lie bare, if they do, in one piece from the top; of a stack all planes, one below the
     other, or as many as the limit permits."""
     place = _bare(tiff)
@@ -333,7 +333,7 @@ def plan(tiff: Tiff, max_pixels: int) -> Plan | None:
     head, layout = tiff.head, HIGH_FIRST if tiff.order == ">" and tiff.head.kind.depth == 16 else 0
     planes = 1 + len(tiff.pages) if tiff.pages else _planes(tiff, (len(tiff.data) - start) // size)
     planes = max(1, min(planes, max_pixels // (head.width * head.height), (2**31 - 1) // head.height))
-    return Plan(replace(head, height=planes * head.height), start, layout)
+    return SampleLayout(replace(head, height=planes * head.height), start, layout)
 
 
 def _planes(tiff: Tiff, most: int) -> int:

@@ -67,7 +67,7 @@ Progress = Callable[[int], None]
 # ---- letters -----------------------------------------------------------------------------------------------
 
 
-def plan(weights: Weights, budget: int) -> int:
+def plan_breaks(weights: Weights, budget: int) -> int:
     """The best `breaks` for a number of calls, 1..64, by what the places of a cell cost (`bits` of the
     weights).
     """
@@ -77,7 +77,7 @@ def plan(weights: Weights, budget: int) -> int:
 
 
 def code_stream(
-    coder: prose.Coder,
+    coder: prose.TextCoder,
     stream: np.ndarray | None,
     size: int,
     breaks: int,
@@ -106,7 +106,7 @@ def code_stream(
 
 
 def _code_tile(
-    coder: prose.Coder,
+    coder: prose.TextCoder,
     predictor: DiscretePredictor,
     tile: np.ndarray,
     place: np.ndarray,
@@ -284,9 +284,9 @@ def _model(
 ) -> tuple[TextHeader, bytes]:
     """Header and payload of method MODEL. marks: of `prose.encode`."""
     weights = None if order == Order.PLAIN else load_weights(weights_module.TEXT_ID)
-    breaks = plan(weights, budget) if weights else 0
+    breaks = plan_breaks(weights, budget) if weights else 0
     stream = parts.stream
-    coder = prose.Coder(stream.size)
+    coder = prose.TextCoder(stream.size)
     code_stream(coder, stream, stream.size, breaks, weights, device, progress if weights else None)
     letters = coder.finish()
     payload = container.varint(len(letters)) + letters + marks
@@ -301,7 +301,7 @@ def _unmodel(payload: bytes, header: TextHeader, device: str, progress: Progress
     except TruncatedError as error:
         raise CorruptError(str(error)) from None
     weights = None if header.order == Order.PLAIN else load_weights(header.weights_id)
-    coder = prose.Coder(header.stream, payload[at : at + length])
+    coder = prose.TextCoder(header.stream, payload[at : at + length])
     stream = code_stream(coder, None, header.stream, header.breaks, weights, device, progress)
     if not coder.exhausted():
         raise CorruptError("the letters of the text do not end where they should.")

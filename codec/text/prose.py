@@ -42,7 +42,7 @@ COUNTER_WEIGHT, NETWORK_WEIGHT = 0.1, 0.8
 WORDS_OF_LETTER, WORDS_OF_BYTE, WORDS_OF_CAPITAL, SPARE_WORDS = 3, 6, 1, 4
 
 
-class Coder:
+class TextCoder:
     """One end of a stream of letters; it learns from tile to tile. size: letters in all; data: what an
     encoder wrote, or None to encode.
     """
@@ -91,7 +91,7 @@ def check_compiled() -> None:
     """
     text = np.array([(i * i * 7 + 5 * i) % 27 if i % 6 else 0 for i in range(1, 300)], dtype=np.uint8)
     text[(text == 0) & (np.roll(text, 1) == 0)] = 5
-    coder, tile = Coder(text.size, check=False), open_tile(text.size)
+    coder, tile = TextCoder(text.size, check=False), open_tile(text.size)
     frequencies = (np.arange(text.size * 27).reshape(-1, 27) * 2654435761 >> 9) % 500000
     for first in range(3):
         where = np.arange(first, text.size, 3)

@@ -492,9 +492,9 @@ def repeated(space: Space):  # type: ignore[no-untyped-def]
     return draw
 
 
-def recipe(name: str = "mixer", space: Space | None = None, **fields: object) -> fit.Recipe:
+def recipe(name: str = "mixer", space: Space | None = None, **fields: object) -> fit.TrainingRecipe:
     config = Config(name, width=16, blocks=1, heads=2, expand=2, cond_width=8)
-    return fit.Recipe(
+    return fit.TrainingRecipe(
         space or Space((8,), 4, 2, False),
         config,
         **{"batch": 16, "rate": 0.01, "steps": 40, "ema": 0.9, **fields},

@@ -155,7 +155,9 @@ def test_what_is_taken_and_what_is_left() -> None:
     """Matrix products and the head, not the conditioning; of the lattice not its windows. Passes without
     gradients leave nothing behind.
     """
-    recipe = fit.Recipe(SPACE, Config("lattice", width=8, blocks=2, cond_width=4), optimizer="locoprop")
+    recipe = fit.TrainingRecipe(
+        SPACE, Config("lattice", width=8, blocks=2, cond_width=4), optimizer="locoprop"
+    )
     net = build(recipe.network, recipe.space)
     mine, adamw = fit.optimizers(net, recipe)
     assert isinstance(mine, LocoProp)
@@ -185,9 +187,9 @@ def test_wrong_dials_are_refused(wrong: dict[str, float]) -> None:
 
 def test_wrong_optimisers_are_refused() -> None:
     with pytest.raises(ValueError, match="one of adamw, muon, locoprop, got 'sgd'"):
-        fit.Recipe(SPACE, optimizer="sgd")
+        fit.TrainingRecipe(SPACE, optimizer="sgd")
     with pytest.raises(ValueError, match="networks of matrix products and ReLU, lattice and mixer; got unet"):
-        fit.Recipe(SPACE, Config("unet"), optimizer="locoprop")
+        fit.TrainingRecipe(SPACE, Config("unet"), optimizer="locoprop")
 
 
 def draw(batch: int, generator: torch.Generator) -> torch.Tensor:
@@ -199,7 +201,7 @@ def test_locoprop_learns_and_resumes(matching: bool, tmp_path: Path) -> None:
     """From 2 bits down, and interrupted in the middle the same to the last bit; another optimiser's
     checkpoint is refused.
     """
-    recipe = fit.Recipe(
+    recipe = fit.TrainingRecipe(
         SPACE,
         Config("mixer", width=16, blocks=1, expand=2, cond_width=8),
         optimizer="locoprop",
@@ -233,11 +235,11 @@ def test_locoprop_learns_and_resumes(matching: bool, tmp_path: Path) -> None:
 
 def test_recipes_of_older_checkpoints_load() -> None:
     """Until 0.3.0 a recipe said only whether Muon was used."""
-    about = {"recipe": dataclasses.asdict(fit.Recipe(SPACE))}
-    assert fit.recipe_from(about) == fit.Recipe(SPACE)
+    about = {"recipe": dataclasses.asdict(fit.TrainingRecipe(SPACE))}
+    assert fit.recipe_from(about) == fit.TrainingRecipe(SPACE)
     for name in ("optimizer", "weight_decay", "local"):
         del about["recipe"][name]
     for muon, optimizer in ((True, "muon"), (False, "adamw")):
-        assert fit.recipe_from({"recipe": {**about["recipe"], "muon": muon}}) == fit.Recipe(
+        assert fit.recipe_from({"recipe": {**about["recipe"], "muon": muon}}) == fit.TrainingRecipe(
             SPACE, optimizer=optimizer
         )

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ardm.exact import window
-from ardm.training.photos import Batch, Recipe, training_batch
+from ardm.training.photos import Batch, TrainingRecipe, training_batch
 from ardm.training.rounding import rounded
 from ardm.window import WindowConfig, WindowNet, weight_exponent
 
@@ -23,7 +23,7 @@ CONFIG = WindowConfig(radius=2, width=16, depth=2, mixture=2)
 @pytest.fixture
 def examples(photo: np.ndarray) -> list[Batch]:
     crops = np.stack([photo[y : y + 64, x : x + 64] for y, x in ((0, 0), (100, 200), (200, 80))])
-    return [training_batch(crops, Recipe(network=CONFIG, pixels=1024), step) for step in range(2)]
+    return [training_batch(crops, TrainingRecipe(network=CONFIG, pixels=1024), step) for step in range(2)]
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_later_weights_make_up_for_earlier_ones(
     """Closer to the network before than rounding one by one, on pixels that it has not seen too."""
     found, plain = rounded(net, examples), one_by_one(net)
     assert error(net, found, examples) < error(net, plain, examples)
-    others = [training_batch(photo[None, 150:214, 300:364], Recipe(network=CONFIG, pixels=1024), 9)]
+    others = [training_batch(photo[None, 150:214, 300:364], TrainingRecipe(network=CONFIG, pixels=1024), 9)]
     assert error(net, found, others) < error(net, plain, others)
 
 

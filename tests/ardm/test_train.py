@@ -16,7 +16,7 @@ from PIL import Image
 from ardm.exact import window
 from ardm.exact.predictor import Predictor
 from ardm.training import export, photos
-from ardm.training.photos import Pool, Recipe, training_batch
+from ardm.training.photos import Pool, TrainingRecipe, training_batch
 from ardm.training.run import load_tensors
 from ardm.window import WindowConfig
 from codec import compress, decompress
@@ -131,24 +131,24 @@ def resume(folder: Path, out: Path, *items: str) -> None:
 
 def test_the_pool_depends_on_seed_and_step_only(photo: np.ndarray) -> None:
     crops = np.stack([photo[: photos.CROP, 100 * i : 100 * i + photos.CROP] for i in range(3)])
-    recipe = Recipe(augment=1.0)
+    recipe = TrainingRecipe(augment=1.0)
     pool = Pool(crops, recipe, 0)
     for step in range(1, 8):
         pool.advance(step)
         assert np.array_equal(pool.pixels, Pool(crops, recipe, step).pixels)
     assert not np.array_equal(pool.pixels, crops)
     assert np.array_equal(pool.source, crops)
-    assert not np.array_equal(pool.pixels, Pool(crops, Recipe(augment=1.0, seed=2), 7).pixels)
-    assert np.array_equal(Pool(crops, Recipe(augment=0.0), 7).pixels, crops)
+    assert not np.array_equal(pool.pixels, Pool(crops, TrainingRecipe(augment=1.0, seed=2), 7).pixels)
+    assert np.array_equal(Pool(crops, TrainingRecipe(augment=0.0), 7).pixels, crops)
 
 
 def test_batches_depend_on_seed_and_step_only(photo: np.ndarray) -> None:
     crops = photo[None, : photos.CROP, : photos.CROP]
-    recipe = Recipe(network=WindowConfig(3, 16, 1, 2), pixels=1024)
+    recipe = TrainingRecipe(network=WindowConfig(3, 16, 1, 2), pixels=1024)
     one, two = (training_batch(crops, recipe, 5) for _ in range(2))
     others = [
         training_batch(crops, recipe, 6),
-        training_batch(crops, Recipe(network=recipe.network, pixels=1024, seed=2), 5),
+        training_batch(crops, TrainingRecipe(network=recipe.network, pixels=1024, seed=2), 5),
     ]
     assert torch.equal(one.pixel, two.pixel)
     assert torch.equal(one.base, two.base)

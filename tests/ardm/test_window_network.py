@@ -135,7 +135,7 @@ def test_the_tools_of_the_model_work(tmp_path: Path) -> None:
         return (start + 5 * torch.arange(4)).expand(-1, 3, 4, -1).contiguous()
 
     valid = draw(32, torch.Generator().manual_seed(9))
-    recipe = fit.Recipe(
+    recipe = fit.TrainingRecipe(
         space, Config("window", width=16, blocks=1, kernel=7), batch=16, rate=0.02, steps=150, ema=0.9
     )
     run = fit.fit(recipe, draw, valid, tmp_path)

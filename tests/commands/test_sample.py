@@ -20,7 +20,7 @@ from ardm.discrete import Space
 from ardm.generate import sample
 from ardm.networks import Config, Network, build
 from ardm.objective import exact_bits
-from ardm.training.fit import Recipe, fit
+from ardm.training.fit import TrainingRecipe, fit
 from codec import ArdmError, CorruptError, TruncatedError, compress, container, decompress, png
 from codec.coder import arithmetic, kernel
 from codec.coder.continuation import Continuation
@@ -209,7 +209,7 @@ def trained(space: Space, folder: Path) -> Path:
         return torch.randint(0, space.classes, (count, *space.shape), generator=generator)
 
     fit(
-        Recipe(space, SMALL, steps=2, batch=4),
+        TrainingRecipe(space, SMALL, steps=2, batch=4),
         examples,
         examples(4, torch.Generator().manual_seed(0)),
         folder,

@@ -554,7 +554,7 @@ def _forged_text(header: text.TextHeader, payload: bytes, rng: random.Random, bl
         ends[rng.randrange(ends.size)] = rng.randint(0, gaps.size)
     else:
         capital[:] = rng.choice((0, 1))
-    coder, every = prose.Coder(stream.size), np.arange(stream.size)
+    coder, every = prose.TextCoder(stream.size), np.arange(stream.size)
     unlikely = np.zeros((stream.size, 27), dtype=np.float32)
     code_letters(open_tile(stream.size), every, unlikely, stream, coder.binary)
     letters = coder.finish()

@@ -124,11 +124,11 @@ def test_letters_are_coded_at_what_the_network_says_where_nothing_is_learned() -
     sure = np.zeros((letters.size, 27), dtype=np.float32)
     sure[np.arange(letters.size), letters] = 2**24 - 27
     for frequencies, most in ((sure, 60), (np.roll(sure, 1, axis=1), 2000)):
-        coder, tile = prose.Coder(letters.size), open_tile(letters.size)
+        coder, tile = prose.TextCoder(letters.size), open_tile(letters.size)
         coder.letters(tile, np.arange(letters.size), frequencies, letters)
         data = coder.finish()
         assert len(data) < most
-        back, tile = prose.Coder(letters.size, data), open_tile(letters.size)
+        back, tile = prose.TextCoder(letters.size, data), open_tile(letters.size)
         back.letters(tile, np.arange(letters.size), frequencies, np.zeros(1, dtype=np.uint8))
         assert np.array_equal(close_tile(tile), letters)
         assert back.exhausted()
