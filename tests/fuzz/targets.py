@@ -94,7 +94,7 @@ class TextStub(Carrier):
 
 
 def _plan(weights: weights_module.Weights, budget: int) -> int:
-    """A call for each of the first places, the last for all others: some `codec.text.file.plan`, which takes
+    """A call for each of the first places, the last for all others: some `codec.text.file.plan_breaks`, which takes
     longer than all the rest of a small text.
     """
     return (1 << min(budget, text.CELL) - 1) - 1
@@ -108,7 +108,7 @@ def small_texts() -> Iterator[None]:
     small = [text._FILTERS[0] | {"dict_size": 1 << 16}]
     with (
         mock.patch.object(discrete_predictor, "choose_carrier", lambda weights, device: TextStub(weights)),
-        mock.patch.multiple(text, TILE=100, _FILTERS=small, plan=_plan),
+        mock.patch.multiple(text, TILE=100, _FILTERS=small, plan_breaks=_plan),
         mock.patch.object(header_of_text, "TILE", 100),
     ):
         yield
