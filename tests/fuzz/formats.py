@@ -23,7 +23,7 @@ from tests.fuzz.mutate import INTERESTING, Blind, png_file
 
 SMALL = (1, 2, 3, 5, 8, 9, 16, 17, 21, 31)
 MOST = 4096  # bytes of samples that are made up
-PLANS: dict[Format, Callable[[bytes], frames.Plan]] = {
+PLANS: dict[Format, Callable[[bytes], frames.SampleLayout]] = {
     Format.PBM: frames.netpbm,
     Format.PGM: frames.netpbm,
     Format.PPM: frames.netpbm,
