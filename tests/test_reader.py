@@ -17,8 +17,6 @@ from codec import CorruptError, ImageReader, InputError, LimitError, TruncatedEr
 from codec.samples import Kind
 from tests import pngs
 
-pytestmark = pytest.mark.quick
-
 WAYS = [{"tile": 32}, {"tile": 32, "order": "lattice"}, {"tile": 32, "seed": 3, "budget": 20}, {}]
 
 
@@ -71,6 +69,7 @@ class Counting(io.BytesIO):
         return found
 
 
+@pytest.mark.quick
 def test_only_what_is_touched_is_read(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("codec.opened.FIRST_READ", 100)
     data = compress(photo[:128, :128], tile=32, plain=True)
