@@ -253,8 +253,7 @@ def part(opened: Opened, pixels: np.ndarray) -> bytes:
     """
     header = opened.header
     if header.whole:
-        look = sources.look(opened.kept_file(), pixels.size)
-        image = look.load().image
+        image = sources.look(opened.kept_file(), header.width * header.height).load().image
     else:
         image = Png(pixels, header.kind, False, b"", b"") if _frame(header) else _image(header, pixels)
     pixels = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import codec
-from codec import CorruptError, ImageReader, InputError, LimitError, TruncatedError, compress, container
+from codec import CorruptError, ImageReader, InputError, LimitError, TruncatedError, compress, container, png
 from codec.samples import Kind
 from tests import pngs
 
@@ -190,6 +190,8 @@ def test_a_file_kept_whole_and_a_palette() -> None:
     assert np.array_equal(whole.read(), pixels)
     assert np.array_equal(whole.read((2, 3, 9, 8)), pixels[3:8, 2:9])
     assert whole.preview(10).shape[:2] == (10, 10)
+    part = png.read(whole.png(whole.read((2, 3, 9, 8))), 100)  # smaller than what is kept
+    assert np.array_equal(part.pixels, pixels[3:8, 2:9])
     indices = (np.add.outer(np.arange(40) // 5, np.arange(50) // 7) % 13).astype(np.uint8)
     reader = codec.open(compress(indices, kind=Kind(4, indexed=True)))
     assert set(np.unique(reader.preview(16))) <= set(np.unique(indices))
