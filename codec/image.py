@@ -15,7 +15,6 @@ import numpy as np
 from ardm.exact.predictor import Predictor, by_torch, new_canvas, windows
 from codec import container, cost
 from codec.choice import encode_plane, encode_samples, looks_like_graphics
-from codec.coder.schedule import Schedule
 from codec.coder.work import Progress, Work
 from codec.container import Entry, Header
 from codec.ending import operation
@@ -235,17 +234,11 @@ def whole_pixels(opened: Opened, limits: Limits) -> np.ndarray:
         raise UnsupportedError(f"{why}; ardm-decompress restores it.") from error
 
 
-def schedule_of(height: int, width: int, settings: Settings, predictor: Predictor | None = None) -> Schedule:
-    """The schedule of an image of a shape, as `compress` would choose it."""
-    rows, columns = tile_shape(height, width, settings.tile)
-    weights = (predictor or load_predictor()).weights
-    return schedule_for(weights, min(rows, height), min(columns, width), settings)
-
-
 def calls_needed(height: int, width: int, settings: Settings, predictor: Predictor | None = None) -> int:
     """Most network calls of a plane of a tile."""
     if settings.budget is not None:
         return settings.budget
     rows, columns = tile_shape(height, width, settings.tile)
-    schedule = schedule_of(height, width, settings, predictor)
-    return schedule.calls(min(rows, height), min(columns, width))
+    rows, columns = min(rows, height), min(columns, width)
+    weights = (predictor or load_predictor()).weights
+    return schedule_for(weights, rows, columns, settings).calls(rows, columns)

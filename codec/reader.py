@@ -11,15 +11,13 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from ardm.orders import PATCH
-from codec import cost
 from codec.coder.schedule import Order
 from codec.ending import operation
 from codec.errors import InputError
-from codec.image import decompress, whole_pixels
+from codec.image import decompress, open_within, whole_pixels
 from codec.limits import Limits, limits_of
 from codec.listing import coarse_step
 from codec.opened import Opened, open_bytes, open_file
-from codec.parallel import thread_count
 from codec.tiles import Box, as_given, decode_coarsely, decode_every, decode_tiles
 
 if TYPE_CHECKING:
@@ -99,7 +97,7 @@ class ImageReader:
         if self._opened.header.whole:
             return whole_pixels(self._opened, self._limits)[upper:lower, left:right].copy()
         part = Box(upper, left, lower - upper, right - left)
-        self._check(part)
+        self._check()
         out, _ = decode_tiles(self._opened, self._device, self._threads, box=part)
         return as_given(out, self._opened)
 
@@ -108,8 +106,8 @@ class ImageReader:
         tiles are decoded, so that neighbouring parts should be asked for together.
         """
         keys = key if isinstance(key, tuple) else (key,)
-        if Ellipsis in [k for k in keys if k is Ellipsis]:
-            at = keys.index(Ellipsis)
+        if any(k is Ellipsis for k in keys):
+            at = next(i for i, k in enumerate(keys) if k is Ellipsis)
             keys = keys[:at] + (slice(None),) * (self.ndim - len(keys) + 1) + keys[at + 1 :]
         keys = keys + (slice(None),) * (self.ndim - len(keys))
         if len(keys) > self.ndim:
@@ -156,7 +154,7 @@ class ImageReader:
         if self._opened.header.whole:
             pixels = whole_pixels(self._opened, self._limits)
             return _shrink(pixels.reshape(*pixels.shape[:2], -1), shape).reshape(*shape, *pixels.shape[2:])
-        self._check(None)
+        self._check()
         # Tiles begin at multiples of PATCH. Averages of averages are coarse where little is averaged.
         has_levels = self._opened.header.schedule.order != Order.RASTER
         unit = PATCH if scale * PATCH ** (1 if has_levels else 2) <= 1 else 1
@@ -183,15 +181,13 @@ class ImageReader:
         coarse = coarse_step(self._opened.header, step)
         if coarse == 1 or step % coarse:
             return self.read()[::step, ::step].copy()
-        self._check(None)
+        self._check()
         out = as_given(decode_every(self._opened, coarse, self._device, self._threads), self._opened)
         return out[:: step // coarse, :: step // coarse].copy() if step > coarse else out
 
-    def _check(self, box: Box | None) -> None:
-        opened = self._opened
-        found = cost.of(opened.header, opened.size, self._threads or thread_count())
-        cost.check(found, self._limits)
-        cost.check_payloads(opened.header)
+    def _check(self) -> None:
+        """That decoding is within the limits."""
+        open_within(self._opened, self._limits, self._threads)
 
 
 def _span(key: Any, size: int) -> tuple[int, int, Any]:

@@ -75,10 +75,7 @@ def _compress_image(name: str, source: bytes, target: Path | None, options: Opti
     if packed.indivisible:
         note(f"{name}: was stored whole, because {packed.why}; it will come back byte for byte.", options)
     return {
-        "file": name,
-        "output": str(target or files.STREAM),
-        "bytes_in": len(source),
-        "bytes_out": len(packed.data),
+        **_result(name, source, target, packed.data),
         "bits_per_subpixel": round(8 * len(packed.data) / head.samples, 4),
         "restores": packed.way,
         "why": packed.why,
@@ -128,10 +125,7 @@ def _compress_text(name: str, source: bytes, target: Path | None, options: Optio
     if doubt:
         note(f"{name}: {doubt}; it was kept as a file and will come back byte for byte.", options)
     return {
-        "file": name,
-        "output": str(target or files.STREAM),
-        "bytes_in": len(source),
-        "bytes_out": len(packed),
+        **_result(name, source, target, packed),
         "bits_per_byte": round(8 * len(packed) / max(1, len(source)), 4),
         "restores": "exact",
     }
@@ -143,12 +137,7 @@ def decompress_one(name: str, options: Options) -> dict[str, Any]:
     data, untrue = contents.restore(name, options)
     _deliver(target, data, name, options, source)
     _say_untrue(name, untrue, options)
-    return {
-        "file": name,
-        "output": str(target or files.STREAM),
-        "bytes_in": len(source),
-        "bytes_out": len(data),
-    }
+    return _result(name, source, target, data)
 
 
 def part_one(name: str, options: Options) -> dict[str, Any]:
@@ -156,12 +145,7 @@ def part_one(name: str, options: Options) -> dict[str, Any]:
     source, contents, target = _open(name, options, ending=REGION if options.region else PREVIEW)
     data = contents.part(options)
     _deliver(target, data, name, options, source)
-    return {
-        "file": name,
-        "output": str(target or files.STREAM),
-        "bytes_in": len(source),
-        "bytes_out": len(data),
-    }
+    return _result(name, source, target, data)
 
 
 def recover_one(name: str, options: Options) -> dict[str, Any]:
@@ -175,13 +159,7 @@ def recover_one(name: str, options: Options) -> dict[str, Any]:
         damage = _free(damage, name, options)
     rescued = contents.rescue(name, options)
     _deliver(target, rescued.data, name, options)
-    result = {
-        "file": name,
-        "output": str(target),
-        "bytes_in": len(source),
-        "bytes_out": len(rescued.data),
-        **rescued.facts,
-    }
+    result = {**_result(name, source, target, rescued.data), **rescued.facts}
     if rescued.mask:
         _deliver(damage, rescued.mask, name, options)
         result |= {"damage_map": str(damage)}
@@ -210,6 +188,16 @@ def list_one(name: str, options: Options) -> dict[str, Any]:
     from codec.commands.contents import open_contents
 
     return {"file": name, **open_contents(source, options).describe()}
+
+
+def _result(name: str, source: bytes, target: Path | None, data: bytes) -> dict[str, Any]:
+    """What is said of every file that was written."""
+    return {
+        "file": name,
+        "output": str(target or files.STREAM),
+        "bytes_in": len(source),
+        "bytes_out": len(data),
+    }
 
 
 def _open(
