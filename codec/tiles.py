@@ -193,9 +193,9 @@ def decode_coarsely(
     predictor = predictor_of(header, device)
     stop = Event()
     told = teller(None, stop)
-    level = int(math.log(max(1.0, factor)) / math.log(PATCH)) if predictor else 0
-    if header.schedule.order == Order.RASTER:
-        level = 0
+    level = 0
+    while predictor and header.schedule.order != Order.RASTER and PATCH ** (level + 1) <= factor:
+        level += 1
 
     def work(index: int, spare: int) -> tuple[Tile, int, np.ndarray]:
         _, _, height, width = header.tiles[index]
@@ -219,8 +219,7 @@ def decode_every(opened: Opened, step: int, device: str = "cpu", threads: int = 
     header = opened.header
     shape = -(-header.height // step), -(-header.width // step), header.channels
     out = np.empty(shape, dtype=header.kind.dtype)
-    # a power of 4 may be a little less than itself by logarithms
-    for (top, left, _, _), taken, part in decode_coarsely(opened, step + 0.5, device, threads):
+    for (top, left, _, _), taken, part in decode_coarsely(opened, step, device, threads):
         found = part[:: step // taken, :: step // taken]
         y, x = top // step, left // step
         out[y : y + found.shape[0], x : x + found.shape[1]] = found

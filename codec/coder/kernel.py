@@ -209,7 +209,6 @@ class Room(NamedTuple):
     own_at: np.ndarray  # int64, `Phase.own` in a flat plane
     near_at: np.ndarray  # int64, `Phase.near`
     mixed: np.ndarray  # (3,), of a decision: log-odds by both mixers, place between two cells of a table
-    cross: np.ndarray  # int64 (1,), `Phase.cross`
     features: np.ndarray  # `Fitted.features`, flat
     solution: np.ndarray  # `Fitted.solution`, flat
     cells: np.ndarray  # uint64 (5,): first weights of both mixers, cells of both tables, node of the counters
@@ -233,7 +232,6 @@ def new_room(fitted: Fitted, phase: Phase) -> Room:
         phase.own[:, 0] * stride + phase.own[:, 1],
         phase.near[:, 0] * stride + phase.near[:, 1],
         np.zeros(3),
-        np.zeros(1, dtype=np.int64),
         fitted.features.reshape(-1),
         fitted.solution.reshape(-1),
         np.zeros(5, dtype=np.uint64),
@@ -301,6 +299,7 @@ class Layout(NamedTuple):
     plane: int  # of a channel
     columns: int  # of the phase
     counters: int  # uint64, in a table
+    cross: int  # `Phase.cross`
 
 
 class At(NamedTuple):
@@ -388,7 +387,7 @@ def _fill_features(s: Any, mean: Any, at: Any, layout: Any, pixel: Any, fitted: 
     """Features of the least-squares problem, differences to what is expected; returns their number."""
     innovation, around = fitted.innovation, room.around
     f, features = room.features, fitted.features
-    cross = room.cross[0]
+    cross = layout.cross
     f0 = np.uint64((s * features.shape[1] + (fitted.seen[s, 0] & (BATCH - 1))) * features.shape[2])
     n = len(room.own_at)
     for o in range(n):
@@ -832,6 +831,7 @@ def code_rows(
         stride * (height + 2 * PAD),
         (width - px + step - 1) // step,
         np.uint64(learned.counters.shape[2]),
+        phase.cross,
     )
     # Flat views: to make one takes as long as a decision, so that is done once.
     flat_planes = Planes(planes.pixel.reshape(-1), planes.error.reshape(-1), planes.expert_error.reshape(-1))
@@ -845,7 +845,6 @@ def code_rows(
     pixel, seen = flat_planes.pixel, network.canvas.pixels
     asking = components > 0 and len(network.params) == 0  # the network, pixel by pixel
     values = network.block if asking else network.params  # of the pixel at hand, from `of_pixel` on
-    room.cross[0] = phase.cross
     parts = (phase.mean_of, flat_planes, flat_learned, fitted)
     columns = layout.columns
     for strip in range(first_row, last_row, strip_rows):
