@@ -19,6 +19,7 @@ from codec.limits import Limits, limits_of
 from codec.listing import coarse_step
 from codec.opened import Opened, open_bytes, open_file
 from codec.tiles import Box, as_given, decode_coarsely, decode_every, decode_tiles
+from codec.urls import Url, UrlFile, is_url, local_path
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,7 +40,7 @@ class ImageReader:
         limits: Limits,
         device: str = "cpu",
         threads: int = 0,
-        closes: IO[bytes] | None = None,
+        closes: IO[bytes] | UrlFile | None = None,
     ) -> None:
         self._opened, self._limits, self._device, self._threads = opened, limits, device, threads
         self._closes = closes  # a file that this reader has opened
@@ -231,15 +232,16 @@ def open(
 ) -> ImageReader:
     """Open an .ardm file of an image without decoding it.
 
-    source: its bytes, a path, a URL such as s3://bucket/photo.ardm (with fsspec and what it needs for that),
-    or a binary file object that can seek. Of paths, URLs and file objects only the header, the index and the
-    tiles that are decoded are read. device, threads, max_pixels, limits: as of `codec.decompress`.
+    source: its bytes, a path, a URL such as s3://bucket/photo.ardm (`pip install 'ardm[fsspec]'` and what
+    that needs for s3), or a binary file object that can seek. Of paths, URLs and file objects only the
+    header, the index and the tiles that are decoded are read. device, threads, max_pixels, limits: as of
+    `codec.decompress`.
 
     Raises as `codec.decompress` does, InputError for what is none of these or cannot be read.
     """
     limits = limits_of(limits, max_pixels)
     if isinstance(source, str | os.PathLike):
-        file = _open_path(os.fspath(source))
+        file = _open_path(os.fspath(source), limits)
         try:
             return ImageReader(open_file(file, limits), limits, device, threads, file)
         except BaseException:
@@ -250,14 +252,14 @@ def open(
     return ImageReader(open_bytes(source, limits), limits, device, threads)
 
 
-def _open_path(path: str) -> IO[bytes]:
+def _open_path(path: str, limits: Limits) -> IO[bytes] | UrlFile:
     try:
-        if "://" not in path:
+        if not is_url(path):
             return builtins.open(path, "rb")
-        import fsspec
-
-        return fsspec.open(path, "rb").open()
-    except ImportError as error:
-        raise InputError(f"{path}: a URL needs fsspec: pip install fsspec ({error}).") from error
+        if (local := local_path(path)) is not None:
+            return builtins.open(local, "rb")
+        return Url(path).open(limits.max_memory)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error

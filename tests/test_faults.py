@@ -573,7 +573,10 @@ def test_names_of_no_file(
     monkeypatch.chdir(tmp_path)
     given = [name] if way == "compress" else ["-o", "out", name]
     assert command(getattr(cli, f"{way}_command"), *given) == 1
-    assert capfd.readouterr().err == f"ardm: {name}: {says}{'; expected a file' * ('directory' in says)}.\n"
+    assert (
+        capfd.readouterr().err
+        == f"ardm: {name}: {says}{'; expected a file, or -r to take all that is in it' * ('directory' in says)}.\n"
+    )
     only_files(tmp_path)
 
 
@@ -716,10 +719,12 @@ def test_a_name_does_nothing_to_a_terminal_in_the_bar(monkeypatch: pytest.Monkey
             "as_json",
             "quiet",
             "verbose",
+            "null",
+            "recursive",
         ),
         0,
     )
-    given |= dict.fromkeys(("threads", "no_progress", "max_pixels", "memory", "max_calls")) | {
+    given |= dict.fromkeys(("list_name", "threads", "no_progress", "max_pixels", "memory", "max_calls")) | {
         "device": "cpu"
     }
     report.Progress(9, "evil\x1b[2J\n.png", options_of({**given, "names": ("x",)}))

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-from codec.commands import files, report, work
-from codec.commands.options import Options, Region, options_of, parse_order, shared_options
+from codec.commands import files, report, tree, work
+from codec.commands.options import Options, Region, given_of, options_of, parse_order, shared_options
+from codec.commands.places import Left, LeftOut
 from codec.commands.report import complain
+from codec.commands.tree import Given, Item
 from codec.errors import ArdmError
 from codec.presets import PRESETS
 
@@ -69,6 +72,7 @@ EXIT_HELP = (
         "hold is named and dropped."
     ),
 )
+@click.option("--all", "everything", is_flag=True, help="With -r: all files, not only images.")
 @click.option("--no-verify", is_flag=True, help="Do not decode the result to compare it with the source.")
 def compress_command(
     budget: int | None,
@@ -77,6 +81,7 @@ def compress_command(
     plain: bool,
     exact: bool,
     pixels: bool,
+    everything: bool,
     no_verify: bool,
     **given: Any,
 ) -> None:
@@ -97,8 +102,8 @@ def compress_command(
     if exact and pixels:
         raise click.UsageError("--exact keeps more than pixels; leave out --pixels.")
     chosen = {"verify": not no_verify, "budget": budget, "order": order, "seed": seed, "plain": plain}
-    options = options_of(given, chosen, exact=exact, pixels=pixels)
-    _each(given["names"], options, work.compress_one)
+    options = options_of(given, chosen, exact=exact, pixels=pixels, everything=everything)
+    _each(given_of(given), options, work.compress_one)
 
 
 compress_command.help = (compress_command.help or "").replace("PRESETS", PRESET_HELP)
@@ -152,7 +157,7 @@ def decompress_command(
             "--recover writes two files and keeps the source; leave out -c, -o -, --rm, -t and -l."
         )
     do = work.part_one if partly else work.recover_one if recover else work.decompress_one
-    _each(given["names"], options, do)
+    _each(given_of(given), options, do)
 
 
 def compress_main() -> None:
@@ -197,10 +202,10 @@ def run(command: click.Command, arguments: list[str], name: str) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-Work = Callable[[str, Options], dict[str, Any]]
+Work = Callable[[Item, Options], dict[str, Any]]
 
 
-def _each(names: tuple[str, ...], options: Options, do: Work) -> None:
+def _each(given: Given, options: Options, do: Work) -> None:
     """Do something to every file, or list or test it, if the options say so."""
     line = report.line_of_work
     if options.listing:
@@ -208,21 +213,27 @@ def _each(names: tuple[str, ...], options: Options, do: Work) -> None:
     elif options.test:
         do, line = work.test_one, report.line_of_test
     worst = 0
-    for name in names:
-        label = "standard input" if name == files.STREAM else name
+    left: Counter[Left] = Counter()
+    found = tree.items(given, archives=do is not work.compress_one)
+    for item in found:
+        place = item.source
         try:
-            result = do(name, options)
+            if item.problem:
+                raise item.problem
+            result = do(item, options)
+        except LeftOut as error:
+            left[error.kind] += 1
         except ArdmError as error:
             worst = max(worst, error.exit_code)
-            complain(f"{label}: {error}", options, error.exit_code, name)
+            complain(f"{place.label}: {error}", options, error.exit_code, place.name)
         # of a library, halves of which stay behind; what files raise is an ArdmError
         except (ImportError, OSError) as error:
             complain(
-                f"{label}: a library cannot be loaded ({error}): too little memory, or a damaged "
+                f"{place.label}: a library cannot be loaded ({error}): too little memory, or a damaged "
                 "installation.",
                 options,
                 1,
-                name,
+                place.name,
             )
             raise click.exceptions.Exit(max(worst, 1)) from None
         except (MemoryError, RuntimeError) as error:
@@ -231,13 +242,19 @@ def _each(names: tuple[str, ...], options: Options, do: Work) -> None:
             ):
                 raise
             worst = max(worst, 1)
-            complain(f"{label}: not enough memory for this image.", options, 1, name)
+            complain(f"{place.label}: not enough memory for this image.", options, 1, place.name)
         # an argument that only the library can judge, such as a device that is not there
         except ValueError as error:
             worst = max(worst, 1)
-            complain(f"{label}: {error}", options, 1, name)
+            complain(f"{place.label}: {error}", options, 1, place.name)
         else:
             worst = max(worst, result.get("exit_code", 0))
             report.report(result, options, line)
+    if left:
+        report.note(
+            "not taken: " + ", ".join(f"{n} {kind}" for kind, n in sorted(left.items())) + ".", options
+        )
+    if len(found) == left.total():
+        report.note("there was nothing to do.", options)
     if worst:
         raise click.exceptions.Exit(worst)

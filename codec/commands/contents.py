@@ -4,8 +4,8 @@ rescued. Knows what each kind can do; no names of outputs, no messages. torch is
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from codec import text
@@ -15,7 +15,7 @@ from codec.commands.report import Progress
 from codec.errors import CorruptError, InputError, NotArdmError
 from codec.limits import NO_LIMITS
 from codec.listing import way_of
-from codec.opened import Opened, open_bytes
+from codec.opened import FIRST_READ, Opened, open_bytes, open_file
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,15 @@ class ImageContents:
     def __init__(self, opened: Opened) -> None:
         self.opened = opened
 
-    def describe(self) -> dict[str, Any]:
-        return {**self.opened.describe(), "restores": way_of(self.opened.header), "name": self.opened.name}
-
-    def restored(self, path: Path) -> Path:
-        """Where the file goes that comes back, beside the .ardm file: photo.ppm.ardm -> photo.ppm."""
+    def restored(self, name: str) -> str:
+        """What the file is called that comes back of an .ardm file of that name: photo.ppm.ardm ->
+        photo.ppm.
+        """
         from codec import archive
 
         form = archive.format_of(self.opened)
         endings = form.endings if form else ()
-        return path.with_name(files.restored_name(path.name, self.opened.name, endings))
+        return files.restored_name(name, self.opened.name, endings)
 
     def restore(self, name: str, options: Options) -> tuple[bytes, tuple[str, ...]]:
         """(the file, what it says of bytes that are not its own)."""
@@ -108,9 +107,8 @@ class TextContents:
 
     def __init__(self, source: bytes, options: Options, salvage: bool) -> None:
         self.source, self.salvage = source, salvage
-        limits = NO_LIMITS if options.listing else options.limits
         try:
-            self.header, self.at = text.read(source, limits, salvage)
+            self.header, self.at = text.read(source, options.limits, salvage)
         except CorruptError as error:
             if not salvage:
                 raise
@@ -118,12 +116,9 @@ class TextContents:
                 f"nothing can be recovered, since a text is one piece, not tiles: {error}"
             ) from error
 
-    def describe(self) -> dict[str, Any]:
-        return {**text.info(self.source), "restores": "exact"}
-
-    def restored(self, path: Path) -> Path:
-        """Where the file goes that comes back: book.txt.ardm -> book.txt."""
-        return path.with_name(files.restored_name(path.name, self.header.name, ()))
+    def restored(self, name: str) -> str:
+        """What the file is called that comes back: book.txt.ardm -> book.txt."""
+        return files.restored_name(name, self.header.name, ())
 
     def restore(self, name: str, options: Options) -> tuple[bytes, tuple[str, ...]]:
         """(the file, nothing)."""
@@ -154,11 +149,27 @@ class TextContents:
 
 def open_contents(source: bytes, options: Options, salvage: bool = False) -> ImageContents | TextContents:
     """Parse an .ardm file. salvage: it may be damaged. Raises as `container.read` does."""
-    if not source:
-        raise NotArdmError("the file is empty; expected an .ardm file.")
+    _check_not_empty(source)
     if text.is_text(source):
         return TextContents(source, options, salvage)
-    return ImageContents(open_bytes(source, NO_LIMITS if options.listing else options.limits, salvage))
+    return ImageContents(open_bytes(source, options.limits, salvage))
+
+
+def describe(file: Any) -> dict[str, Any]:
+    """What an .ardm file says of itself. file: a file object, of which only the beginning is read."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    front = file.read(FIRST_READ)
+    _check_not_empty(front)
+    if text.is_text(front):
+        return {**text.info(front, size), "restores": "exact"}
+    opened = open_file(file, NO_LIMITS)
+    return {**opened.describe(), "restores": way_of(opened.header), "name": opened.name}
+
+
+def _check_not_empty(source: bytes) -> None:
+    if not source:
+        raise NotArdmError("the file is empty; expected an .ardm file.")
 
 
 def _decoding(options: Options) -> dict[str, Any]:

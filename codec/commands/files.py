@@ -13,13 +13,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from codec.errors import InputError, LimitError, OutputError, VerifyError
-from codec.limits import show_size
+from codec.errors import InputError, OutputError
+from codec.urls import read_at_most
 
 STREAM = "-"
 SUFFIX = ".ardm"
-PIECE = 1 << 20  # bytes that are read at once
 _temporary: set[str] = set()  # files to remove when a signal ends the process
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file is an .ardm file, by its name."""
+    return Path(name).suffix.lower() == SUFFIX
 
 
 def compressed_name(name: str) -> str:
@@ -47,7 +51,7 @@ def restored_name(name: str, kept: str, endings: tuple[str, ...]) -> str:
 
 def check_input(name: str) -> None:
     """Raise InputError, before any work, for what `read_input` would not read."""
-    with _reading():
+    with reading():
         if name == STREAM:
             return
         if os.path.isdir(name):
@@ -63,22 +67,12 @@ def read_input(name: str, most: int | None = None) -> bytes:
     Raises InputError with the cause, or LimitError.
     """
     check_input(name)
-    with _reading(), contextlib.nullcontext(sys.stdin.buffer) if name == STREAM else open(name, "rb") as file:
-        if most is None:
-            return file.read()
-        parts, left = [], most + 1
-        while left and (part := file.read(min(left, PIECE))):
-            parts.append(part)
-            left -= len(part)
-        if not left:
-            raise LimitError(
-                f"has more than {show_size(most)}, the limit of the memory for all; raise it with --memory."
-            )
-        return b"".join(parts)
+    with reading(), contextlib.nullcontext(sys.stdin.buffer) if name == STREAM else open(name, "rb") as file:
+        return file.read() if most is None else read_at_most(file, most)
 
 
 @contextlib.contextmanager
-def _reading() -> Iterator[None]:
+def reading() -> Iterator[None]:
     """Within, what the system says of a file becomes an InputError."""
     try:
         yield
@@ -90,17 +84,21 @@ def _reading() -> Iterator[None]:
         raise InputError(f"cannot be read: {error.strerror}.") from error
 
 
-def check_output(target: Path, source: str, force: bool) -> None:
+def check_output(target: Path, source: str, force: bool, makes_folders: bool = False) -> None:
     """Refuse, before any work, what would overwrite a file without `force`, or the source with or without
-    it.
+    it. makes_folders: `make_folders` will be called.
     """
     try:
         # which is an error where the working directory has been deleted, and the target is in it
         os.path.abspath(target)
         if target.is_dir():
             raise OutputError(f"the output {target} is a directory; name a file, or use --output-dir.")
-        if not target.parent.is_dir():
-            raise OutputError(f"the output folder {target.parent} does not exist.")
+        folder = target.parent
+        while makes_folders and not os.path.lexists(folder) and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir():
+            wrong = "is no folder" if makes_folders else "does not exist"
+            raise OutputError(f"the output folder {folder} {wrong}.")
         if os.path.lexists(target):
             if (
                 source != STREAM
@@ -121,9 +119,9 @@ def check_output(target: Path, source: str, force: bool) -> None:
         raise OutputError(f"the output {target} cannot be used: {error.strerror}.") from error
 
 
-def write_output(target: Path, data: bytes, source: str, force: bool) -> None:
+def write_output(target: Path, data: bytes, source: str, force: bool, changed: int | None = None) -> None:
     """Write atomically: a temporary file beside the target, fsync, rename, fsync of the folder. Mode, owner,
-    group and times come from the source.
+    group and times come from the source; of a source that is no file, `changed` is the time, in ns.
 
     Raises OutputError. A folder that cannot be told to sync, because it cannot be read or its file system
     does not know how, is no error; one that fails is.
@@ -143,6 +141,8 @@ def write_output(target: Path, data: bytes, source: str, force: bool) -> None:
                 mask = os.umask(0)
                 os.umask(mask)
                 os.chmod(temporary, 0o666 & ~mask)
+                if changed is not None:
+                    os.utime(temporary, ns=(changed, changed))
             else:
                 with contextlib.suppress(OSError):
                     _copy_attributes(source, temporary)
@@ -161,29 +161,58 @@ def write_output(target: Path, data: bytes, source: str, force: bool) -> None:
         raise OutputError(f"{target} cannot be written: {error.strerror}.") from error
 
 
+def make_folders(folder: Path, like: Path | None) -> None:
+    """Make a folder and those above it. like: the folder that it mirrors, whose mode, owner and group it
+    gets, and so on upwards as long as their names agree. Raises OutputError.
+    """
+    if folder.is_dir():
+        return
+    like = like if like and like.name == folder.name else None
+    make_folders(folder.parent, like.parent if like else None)
+    try:
+        if like is None:
+            folder.mkdir(exist_ok=True)
+            return
+        folder.mkdir(0o700, exist_ok=True)
+        with contextlib.suppress(OSError):
+            mode = _copy_owner(like.stat(), str(folder))
+            folder.chmod(mode | 0o700)  # since something is about to be written into it
+    except OSError as error:
+        raise OutputError(f"the output folder {folder} cannot be made: {error.strerror}.") from error
+
+
 def _copy_attributes(source: str, copy: str) -> None:
     """Owner and group as far as the system permits, times, extended attributes and mode; nobody gets a right
-    that he had not to the source.
-
-    So no set-user-id, which would be of whoever runs this, and if the group cannot be kept, no group may do
-    more than everybody. The mode comes last.
+    that he had not to the source. The mode comes last.
     """
     if os.name != "posix":
         shutil.copystat(source, copy)
         return
     found = os.stat(source)
+    mode = _copy_owner(found, copy)
+    os.utime(copy, ns=(found.st_atime_ns, found.st_mtime_ns))
+    for name in os.listxattr(source) if hasattr(os, "listxattr") else ():
+        with contextlib.suppress(OSError):
+            os.setxattr(copy, name, os.getxattr(source, name))
+    os.chmod(copy, mode)
+
+
+def _copy_owner(found: os.stat_result, copy: str) -> int:
+    """Owner and group as far as the system permits. Returns the mode that goes with them.
+
+    So no set-user-id, which would be of whoever runs this, and if the group cannot be kept, no group may do
+    more than everybody.
+    """
     mode = found.st_mode & 0o777
+    if os.name != "posix":
+        return mode
     with contextlib.suppress(OSError):  # only root may
         os.chown(copy, found.st_uid, -1)
     try:
         os.chown(copy, -1, found.st_gid)
     except OSError:
         mode &= 0o707 | mode << 3
-    os.utime(copy, ns=(found.st_atime_ns, found.st_mtime_ns))
-    for name in os.listxattr(source) if hasattr(os, "listxattr") else ():
-        with contextlib.suppress(OSError):
-            os.setxattr(copy, name, os.getxattr(source, name))
-    os.chmod(copy, mode)
+    return mode
 
 
 def _sync_folder(folder: Path) -> None:
@@ -199,25 +228,6 @@ def _sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(handle)
-
-
-def remove_source(name: str, content: bytes, target: Path, data: bytes) -> None:
-    """Remove a source whose result is written and on disk, after a last look at both. content: of the source
-    when it was read; data: what was written.
-
-    Raises VerifyError or OutputError, and then the source is still there, unless it was gone before.
-    """
-    kept = f"was written to {target}, but the source cannot be removed"
-    try:
-        if read_input(str(target)) != data:
-            raise VerifyError(f"{target} reads back otherwise than it was written; the source is kept.")
-        if read_input(name) != content:
-            raise OutputError(f"{kept}: it has changed meanwhile.")
-        os.unlink(name)
-    except InputError as error:
-        raise OutputError(f"{kept}: one of them {error}") from error
-    except OSError as error:
-        raise OutputError(f"{kept}: {error.strerror}.") from error
 
 
 def _rename_new(temporary: str, target: Path) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import click
 
 import codec
 from codec.commands import files
+from codec.commands.places import Place, file_of
+from codec.commands.tree import Given
+from codec.errors import OutputError
 from codec.limits import Limits, parse_size
 from codec.presets import MAX_THREADS, ORDERS, threads_for
 from codec.settings import Settings
@@ -22,7 +24,7 @@ class Options:
 
     stdout: bool
     output: str | None
-    output_dir: Path | None
+    output_dir: Place | None
     force: bool
     remove: bool
     test: bool
@@ -37,7 +39,10 @@ class Options:
     pixels: bool = False  # these are enough
     region: tuple[int, int, int, int] | None = None  # left, upper, right, lower: only this is wanted
     preview: int = 0  # longest side of a small picture that is wanted instead; 0: none
-    written: set[str] = field(default_factory=set)  # outputs of this run, which not even -f may overwrite
+    everything: bool = False  # of a folder, too, files that are no images
+    written: set[Hashable] = field(
+        default_factory=set
+    )  # outputs of this run, which not even -f may overwrite
 
 
 class _Size(click.ParamType):
@@ -55,7 +60,17 @@ class _Size(click.ParamType):
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of both commands, in the order in which --help shows them."""
     options = [
-        click.argument("names", metavar="FILE...", nargs=-1, required=True),
+        click.argument("names", metavar="FILE...", nargs=-1),
+        click.option("-r", "--recursive", is_flag=True, help="Take all that is in folders, and below."),
+        click.option(
+            "--files-from",
+            "list_name",
+            metavar="LIST",
+            help="Take the files that LIST names, too, one on a line ('-' is standard input).",
+        ),
+        click.option(
+            "-0", "--null", is_flag=True, help="A zero byte ends a name in LIST, as of find -print0."
+        ),
         click.option(
             "-o", "output", metavar="OUT", help="Write to OUT ('-' is standard output); for one FILE."
         ),
@@ -63,8 +78,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--output-dir",
             metavar="DIR",
-            type=click.Path(exists=True, file_okay=False, path_type=Path),
-            help="Write the results into DIR.",
+            help="Write the results into DIR, those of -r and --files-from into folders like the sources'.",
         ),
         click.option(
             "-f",
@@ -123,6 +137,18 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def given_of(given: dict[str, Any]) -> Given:
+    """What click gives of files. Raises click.UsageError for what does not go together."""
+    found = Given(given["names"], given["list_name"], given["null"], given["recursive"])
+    if not found.names and found.list_name is None:
+        raise click.UsageError("Missing argument 'FILE...'.")
+    if found.null and found.list_name is None:
+        raise click.UsageError("-0 says how the names in a list end; name the list with --files-from.")
+    if found.list_name == files.STREAM and files.STREAM in found.names:
+        raise click.UsageError("standard input cannot be both the list and a file of it.")
+    return found
+
+
 def options_of(given: dict[str, Any], chosen: dict[str, Any] | None = None, **more: Any) -> Options:
     """The shared options, as click gives them. chosen: fields of `Settings`. Raises click.UsageError for what
     does not go together.
@@ -137,7 +163,7 @@ def options_of(given: dict[str, Any], chosen: dict[str, Any] | None = None, **mo
     return Options(
         stdout=given["stdout"],
         output=given["output"],
-        output_dir=given["output_dir"],
+        output_dir=_folder(given["output_dir"]),
         force=given["force"],
         remove=given["remove"],
         test=given["test"],
@@ -152,11 +178,25 @@ def options_of(given: dict[str, Any], chosen: dict[str, Any] | None = None, **mo
     )
 
 
+def _folder(name: str | None) -> Place | None:
+    """The folder for results. Raises click.UsageError for what can be none."""
+    if not name:
+        return None
+    if name == files.STREAM:
+        raise click.UsageError("--output-dir names a folder, got '-'; -c writes to standard output.")
+    found = file_of(name)
+    try:
+        found.check_folder()
+    except OutputError as error:
+        raise click.UsageError(f"--output-dir: {error}") from error
+    return found
+
+
 def _check_together(given: dict[str, Any], verify: bool) -> None:
-    names = given["names"]
-    if given["output"] and len(names) > 1:
+    many = given_of(given).many
+    if given["output"] and many:
         raise click.UsageError("-o names one output, but there are several files; use --output-dir.")
-    if len(names) > 1 and given["stdout"] and not (given["test"] or given["listing"]):
+    if many and given["stdout"] and not (given["test"] or given["listing"]):
         raise click.UsageError("-c writes one file to standard output, but there are several.")
     if given["output"] and given["output_dir"]:
         raise click.UsageError("-o and --output-dir exclude each other.")

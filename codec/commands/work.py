@@ -5,14 +5,15 @@ Knows which outputs there are and what is said to whom; `codec.commands.contents
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from codec.commands import files
 from codec.commands.options import Options
+from codec.commands.places import Left, LeftOut, Place, Stream, file_of, remove_source
 from codec.commands.report import Progress, note, say
+from codec.commands.tree import Item
 from codec.errors import CorruptError, InputError, OutputError
 
 if TYPE_CHECKING:
@@ -20,28 +21,31 @@ if TYPE_CHECKING:
 
 SUFFIX = files.SUFFIX
 DAMAGE = ".damage.png"  # ending of the map that --recover writes
+HEAD = 1 << 16  # bytes that tell whether a file is an image
 REGION, PREVIEW = ".region.png", ".preview.png"  # endings of what --region and --preview write
 
 
-def compress_one(name: str, options: Options) -> dict[str, Any]:
-    """An image, a text, or any other file."""
-    files.check_input(name)
-    if name != files.STREAM and Path(name).suffix.lower() == SUFFIX and not options.force:
+def compress_one(item: Item, options: Options) -> dict[str, Any]:
+    """An image, a text, or any other file. Raises LeftOut for what is none to take of a folder."""
+    place = item.source
+    place.check_source(options.remove)
+    if files.is_archive(place.base) and not options.force:
         raise InputError("is compressed already (.ardm); use -f to try anyway.")
-    source = files.read_input(name, options.limits.max_memory)
     from codec.formats import sources
 
+    only_images = item.found and not options.everything
+    if only_images and sources.sniff(place.read_start(HEAD)) is None:
+        raise LeftOut(Left.OTHER)
+    source = place.read(options.limits.max_memory)
     is_image = sources.is_image(source)
+    if only_images and not is_image:
+        raise LeftOut(Left.OTHER)
     # The name of what is no image keeps its ending, whatever that promises.
-    target = _target(
-        name,
-        options,
-        lambda path: path.with_name(files.compressed_name(path.name) if is_image else path.name + SUFFIX),
-    )
-    return (_compress_image if is_image else _compress_text)(name, source, target, options)
+    target = _target(item, options, files.compressed_name(place.base) if is_image else place.base + SUFFIX)
+    return (_compress_image if is_image else _compress_text)(place, source, target, options)
 
 
-def _compress_image(name: str, source: bytes, target: Path | None, options: Options) -> dict[str, Any]:
+def _compress_image(place: Place, source: bytes, target: Place, options: Options) -> dict[str, Any]:
     from codec import archive
     from codec.formats import sources
     from codec.formats.luggage import listed
@@ -49,12 +53,12 @@ def _compress_image(name: str, source: bytes, target: Path | None, options: Opti
     settings = options.settings
     look = sources.look(source, options.limits.max_pixels)
     head = look.head
-    with Progress(head.samples * head.kind.size * (1 + settings.verify), name, options) as bar:
+    with Progress(head.samples * head.kind.size * (1 + settings.verify), place.base, options) as bar:
         packed = archive.pack(
             source,
             exactly=options.exact,
             pixels=options.pixels,
-            name=name_to_keep(name, look.format.endings),
+            name=name_to_keep(place.base, look.format.endings),
             limits=options.limits,
             settings=settings,
             progress=bar.update,
@@ -67,15 +71,18 @@ def _compress_image(name: str, source: bytes, target: Path | None, options: Opti
     if packed.dropped and options.remove:
         without = f"would come back without {listed(packed.dropped)}"
         raise InputError(f"{without}, so --rm would lose that; --exact keeps the file itself.")
-    _deliver(target, packed.data, name, options, source)
+    _deliver(target, packed.data, place, options, source)
     if packed.converted:
         what = f"without {listed(packed.dropped)}" if packed.dropped else "with all that is in it"
-        note(f"{name}: will come back as a PNG {what}; --exact keeps the file itself.", options)
-    _say_untrue(name, packed.untrue, options)
+        note(f"{place.label}: will come back as a PNG {what}; --exact keeps the file itself.", options)
+    _say_untrue(place, packed.untrue, options)
     if packed.indivisible:
-        note(f"{name}: was stored whole, because {packed.why}; it will come back byte for byte.", options)
+        note(
+            f"{place.label}: was stored whole, because {packed.why}; it will come back byte for byte.",
+            options,
+        )
     return {
-        **_result(name, source, target, packed.data),
+        **_result(place, source, target, packed.data),
         "bits_per_subpixel": round(8 * len(packed.data) / head.samples, 4),
         "restores": packed.way,
         "why": packed.why,
@@ -83,11 +90,11 @@ def _compress_image(name: str, source: bytes, target: Path | None, options: Opti
     }
 
 
-def _say_untrue(name: str, what: Iterable[str], options: Options) -> None:
+def _say_untrue(place: Place, what: Iterable[str], options: Options) -> None:
     for one in what if not options.quiet else ():
         say(
-            f"{name}: {one} speaks of the bytes of the original file, and will not hold for what is made "
-            "of its pixels."
+            f"{place.label}: {one} speaks of the bytes of the original file, and will not hold for what is "
+            "made of its pixels."
         )
 
 
@@ -95,25 +102,25 @@ def name_to_keep(name: str, endings: tuple[str, ...]) -> str:
     """The name of a source that the name of its .ardm file would not tell; else nothing. endings: of the
     format, none if any will do.
     """
-    own = "" if name == files.STREAM else Path(name).name
+    own = PurePath(name).name
     return own if own and files.restored_name(files.compressed_name(own), "", endings) != own else ""
 
 
-def _compress_text(name: str, source: bytes, target: Path | None, options: Options) -> dict[str, Any]:
+def _compress_text(place: Place, source: bytes, target: Place, options: Options) -> dict[str, Any]:
     settings = options.settings
     if settings.seed is not None:
         raise InputError("is no image; a random order is for images only.")
     from codec import text
     from codec.formats import sources
 
-    doubt = sources.doubt(source, Path(name).suffix.lstrip("."))
+    doubt = sources.doubt(source, PurePath(place.base).suffix.lstrip("."))
     if doubt and options.pixels:
         cure = "Without --pixels it is kept as a file."
         raise InputError(f"{doubt}; expected {sources.KNOWN}, or JPEG. {cure}")
-    with Progress(len(source) * (1 + settings.verify), name, options) as bar:
+    with Progress(len(source) * (1 + settings.verify), place.base, options) as bar:
         packed = text.pack(
             source,
-            name=name_to_keep(name, ()),
+            name=name_to_keep(place.base, ()),
             budget=settings.budget,
             order={"raster": "plain", "lattice": "rows"}.get(settings.order, "auto"),
             device=settings.device,
@@ -121,134 +128,140 @@ def _compress_text(name: str, source: bytes, target: Path | None, options: Optio
             limits=options.limits,
             progress=bar.update,
         )
-    _deliver(target, packed, name, options, source)
+    _deliver(target, packed, place, options, source)
     if doubt:
-        note(f"{name}: {doubt}; it was kept as a file and will come back byte for byte.", options)
+        note(f"{place.label}: {doubt}; it was kept as a file and will come back byte for byte.", options)
     return {
-        **_result(name, source, target, packed),
+        **_result(place, source, target, packed),
         "bits_per_byte": round(8 * len(packed) / max(1, len(source)), 4),
         "restores": "exact",
     }
 
 
-def decompress_one(name: str, options: Options) -> dict[str, Any]:
+def decompress_one(item: Item, options: Options) -> dict[str, Any]:
     """The file that an .ardm file was made of."""
-    source, contents, target = _open(name, options)
-    data, untrue = contents.restore(name, options)
-    _deliver(target, data, name, options, source)
-    _say_untrue(name, untrue, options)
-    return _result(name, source, target, data)
+    source, contents, target = _open(item, options)
+    data, untrue = contents.restore(item.source.base, options)
+    _deliver(target, data, item.source, options, source)
+    _say_untrue(item.source, untrue, options)
+    return _result(item.source, source, target, data)
 
 
-def part_one(name: str, options: Options) -> dict[str, Any]:
+def part_one(item: Item, options: Options) -> dict[str, Any]:
     """A PNG of a region, or a preview, of an image."""
-    source, contents, target = _open(name, options, ending=REGION if options.region else PREVIEW)
+    source, contents, target = _open(item, options, ending=REGION if options.region else PREVIEW)
     data = contents.part(options)
-    _deliver(target, data, name, options, source)
-    return _result(name, source, target, data)
+    _deliver(target, data, item.source, options, source)
+    return _result(item.source, source, target, data)
 
 
-def recover_one(name: str, options: Options) -> dict[str, Any]:
+def recover_one(item: Item, options: Options) -> dict[str, Any]:
     """What can be had of a damaged file, and a map of what is lost."""
-    if name == files.STREAM and not options.output:
+    place = item.source
+    if place.stream and not options.output:
         raise OutputError("--recover writes two files; say with -o where the image shall go.")
-    source, contents, target = _open(name, options, salvage=True)
-    assert target is not None
-    damage = target.with_name(target.stem + DAMAGE)
+    source, contents, target = _open(item, options, salvage=True)
+    damage = target.sibling(PurePath(target.base).stem + DAMAGE)
     if contents.tiled:
-        damage = _free(damage, name, options)
-    rescued = contents.rescue(name, options)
-    _deliver(target, rescued.data, name, options)
-    result = {**_result(name, source, target, rescued.data), **rescued.facts}
+        _check_free(damage, place, options)
+    rescued = contents.rescue(place.base, options)
+    _deliver(target, rescued.data, place, options)
+    result = {**_result(place, source, target, rescued.data), **rescued.facts}
     if rescued.mask:
-        _deliver(damage, rescued.mask, name, options)
-        result |= {"damage_map": str(damage)}
+        _deliver(damage, rescued.mask, place, options)
+        result |= {"damage_map": damage.name}
     if not rescued.complete:
         result |= {"exit_code": CorruptError.exit_code}
         for why in rescued.why if options.verbose else ():
-            say(f"{name}: {why}")
+            say(f"{place.label}: {why}")
     if options.quiet < 2:
-        say(f"{name}: {rescued.said}.")
-    _say_untrue(name, rescued.untrue, options)
+        say(f"{place.label}: {rescued.said}.")
+    _say_untrue(place, rescued.untrue, options)
     return result
 
 
-def test_one(name: str, options: Options) -> dict[str, Any]:
+def test_one(item: Item, options: Options) -> dict[str, Any]:
     """Decode, check, write nothing."""
-    source = files.read_input(name, options.limits.max_memory)
+    place = item.source
+    source = place.read(options.limits.max_memory)
     from codec.commands.contents import open_contents
 
-    facts = open_contents(source, options).test(name, options)
-    return {"file": name, "ok": True, "bytes_in": len(source), **facts}
+    facts = open_contents(source, options).test(place.base, options)
+    return {"file": place.name, "ok": True, "bytes_in": len(source), **facts}
 
 
-def list_one(name: str, options: Options) -> dict[str, Any]:
-    """What an .ardm file says of itself."""
-    source = files.read_input(name, options.limits.max_memory)
-    from codec.commands.contents import open_contents
+def list_one(item: Item, options: Options) -> dict[str, Any]:
+    """What an .ardm file says of itself, of which only the beginning is read."""
+    from codec.commands.contents import describe
 
-    return {"file": name, **open_contents(source, options).describe()}
+    with item.source.open(options.limits.max_memory) as file:
+        return {"file": item.source.name, **describe(file)}
 
 
-def _result(name: str, source: bytes, target: Path | None, data: bytes) -> dict[str, Any]:
+def _result(place: Place, source: bytes, target: Place, data: bytes) -> dict[str, Any]:
     """What is said of every file that was written."""
-    return {
-        "file": name,
-        "output": str(target or files.STREAM),
-        "bytes_in": len(source),
-        "bytes_out": len(data),
-    }
+    return {"file": place.name, "output": target.name, "bytes_in": len(source), "bytes_out": len(data)}
 
 
 def _open(
-    name: str, options: Options, salvage: bool = False, ending: str = ""
-) -> tuple[bytes, ImageContents | TextContents, Path | None]:
+    item: Item, options: Options, salvage: bool = False, ending: str = ""
+) -> tuple[bytes, ImageContents | TextContents, Place]:
     """An .ardm file, what is in it, and where that goes, which is named by what it is: photo.ppm.ardm ->
     photo.ppm, or photo.ppm.png; or with an ending of its own.
     """
-    named = _to_stream(name, options) or options.output
-    if not named and Path(name).suffix.lower() != SUFFIX:
+    place = item.source
+    place.check_source(options.remove)
+    named = _to_stream(place, options) or options.output
+    if not named and not files.is_archive(place.base):
         raise InputError(f"the name does not end in {SUFFIX}; say with -o where to write the image.")
-    source = files.read_input(name, options.limits.max_memory)
+    source = place.read(options.limits.max_memory)
     from codec.commands.contents import open_contents
 
     contents = open_contents(source, options, salvage)
-    rename = (lambda path: path.with_suffix(ending)) if ending else contents.restored
-    return source, contents, _target(name, options, rename)
+    if named:  # and the name of the source, which may have no ending, does not matter
+        return source, contents, _target(item, options, "")
+    name = PurePath(place.base).stem + ending if ending else contents.restored(place.base)
+    return source, contents, _target(item, options, name)
 
 
-def _to_stream(name: str, options: Options) -> bool:
+def _to_stream(place: Place, options: Options) -> bool:
     """Whether the result goes to standard output."""
-    found = options.stdout or options.output == files.STREAM or (name == files.STREAM and not options.output)
+    found = options.stdout or options.output == files.STREAM or (place.stream and not options.output)
     if found:
         files.check_stdout(options.force)
     return found
 
 
-def _target(name: str, options: Options, rename: Callable[[Path], Path]) -> Path | None:
-    """Where the result goes; None is standard output. Checked before any work is done."""
-    if _to_stream(name, options):
-        return None
-    target = Path(options.output) if options.output else rename(Path(name))
-    if options.output_dir:
-        target = options.output_dir / target.name
-    return _free(target, name, options)
-
-
-def _free(target: Path, name: str, options: Options) -> Path:
-    """The target, if it may be written."""
-    files.check_output(target, name, options.force)
-    if os.path.realpath(target) in options.written:
-        raise OutputError(f"the output {target} was just written for another file; rename one of them.")
+def _target(item: Item, options: Options, name: str) -> Place:
+    """Where the result goes, which is called `name` if nobody has said how. Checked before any work is
+    done.
+    """
+    if _to_stream(item.source, options):
+        return Stream()
+    if options.output:
+        target = file_of(options.output)
+    elif options.output_dir:
+        target = options.output_dir.child(*item.folders, name)
+    else:
+        target = item.source.sibling(name)
+    _check_free(target, item.source, options)
     return target
 
 
-def _deliver(target: Path | None, data: bytes, name: str, options: Options, source: bytes = b"") -> None:
+def _check_free(target: Place, source: Place, options: Options) -> None:
+    """Raise OutputError for a target that may not be written."""
+    target.check_target(source, options.force, makes_folders=options.output_dir is not None)
+    if target.key() in options.written:
+        raise OutputError(f"the output {target.name} was just written for another file; rename one of them.")
+
+
+def _deliver(target: Place, data: bytes, place: Place, options: Options, source: bytes = b"") -> None:
     """Write a result, and with --rm remove the file it was made of, whose content was `source`."""
-    if target is None:
-        files.write_stream(data)
+    if options.output_dir and not target.stream:
+        target.make_folders(place)
+    target.write(data, place, options.force)
+    if target.stream:
         return
-    files.write_output(target, data, name, options.force)
-    options.written.add(os.path.realpath(target))
-    if options.remove and name != files.STREAM:
-        files.remove_source(name, source, target, data)
+    options.written.add(target.key())
+    if options.remove and not place.stream:
+        remove_source(place, source, target, data)

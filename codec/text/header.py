@@ -69,11 +69,15 @@ def is_text(data: ReadableBuffer) -> bool:
     return data[:at] == container.MAGIC and data[at : at + 1] == bytes([TEXT])
 
 
-def read(data: ReadableBuffer, limits: Limits | None = None, salvage: bool = False) -> tuple[TextHeader, int]:
+def read(
+    data: ReadableBuffer, limits: Limits | None = None, salvage: bool = False, size: int | None = None
+) -> tuple[TextHeader, int]:
     """Parse everything before the payload: (header, position of the payload). salvage: bytes after the end of
-    the file are let be. Raises as `codec.text.unpack` does.
+    the file are let be. size: of the file, if `data` is only its beginning. Raises as `codec.text.unpack`
+    does.
     """
     data, limits = container.as_bytes(data), limits or Limits()
+    size = len(data) if size is None else size
     if not is_text(data):
         raise NotArdmError(
             "not an .ardm file of text: it does not begin with the ardm signature and a text chunk."
@@ -85,13 +89,11 @@ def read(data: ReadableBuffer, limits: Limits | None = None, salvage: bool = Fal
     if chunk[0] == NAMED:
         header, at = _read_name(data, header, at)
     end = at + header.length
-    if len(data) < end:
-        raise TruncatedError(
-            f"the file has {len(data)} bytes, its header promises {end}; the end is missing."
-        )
-    if len(data) > end and not salvage:
+    if size < end:
+        raise TruncatedError(f"the file has {size} bytes, its header promises {end}; the end is missing.")
+    if size > end and not salvage:
         raise CorruptError(
-            f"the file has {len(data)} bytes, its header promises {end}; there are foreign bytes at the end."
+            f"the file has {size} bytes, its header promises {end}; there are foreign bytes at the end."
         )
     check_size(header.size, limits)
     if header.calls > limits.max_calls:
@@ -165,13 +167,15 @@ def _read_name(data: bytes, header: TextHeader, at: int) -> tuple[TextHeader, in
     return replace(header, name=name), at
 
 
-def info(data: ReadableBuffer) -> dict[str, Any]:
-    """What a file holds, from its header alone. Raises as `read` does."""
+def info(data: ReadableBuffer, size: int | None = None) -> dict[str, Any]:
+    """What a file holds, from its header alone. size: of the file, if `data` is only its beginning. Raises as
+    `read` does.
+    """
     data = container.as_bytes(data)
-    header, _ = read(data, NO_LIMITS)
+    header, _ = read(data, NO_LIMITS, size=size)
     return {
         "size": header.size,
-        "bytes": len(data),
+        "bytes": len(data) if size is None else size,
         "method": ("raw", "lzma", "model")[header.method],
         "order": header.order.name.lower(),
         "letters": header.letters,
