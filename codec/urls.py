@@ -182,13 +182,16 @@ def read_at_most(file: Any, most: int) -> bytes:
 
 @contextlib.contextmanager
 def failing(kind: type[ArdmError], what: str) -> Iterator[None]:
-    """Within, whatever fsspec and the libraries behind it raise becomes an error of this kind."""
+    """Within, whatever fsspec and the libraries behind it raise becomes an error of this kind. what: could
+    not be done.
+    """
     try:
         yield
     except (ArdmError, MemoryError):
         raise
     except FileNotFoundError:
-        raise kind("does not exist.") from None
+        reads = issubclass(kind, InputError)
+        raise kind("does not exist." if reads else f"{what}: its folder or bucket does not exist.") from None
     except IsADirectoryError:
         raise kind("is a directory; expected a file.") from None
     except PermissionError:

@@ -1,10 +1,12 @@
-"""The commands as processes of their own."""
+"""The commands as processes of their own, and in this one."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+
+import click
 
 ROOT = Path(__file__).parent.parent  # of the project
 COMPRESS = [sys.executable, "-c", "from codec.commands.cli import compress_main; compress_main()"]
@@ -18,6 +20,14 @@ def run(
     assert done.returncode == code, done.stderr.decode()
     assert b"Traceback" not in done.stderr
     return done
+
+
+def command(what: click.Command, *arguments: object) -> int:
+    """A command in this process, so that it can be interfered with. Returns its exit code."""
+    try:
+        return what.main(list(map(str, arguments)), prog_name="ardm", standalone_mode=False) or 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
 
 
 def only_files(folder: Path, *names: str) -> None:

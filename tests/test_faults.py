@@ -29,7 +29,7 @@ from codec.commands import cli, files, report
 from codec.commands.options import options_of
 from codec.samples import Kind
 from tests import pngs
-from tests.processes import COMPRESS, DECOMPRESS, only_files, run
+from tests.processes import COMPRESS, DECOMPRESS, command, only_files, run
 
 ROOT = Path(__file__).parent.parent
 
@@ -207,14 +207,6 @@ def test_an_input_that_vanishes_before_it_is_read(source: Path, tmp_path: Path) 
     gone.unlink()
     assert b"gone.png: does not exist." in run(COMPRESS, *names, code=1).stderr
     only_files(tmp_path, "photo.png", "photo.ardm")
-
-
-def command(what: click.Command, *arguments: object) -> int:
-    """A command in this process, so that it can be interfered with. Returns its exit code."""
-    try:
-        return what.main(list(map(str, arguments)), prog_name="ardm", standalone_mode=False) or 0
-    except click.exceptions.Exit as error:
-        return error.exit_code
 
 
 def interfere(monkeypatch: pytest.MonkeyPatch, name: str, deed: Callable[[], object]) -> None:

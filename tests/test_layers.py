@@ -77,6 +77,14 @@ FORBIDDEN = {
     },
     "codec/container.py": ["ardm.exact", "codec.archive", "codec.image", "numba", "torch"],
     "codec/archive.py": ["codec.commands", "codec.text"],
+    "codec/urls.py": [
+        "ardm",
+        "codec.archive",
+        "codec.commands",
+        "codec.image",
+        "codec.opened",
+        "codec.reader",
+    ],
 }
 # Within these packages, a module imports only such as stand before it.
 ORDER = {
@@ -92,6 +100,7 @@ ORDER = {
         "difference",
         "recipes",
     ],
+    "codec/commands": ["files", "places", "tree", "options", "report", "contents", "work", "sample", "cli"],
     "codec/text": ["parts", "header", "letters", "marks", "prose", "file"],
 }
 

@@ -240,6 +240,8 @@ def _target(item: Item, options: Options, name: str) -> Place:
         return Stream()
     if options.output:
         target = file_of(options.output)
+    elif not item.source.base:
+        raise OutputError("the URL ends in no name; say with -o where to write.")
     elif options.output_dir:
         target = options.output_dir.child(*item.folders, name)
     else:
