@@ -100,7 +100,7 @@ ORDER = {
         "difference",
         "recipes",
     ],
-    "codec/commands": ["files", "places", "tree", "options", "report", "contents", "work", "sample", "cli"],
+    "codec/commands": ["files", "places", "tree", "options", "report", "contents", "work", "cli", "sample"],
     "codec/text": ["parts", "header", "letters", "marks", "prose", "file"],
 }
 

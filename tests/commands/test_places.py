@@ -33,6 +33,10 @@ class Disk(LocalFileSystem):
 
     protocol = "disk"
 
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return super()._strip_protocol(path.removeprefix("disk://"))
+
 
 fsspec.register_implementation("disk", Disk, clobber=True)
 

@@ -62,11 +62,14 @@ def test_a_tree_there_and_back(
         os.utime(photos / name, ns=(time, time))
     (photos / "sub" / "b.png").chmod(0o640)
     (photos / "sub").chmod(0o750)
+    photos.chmod(0o700)
     assert command(PACK, "--plain", "-r", "photos/", "--output-dir", "out") == 0
     assert files_in(tmp_path / "out") == ["b.ardm", "sub/b.ardm", "sub/deep/a.ardm"]
     assert (tmp_path / "out" / "sub" / "b.ardm").stat().st_mtime_ns == 10**18 + 222
     assert stat.S_IMODE((tmp_path / "out" / "sub" / "b.ardm").stat().st_mode) == 0o640
     assert stat.S_IMODE((tmp_path / "out" / "sub").stat().st_mode) == 0o750
+    (tmp_path / "new").mkdir()  # which has what the umask leaves
+    assert (tmp_path / "out").stat().st_mode == (tmp_path / "new").stat().st_mode
     assert capfd.readouterr().err == (
         "ardm: not taken: 2 behind symbolic links, 1 compressed already (.ardm), 2 hidden (name them, or list "
         "them with --files-from), 1 special (devices, pipes, sockets), 2 without an image (--all takes them, "
