@@ -148,7 +148,7 @@ class UrlFile:
             try:
                 return getattr(self._file, what)(*given)
             except (ValueError, NotImplementedError, io.UnsupportedOperation):
-                if isinstance(self._file, io.BytesIO):
+                if isinstance(self._file, io.BytesIO) or self._file.closed:
                     raise
                 # a server that knows no ranges, as fsspec says by a ValueError: it sends all
                 at = self._file.tell()
@@ -189,7 +189,11 @@ def failing(kind: type[ArdmError], what: str) -> Iterator[None]:
         yield
     except (ArdmError, MemoryError):
         raise
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        cause = error.__cause__  # fsspec says so, too, of a server that cannot be reached, or says 403
+        other = isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
+        if isinstance(cause, Exception) and (other or getattr(cause, "status", 404) != 404):
+            raise kind(f"{what}: {said(cause)}.") from error
         reads = issubclass(kind, InputError)
         raise kind("does not exist." if reads else f"{what}: its folder or bucket does not exist.") from None
     except IsADirectoryError:

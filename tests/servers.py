@@ -10,10 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Server:
-    """url: where it is, ending in "/"; sent: bytes of each answer to a GET."""
+    """url: where it is, ending in "/"; files: or a status instead; sent: bytes of each answer to a GET. ranges: "bytes", "none", or "" if
+    it does not say that it knows none.
+    """
 
-    def __init__(self, files: dict[str, bytes], ranges: bool) -> None:
-        self.files, self.ranges, self.sent = files, ranges, list[int]()
+    def __init__(self, files: dict[str, bytes | int], ranges: str) -> None:
+        self.files, self.sent = files, list[int]()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -24,21 +26,21 @@ class Server:
                 self.answer(head=False)
 
             def answer(self, head: bool) -> None:
-                content = outer.files.get(self.path.partition("?")[0].lstrip("/"))
-                if content is None:
-                    self.send_error(404)
+                content = outer.files.get(self.path.partition("?")[0].lstrip("/"), 404)
+                if isinstance(content, int):
+                    self.send_error(content)
                     return
                 found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
                 part = content
-                if found and outer.ranges:
+                if found and ranges == "bytes":
                     first, last = int(found[1]), min(int(found[2] or len(content)), len(content) - 1)
                     part = content[first : last + 1]
                     self.send_response(206)
                     self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
                 else:
                     self.send_response(200)
-                if outer.ranges:
-                    self.send_header("Accept-Ranges", "bytes")
+                if ranges:
+                    self.send_header("Accept-Ranges", ranges)
                 self.send_header("Content-Length", str(len(part)))
                 self.end_headers()
                 if not head:
@@ -53,7 +55,7 @@ class Server:
 
 
 @contextmanager
-def serving(files: dict[str, bytes], ranges: bool = True) -> Iterator[Server]:
+def serving(files: dict[str, bytes | int], ranges: str = "bytes") -> Iterator[Server]:
     server = Server(files, ranges)
     thread = threading.Thread(target=server.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -223,6 +223,8 @@ def _each(given: Given, options: Options, do: Work) -> None:
             result = do(item, options)
         except LeftOut as error:
             left[error.kind] += 1
+            if options.verbose:
+                report.note(f"{place.label}: not taken: {error.kind}.", options)
         except ArdmError as error:
             worst = max(worst, error.exit_code)
             complain(f"{place.label}: {error}", options, error.exit_code, place.name)
@@ -250,11 +252,15 @@ def _each(given: Given, options: Options, do: Work) -> None:
         else:
             worst = max(worst, result.get("exit_code", 0))
             report.report(result, options, line)
-    if left:
-        report.note(
-            "not taken: " + ", ".join(f"{n} {kind}" for kind, n in sorted(left.items())) + ".", options
-        )
-    if len(found) == left.total():
-        report.note("there was nothing to do.", options)
+    _say_left(left, len(found), options)
     if worst:
         raise click.exceptions.Exit(worst)
+
+
+def _say_left(left: Counter[Left], found: int, options: Options) -> None:
+    """How much of what was found was not taken."""
+    if left:
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(left.items()))
+        report.note(f"not taken: {counts}.", options)
+    if found == left.total():
+        report.note("there was nothing to do.", options)

@@ -111,6 +111,8 @@ def test_all_files_and_none(photos: Path, tmp_path: Path, capfd: pytest.CaptureF
     assert command(PACK, "--plain", "-r", "--all", "--order", "raster", "photos/", "--output-dir", "out") == 0
     assert {"notes.txt.ardm", "empty.png.ardm"} < set(files_in(tmp_path / "out"))
     capfd.readouterr()
+    assert command(PACK, "-r", "-v", "photos/.cache/../loop", "--max-pixels", 1) == 5
+    assert "photos/.cache/../loop/notes.txt: not taken: without an image" in capfd.readouterr().err
     (tmp_path / "void").mkdir()
     assert command(UNPACK, "-r", "void") == 0
     assert capfd.readouterr().err == "ardm: there was nothing to do.\n"
