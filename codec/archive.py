@@ -32,7 +32,7 @@ from codec.listing import DIFFERENCE, INTERLACED, RECIPE, Way, form, only, way_o
 from codec.opened import Opened, open_bytes
 from codec.parallel import thread_count
 from codec.png import Head, Png
-from codec.png.exact import recipes
+from codec.png.exact import recipes, remake
 from codec.samples import Kind
 from codec.settings import Settings, settings_of
 from codec.tiles import TILE
@@ -139,7 +139,7 @@ def _take_apart(
     image, coding = png.dissect(source, limits.max_pixels)
     bound = tuple(png.bound_to_bytes(image))
     exactly = exactly or (bool(bound) and not pixels)
-    return Content(image), recipes.find(source, image, coding) if exactly else None, bound, exactly
+    return Content(image), remake.find(source, image, coding) if exactly else None, bound, exactly
 
 
 def _more_than_pixels(found: Look) -> str:
@@ -161,7 +161,7 @@ def unpack(
     limits: Limits | None = None,
     **options: Any,
 ) -> bytes:
-    """Inverse of `pack`: the file, or a PNG. options: of `decompress`. Raises as `decompress`, `recipes.make`
+    """Inverse of `pack`: the file, or a PNG. options: of `decompress`. Raises as `decompress`, `remake.make`
     and `frames.make` do.
 
     Unless it was kept whole, the PNG has been read again and compared with the content, so that what is
@@ -322,7 +322,7 @@ def _make(header: Header, pixels: np.ndarray) -> bytes:
         return frames.make(pixels, header.kind, frame)
     image = _image(header, pixels)
     recipe = _recipe(header, image)
-    made = recipes.make(image, recipe) if recipe else png.write(image)
+    made = remake.make(image, recipe) if recipe else png.write(image)
     _check_made(made, image)
     return made
 

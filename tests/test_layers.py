@@ -99,6 +99,7 @@ ORDER = {
         "trees",
         "difference",
         "recipes",
+        "remake",
     ],
     "codec/commands": ["files", "places", "tree", "options", "report", "contents", "work", "cli", "sample"],
     "codec/text": ["parts", "header", "letters", "marks", "prose", "file"],

@@ -56,10 +56,7 @@ def check(script: str, times: int) -> None:
 
 
 def test_a_thread_may_outlive_the_main_thread() -> None:
-    check(
-        "threading.Thread(target=lambda: (threading.main_thread().join(), work())).start()",
-        1,
-    )
+    check("threading.Thread(target=lambda: (threading.main_thread().join(), work())).start()", 1)
 
 
 def test_work_at_exit() -> None:
@@ -116,21 +113,24 @@ def test_a_fork_waits_for_what_it_must_not_split() -> None:
     """For a first import, for the choice of a carrier and the compilations that follow it, and for Pillow's
     settings.
     """
-    begins = """
+    begins = (
+        """
 reached = threading.Event()
 class Finder:
     def find_spec(self, name, path, target=None):
         if name == "codec.image":
             reached.set()
 sys.meta_path.insert(0, Finder())
-""", """
+""",
+        """
 from codec.coder import selftest
 usual, reached = selftest.mixing_words, threading.Event()
 def noted():
     reached.set()
     return usual()
 selftest.mixing_words = noted
-"""
+""",
+    )
     for begin in begins:
         fork = (
             "thread = threading.Thread(target=work)\nthread.start()\nassert reached.wait(100)\n"

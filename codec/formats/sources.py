@@ -3,7 +3,7 @@ image; magic numbers decide, never names.
 
 | formats | comes back as | how |
 |---|---|---|
-| PNG | PNG: pixels, kind, chunks; or the file itself | `codec.png`, `codec.png.exact.recipes` |
+| PNG | PNG: pixels, kind, chunks; or the file itself | `codec.png`, `codec.png.exact.remake` |
 | PBM, PGM, PPM, PAM, BMP, QOI, NPY, TIFF without compression | the file itself | `frames` |
 | TIFF, GIF, lossless WebP | a PNG with all that is in them, or the file itself | `tiff`, `gif`, Pillow |
 | JPEG, lossy WebP | the file itself, or a PNG if the pixels are enough | `jpeg`, Pillow |
