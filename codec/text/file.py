@@ -197,9 +197,16 @@ def unpack(
     """
     data = container.as_bytes(data)
     header, at = read(data, limits, salvage)
+    return decode(header, data[at : at + header.length], device, progress)
+
+
+@operation
+def decode(
+    header: TextHeader, payload: bytes, device: str = "cpu", progress: Progress | None = None
+) -> bytes:
+    """What a header and the payload that follows it are of. Raises as `unpack` does once it has read them."""
     _check_payload(header)
     set_threads(0)
-    payload = data[at : at + header.length]
     if zlib.crc32(payload) != header.crc:
         raise CorruptError(
             f"checksum of the text does not match. Stored: {header.crc:08x}. Computed: "
