@@ -41,7 +41,7 @@ def read(weights_id: str, folder: Traversable = FOLDER) -> bytes:
             f"weights {weights_id} are not part of this release, which has {', '.join(known) or 'none'}."
         )
     data = path.read_bytes()
-    found = id_of(data, len(weights_id) // 2)
-    if found != weights_id:  # before anything in it is looked at
-        raise WeightsError(f"{path.name} is damaged: its content has id {found}. Install ardm again.")
+    computed = id_of(data, len(weights_id) // 2)
+    if computed != weights_id:  # before anything in it is looked at
+        raise WeightsError(f"{path.name} is damaged: its content has id {computed}. Install ardm again.")
     return data

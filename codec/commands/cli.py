@@ -214,8 +214,8 @@ def _each(given: Given, options: Options, do: Work) -> None:
         do, line = work.test_one, report.line_of_test
     worst = 0
     left: Counter[Left] = Counter()
-    found = tree.items(given, archives=do is not work.compress_one)
-    for item in found:
+    items = tree.items(given, archives=do is not work.compress_one)
+    for item in items:
         place = item.source
         try:
             if item.problem:
@@ -252,15 +252,15 @@ def _each(given: Given, options: Options, do: Work) -> None:
         else:
             worst = max(worst, result.get("exit_code", 0))
             report.report(result, options, line)
-    _say_left(left, len(found), options)
+    _say_left(left, len(items), options)
     if worst:
         raise click.exceptions.Exit(worst)
 
 
-def _say_left(left: Counter[Left], found: int, options: Options) -> None:
+def _say_left(left: Counter[Left], taken: int, options: Options) -> None:
     """How much of what was found was not taken."""
     if left:
         counts = ", ".join(f"{count} {kind}" for kind, count in sorted(left.items()))
         report.note(f"not taken: {counts}.", options)
-    if found == left.total():
+    if taken == left.total():
         report.note("there was nothing to do.", options)

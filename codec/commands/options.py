@@ -139,14 +139,14 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def given_of(given: dict[str, Any]) -> Given:
     """What click gives of files. Raises click.UsageError for what does not go together."""
-    found = Given(given["names"], given["list_name"], given["null"], given["recursive"])
-    if not found.names and found.list_name is None:
+    given_names = Given(given["names"], given["list_name"], given["null"], given["recursive"])
+    if not given_names.names and given_names.list_name is None:
         raise click.UsageError("Missing argument 'FILE...'.")
-    if found.null and found.list_name is None:
+    if given_names.null and given_names.list_name is None:
         raise click.UsageError("-0 says how the names in a list end; name the list with --files-from.")
-    if found.list_name == files.STREAM and files.STREAM in found.names:
+    if given_names.list_name == files.STREAM and files.STREAM in given_names.names:
         raise click.UsageError("standard input cannot be both the list and a file of it.")
-    return found
+    return given_names
 
 
 def options_of(given: dict[str, Any], chosen: dict[str, Any] | None = None, **more: Any) -> Options:
@@ -184,12 +184,12 @@ def _folder(name: str | None) -> Place | None:
         return None
     if name == files.STREAM:
         raise click.UsageError("--output-dir names a folder, got '-'; -c writes to standard output.")
-    found = file_of(name)
+    path = file_of(name)
     try:
-        found.check_folder()
+        path.check_folder()
     except OutputError as error:
         raise click.UsageError(f"--output-dir: {error}") from error
-    return found
+    return path
 
 
 def _check_together(given: dict[str, Any], verify: bool) -> None:

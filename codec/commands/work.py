@@ -226,10 +226,10 @@ def _open(
 
 def _to_stream(place: Place, options: Options) -> bool:
     """Whether the result goes to standard output."""
-    found = options.stdout or options.output == files.STREAM or (place.stream and not options.output)
-    if found:
+    streams = options.stdout or options.output == files.STREAM or (place.stream and not options.output)
+    if streams:
         files.check_stdout(options.force)
-    return found
+    return streams
 
 
 def _target(item: Item, options: Options, name: str) -> Place:
