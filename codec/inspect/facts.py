@@ -86,9 +86,9 @@ def of_image(opened: Opened) -> Facts:
     )
 
 
-def of_text(data: bytes) -> Facts:
-    """Of a text, or any other file that is no image. Raises as `codec.text.info` does."""
-    said = text.info(data)
+def of_text(data: bytes, size: int | None = None) -> Facts:
+    """Of a text, or any other file that is no image; arguments and errors are those of `codec.text.info`."""
+    said = text.info(data, size)
     share = 8 * said["bytes"] / max(1, said["size"])
     rows = [
         Fact("Kind", "a text, or any other file that is no image"),
