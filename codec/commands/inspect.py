@@ -14,7 +14,7 @@ import click
 
 import codec
 from codec.commands import cli, files
-from codec.commands.options import Options
+from codec.commands.options import Options, complete_file
 from codec.commands.places import Place, Stream, place_of
 from codec.commands.report import note, put
 from codec.commands.tree import Given, Item
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog=cli.EXIT_HELP)
-@click.argument("names", metavar="FILE...", nargs=-1, required=True)
+@click.argument("names", metavar="FILE...", nargs=-1, required=True, shell_complete=complete_file)
 @click.option(
     "--html",
     "output",
     metavar="PAGE",
+    shell_complete=complete_file,
     help="Decode and measure one FILE, and write a page with pictures and plots; '-' is standard output.",
 )
 @click.option(
