@@ -170,7 +170,7 @@ def _filling(seen: Survey) -> str:
     )
     controls = (
         '<div class="slider" id="controls" hidden><button type="button" id="play">Play</button>'
-        '<label for="moment">Network calls made</label>'
+        f'<label for="moment">{"Network calls made" if filling.asked else "Pixels coded"}</label>'
         f'<input type="range" id="moment" min="1" max="{last}" value="{last}" step="1"></div>'
         '<p><output id="said" for="moment"></output></p>'
     )
