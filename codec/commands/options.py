@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 import codec
 from codec.commands import files
@@ -57,27 +58,47 @@ class _Size(click.ParamType):
             self.fail(str(error), parameter, context)
 
 
+def complete_file(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Tells the shell to complete names of files itself."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_folder(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The same of folders."""
+    return [CompletionItem(incomplete, type="dir")]
+
+
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of both commands, in the order in which --help shows them."""
     options = [
-        click.argument("names", metavar="FILE...", nargs=-1),
+        click.argument("names", metavar="FILE...", nargs=-1, shell_complete=complete_file),
         click.option("-r", "--recursive", is_flag=True, help="Take all that is in folders, and below."),
         click.option(
             "--files-from",
             "list_name",
             metavar="LIST",
+            shell_complete=complete_file,
             help="Take the files that LIST names, too, one on a line ('-' is standard input).",
         ),
         click.option(
             "-0", "--null", is_flag=True, help="A zero byte ends a name in LIST, as of find -print0."
         ),
         click.option(
-            "-o", "output", metavar="OUT", help="Write to OUT ('-' is standard output); for one FILE."
+            "-o",
+            "output",
+            metavar="OUT",
+            shell_complete=complete_file,
+            help="Write to OUT ('-' is standard output); for one FILE.",
         ),
         click.option("-c", "--stdout", "stdout", is_flag=True, help="Write to standard output."),
         click.option(
             "--output-dir",
             metavar="DIR",
+            shell_complete=complete_folder,
             help="Write the results into DIR, those of -r and --files-from into folders like the sources'.",
         ),
         click.option(

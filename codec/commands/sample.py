@@ -18,6 +18,7 @@ import numpy as np
 
 import codec
 from codec.commands import cli, files
+from codec.commands.options import complete_file
 from codec.commands.report import say
 from codec.errors import ArdmError, CorruptError, InputError
 from codec.limits import Limits
@@ -86,6 +87,7 @@ EXIT_HELP = (
 @click.option(
     "--complete",
     metavar="FILE",
+    shell_complete=complete_file,
     help=(
         "Decode what there is of an .ardm file that was cut off, and draw the rest; NAME.invented.png is "
         "white there."
@@ -103,6 +105,7 @@ EXIT_HELP = (
     "-o",
     "output",
     metavar="OUT",
+    shell_complete=complete_file,
     help="Where to write; '-' is standard output. Needed for images, but for --complete.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite existing outputs.")

@@ -25,6 +25,7 @@ MAX_CHUNKS = 1 << 26  # bytes of ancillary chunks
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}  # and back, without palette
 PALETTE = 3
+TEXTS = b"tEXt", b"iTXt", b"zTXt"
 PIECE = 1 << 20  # bytes of compressed image data in each chunk that `write` makes
 # Kept chunks that are true only of the very bytes of the file, and what they are
 BOUND = {
@@ -310,6 +311,18 @@ def find_chunk(chunks: bytes, kind: bytes) -> bytes | None:
     return next((chunks[at + 8 : end - 4] for k, at, end in _walk_chunks(chunks, 0) if k == kind), None)
 
 
+def listed(chunks: bytes) -> list[tuple[str, int, str]]:
+    """(type, bytes of its data, what it says if it is one of text) of chunk after chunk."""
+    out = []
+    for kind, at, end in _walk_chunks(chunks, 0):
+        data, is_text = chunks[at + 8 : end - 4], kind in TEXTS
+        keyword = data.partition(b"\0")[0] + b"\0"
+        said = keyword + _text(kind, data).removeprefix(keyword) if is_text else b""
+        coding = "utf-8" if kind == b"iTXt" else "latin1"
+        out.append((kind.decode("latin1"), len(data), said.replace(b"\0", b" ").decode(coding, "replace")))
+    return out
+
+
 def showing_chunks(png: Png) -> bytes:
     """Of the chunks before the image data those that hold for any part of the image, too."""
     return b"".join(png.before[at:end] for kind, at, end in _walk_chunks(png.before, 0) if kind in SHOWING)
@@ -328,7 +341,7 @@ def bound_to_bytes(png: Png) -> list[str]:
     for block in (png.before, png.after):
         for kind, at, end in _walk_chunks(block, 0):
             said = BOUND.get(kind)
-            if kind in (b"tEXt", b"iTXt", b"zTXt"):
+            if kind in TEXTS:
                 text = _text(kind, block[at + 8 : end - 4])
                 said = next((what for mark, what in BOUND_TEXTS.items() if mark in text), None)
             names += [f"{said} ({kind.decode('latin1')})"] * bool(said)
