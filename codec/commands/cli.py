@@ -42,7 +42,7 @@ EXIT_HELP = (
 @click.option(
     "--best",
     is_flag=True,
-    help="The smallest file that this release can make: the default, without a budget.",
+    help="The smallest file that this release can make: for images the default; texts take minutes.",
 )
 @click.option(
     "--order",
@@ -102,7 +102,7 @@ def compress_command(
     if exact and pixels:
         raise click.UsageError("--exact keeps more than pixels; leave out --pixels.")
     chosen = {"verify": not no_verify, "budget": budget, "order": order, "seed": seed, "plain": plain}
-    options = options_of(given, chosen, exact=exact, pixels=pixels, everything=everything)
+    options = options_of(given, chosen, exact=exact, pixels=pixels, everything=everything, best=best)
     each(given_of(given), options, work.compress_one)
 
 

@@ -121,7 +121,7 @@ def _compress_text(place: Place, source: bytes, target: Place, options: Options)
         packed = text.pack(
             source,
             name=name_to_keep(place.base, ()),
-            budget=settings.budget,
+            budget=settings.budget or (text.BUDGET if options.best else None),
             order={"raster": "plain", "lattice": "rows"}.get(settings.order, "auto"),
             device=settings.device,
             verify=settings.verify,

@@ -8,12 +8,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from codec.text.header import TextHeader, info, is_text, read
+from codec.text.header import BUDGET, TextHeader, info, is_text, read
 
 if TYPE_CHECKING:
     from codec.text.file import decode, pack, unpack
 
-__all__ = ["TextHeader", "decode", "info", "is_text", "pack", "read", "unpack"]
+__all__ = ["BUDGET", "TextHeader", "decode", "info", "is_text", "pack", "read", "unpack"]
 
 
 def __getattr__(name: str) -> Any:
