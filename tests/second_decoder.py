@@ -636,8 +636,8 @@ def mixed_bit(stream, x, weights, tables, rules):
         A[n] += da * x[n]
         B[n] += db * x[n]
     cell += int(r + 0.5)
-    P[cell] += (bit - P[cell]) * 0.02
-    Q[cell] += (bit - Q[cell]) * 0.02
+    P[cell] += (bit - P[cell]) * rules.cell_rate
+    Q[cell] += (bit - Q[cell]) * rules.cell_rate
     return bit
 
 
@@ -667,7 +667,7 @@ CELLS = [SQ[16 + min(768, (128 * cell + 3) // 6)] for cell in range(40)]
 class Mixing:
     """Method 2 that learns, and method 3, which has no network; state of a plane, stage and phase"""
 
-    rules = SimpleNamespace(limit=12.0, cells=1.5, mixed=0.5, refined=0.25, rate=0.005)
+    rules = SimpleNamespace(limit=12.0, cells=1.5, mixed=0.5, refined=0.25, rate=0.005, cell_rate=0.012)
 
     def __init__(self, stream, pixels, channels, net, raster):
         self.stream, self.net = stream, net
@@ -677,8 +677,8 @@ class Mixing:
         self.A, self.B = table_of(row, 3, 8, 16), table_of(row, 3, 8, 36)
         if net and raster and "mixer.spread" in net.tensors:
             self.A = (net.tensors["mixer.spread"] / 4096).tolist()
-        if net and raster and "mixer.seen" in net.tensors:
             self.B = (net.tensors["mixer.seen"] / 4096).tolist()
+            self.rules = SimpleNamespace(**vars(self.rules) | {"rate": 0.003})
         self.P, self.Q = table_of(CELLS, 3, 8, 16), table_of(CELLS, 7, 3, 8, 16)
         self.counters = [[defaultdict(lambda: [2**23, 0]) for j in range(4)] for s in range(3)]
 
@@ -942,7 +942,7 @@ class Fine:
         self.h, self.c = [0.5] * 2**d, [0.0] * 2**d
         self.slow = Fit(16 + 14 * self.s, 1 / 0.9995, 1.0 + 2.0**-30)
         self.quick = Fit(6 + self.s, 1 / 0.98, 1.0 + 2.0**-30, 8)
-        self.rules = SimpleNamespace(limit=11.9, cells=4.0 / 3.0, mixed=0.7, refined=0.15)
+        self.rules = SimpleNamespace(limit=11.9, cells=4.0 / 3.0, mixed=0.7, refined=0.15, cell_rate=0.02)
 
     def decode(self, h, w):
         V = self.V[-1]

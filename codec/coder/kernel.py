@@ -52,11 +52,12 @@ REFIT_EARLY, REFIT = 32, 96
 CONTEXTS, SPREADS, SEEN = 16, 16, 36  # contexts of the tables and mixers
 APM_CELLS = 40
 
-LEARNING_RATE = 0.005
+# of mixers that start from nothing, and of such as start from what training taught them
+LEARNING_RATE, TRAINED_RATE = 0.005, 0.003
 FORGET = 1 / 0.9997
 RIDGE = 1.0
 CORRECTION_MAX = 64.0
-APM_RATE = 0.02
+APM_RATE = 0.012
 WIDTH = 0.65  # width of an expert's logistic over its mean absolute error
 COUNT_MAX = 250
 CERTAIN = 0.003
@@ -131,6 +132,7 @@ class Phase(NamedTuple):
     mean_of: (
         np.ndarray
     )  # int64 (experts - 1, 5): quarters of the first four neighbours, and whether G corrects
+    rate: float  # at which mixers learn
 
 
 class Planes(NamedTuple):
@@ -300,6 +302,7 @@ class Layout(NamedTuple):
     columns: int  # of the phase
     counters: int  # uint64, in a table
     cross: int  # `Phase.cross`
+    rate: float  # `Phase.rate`
 
 
 class At(NamedTuple):
@@ -624,7 +627,7 @@ def _learn_decision(s: Any, bit: Any, layout: Any, learned: Any, room: Any) -> N
     counters, size = learned.counters, layout.counters
     za, zb, fraction = room.mixed[0], room.mixed[1], room.mixed[2]
     wa, wb, ta, tb, node = room.cells[0], room.cells[1], room.cells[2], room.cells[3], room.cells[4]
-    da, db = (bit - squash(za)) * LEARNING_RATE, (bit - squash(zb)) * LEARNING_RATE
+    da, db = (bit - squash(za)) * layout.rate, (bit - squash(zb)) * layout.rate
     for i in range(INPUTS):
         j = np.uint64(i)
         weight_a[wa + j] += da * room.x[j]
@@ -832,6 +835,7 @@ def code_rows(
         (width - px + step - 1) // step,
         np.uint64(learned.counters.shape[2]),
         phase.cross,
+        phase.rate,
     )
     # Flat views: to make one takes as long as a decision, so that is done once.
     flat_planes = Planes(planes.pixel.reshape(-1), planes.error.reshape(-1), planes.expert_error.reshape(-1))

@@ -28,8 +28,10 @@ from codec.coder.kernel import (
     COUNTERS,
     EXPERTS,
     INPUTS,
+    LEARNING_RATE,
     SEEN,
     SPREADS,
+    TRAINED_RATE,
     Fitted,
     Learned,
     Network,
@@ -201,7 +203,8 @@ class Mixing(Streams):
         mean_of: np.ndarray,
     ) -> Phase:
         cross = min(cross, len(own)) if self.channels == 3 else 0
-        return Phase(self.channels, kind, place, self.shape, wave, own, cross, near, mean_of)
+        rate = TRAINED_RATE if self._trained(kind) else LEARNING_RATE
+        return Phase(self.channels, kind, place, self.shape, wave, own, cross, near, mean_of, rate)
 
     def _network(
         self,
@@ -247,11 +250,14 @@ class Mixing(Streams):
         start = np.zeros(INPUTS)
         start[: first + experts] = 0.4 / (first + experts - 1)
         start[0] = 0.6
-        trained: Mapping[str, np.ndarray] = (
-            self.weights.tensors if self.weights and kind == RASTER_KIND else {}
-        )
+        trained = self._trained(kind)
         for mixer, name in zip(self.learned[:2], MIXERS, strict=True):
-            mixer[:] = trained[name] / MIXER_ONE if name in trained else start
+            mixer[:] = trained[name] / MIXER_ONE if trained else start
+
+    def _trained(self, kind: int) -> Mapping[str, np.ndarray]:
+        """The tensors of the weights file, if there are mixers for phases of this kind among them."""
+        tensors = self.weights.tensors if self.weights and kind == RASTER_KIND else {}
+        return tensors if all(name in tensors for name in MIXERS) else {}
 
 
 def _unfitted(features: int, rows: int, columns: int) -> Fitted:
