@@ -100,7 +100,21 @@ ORDER = {
         "difference",
         "recipes",
     ],
-    "codec/commands": ["files", "places", "tree", "options", "report", "contents", "work", "cli", "sample"],
+    "codec/commands": [
+        "files",
+        "places",
+        "tree",
+        "options",
+        "report",
+        "outcome",
+        "summary",
+        "collisions",
+        "contents",
+        "work",
+        "scale",
+        "cli",
+        "sample",
+    ],
     "codec/text": ["parts", "header", "letters", "marks", "prose", "file"],
 }
 
@@ -129,10 +143,13 @@ def test_nothing_is_imported_from_above(room: str) -> None:
 
 
 def test_nothing_imports_the_plugins() -> None:
+    """But --engine ray, once it is asked for."""
     plugins = ROOT / "codec" / "plugins"
     for path in [*(ROOT / "codec").rglob("*.py"), *(ROOT / "ardm").rglob("*.py")]:
         if plugins not in path.parents:
-            assert not [name for name in imports(path) if name.startswith("codec.plugins")], path
+            found = {name for name in imports(path) if name.startswith("codec.plugins")}
+            allowed = {"codec.plugins", "codec.plugins.ray"} if path.name == "scale.py" else set()
+            assert found <= allowed, path
 
 
 @pytest.mark.parametrize("package", ORDER)

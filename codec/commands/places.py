@@ -134,6 +134,10 @@ class Place:
         """
         raise NotImplementedError
 
+    def exists(self) -> bool:
+        """Whether anything is there."""
+        raise NotImplementedError
+
     def make_folders(self, source: Place) -> None:
         """Make the folder that this file shall be in, like the source's where it has the same name."""
         raise NotImplementedError
@@ -230,6 +234,9 @@ class Local(Place):
 
     def check_target(self, source: Place, force: bool, makes_folders: bool = False) -> None:
         files.check_output(Path(self.path), source.on_disk, force, makes_folders)
+
+    def exists(self) -> bool:
+        return os.path.lexists(self.path)
 
     def make_folders(self, source: Place) -> None:
         like = None if source.on_disk == files.STREAM else Path(source.on_disk).parent
@@ -344,6 +351,9 @@ class Remote(Place):
             raise OutputError(f"the output {self.name} is a directory; name a file, or use --output-dir.")
         if found and not force:
             raise OutputError(f"the output {self.name} {EXISTS}.")
+
+    def exists(self) -> bool:
+        return bool(self._type())
 
     def _type(self) -> str:
         """What is there, as fsspec calls it; nothing if nothing is."""

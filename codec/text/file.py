@@ -195,16 +195,8 @@ def unpack(
 
     Raises NotArdmError, TruncatedError, CorruptError, UnsupportedError or LimitError.
     """
-    data = container.as_bytes(data)
-    header, at = read(data, limits, salvage)
-    _check_payload(header)
+    header, payload = _read(data, limits, salvage)
     set_threads(0)
-    payload = data[at : at + header.length]
-    if zlib.crc32(payload) != header.crc:
-        raise CorruptError(
-            f"checksum of the text does not match. Stored: {header.crc:08x}. Computed: "
-            f"{zlib.crc32(payload):08x}."
-        )
     out = (
         payload
         if header.method == RAW
@@ -218,6 +210,29 @@ def unpack(
             f"{container.digest(out, DIGEST_BYTES).hex()}."
         )
     return out
+
+
+@operation
+def holds(data: ReadableBuffer, file: bytes, limits: Limits | None = None) -> bool:
+    """Whether an .ardm file is sound as far as its checksums tell, and of just this file, whose hash it has.
+    Nothing is decoded. Raises as `unpack` does.
+    """
+    header, _ = _read(data, limits, salvage=False)
+    return (header.size, header.digest) == (len(file), container.digest(file, DIGEST_BYTES))
+
+
+def _read(data: ReadableBuffer, limits: Limits | None, salvage: bool) -> tuple[TextHeader, bytes]:
+    """(header, payload), whose checksum matches."""
+    data = container.as_bytes(data)
+    header, at = read(data, limits, salvage)
+    _check_payload(header)
+    payload = data[at : at + header.length]
+    if zlib.crc32(payload) != header.crc:
+        raise CorruptError(
+            f"checksum of the text does not match. Stored: {header.crc:08x}. Computed: "
+            f"{zlib.crc32(payload):08x}."
+        )
+    return header, payload
 
 
 def _check_payload(header: TextHeader) -> None:

@@ -1,0 +1,110 @@
+"""`Workers`, and `connected`: Ray as the caller, the environment or this machine has it. Knows processes,
+cores and GPUs; no files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from codec.errors import InputError
+
+STORE = 2**28  # bytes of memory that Ray on this machine has for what is sent to workers: names
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Processes that work. count: how many; None: one for each `cores` that Ray has. cores: of each, which
+    are threads, too. gpus: of each, which may be a part of one; None: 1 with device "cuda", or "auto" where
+    Ray has any, else 0.
+    """
+
+    count: int | None = None
+    cores: int = 1
+    gpus: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.count is not None and self.count < 1) or self.cores < 1 or (self.gpus or 0) < 0:
+            raise ValueError(f"count and cores must be at least 1, and gpus 0 or more; got {self}.")
+
+
+def connected(workers: Workers, verbose: bool) -> Any:
+    """Ray, connected to whatever the caller or the environment has chosen, else to one on this machine alone.
+    verbose: it may say what it does. Raises InputError.
+    """
+    if not verbose:
+        os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise InputError(f"needs Ray: pip install 'ardm[ray]' ({error}).") from error
+    if ray.is_initialized():
+        return ray
+    quiet: dict[str, Any] = {} if verbose else {"logging_level": logging.ERROR, "log_to_driver": False}
+    address = os.environ.get("RAY_ADDRESS", "auto")
+    with _own_signals(), contextlib.nullcontext() if verbose else _no_errors():
+        try:
+            if address != "local":
+                ray.init(address="auto", **quiet)
+                return ray
+        except (ConnectionError, RuntimeError) as error:
+            if address != "auto":
+                raise InputError(f"the Ray cluster {address} cannot be reached: {error}") from error
+        ray.init(
+            address="local",
+            num_cpus=max(os.cpu_count() or 1, (workers.count or 1) * workers.cores),
+            include_dashboard=False,
+            object_store_memory=STORE,
+            **quiet,
+        )
+    if ray.cluster_resources().get("GPU", 0) < (workers.gpus or 0):
+        ray.shutdown()
+        raise InputError(f"each worker is to have {workers.gpus} GPUs, which this machine has not.")
+    return ray
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Within, what Ray does about SIGTERM is undone: what ends this process is not its business."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _no_errors() -> Iterator[None]:
+    """Within, nothing comes out of standard error: Ray's compiled part says there that it was told to be
+    quiet. What fails is an exception all the same.
+    """
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def gpus_for(workers: Workers, device: str, ray: Any) -> float:
+    """GPUs of each worker."""
+    if workers.gpus is not None:
+        return workers.gpus
+    there = device == "auto" and ray.cluster_resources().get("GPU", 0) > 0
+    return 1.0 if device == "cuda" or there else 0.0
