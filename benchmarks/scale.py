@@ -84,7 +84,7 @@ class Watch:
 
     def _look(self, pid: int) -> float:
         """Its memory in MiB; notes its processor time."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, IndexError):  # if it ends meanwhile
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             self.cpu[pid] = (int(fields[11]) + int(fields[12])) / TICKS
             if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(OWN):

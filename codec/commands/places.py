@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import IO
 
 from codec.commands import files
-from codec.errors import ArdmError, InputError, OutputError, VerifyError
+from codec.errors import ArdmError, ExistsError, InputError, OutputError, VerifyError
 from codec.urls import Url, UrlFile, failing, is_url, local_path
 
 # Of these a put makes all of a file at once or nothing of it. Others get a temporary file, which is moved.
@@ -350,7 +350,7 @@ class Remote(Place):
         if found == "directory":
             raise OutputError(f"the output {self.name} is a directory; name a file, or use --output-dir.")
         if found and not force:
-            raise OutputError(f"the output {self.name} {EXISTS}.")
+            raise ExistsError(f"the output {self.name} {EXISTS}.")
 
     def exists(self) -> bool:
         return bool(self._type())
@@ -394,7 +394,7 @@ class Remote(Place):
     def _refuse_existing(self, force: bool) -> None:
         """Once more, since work takes time."""
         if not force and self._type():
-            raise OutputError(f"the output {self.name} {EXISTS}.")
+            raise ExistsError(f"the output {self.name} {EXISTS}.")
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ from codec.commands.options import Options
 from codec.commands.places import Left, LeftOut, Place, Stream, file_of, remove_source
 from codec.commands.report import Progress, note, say
 from codec.commands.tree import Item
-from codec.errors import ArdmError, CorruptError, InputError, OutputError
+from codec.errors import ArdmError, CorruptError, ExistsError, InputError, OutputError
 
 if TYPE_CHECKING:
     from codec.commands.contents import ImageContents, TextContents
@@ -37,9 +37,11 @@ def compress_one(item: Item, options: Options) -> dict[str, Any]:
     from codec.formats import sources
 
     only_images = item.found and not options.everything
-    if only_images and sources.sniff(place.read_start(HEAD)) is None:
+    start = place.read_start(HEAD) if only_images else b""
+    if only_images and sources.sniff(start) is None:
         raise LeftOut(Left.OTHER)
-    source = place.read(options.limits.max_memory)
+    # which was all of a small file, and each request to a store takes time
+    source = start if 0 < len(start) < HEAD else place.read(options.limits.max_memory)
     is_image = sources.is_image(source)
     if only_images and not is_image:
         raise LeftOut(Left.OTHER)
@@ -51,7 +53,6 @@ def compress_one(item: Item, options: Options) -> dict[str, Any]:
 
     if skipped := _skipped(place, source, target, options, holds):
         return skipped
-    _check_free(target, place, options)
     return (_compress_image if is_image else _compress_text)(place, source, target, options)
 
 
@@ -157,7 +158,6 @@ def decompress_one(item: Item, options: Options) -> dict[str, Any]:
 
     if skipped := _skipped(item.source, source, target, options, holds):
         return skipped
-    _check_free(target, item.source, options)
     data, untrue = contents.restore(item.source.base, options)
     _deliver(target, data, item.source, options, source)
     _say_untrue(item.source, untrue, options)
@@ -268,10 +268,15 @@ def _skipped(
     place: Place, source: bytes, target: Place, options: Options, holds: Callable[[bytes], bool]
 ) -> dict[str, Any] | None:
     """What is said of a file whose result need not be made, with `options.resume`, since it is there and just
-    right, which `holds` judges by its content; else None. Raises OutputError if another file is there.
+    right, which `holds` judges by its content; else None. Raises OutputError for a target that may not be
+    written.
     """
-    if not options.resume or options.force or target.key() in options.written or not target.exists():
+    try:
+        _check_free(target, place, options)
         return None
+    except ExistsError:
+        if not options.resume or target.key() in options.written:
+            raise
     try:
         data = target.read(options.limits.max_memory)
     except InputError as error:

@@ -43,6 +43,8 @@ def connected(workers: Workers, verbose: bool) -> Any:
         os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # else it says on standard output, in between our own lines, that a worker has died
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     try:
         import ray
         import ray.data
@@ -50,12 +52,12 @@ def connected(workers: Workers, verbose: bool) -> Any:
         raise InputError(f"needs Ray: pip install 'ardm[ray]' ({error}).") from error
     if ray.is_initialized():
         return ray
-    quiet: dict[str, Any] = {} if verbose else {"logging_level": logging.ERROR, "log_to_driver": False}
+    quiet: dict[str, Any] = {} if verbose else {"logging_level": logging.ERROR}
     address = os.environ.get("RAY_ADDRESS", "auto")
     with _own_signals(), contextlib.nullcontext() if verbose else _no_errors():
         try:
             if address != "local":
-                ray.init(address="auto", **quiet)
+                ray.init(address="auto", log_to_driver=False, **quiet)
                 return ray
         except (ConnectionError, RuntimeError) as error:
             if address != "auto":
@@ -64,6 +66,7 @@ def connected(workers: Workers, verbose: bool) -> Any:
             address="local",
             num_cpus=max(os.cpu_count() or 1, (workers.count or 1) * workers.cores),
             include_dashboard=False,
+            log_to_driver=False,
             object_store_memory=STORE,
             **quiet,
         )

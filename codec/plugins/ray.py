@@ -184,7 +184,7 @@ class Run:
         sent = [{"work": _pack(group, self._found)} for group in self._groups]
         pieces = -(-len(sent) // max(1, min(MOST, len(sent) // (count * SHARES))))
         ledger = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Ledger).remote()
-        job = Job(self._command, replace(self._options, written=set()), _working_folder())
+        job = Job(self._command, replace(self._options, written=set()), _working_folder(), ATTEMPTS)
         data = ray.data.from_items(sent, override_num_blocks=pieces).map_batches(
             FileWorker,
             fn_constructor_args=(job, ledger),
@@ -206,6 +206,7 @@ class Job:
     command: str
     options: Options
     folder: str
+    attempts: int
 
 
 class Ledger:
@@ -230,7 +231,7 @@ class FileWorker:
     def __init__(self, job: Job, ledger: Any) -> None:
         from codec.tiles import load_predictor
 
-        self._ledger, self._options = ledger, job.options
+        self._ledger, self._options, self._attempts = ledger, job.options, job.attempts
         self._do = {COMPRESS: work.compress_one, DECOMPRESS: work.decompress_one}[job.command]
         with contextlib.suppress(
             OSError
@@ -257,10 +258,10 @@ class FileWorker:
         if known:
             self._options.written.add(file_of(Row.unpack(known).target).key())
             return known
-        if times > ATTEMPTS:
+        if times > self._attempts:
             said = (
-                f"ended its worker {ATTEMPTS} times; most likely it needs more memory than there is, which "
-                "--memory would refuse."
+                f"ended its worker {self._attempts} times; most likely it needs more memory than there is, "
+                "which --memory would refuse."
             )
             row = Row(index, item.source.name, ERROR, error=said, exit_code=1)
         else:
@@ -285,6 +286,7 @@ def _row_of(index: int, result: dict[str, Any]) -> Row:
     left = dict(result)
     source, target, status = left.pop("file"), left.pop("output"), left.pop("status", DONE)
     sizes = left.pop("bytes_in"), left.pop("bytes_out")
+    left = json.loads(json.dumps(left))  # plain values
     return Row(index, source, status, target, *sizes, facts=left)
 
 
