@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codec.errors import InputError
+from codec.urls import said
 
 STORE = 2**28  # bytes of memory that Ray on this machine has for what is sent to workers: names
 
@@ -52,24 +53,17 @@ def connected(workers: Workers, verbose: bool) -> Any:
         raise InputError(f"needs Ray: pip install 'ardm[ray]' ({error}).") from error
     if ray.is_initialized():
         return ray
-    quiet: dict[str, Any] = {} if verbose else {"logging_level": logging.ERROR}
-    address = os.environ.get("RAY_ADDRESS", "auto")
+    told: dict[str, Any] = {"log_to_driver": False} | ({} if verbose else {"logging_level": logging.ERROR})
+    cores = max(os.cpu_count() or 1, (workers.count or 1) * workers.cores)
+    own: dict[str, Any] = {"num_cpus": cores, "include_dashboard": False, "object_store_memory": STORE}
     with _own_signals(), contextlib.nullcontext() if verbose else _no_errors():
         try:
-            if address != "local":
-                ray.init(address="auto", log_to_driver=False, **quiet)
-                return ray
-        except (ConnectionError, RuntimeError) as error:
-            if address != "auto":
-                raise InputError(f"the Ray cluster {address} cannot be reached: {error}") from error
-        ray.init(
-            address="local",
-            num_cpus=max(os.cpu_count() or 1, (workers.count or 1) * workers.cores),
-            include_dashboard=False,
-            log_to_driver=False,
-            object_store_memory=STORE,
-            **quiet,
-        )
+            try:
+                ray.init(**own, **told)
+            except ValueError:  # there is a cluster, to which nobody says what it has
+                ray.init(**told)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise InputError(f"Ray cannot be reached, or started: {said(error)}.") from error
     if ray.cluster_resources().get("GPU", 0) < (workers.gpus or 0):
         ray.shutdown()
         raise InputError(f"each worker is to have {workers.gpus} GPUs, which this machine has not.")

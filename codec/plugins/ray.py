@@ -233,9 +233,7 @@ class FileWorker:
 
         self._ledger, self._options, self._attempts = ledger, job.options, job.attempts
         self._do = {COMPRESS: work.compress_one, DECOMPRESS: work.decompress_one}[job.command]
-        with contextlib.suppress(
-            OSError
-        ):  # which is on another machine; URLs and absolute paths do not need it
+        with contextlib.suppress(OSError):  # on another machine; URLs and absolute paths do not need it
             os.chdir(job.folder)
         with contextlib.suppress(Exception):  # each file that needs them will say what is wrong
             load_predictor(job.options.settings.device)
@@ -256,7 +254,8 @@ class FileWorker:
 
         times, known = ray.get(self._ledger.begin.remote(index))
         if known:
-            self._options.written.add(file_of(Row.unpack(known).target).key())
+            if target := Row.unpack(known).target:
+                self._options.written.add(file_of(target).key())
             return known
         if times > self._attempts:
             said = (
