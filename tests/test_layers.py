@@ -75,6 +75,7 @@ FORBIDDEN = {
         f"codec/plugins/{module}.py": ["codec.archive", "codec.commands", "numcodecs", "zarr"]
         for module in ("axes", "chunks", "stack", "turns")
     },
+    "codec/plugins/cluster.py": ["ardm", "codec.archive", "codec.commands", "codec.image"],
     "codec/container.py": ["ardm.exact", "codec.archive", "codec.image", "numba", "torch"],
     "codec/archive.py": ["codec.commands", "codec.text"],
     "codec/urls.py": [

@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,14 +42,16 @@ QUICK = Settings(plain=True)
 pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def marks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("killed")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def store(marks: Path) -> Iterator[s3fs.S3FileSystem]:
-    """An S3 server that this process and the workers of Ray, which is started here, use."""
+    """An S3 server that this process and the workers of Ray, which is started here, use. Of this module alone: a
+    process with Ray has threads that other tests do not expect.
+    """
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -175,17 +178,37 @@ def test_from_python(
     assert report.workers == report.cores == 1
     assert 0 < report.seconds_of_work < report.seconds
     assert json.loads(report.dumps()) == report.as_json()
-    targets = [Path("out") / f"{i}.ardm" for i in range(3)]
-    restored = engine.decompress_files(targets, "back", workers=engine.Workers(1))
-    assert restored.exit_code == 0
-    assert restored.command == DECOMPRESS
-    assert [Path(row.target).stat().st_mtime_ns for row in restored.rows] == [
-        Path(name).stat().st_mtime_ns for name in names
-    ]
     with pytest.raises(InputError, match="several files"):
         engine.compress_files("in/0.png", "out")
     with pytest.raises(OutputError, match="is a file"):
         engine.compress_files(["in/0.png"], "in/0.png")
+
+
+def test_the_example_of_the_page_runs(
+    store: s3fs.S3FileSystem,
+    pictures: list[bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for i, content in enumerate([*pictures[:2], pictures[2][:-30]]):
+        Path("photos", str(i)).mkdir(parents=True)
+        Path("photos", str(i), "a.png").write_bytes(content)
+    page = (ROOT / "docs" / "ray.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    out = capsys.readouterr().out
+    assert out.startswith("files    2 done, 0 skipped (done already), 1 failed\n")
+    assert "photos/2/a.png the PNG is cut short" in out
+    assert names["restored"].command == DECOMPRESS
+    assert [row.target for row in names["restored"].rows] == ["back/0/a.png", "back/1/a.png"]
+    for row in names["restored"].rows:
+        source = Path("photos", row.target.removeprefix("back/"))
+        assert Path(row.target).stat().st_mtime_ns == source.stat().st_mtime_ns
+    for field in names["report"].as_json():
+        assert f"`{field}`" in page, field
 
 
 def test_a_run_that_ray_ends_has_all_rows(
