@@ -124,9 +124,13 @@ class Place:
         raise NotImplementedError
 
     def read_start(self, count: int) -> bytes:
-        """The first bytes."""
+        """The first bytes; fewer only if there are no more, whatever a server sends at once."""
+        parts = []
         with self.open() as file:
-            return file.read(count)
+            while count and (part := file.read(count)):
+                parts.append(part)
+                count -= len(part)
+        return b"".join(parts)
 
     def check_target(self, source: Place, force: bool, makes_folders: bool = False) -> None:
         """Refuse, before any work, what would overwrite a file without `force`, or the source with or without

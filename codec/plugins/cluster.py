@@ -36,9 +36,25 @@ class Workers:
             raise ValueError(f"count and cores must be at least 1, and gpus 0 or more; got {self}.")
 
 
-def connected(workers: Workers, verbose: bool) -> Any:
-    """Ray, connected to whatever the caller or the environment has chosen, else to one on this machine alone.
-    verbose: it may say what it does. Raises InputError.
+def fitted(workers: Workers, device: str, there: dict[str, float], grows: bool) -> Workers:
+    """The workers with all that was left open. device: as of `Settings`; there: what Ray has, as it says;
+    grows: it may have more, once that is asked for. Raises InputError for what would never begin.
+    """
+    has, wanted = there.get("GPU", 0.0), workers.gpus
+    if wanted is None:
+        wanted = 1.0 if device == "cuda" or (device == "auto" and has) else 0.0
+    if wanted > has and not grows:
+        raise InputError(
+            f"each worker needs {wanted:g} GPU, and Ray finds {has:g} on this machine; leave out --device "
+            "(device=, gpus=)."
+        )
+    count = workers.count or max(1, int(there.get("CPU", 0)) // workers.cores)
+    return Workers(count, workers.cores, wanted)
+
+
+def connected(workers: Workers, device: str, verbose: bool) -> tuple[Any, Workers]:
+    """(Ray, the workers as they will be): connected to whatever the caller or the environment has chosen,
+    else to one on this machine alone. verbose: it may say what it does. Raises InputError.
     """
     if not verbose:
         os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")
@@ -52,7 +68,8 @@ def connected(workers: Workers, verbose: bool) -> Any:
     except ImportError as error:
         raise InputError(f"needs Ray: pip install 'ardm[ray]' ({error}).") from error
     if ray.is_initialized():
-        return ray
+        return ray, fitted(workers, device, ray.cluster_resources(), grows=True)
+    grows = False
     told: dict[str, Any] = {"log_to_driver": False} | ({} if verbose else {"logging_level": logging.ERROR})
     cores = max(os.cpu_count() or 1, (workers.count or 1) * workers.cores)
     own: dict[str, Any] = {"num_cpus": cores, "include_dashboard": False, "object_store_memory": STORE}
@@ -62,12 +79,10 @@ def connected(workers: Workers, verbose: bool) -> Any:
                 ray.init(**own, **told)
             except ValueError:  # there is a cluster, to which nobody says what it has
                 ray.init(**told)
+                grows = True
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise InputError(f"Ray cannot be reached, or started: {said(error)}.") from error
-    if ray.cluster_resources().get("GPU", 0) < (workers.gpus or 0):
-        ray.shutdown()
-        raise InputError(f"each worker is to have {workers.gpus} GPUs, which this machine has not.")
-    return ray
+    return ray, fitted(workers, device, ray.cluster_resources(), grows)
 
 
 @contextlib.contextmanager
@@ -97,11 +112,3 @@ def _no_errors() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def gpus_for(workers: Workers, device: str, ray: Any) -> float:
-    """GPUs of each worker."""
-    if workers.gpus is not None:
-        return workers.gpus
-    there = device == "auto" and ray.cluster_resources().get("GPU", 0) > 0
-    return 1.0 if device == "cuda" or there else 0.0

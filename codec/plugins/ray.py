@@ -24,7 +24,7 @@ from codec.commands.summary import COMPRESS, DECOMPRESS, DONE, ERROR, LEFT, Repo
 from codec.commands.tree import Given, Item, items, name_contents
 from codec.errors import InputError
 from codec.limits import Limits
-from codec.plugins.cluster import Workers, connected, gpus_for
+from codec.plugins.cluster import Workers, connected
 from codec.settings import Settings
 from codec.version import __version__
 
@@ -126,11 +126,9 @@ class Run:
         self._left = 0
         self._rows: dict[int, Row] = {}
         self._seconds = 0.0
-        ray = connected(workers, options.verbose)
-        gpus = gpus_for(workers, options.settings.device, ray)
-        cores = int(ray.cluster_resources().get("CPU", 0))
-        count = workers.count or max(1, cores // workers.cores)
-        self._workers = replace(workers, count=max(1, min(count, len(self._groups))), gpus=gpus)
+        ray, workers = connected(workers, options.settings.device, options.verbose)
+        count = min(workers.count or 1, max(1, len(self._groups)))
+        self._workers = replace(workers, count=count)
         self._ray_version = ray.__version__
 
     def rows(self) -> Iterator[Row]:

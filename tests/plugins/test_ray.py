@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -64,7 +63,7 @@ def store(marks: Path) -> Iterator[s3fs.S3FileSystem]:
         # as pytest has it, for workers that are defined in the tests
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
         patch.setenv("RAY_ADDRESS", "local")
-        cluster.connected(engine.Workers(2), verbose=False)
+        cluster.connected(engine.Workers(2), "cpu", verbose=False)
         try:
             fs = s3fs.S3FileSystem()
             fs.mkdir("photos")
@@ -411,13 +410,19 @@ def test_without_ray(
 
 
 def test_gpus_and_workers_that_cannot_be() -> None:
-    there = SimpleNamespace(cluster_resources=lambda: {"GPU": 2.0})
-    none = SimpleNamespace(cluster_resources=dict)
-    assert cluster.gpus_for(engine.Workers(), "cpu", there) == 0
-    assert cluster.gpus_for(engine.Workers(), "auto", there) == 1
-    assert cluster.gpus_for(engine.Workers(), "auto", none) == 0
-    assert cluster.gpus_for(engine.Workers(), "cuda", none) == 1
-    assert cluster.gpus_for(engine.Workers(gpus=0.25), "cuda", there) == 0.25
-    for wrong in ({"count": 0}, {"cores": 0}, {"gpus": -1.0}):
+    some, none = {"CPU": 8.0, "GPU": 2.0}, {"CPU": 8.0}
+    fitted, usual = cluster.fitted, engine.Workers()
+    assert fitted(usual, "cpu", some, grows=False) == engine.Workers(8, 1, 0.0)
+    assert fitted(usual, "auto", some, grows=False).gpus == 1
+    assert fitted(usual, "auto", none, grows=False).gpus == 0
+    assert fitted(usual, "cuda", none, grows=True).gpus == 1
+    assert fitted(engine.Workers(gpus=0.25), "cuda", some, grows=False).gpus == 0.25
+    assert fitted(engine.Workers(cores=3), "cpu", none, grows=False).count == 2
+    assert fitted(engine.Workers(3, 99), "cpu", none, grows=True).count == 3
+    assert fitted(usual, "cpu", {}, grows=True).count == 1
+    for wrong, device in ((usual, "cuda"), (engine.Workers(gpus=0.5), "cpu")):
+        with pytest.raises(InputError, match="GPU, and Ray finds 0 on this machine"):
+            fitted(wrong, device, none, grows=False)
+    for fields in ({"count": 0}, {"cores": 0}, {"gpus": -1.0}):
         with pytest.raises(ValueError, match="at least 1"):
-            engine.Workers(**wrong)
+            engine.Workers(**fields)
