@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import Any
 from codec.errors import InputError
 from codec.urls import said
 
+ANSWER = 10.0  # seconds within which a cluster must be there
 STORE = 2**28  # bytes of memory that Ray on this machine has for what is sent to workers: names
 
 
@@ -69,6 +71,7 @@ def connected(workers: Workers, device: str, verbose: bool) -> tuple[Any, Worker
         raise InputError(f"needs Ray: pip install 'ardm[ray]' ({error}).") from error
     if ray.is_initialized():
         return ray, fitted(workers, device, ray.cluster_resources(), grows=True)
+    check_answers(os.environ.get("RAY_ADDRESS", ""))
     grows = False
     told: dict[str, Any] = {"log_to_driver": False} | ({} if verbose else {"logging_level": logging.ERROR})
     cores = max(os.cpu_count() or 1, (workers.count or 1) * workers.cores)
@@ -83,6 +86,19 @@ def connected(workers: Workers, device: str, verbose: bool) -> tuple[Any, Worker
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise InputError(f"Ray cannot be reached, or started: {said(error)}.") from error
     return ray, fitted(workers, device, ray.cluster_resources(), grows)
+
+
+def check_answers(address: str) -> None:
+    """Raise InputError if nothing answers at host:port, which Ray would wait for ten minutes and more. What
+    else an address may be is for Ray to judge.
+    """
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
+    except OSError as error:
+        raise InputError(f"nothing answers at RAY_ADDRESS, {address}: {said(error)}.") from error
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -407,6 +408,16 @@ def test_without_ray(
     said = capfd.readouterr().err
     assert "needs Ray: pip install 'ardm[ray]'" in said
     assert len(said.splitlines()) == 1
+
+
+def test_a_cluster_that_is_not_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        cluster.check_answers(f"127.0.0.1:{port}")
+    with pytest.raises(InputError, match=f"nothing answers at RAY_ADDRESS, 127.0.0.1:{port}: "):
+        cluster.check_answers(f"127.0.0.1:{port}")
+    for other in ("", "local", "auto", "ray://host:1"):
+        cluster.check_answers(other)
 
 
 def test_gpus_and_workers_that_cannot_be() -> None:
