@@ -27,13 +27,13 @@ def forked() -> bool:
 def _before() -> None:
     """Wait for all that is done under `steady`, then for what Numba compiles, which may be under it."""
     steady.acquire()
-    found = [steady]
+    locks = [steady]
     # none while Numba is being imported
     compiling = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
     if compiling:
         compiling.acquire()
-        found.append(compiling)
-    _waited[:] = found
+        locks.append(compiling)
+    _waited[:] = locks
 
 
 def _after() -> None:

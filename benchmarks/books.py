@@ -38,7 +38,7 @@ from ardm.objective import Estimate, bound, diffusion_bound, exact_bits, loss_ta
 from ardm.orders import spread_places
 from ardm.training.fit import TrainingRecipe, fit, load_network
 from benchmarks.photos import provenance
-from codec.text import CELL
+from codec.text.header import CELL
 
 BLOCK = 256
 SPACE = Space((BLOCK,), 27, ordered=False)
@@ -223,7 +223,7 @@ def files(arguments: argparse.Namespace) -> dict[str, Any]:
             row[name] = len(compress(data))
         for name, options in {
             "ardm": {},
-            "ardm plain": {"order": "plain"},
+            "ardm best": {"budget": 64},
             **{f"ardm {b}": {"budget": b} for b in arguments.budgets},
         }.items():
             begun = time.monotonic()

@@ -32,7 +32,7 @@ from codec.listing import DIFFERENCE, INTERLACED, RECIPE, Way, form, only, way_o
 from codec.opened import Opened, open_bytes
 from codec.parallel import thread_count
 from codec.png import Head, Png
-from codec.png.exact import recipes
+from codec.png.exact import recipes, remake
 from codec.samples import Kind, as_samples
 from codec.settings import Settings, settings_of
 from codec.tiles import TILE, pixel_digest
@@ -81,15 +81,15 @@ def pack(
     itself, is kept whole.
     """
     source, limits = as_bytes(source), limits_of(limits, max_pixels)
-    found = sources.look(source, limits.max_pixels)
-    head, label = found.head, found.format.label
+    look = sources.look(source, limits.max_pixels)
+    head, label = look.head, look.format.label
     passed_on = {name: options.pop(name) for name in ("predictor", "progress") if name in options}
     chosen = settings_of(settings, options)
     cost.check(_cost_of(head, len(source), chosen, passed_on.get("predictor")), limits)
     named = container.name_chunk(name)
     whole = container.write_whole(source, head.width, head.height, head.channels, head.kind, named)
     try:
-        content, recipe, bound, exactly = _take_apart(source, found, exactly, pixels, limits)
+        content, recipe, bound, exactly = _take_apart(source, look, exactly, pixels, limits)
     except png.IndivisibleError as error:
         return Packed(whole, Way.WHOLE, f"{error}, which this release cannot take apart", indivisible=True)
     except CorruptError as error:
@@ -97,28 +97,28 @@ def pack(
         if not exactly:
             raise type(error)(f"{said}; --exact keeps the file as it is.") from error
         return Packed(whole, Way.WHOLE, f"it is damaged: {said}", indivisible=True)
-    if why := _more_than_pixels(found) if not (exactly or pixels) else "":
+    if why := _more_than_pixels(look) if not (exactly or pixels) else "":
         return Packed(whole, Way.WHOLE, why, indivisible=True)
     if exactly and not recipe and not content.frame:
         why = (
             "nothing short makes the same bytes again"
-            if found.format == Format.PNG
+            if look.format == Format.PNG
             else f"a {label} cannot be made again of its pixels"
         )
         return Packed(whole, Way.WHOLE, why)
     image = content.image
-    converted = found.format != Format.PNG and not content.frame
+    converted = look.format != Format.PNG and not content.frame
     metadata = _metadata(content, recipe) + (() if converted else named)
     data = compress(image.pixels, settings=chosen, kind=image.kind, metadata=metadata, **passed_on)
     if chosen.verify:
         _check(data, content, recipe)
-    if len(whole) < len(data) and not found.lossy:
+    if len(whole) < len(data) and not look.lossy:
         return Packed(whole, Way.WHOLE, "which is smaller")
     if content.frame:
         return Packed(data, Way.EXACT, f"{label} of the same samples")
     if recipe:
         return Packed(data, Way.DIFFERENCE if recipe.different else Way.EXACT, str(recipe))
-    return Packed(data, Way.CONTENT, converted=converted, untrue=bound, dropped=found.beyond)
+    return Packed(data, Way.CONTENT, converted=converted, untrue=bound, dropped=look.beyond)
 
 
 def _cost_of(head: Head, size: int, settings: Settings, predictor: Predictor | None) -> cost.Cost:
@@ -129,28 +129,28 @@ def _cost_of(head: Head, size: int, settings: Settings, predictor: Predictor | N
 
 
 def _take_apart(
-    source: bytes, found: Look, exactly: bool, pixels: bool, limits: Limits, remade: bool = True
+    source: bytes, look: Look, exactly: bool, pixels: bool, limits: Limits, remade: bool = True
 ) -> tuple[Content, recipes.Recipe | None, tuple[str, ...], bool]:
     """(what is in a file; how a PNG is made again of that, unless `remade` is False; chunks of a PNG that
     speak of its own bytes; whether the file itself must come back, which such chunks ask for). Raises
     IndivisibleError or CorruptError."""
-    if found.format != Format.PNG or found.why:
-        return found.load(), None, (), exactly
+    if look.format != Format.PNG or look.why:
+        return look.load(), None, (), exactly
     image, coding = png.dissect(source, limits.max_pixels)
     bound = tuple(png.bound_to_bytes(image))
     exactly = exactly or (bool(bound) and not pixels)
-    recipe = recipes.find(source, image, coding) if exactly and remade else None
+    recipe = remake.find(source, image, coding) if exactly and remade else None
     return Content(image), recipe, bound, exactly
 
 
-def _more_than_pixels(found: Look) -> str:
+def _more_than_pixels(look: Look) -> str:
     """Why a file that can be taken apart shall come back itself, unless pixels are enough; nothing if they
     can stand for it."""
-    if found.lossy:
+    if look.lossy:
         smaller = "it was made by lossy compression, and is already smaller than its pixels would be"
         return f"{smaller} (--pixels compresses these all the same)"
-    if found.beyond:
-        return f"it has {listed(found.beyond)}, which a PNG cannot hold (--pixels drops that)"
+    if look.beyond:
+        return f"it has {listed(look.beyond)}, which a PNG cannot hold (--pixels drops that)"
     return ""
 
 
@@ -162,7 +162,7 @@ def unpack(
     limits: Limits | None = None,
     **options: Any,
 ) -> bytes:
-    """Inverse of `pack`: the file, or a PNG. options: of `decompress`. Raises as `decompress`, `recipes.make`
+    """Inverse of `pack`: the file, or a PNG. options: of `decompress`. Raises as `decompress`, `remake.make`
     and `frames.make` do.
 
     Unless it was kept whole, the PNG has been read again and compared with the content, so that what is
@@ -219,9 +219,9 @@ def holds(
     header = opened.header
     if header.whole:
         return opened.kept_file() == file
-    found = sources.look(file, limits.max_pixels)
-    content, _, _, exactly = _take_apart(file, found, exactly, pixels, limits, remade=False)
-    if way_of(header) == Way.CONTENT and (exactly or (_more_than_pixels(found) and not pixels)):
+    look = sources.look(file, limits.max_pixels)
+    content, _, _, exactly = _take_apart(file, look, exactly, pixels, limits, remade=False)
+    if way_of(header) == Way.CONTENT and (exactly or (_more_than_pixels(look) and not pixels)):
         return False
     image = content.image
     array, kind = as_samples(image.pixels, image.kind)
@@ -235,7 +235,7 @@ def holds(
     kept = _image(header, image.pixels)
     recipe = _recipe(header, kept)
     if recipe:
-        return recipes.make(kept, recipe) == file
+        return remake.make(kept, recipe) == file
     return (kept.interlaced, kept.before, kept.after) == (image.interlaced, image.before, image.after)
 
 
@@ -365,7 +365,7 @@ def _make(header: Header, pixels: np.ndarray) -> bytes:
         return frames.make(pixels, header.kind, frame)
     image = _image(header, pixels)
     recipe = _recipe(header, image)
-    made = recipes.make(image, recipe) if recipe else png.write(image)
+    made = remake.make(image, recipe) if recipe else png.write(image)
     _check_made(made, image)
     return made
 
@@ -431,9 +431,9 @@ def _check(data: bytes, content: Content, recipe: recipes.Recipe | None) -> None
     header, image = container.read(data, NO_LIMITS)[0], content.image
     same = header.kind == image.kind and _frame(header) == content.frame
     if same and not content.frame:
-        found = _image(header, image.pixels)
-        facts = [(i.interlaced, i.before, i.after) for i in (found, image)]
-        same = facts[0] == facts[1] and _recipe(header, found) == recipe
+        restored = _image(header, image.pixels)
+        facts = [(i.interlaced, i.before, i.after) for i in (restored, image)]
+        same = facts[0] == facts[1] and _recipe(header, restored) == recipe
     if not same:
         raise VerifyError(
             "the compressed file does not hold what else is in the source as it was; please report this "

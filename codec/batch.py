@@ -106,6 +106,6 @@ def decode_batch(
 
 def _of_item(index: int, error: ArdmError) -> ArdmError:
     """The same error, which says whose it is."""
-    found = type(error)(f"item {index}: {error}")
-    found.__cause__ = error
-    return found
+    renamed = type(error)(f"item {index}: {error}")
+    renamed.__cause__ = error
+    return renamed

@@ -367,8 +367,8 @@ def name_chunk(name: str) -> tuple[tuple[int, bytes], ...]:
 
 def name_in(metadata: tuple[tuple[int, bytes], ...]) -> str:
     """The name in metadata, empty if there is none that could be that of a file. Never a path."""
-    found = [packed for kind, packed in metadata if kind == SOURCE_NAME]
-    return found[0].decode("utf-8", "surrogateescape") if len(found) == 1 and _is_name(found[0]) else ""
+    names = [packed for kind, packed in metadata if kind == SOURCE_NAME]
+    return names[0].decode("utf-8", "surrogateescape") if len(names) == 1 and _is_name(names[0]) else ""
 
 
 def _is_name(packed: bytes) -> bool:
@@ -390,12 +390,12 @@ def read_chunk(data: bytes, at: int) -> tuple[int, bytes, str, int]:
             f"the file ends inside a chunk of type {data[start]:#04x}, or the chunk's length is damaged."
         )
     (crc,) = struct.unpack_from("<I", data, body + length)
-    found = zlib.crc32(data[start : body + length])
+    computed = zlib.crc32(data[start : body + length])
     damage = (
         f"checksum of a chunk of type {data[start]:#04x} does not match. Stored: {crc:08x}. Computed: "
-        f"{found:08x}."
+        f"{computed:08x}."
     )
-    return data[start], data[body : body + length], damage * (found != crc), body + length + 4
+    return data[start], data[body : body + length], damage * (computed != crc), body + length + 4
 
 
 def _parse_head(payload: bytes, max_pixels: int) -> Header:

@@ -199,10 +199,10 @@ def checked(out: np.ndarray, opened: Opened) -> np.ndarray:
     """Decoded samples (H, W, C) as the caller of `compress` had them. Raises CorruptError if their hash is
     another than the file says.
     """
-    found, stored = pixel_digest(out), opened.header.digest
-    if found != stored:
+    computed, stored = pixel_digest(out), opened.header.digest
+    if computed != stored:
         raise CorruptError(
-            f"hash of the decoded pixels does not match. Stored: {stored.hex()}. Computed: {found.hex()}."
+            f"hash of the decoded pixels does not match. Stored: {stored.hex()}. Computed: {computed.hex()}."
         )
     return as_given(out, opened)
 

@@ -68,23 +68,23 @@ def form(header: Header) -> bytes:
     """The metadata that says how a PNG is made again: flag bits, and a recipe where they say so. Raises
     CorruptError, UnsupportedError.
     """
-    found = only(header, PNG_FORM) or b"\0"
-    if found[0] & ~(INTERLACED | RECIPE | DIFFERENCE):
+    block = only(header, PNG_FORM) or b"\0"
+    if block[0] & ~(INTERLACED | RECIPE | DIFFERENCE):
         raise UnsupportedError(
-            f"the PNG's form has reserved bits set ({found[0]:#04x}); a newer ardm may read it."
+            f"the PNG's form has reserved bits set ({block[0]:#04x}); a newer ardm may read it."
         )
-    if found[0] & RECIPE and found[0] & DIFFERENCE:
+    if block[0] & RECIPE and block[0] & DIFFERENCE:
         raise CorruptError("the PNG's form has two recipes.")
-    if len(found) > 1 and not found[0] & (RECIPE | DIFFERENCE):
-        raise CorruptError(f"the PNG's form has {len(found) - 1} bytes too many.")
-    return found
+    if len(block) > 1 and not block[0] & (RECIPE | DIFFERENCE):
+        raise CorruptError(f"the PNG's form has {len(block) - 1} bytes too many.")
+    return block
 
 
 def only(header: Header, kind: int) -> bytes:
     """The metadata chunk of a type, empty if there is none."""
-    found = [block for k, block in header.metadata if k == kind]
-    if len(found) > 1:
-        raise CorruptError(f"there are {len(found)} metadata chunks of type {kind:#04x}, expected one.")
-    if found == [b""]:
+    blocks = [block for k, block in header.metadata if k == kind]
+    if len(blocks) > 1:
+        raise CorruptError(f"there are {len(blocks)} metadata chunks of type {kind:#04x}, expected one.")
+    if blocks == [b""]:
         raise CorruptError(f"the metadata chunk of type {kind:#04x} is empty.")
-    return found[0] if found else b""
+    return blocks[0] if blocks else b""

@@ -88,10 +88,10 @@ def check_payload(payload: bytes, entry: Entry, where: str) -> None:
         raise TruncatedError(
             f"{where}: {entry.length - len(payload)} of its {entry.length} bytes are missing."
         )
-    found = zlib.crc32(payload)
-    if found != entry.crc:
+    computed = zlib.crc32(payload)
+    if computed != entry.crc:
         raise CorruptError(
-            f"checksum of the {where} does not match. Stored: {entry.crc:08x}. Computed: {found:08x}."
+            f"checksum of the {where} does not match. Stored: {entry.crc:08x}. Computed: {computed:08x}."
         )
 
 

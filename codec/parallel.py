@@ -194,9 +194,9 @@ class _Jobs(Generic[Job, Result]):
         """The error to raise: the first that is not one of ours, which made others end, else that of the
         first job that failed.
         """
-        found = [self.errors[i] for i in sorted(self.errors)]
+        errors = [self.errors[i] for i in sorted(self.errors)]
         return next(
-            (error for error in found if not isinstance(error, ArdmError)), found[0] if found else None
+            (error for error in errors if not isinstance(error, ArdmError)), errors[0] if errors else None
         )
 
 

@@ -115,9 +115,9 @@ class ImageReader:
             raise IndexError(f"too many indices: the image has {self.ndim} axes, got {len(keys)}.")
         spans, within = [], []
         for k, size in zip(keys[:2], self.shape, strict=False):
-            start, stop, rest = _span(k, size)
+            start, stop, kept = _span(k, size)
             spans.append((start, stop))
-            within.append(rest)
+            within.append(kept)
         (upper, lower), (left, right) = spans
         if lower <= upper or right <= left:
             return np.empty(self.shape, dtype=self.dtype)[key]

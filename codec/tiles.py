@@ -205,8 +205,8 @@ def decode_coarsely(
         given = Work(header.schedule, predictor, spare, told, level=level)
         for job, target in zip(_jobs_of(opened, index, whole), _jobs_of(opened, index, part), strict=True):
             if job.coded:
-                found = job.decoded(given)
-                target.target[:] = found if found.shape == target.target.shape else found[::step, ::step]
+                values = job.decoded(given)
+                target.target[:] = values if values.shape == target.target.shape else values[::step, ::step]
         return header.tiles[index], step, unfolded(part, header)
 
     return in_parallel(work, range(header.tile_count), stop)
@@ -220,9 +220,9 @@ def decode_every(opened: Opened, step: int, device: str = "cpu", threads: int = 
     shape = -(-header.height // step), -(-header.width // step), header.channels
     out = np.empty(shape, dtype=header.kind.dtype)
     for (top, left, _, _), taken, part in decode_coarsely(opened, step, device, threads):
-        found = part[:: step // taken, :: step // taken]
+        kept = part[:: step // taken, :: step // taken]
         y, x = top // step, left // step
-        out[y : y + found.shape[0], x : x + found.shape[1]] = found
+        out[y : y + kept.shape[0], x : x + kept.shape[1]] = kept
     return out
 
 

@@ -30,14 +30,14 @@ def is_url(name: str) -> bool:
     """Whether a name is a URL and no path: it begins with a scheme and "://", or with a scheme and "::"
     before such ("simplecache::s3://bucket/photo.png"). Before a path that begins like this "./" is written.
     """
-    found = _SCHEME.match(name)
-    return found is not None and (found[2] == "://" or "://" in name)
+    match = _SCHEME.match(name)
+    return match is not None and (match[2] == "://" or "://" in name)
 
 
 def local_path(name: str) -> str | None:
     """The path that a URL of this machine's files means, else None. As in fsspec, "%20" is no space."""
-    scheme, found, path = name.partition("://")
-    if not found or scheme.lower() not in LOCAL or _CHAIN in name:
+    scheme, separator, path = name.partition("://")
+    if not separator or scheme.lower() not in LOCAL or _CHAIN in name:
         return None
     return path[1:] if os.name == "nt" and re.match(r"/[A-Za-z]:", path) else path
 
@@ -206,5 +206,5 @@ def failing(kind: type[ArdmError], what: str) -> Iterator[None]:
 
 def said(error: Exception) -> str:
     """What an error says, on one line."""
-    found = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    return found.strip().splitlines()[0][:300].rstrip(".")
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return text.strip().splitlines()[0][:300].rstrip(".")

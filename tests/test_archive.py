@@ -28,7 +28,7 @@ from codec import (
 )
 from codec.archive import Packed
 from codec.listing import Way
-from codec.png.exact import recipes
+from codec.png.exact import recipes, remake
 from codec.samples import Kind
 from tests import pngs
 from tests.make_golden import png_files
@@ -131,7 +131,7 @@ def test_limits_and_damage_are_refused_before_anything_is_kept() -> None:
 
 def taken_apart(source: bytes) -> tuple[png.Png, recipes.Recipe | None]:
     image, coding = png.dissect(source, LIMIT)
-    return image, recipes.find(source, image, coding)
+    return image, remake.find(source, image, coding)
 
 
 def encode(image: png.Png, stream: bytes) -> bytes:
@@ -161,7 +161,7 @@ def test_zlib_settings_are_found(
     packed = recipes.pack(recipe)
     assert len(packed) < 32
     assert recipes.unpack(packed, found) == recipe
-    assert recipes.make(found, recipe) == source
+    assert remake.make(found, recipe) == source
 
 
 @pytest.mark.parametrize("row_filters", [bytes([3]) * 45, bytes(range(5)) * 9])
@@ -183,7 +183,7 @@ def test_any_filters_and_chunk_sizes_are_kept(
     found, recipe = taken_apart(source)
     assert recipe is not None
     assert recipes.unpack(recipes.pack(recipe), found) == recipe
-    assert recipes.make(found, recipe) == source
+    assert remake.make(found, recipe) == source
 
 
 @pytest.mark.parametrize("sizes", [[77], [100, 0, 5000], [65535]])
@@ -202,7 +202,7 @@ def test_data_that_was_not_compressed_is_put_into_the_same_blocks(
     found, recipe = taken_apart(source)
     assert recipe is not None
     assert str(recipe) == "not compressed"
-    assert recipes.make(found, recipes.unpack(recipes.pack(recipe), found)) == source
+    assert remake.make(found, recipes.unpack(recipes.pack(recipe), found)) == source
     assert len(pack(source, exactly=True).data) < 0.8 * len(source)
 
 
@@ -250,7 +250,7 @@ def test_a_file_that_would_not_be_the_same_is_refused() -> None:
     recipe = replace(FOUND, start=b"\x78\x01")
     image = png.read(SMALL, LIMIT)
     with pytest.raises(CorruptError, match="made again does not match"):
-        recipes.make(image, recipes.unpack(recipes.pack(recipe), image))
+        remake.make(image, recipes.unpack(recipes.pack(recipe), image))
     with pytest.raises(CorruptError, match="impossible settings: 10"):
         recipes.unpack(recipes.pack(replace(FOUND, settings=replace(FOUND.settings, level=10))), image)
 
@@ -263,7 +263,7 @@ def test_forged_recipes_raise_only_our_errors(tail: bytes, at: int, value: int) 
     damaged[min(at, len(RECIPE) - 1)] = value
     for form in (tail, RECIPE[: at % len(RECIPE)] + tail, bytes(damaged)):
         try:
-            made = recipes.make(image, recipes.unpack(form, image))
+            made = remake.make(image, recipes.unpack(form, image))
         except ArdmError:
             continue
         assert made == SMALL

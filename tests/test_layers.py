@@ -70,6 +70,7 @@ FORBIDDEN = {
         f"codec/{module}.py": ["ardm.exact", "codec.archive", "codec.image", "codec.tiles", "numba", "torch"]
         for module in ("listing", "methods", "opened")
     },
+    "codec/inspect": ["codec.commands", "codec.damage", "codec.plugins"],
     "codec/batch.py": ["codec.archive", "codec.commands", "codec.damage", "codec.text"],
     **{
         f"codec/plugins/{module}.py": ["codec.archive", "codec.commands", "numcodecs", "zarr"]
@@ -100,6 +101,7 @@ ORDER = {
         "trees",
         "difference",
         "recipes",
+        "remake",
     ],
     "codec/commands": [
         "files",
@@ -115,6 +117,20 @@ ORDER = {
         "scale",
         "cli",
         "sample",
+        "inspect",
+    ],
+    "codec/inspect": [
+        "facts",
+        "measure",
+        "frames",
+        "beside",
+        "showing",
+        "surveys",
+        "sums",
+        "drawings",
+        "plots",
+        "look",
+        "pages",
     ],
     "codec/text": ["parts", "header", "letters", "marks", "prose", "file"],
 }
@@ -151,6 +167,12 @@ def test_nothing_imports_the_plugins() -> None:
             found = {name for name in imports(path) if name.startswith("codec.plugins")}
             allowed = {"codec.plugins", "codec.plugins.ray"} if path.name == "scale.py" else set()
             assert found <= allowed, path
+
+
+def test_nothing_but_its_command_imports_what_looks() -> None:
+    for path in [*(ROOT / "codec").rglob("*.py"), *(ROOT / "ardm").rglob("*.py")]:
+        if "inspect" not in (path.stem, path.parent.name):
+            assert not [name for name in imports(path) if name.startswith("codec.inspect")], path
 
 
 @pytest.mark.parametrize("package", ORDER)

@@ -20,7 +20,7 @@ from tests import pngs
 
 APOSTROPHE, QUOTE = "'", '"'
 START = """
-import atexit, os, signal, sys, threading, time
+import atexit, os, signal, sys, threading
 import numpy as np
 import codec
 rng = np.random.default_rng(0)
@@ -56,10 +56,7 @@ def check(script: str, times: int) -> None:
 
 
 def test_a_thread_may_outlive_the_main_thread() -> None:
-    check(
-        "threading.Thread(target=lambda: (threading.main_thread().join(), time.sleep(0.1), work())).start()",
-        1,
-    )
+    check("threading.Thread(target=lambda: (threading.main_thread().join(), work())).start()", 1)
 
 
 def test_work_at_exit() -> None:
@@ -86,20 +83,27 @@ late.late = late
     )
 
 
-@pytest.mark.parametrize("wait", [0.2, 0.7])
+@pytest.mark.parametrize("steps", [1, 40])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_daemon_threads_end_with_the_process(wait: float, threads: int) -> None:
+def test_daemon_threads_end_with_the_process(steps: int, threads: int) -> None:
+    """When they have told their progress so many times."""
     check(
         f"""
+told, reached = [], threading.Event()
+def progress(done):
+    told.append(done)
+    if len(told) >= {steps}:
+        reached.set()
 def forever():
     try:
         while True:
-            codec.compress(rng.integers(0, 30, (700, 700, 4)).astype(np.uint8), order="lattice", threads={threads})
+            image = rng.integers(0, 30, (700, 700, 4)).astype(np.uint8)
+            codec.compress(image, order="lattice", threads={threads}, progress=progress)
     except codec.ArdmError as error:
         assert "the program" in str(error)
 work()
 threading.Thread(target=forever, daemon=True).start()
-time.sleep({wait})
+assert reached.wait(100)
 """,
         1,
     )
@@ -109,12 +113,30 @@ def test_a_fork_waits_for_what_it_must_not_split() -> None:
     """For a first import, for the choice of a carrier and the compilations that follow it, and for Pillow's
     settings.
     """
-    for wait in (0.3, 2.5):
-        check(
-            "thread = "
-            f"threading.Thread(target=work)\nthread.start()\ntime.sleep({wait})\nfork_and_work()\nthread.join()",
-            2,
+    begins = (
+        """
+reached = threading.Event()
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "codec.image":
+            reached.set()
+sys.meta_path.insert(0, Finder())
+""",
+        """
+from codec.coder import selftest
+usual, reached = selftest.mixing_words, threading.Event()
+def noted():
+    reached.set()
+    return usual()
+selftest.mixing_words = noted
+""",
+    )
+    for begin in begins:
+        fork = (
+            "thread = threading.Thread(target=work)\nthread.start()\nassert reached.wait(100)\n"
+            "fork_and_work()\nthread.join()"
         )
+        check(begin + fork, 2)
     check(
         """
 import io
@@ -122,11 +144,12 @@ from PIL import Image, TiffImagePlugin
 from codec import archive
 file = io.BytesIO()
 Image.fromarray(small).save(file, "TIFF", compression="tiff_lzw")
-reading = threading.Event()
+reading, forking = threading.Event(), threading.Event()
+os.register_at_fork(before=forking.set)  # the last one registered is the first one called
 class Slow(TiffImagePlugin.TiffImageFile):
     def load(self):
         reading.set()
-        time.sleep(1)
+        assert forking.wait(60)
         return super().load()
 usual, TiffImagePlugin.TiffImageFile = TiffImagePlugin.TiffImageFile, Slow
 thread = threading.Thread(target=lambda: archive.pack(file.getvalue(), exactly=False))
@@ -153,14 +176,15 @@ def test_a_fork_of_a_process_that_has_not_yet_used_the_package() -> None:
 def test_a_child_does_not_wait_for_daemon_threads_of_its_parent() -> None:
     check(
         """
-inside = threading.Event()
-thread = threading.Thread(target=lambda: codec.compress(small, progress=lambda n: (inside.set(), time.sleep(0.5))), daemon=True)
+inside, ended = threading.Event(), threading.Event()
+thread = threading.Thread(target=lambda: codec.compress(small, progress=lambda n: (inside.set(), ended.wait())), daemon=True)
 thread.start()
 assert inside.wait(60)
 if child := os.fork():
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    ended.set()
 else:
-    signal.alarm(10)
+    signal.alarm(60)
     sys.exit(0)
 thread.join()
 work()
@@ -219,10 +243,15 @@ def test_what_a_signal_handler_raises_ends_all_threads_of_a_call() -> None:
 def late(*_):
     raise TimeoutError("late")
 work()
-signal.signal(signal.SIGALRM, late)
-signal.setitimer(signal.ITIMER_REAL, 0.4)
+signal.signal(signal.SIGUSR1, late)
+told = []
+def progress(done):
+    told.append(done)
+    if len(told) == 3:
+        os.kill(os.getpid(), signal.SIGUSR1)
 try:
-    codec.compress(rng.integers(0, 30, (1000, 1000, 4)).astype(np.uint8), order="lattice", budget=15, tile=100, threads=2)
+    image = rng.integers(0, 30, (1000, 1000, 4)).astype(np.uint8)
+    codec.compress(image, order="lattice", budget=15, tile=100, threads=2, progress=progress)
 except TimeoutError:
     assert threading.active_count() == 1
 """,

@@ -8,7 +8,6 @@ import json
 import struct
 import subprocess
 import sys
-import time
 import tracemalloc
 import zlib
 from dataclasses import replace
@@ -94,7 +93,6 @@ def test_a_few_bytes_cannot_claim_much(height: int, method: int, schedule: Sched
     ]
     assert max(map(len, within)) < 4000
     tracemalloc.start()
-    begin = time.perf_counter()
     with pytest.raises(
         LimitError,
         match=r"the image has \d+ x \d+ pixels, the limit is 178000000; raise it with --max-pixels",
@@ -106,7 +104,6 @@ def test_a_few_bytes_cannot_claim_much(height: int, method: int, schedule: Sched
     for data in within:
         with pytest.raises(CorruptError, match="pixels need at least"):
             decompress(data)
-    assert time.perf_counter() - begin < 2
     assert tracemalloc.get_traced_memory()[1] < 10**6
     tracemalloc.stop()
 

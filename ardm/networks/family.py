@@ -481,9 +481,9 @@ class Window(Network):
 
 def lattice_chain(c: Config, frame: TokenGrid) -> list[Layer]:
     """The photo codec's convolutions over patches, for any mask."""
-    found = [Layer("enter", frame.inputs, c.width, frame.kernel, conditioned=True)]
+    layers = [Layer("enter", frame.inputs, c.width, frame.kernel, conditioned=True)]
     for i in range(c.blocks):
-        found.append(
+        layers.append(
             Layer(
                 f"spatial.{i}",
                 c.width,
@@ -493,20 +493,20 @@ def lattice_chain(c: Config, frame: TokenGrid) -> list[Layer]:
                 conditioned=True,
             )
         )
-        found.append(Layer(f"project.{i}", c.width, c.width, residual=True))
-    return found
+        layers.append(Layer(f"project.{i}", c.width, c.width, residual=True))
+    return layers
 
 
 def mixer_chain(c: Config, frame: TokenGrid) -> list[Layer]:
     """MLP-Mixer: perceptrons over positions and over channels in turn."""
     n = frame.count
-    found = [Layer("enter", frame.inputs, c.width, conditioned=True)]
+    layers = [Layer("enter", frame.inputs, c.width, conditioned=True)]
     for i in range(c.blocks):
-        found.append(Layer(f"gather.{i}", n, n, across=True))
-        found.append(Layer(f"spread.{i}", n, n, residual=True, across=True))
-        found.append(Layer(f"widen.{i}", c.width, c.expand * c.width))
-        found.append(Layer(f"project.{i}", c.expand * c.width, c.width, residual=True))
-    return found
+        layers.append(Layer(f"gather.{i}", n, n, across=True))
+        layers.append(Layer(f"spread.{i}", n, n, residual=True, across=True))
+        layers.append(Layer(f"widen.{i}", c.width, c.expand * c.width))
+        layers.append(Layer(f"project.{i}", c.expand * c.width, c.width, residual=True))
+    return layers
 
 
 CHAINS = {"lattice": lattice_chain, "mixer": mixer_chain}

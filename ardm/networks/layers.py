@@ -159,9 +159,9 @@ class Trunk(nn.Module):
             nn.init.zeros_(self.cond_out.weight)
 
     def conv(self, name: str) -> Conv:
-        found = self.get_submodule(name)
-        assert isinstance(found, Conv)
-        return found
+        module = self.get_submodule(name)
+        assert isinstance(module, Conv)
+        return module
 
     def convs(self) -> list[Conv]:
         return [self.conv(layer.name) for layer in self.layers]

@@ -180,15 +180,15 @@ def fit(
     def report() -> None:
         nonlocal best
         run.average.eval()
-        found = Estimate.of(validate(run.average, valid, recipe.seed))
+        estimate = Estimate.of(validate(run.average, valid, recipe.seed))
         line = {
             "step": run.step,
             "minutes": round(run.seconds / 60, 2),
             "rate": round(run.rate(), 6),
             "quantized": run.quantized,
             "loss": average_losses(losses),
-            "valid": round(found.mean, 4),
-            "error": round(found.error, 4),
+            "valid": round(estimate.mean, 4),
+            "error": round(estimate.error, 4),
         }
         losses.clear()
         with (out / "log.jsonl").open("a") as log:
@@ -196,8 +196,8 @@ def fit(
         print(json.dumps(line), flush=True)
         run.save(checkpoint)
         run.save_average(out / "average.safetensors")
-        if found.mean < best:
-            best = found.mean
+        if estimate.mean < best:
+            best = estimate.mean
             run.save_average(out / "best.safetensors")
 
     def objective(net: Network) -> torch.Tensor:

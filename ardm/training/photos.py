@@ -94,8 +94,8 @@ def list_images(folder: Path) -> list[tuple[Path, str]]:
     if index.exists():
         rows = [line.split("\t") for line in index.read_text().splitlines()[1:]]
         source = {row[0]: row[1] for row in rows}
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    return [(p, source.get(p.relative_to(folder).as_posix(), p.parent.name)) for p in found]
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    return [(p, source.get(p.relative_to(folder).as_posix(), p.parent.name)) for p in paths]
 
 
 def split_sources(images: list[tuple[Path, str]], held_out: int) -> tuple[list[Path], list[Path]]:

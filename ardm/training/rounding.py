@@ -69,20 +69,20 @@ def rounded(net: WindowNet, examples: Sequence[Examples]) -> WindowNet:
 
 def _sums(net: WindowNet, examples: Examples) -> list[Layer]:
     """Sums of every layer of a network as it is, and the squares of the cost's gradient there."""
-    found: list[torch.Tensor] = []
+    all_sums: list[torch.Tensor] = []
 
     def kept(sums: torch.Tensor) -> torch.Tensor:
         sums.retain_grad()
-        found.append(sums)
+        all_sums.append(sums)
         return sums
 
     out = net.parameters_of(net.sums(examples.views), kept)
     likelihood.bits(out, examples.pixel, examples.base, net.config.mixture).sum().backward()
     net.zero_grad(set_to_none=True)
-    squares = [sums.grad**2 for sums in found if sums.grad is not None]
+    squares = [sums.grad**2 for sums in all_sums if sums.grad is not None]
     return [
         Layer(sums.detach(), square + FLOOR * square.mean(0))
-        for sums, square in zip(found, squares, strict=True)
+        for sums, square in zip(all_sums, squares, strict=True)
     ]
 
 
@@ -122,12 +122,12 @@ def _solve(
         )
         for i in range(0, len(old), ROWS)
     ]
-    found = torch.cat(new)
+    rounded = torch.cat(new)
     for target, part in zip(
-        [*weights, bias[:, None]], found.split([*(w.shape[1] for w in weights), 1], 1), strict=True
+        [*weights, bias[:, None]], rounded.split([*(w.shape[1] for w in weights), 1], 1), strict=True
     ):
         target.copy_(part)
-    return F.linear(x, found)
+    return F.linear(x, rounded)
 
 
 def _solve_rows(

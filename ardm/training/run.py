@@ -74,14 +74,14 @@ def usual_optimizers(net: nn.Module, recipe: Any) -> list[torch.optim.Optimizer]
     trunk = trunk_of(net)
     matrices = trunk.matrices() if trunk else []
     others = [p for p in net.parameters() if all(p is not m for m in matrices)]
-    found: list[torch.optim.Optimizer] = [
+    optimizers: list[torch.optim.Optimizer] = [
         torch.optim.Adam(others, lr=recipe.rate, betas=(0.9, 0.99), fused=True)
     ]
     if matrices:
-        found.append(
+        optimizers.append(
             torch.optim.Muon(matrices, lr=recipe.rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
         )
-    return found
+    return optimizers
 
 
 class Run(Generic[Net]):
@@ -281,5 +281,5 @@ def load_weights(net: nn.Module, tensors: dict[str, torch.Tensor], prefix: str, 
 
 def average_losses(losses: Iterable[torch.Tensor]) -> float | None:
     """Mean of scalars, None if there are none."""
-    found = list(losses)
-    return round(float(torch.stack(found).mean()), 4) if found else None
+    values = list(losses)
+    return round(float(torch.stack(values).mean()), 4) if values else None

@@ -196,9 +196,9 @@ def _fill_features(s: Any, at: Any, samples: Any, surprises: Any, f: Any, room: 
 
 
 @njit(inline="always")
-def _ask_experts(s: Any, at: Any, found: Any, samples: Any, fitted: Any, room: Any) -> None:
+def _ask_experts(s: Any, at: Any, sums: Any, samples: Any, fitted: Any, room: Any) -> None:
     """What the first five experts expect. found: what `_fill_features` returned."""
-    n, above_step, left_step = found
+    n, above_step, left_step = sums
     f, mean_at, top = fitted.features, room.mean_at, float(1 << samples.depth)
     correction, fast_one = 0.0, 0.0
     for i in range(n):
@@ -403,8 +403,8 @@ def _code_sample(
     s: Any, at: Any, samples: Any, learned: Any, fitted: Any, errors: Any, stream: Any, room: Any
 ) -> None:
     """Code one sample."""
-    found = _fill_features(s, at, samples, errors.surprises, fitted.features[s], room)
-    _ask_experts(s, at, found, samples, fitted, room)
+    sums = _fill_features(s, at, samples, errors.surprises, fitted.features[s], room)
+    _ask_experts(s, at, sums, samples, fitted, room)
     count, judgement = _judge(s, at, samples, errors, room)
     deviation = _blend(s, at, count, samples, errors, room)
     share = 1.0 / count
@@ -417,7 +417,7 @@ def _code_sample(
     value = _code_value(s, answer, samples.depth, rate, contexts, learned, stream, room)
     room.flat[at.here] = value
     _learn_value(s, value, deviation, at, errors, room)
-    _learn_fit(s, value - at.mean, found[0], fitted, room)
+    _learn_fit(s, value - at.mean, sums[0], fitted, room)
 
 
 @compiled(**BORROWING)
@@ -538,16 +538,12 @@ class HighDepth(Streams):
         rows = self.height
         follow = self.pool is not None and rows * self.width >= 2 * STRIP
         strip = 1 if self.continuation else max(1, (STRIP if follow else 8 * STRIP) // self.width)
-        sure = [rows] * 3  # rows of each channel that were coded before a word was invented
-
         shape = self.height, self.width
         samples = Samples(self.depth, shape, self.pixels, self.own, BESIDE, self.near)
-
         rooms = [new_room(samples) for _ in range(3)]
+        stream = Stream(self.decoding, self.truth, self.state, self.words)
 
-        def work(first_row: int, last_row: int, step: int, _: int) -> None:
-            self.supply(step, (last_row - first_row) * self.width)
-            stream = Stream(self.decoding, self.truth, self.state, self.words)
+        def code(first_row: int, last_row: int, step: int) -> None:
             # carries of the range coder, fits without a solution; only uncompiled code notices
             with np.errstate(all="ignore"):
                 code_rows(
@@ -560,19 +556,12 @@ class HighDepth(Streams):
                     stream,
                     rooms[step],
                 )
-            if self.is_drawn(step):
-                sure[step] = min(sure[step], first_row)
 
         if self.continuation:
             self.continuation.start_stage(self.height, self.width)
-        if follow:
-            self.follow(work, rows, strip, ahead=-(-BELOW // strip))
-        else:
-            for step in self.steps:
-                for start in range(0, rows, strip):  # in between, signals are noticed
-                    work(start, min(start + strip, rows), step, step + 1)
+        sure = self.code_strips(code, rows, strip, self.width, -(-BELOW // strip) if follow else None)
         if self.continuation:
-            self.continuation.mark((0, 0, 1), min(sure))
+            self.continuation.mark((0, 0, 1), sure)
         inner = self.pixels[:, PAD : PAD + self.height, PAD : PAD + self.width]
         out = np.empty((self.height, self.width, len(self.steps)), dtype=np.int32)
         out[..., self.order] = inner.transpose(1, 2, 0)

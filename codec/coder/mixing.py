@@ -224,19 +224,17 @@ class Mixing(Streams):
         fitted = _unfitted(len(phase.own) + 2 * phase.cross + 8, rows, cols)
         room = kernel.new_room(fitted, phase)
         step = strip_rows * (1 if self.continuation else max(1, 8 * STRIP // max(1, cols * strip_rows)))
-        sure = rows  # rows that were coded before a word was invented
-        for start in range(0, rows, step):  # in between, signals are noticed
-            end = min(start + step, rows)
-            self.supply(0, (end - start) * cols * self.channels)
-            stream = Stream(self.decoding, self.truth, self.state, self.words)
+        stream = Stream(self.decoding, self.truth, self.state, self.words)
+
+        def code(start: int, end: int, _: int) -> None:
             with np.errstate(over="ignore"):  # hashes wrap around; only uncompiled code notices
                 kernel.code_rows(
                     (start, end), phase, self.planes, self.learned, fitted, network, stream, room
                 )
-            if self.is_drawn(0):
-                sure = min(sure, start)
             if told:
                 told((end - start) * cols)
+
+        sure = self.code_strips(code, rows, step, cols * self.channels)
         if self.continuation:
             self.continuation.mark(place, sure)
         if self.channels == 1:

@@ -102,9 +102,9 @@ def _decode_raster(payload: bytes, shape: Shape, work: Work, predictor: Predicto
         plain.code_raster(decoder, predictor.weights, image, channels, True, work.continuation, told)
         return image
     mixing = Mixing(channels, height * width, predictor.weights, payload, work.continuation)
-    found = mixing.start_stage(np.zeros((3, height, width), np.int16), None)
+    plane = mixing.start_stage(np.zeros((3, height, width), np.int16), None)
     mixing.code_raster(schedule.strip, told)
-    return found.transpose(1, 2, 0).astype(np.uint8)
+    return plane.transpose(1, 2, 0).astype(np.uint8)
 
 
 def _decode_levels(payload: bytes, shape: Shape, work: Work, predictor: Predictor) -> np.ndarray:

@@ -125,10 +125,10 @@ class Decoder:
         """All words are there."""
 
     def code(self, weights: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
-        found = np.empty(len(weights), dtype=np.int32)
-        if _code(self.state, self.words, weights, found, True) < len(weights):
+        decoded = np.empty(len(weights), dtype=np.int32)
+        if _code(self.state, self.words, weights, decoded, True) < len(weights):
             raise CorruptError("the coded data does not fit the model.")
-        return found
+        return decoded
 
     def exhausted(self) -> bool:
         """May it have read all that was encoded?"""

@@ -79,16 +79,41 @@ class Streams:
             self.state[s, :4] = unseal(words, start, end)
         return words[None]
 
-    def supply(self, step: int, pixels: int) -> None:
-        """See to it that a decoder that must go on finds words for so many more pixels of a channel."""
-        if self.continuation:
-            self.continuation.supply(self.words[0], step, int(self.state[step, 2]), self.most * pixels)
+    def code_strips(
+        self,
+        code: Callable[[int, int, int], None],
+        rows: int,
+        strip: int,
+        pixels: int,
+        ahead: int | None = None,
+    ) -> int:
+        """Code rows in strips of `strip`, in each channel: code(first_row, last_row, channel). Between two of
+        them signals are noticed.
 
-    def is_drawn(self, step: int) -> bool:
-        """Whether a decoder has read a word of a channel that is not there."""
-        return self.continuation is not None and self.continuation.is_drawn(step, int(self.state[step, 2]))
+        pixels: of a row and stream. ahead: None for channel after channel; else three threads, one for each
+        channel, each a strip behind the one before, and `ahead` more. Returns the rows that were coded in all
+        channels, before a word was read that is not there.
+        """
+        sure = [rows] * 3
 
-    def follow(self, code: Callable[[int, int, int, int], None], rows: int, strip: int, ahead: int) -> None:
+        def code_strip(start: int, step: int) -> None:
+            end = min(start + strip, rows)
+            if self.continuation:  # a decoder that must go on finds words for so many more pixels
+                position = int(self.state[step, 2])
+                self.continuation.supply(self.words[0], step, position, self.most * (end - start) * pixels)
+            code(start, end, step)
+            if self.continuation and self.continuation.is_drawn(step, int(self.state[step, 2])):
+                sure[step] = min(sure[step], start)
+
+        if ahead is not None:
+            self._follow(code_strip, range(0, rows, strip), ahead)
+        else:
+            for step in self.steps:
+                for start in range(0, rows, strip):
+                    code_strip(start, step)
+        return min(sure)
+
+    def _follow(self, code_strip: Callable[[int, int], None], starts: range, ahead: int) -> None:
         """Three threads, one per channel, each a strip of rows behind the one before, and `ahead` more."""
         assert self.pool is not None
         done = [Semaphore(0) for _ in range(3)]
@@ -97,13 +122,13 @@ class Streams:
             try:
                 for _ in range(ahead if step else 0):
                     done[step - 1].acquire()
-                for start in range(0, rows, strip):
+                for start in starts:
                     if step:
                         done[step - 1].acquire()
-                    code(start, min(start + strip, rows), step, step + 1)
+                    code_strip(start, step)
                     done[step].release()
             finally:  # should this one fail, the next must not wait for ever; its error is raised below
-                done[step].release(rows + ahead)
+                done[step].release(len(starts) + ahead)
 
         self.pool([partial(channel, step) for step in range(3)])
 

@@ -95,12 +95,12 @@ def _code_call(
         inside = slice(None) if chosen is None else chosen.ravel()
         where = np.stack([rows.ravel()[inside], columns.ravel()[inside]], 1).astype(np.int32)
         if len(where):
-            found = (
+            answer = (
                 predictor.lattice(canvas, phase, first, where)
                 if chosen is None
                 else predictor.scattered(canvas, where)
             )
-            answers.append((phase, where, *found))
+            answers.append((phase, where, *answer))
     for phase, where, params, base in answers:
         canvas.image[where[:, 0], where[:, 1]] = model.code_phase(phase, where, params, base)
     for _, where, *_ in answers:

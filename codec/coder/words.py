@@ -14,9 +14,9 @@ def check_words(words: bytes, digest: str, coder: str) -> None:
     Raises UnsupportedError if this machine's compiled arithmetic is not the IEEE arithmetic that the format
     needs.
     """
-    found = hashlib.blake2b(words, digest_size=8).hexdigest()
-    if found != digest:
+    computed = hashlib.blake2b(words, digest_size=8).hexdigest()
+    if computed != digest:
         raise UnsupportedError(
-            f"the compiled {coder} computes differently on this machine (found {found}, expected {digest}); "
-            "set NUMBA_DISABLE_JIT=1 to use the slow one, and please report this."
+            f"the compiled {coder} computes differently on this machine (got {computed}, expected "
+            f"{digest}); set NUMBA_DISABLE_JIT=1 to use the slow one, and please report this."
         )

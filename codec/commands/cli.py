@@ -41,7 +41,7 @@ EXIT_HELP = (
 @click.option(
     "--best",
     is_flag=True,
-    help="The smallest file that this release can make: the default, without a budget.",
+    help="The smallest file that this release can make: for images the default; texts take minutes.",
 )
 @click.option(
     "--order",
@@ -101,8 +101,8 @@ def compress_command(
     if exact and pixels:
         raise click.UsageError("--exact keeps more than pixels; leave out --pixels.")
     chosen = {"verify": not no_verify, "budget": budget, "order": order, "seed": seed, "plain": plain}
-    options = options_of(given, chosen, exact=exact, pixels=pixels, everything=everything)
-    _each(given_of(given), options, work.compress_one)
+    options = options_of(given, chosen, exact=exact, pixels=pixels, everything=everything, best=best)
+    each(given_of(given), options, work.compress_one)
 
 
 compress_command.help = (compress_command.help or "").replace("PRESETS", PRESET_HELP)
@@ -157,7 +157,7 @@ def decompress_command(
             "--recover writes two files and keeps the source; leave out -c, -o -, --rm, -t and -l."
         )
     do = work.part_one if partly else work.recover_one if recover else work.decompress_one
-    _each(given_of(given), options, do)
+    each(given_of(given), options, do)
 
 
 def compress_main() -> None:
@@ -205,20 +205,22 @@ def run(command: click.Command, arguments: list[str], name: str) -> None:
 Work = Callable[[Item, Options], dict[str, Any]]
 
 
-def _each(given: Given, options: Options, do: Work) -> None:
-    """Do something to every file, or list or test it, if the options say so."""
-    line = report.line_of_work
+Line = Callable[[dict[str, Any], Options], str]
+
+
+def each(given: Given, options: Options, do: Work, line: Line = report.line_of_work) -> None:
+    """Do something to every file, or list or test it, if the options say so. line: what is said of each."""
     if options.listing:
         do, line = work.list_one, report.line_of_listing
     elif options.test:
         do, line = work.test_one, report.line_of_test
     packing = do is work.compress_one
-    found = tree.items(given, archives=not packing)
+    items = tree.items(given, archives=not packing)
     told = Outcomes(options, line)
     if options.engine == RAY:
-        scale.each(COMPRESS if packing else DECOMPRESS, found, options, told)
+        scale.each(COMPRESS if packing else DECOMPRESS, items, options, told)
         return
-    for item in found:
+    for item in items:
         place = item.source
         try:
             if item.problem:

@@ -113,7 +113,7 @@ class TextContents:
     tiled = False
 
     def __init__(self, source: bytes, options: Options, salvage: bool) -> None:
-        self.source, self.salvage = source, salvage
+        self.source = source
         try:
             self.header, self.at = text.read(source, options.limits, salvage)
         except CorruptError as error:
@@ -130,13 +130,8 @@ class TextContents:
     def restore(self, name: str, options: Options) -> tuple[bytes, tuple[str, ...]]:
         """(the file, nothing)."""
         with Progress(self.header.size, name, options) as bar:
-            data = text.unpack(
-                self.source,
-                limits=options.limits,
-                device=options.settings.device,
-                progress=bar.update,
-                salvage=self.salvage,
-            )
+            payload = self.source[self.at : self.at + self.header.length]
+            data = text.decode(self.header, payload, options.settings.device, bar.update)
         return data, ()
 
     def holds(self, file: bytes, options: Options, restored: bool) -> bool:

@@ -188,28 +188,28 @@ def _copy_attributes(source: str, copy: str) -> None:
     if os.name != "posix":
         shutil.copystat(source, copy)
         return
-    found = os.stat(source)
-    mode = _copy_owner(found, copy)
-    os.utime(copy, ns=(found.st_atime_ns, found.st_mtime_ns))
+    status = os.stat(source)
+    mode = _copy_owner(status, copy)
+    os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
     for name in os.listxattr(source) if hasattr(os, "listxattr") else ():
         with contextlib.suppress(OSError):
             os.setxattr(copy, name, os.getxattr(source, name))
     os.chmod(copy, mode)
 
 
-def _copy_owner(found: os.stat_result, copy: str) -> int:
+def _copy_owner(status: os.stat_result, copy: str) -> int:
     """Owner and group as far as the system permits. Returns the mode that goes with them.
 
     So no set-user-id, which would be of whoever runs this, and if the group cannot be kept, no group may do
     more than everybody.
     """
-    mode = found.st_mode & 0o777
+    mode = status.st_mode & 0o777
     if os.name != "posix":
         return mode
     with contextlib.suppress(OSError):  # only root may
-        os.chown(copy, found.st_uid, -1)
+        os.chown(copy, status.st_uid, -1)
     try:
-        os.chown(copy, -1, found.st_gid)
+        os.chown(copy, -1, status.st_gid)
     except OSError:
         mode &= 0o707 | mode << 3
     return mode

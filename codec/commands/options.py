@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 import codec
 from codec.commands import files
@@ -40,6 +41,7 @@ class Options:
     settings: Settings  # device and threads count for decoding too
     exact: bool = False  # the file itself must come back
     pixels: bool = False  # these are enough
+    best: bool = False  # the smallest file, however long it takes
     region: tuple[int, int, int, int] | None = None  # left, upper, right, lower: only this is wanted
     preview: int = 0  # longest side of a small picture that is wanted instead; 0: none
     everything: bool = False  # of a folder, too, files that are no images
@@ -64,27 +66,47 @@ class _Size(click.ParamType):
             self.fail(str(error), parameter, context)
 
 
+def complete_file(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Tells the shell to complete names of files itself."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_folder(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The same of folders."""
+    return [CompletionItem(incomplete, type="dir")]
+
+
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of both commands, in the order in which --help shows them."""
     options = [
-        click.argument("names", metavar="FILE...", nargs=-1),
+        click.argument("names", metavar="FILE...", nargs=-1, shell_complete=complete_file),
         click.option("-r", "--recursive", is_flag=True, help="Take all that is in folders, and below."),
         click.option(
             "--files-from",
             "list_name",
             metavar="LIST",
+            shell_complete=complete_file,
             help="Take the files that LIST names, too, one on a line ('-' is standard input).",
         ),
         click.option(
             "-0", "--null", is_flag=True, help="A zero byte ends a name in LIST, as of find -print0."
         ),
         click.option(
-            "-o", "output", metavar="OUT", help="Write to OUT ('-' is standard output); for one FILE."
+            "-o",
+            "output",
+            metavar="OUT",
+            shell_complete=complete_file,
+            help="Write to OUT ('-' is standard output); for one FILE.",
         ),
         click.option("-c", "--stdout", "stdout", is_flag=True, help="Write to standard output."),
         click.option(
             "--output-dir",
             metavar="DIR",
+            shell_complete=complete_folder,
             help="Write the results into DIR, those of -r and --files-from into folders like the sources'.",
         ),
         click.option(
@@ -163,14 +185,14 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def given_of(given: dict[str, Any]) -> Given:
     """What click gives of files. Raises click.UsageError for what does not go together."""
     recursive = given["recursive"] or (given["engine"] == RAY and name_contents(given["names"]))
-    found = Given(given["names"], given["list_name"], given["null"], recursive)
-    if not found.names and found.list_name is None:
+    given_names = Given(given["names"], given["list_name"], given["null"], recursive)
+    if not given_names.names and given_names.list_name is None:
         raise click.UsageError("Missing argument 'FILE...'.")
-    if found.null and found.list_name is None:
+    if given_names.null and given_names.list_name is None:
         raise click.UsageError("-0 says how the names in a list end; name the list with --files-from.")
-    if found.list_name == files.STREAM and files.STREAM in found.names:
+    if given_names.list_name == files.STREAM and files.STREAM in given_names.names:
         raise click.UsageError("standard input cannot be both the list and a file of it.")
-    return found
+    return given_names
 
 
 def options_of(given: dict[str, Any], chosen: dict[str, Any] | None = None, **more: Any) -> Options:
@@ -213,12 +235,12 @@ def _folder(name: str | None) -> Place | None:
         return None
     if name == files.STREAM:
         raise click.UsageError("--output-dir names a folder, got '-'; -c writes to standard output.")
-    found = file_of(name)
+    path = file_of(name)
     try:
-        found.check_folder()
+        path.check_folder()
     except OutputError as error:
         raise click.UsageError(f"--output-dir: {error}") from error
-    return found
+    return path
 
 
 def _report(name: str) -> Place:

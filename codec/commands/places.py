@@ -350,10 +350,10 @@ class Remote(Place):
             raise OutputError(f"the output {self.name} names no file; add one, or use --output-dir.")
         if not source.stream and source.key() == self.key():
             raise OutputError(f"input and output are the same file, {self.name}.")
-        found = self._type()
-        if found == "directory":
+        existing = self._type()
+        if existing == "directory":
             raise OutputError(f"the output {self.name} is a directory; name a file, or use --output-dir.")
-        if found and not force:
+        if existing and not force:
             raise ExistsError(f"the output {self.name} {EXISTS}.")
 
     def exists(self) -> bool:

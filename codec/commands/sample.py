@@ -18,6 +18,7 @@ import numpy as np
 
 import codec
 from codec.commands import cli, files
+from codec.commands.options import complete_file
 from codec.commands.report import say
 from codec.errors import ArdmError, CorruptError, InputError
 from codec.limits import Limits
@@ -86,6 +87,7 @@ EXIT_HELP = (
 @click.option(
     "--complete",
     metavar="FILE",
+    shell_complete=complete_file,
     help=(
         "Decode what there is of an .ardm file that was cut off, and draw the rest; NAME.invented.png is "
         "white there."
@@ -103,6 +105,7 @@ EXIT_HELP = (
     "-o",
     "output",
     metavar="OUT",
+    shell_complete=complete_file,
     help="Where to write; '-' is standard output. Needed for images, but for --complete.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite existing outputs.")
@@ -212,7 +215,7 @@ def _sample(
             _known_text(space, known) if text else _known_image(space, known, str(mask), given["max_pixels"])
         )
     network = network.to(find_device(given["device"]))
-    found = sample(
+    drawn = sample(
         network,
         count or 16,
         budget,
@@ -222,7 +225,7 @@ def _sample(
         given=parts,
     ).cpu()
     invented = space.size - (int(parts[1].sum()) if parts else 0)
-    _write(target, _as_text(found) if text else _as_png(space, found, invented), given["force"])
+    _write(target, _as_text(drawn) if text else _as_png(space, drawn, invented), given["force"])
 
 
 def _order(space: Space, name: str) -> torch.Tensor | None:
@@ -300,21 +303,21 @@ def _levels(space: Space) -> np.ndarray:
     return ((np.arange(space.classes) * int(np.iinfo(dtype).max) + steps // 2) // steps).astype(dtype)
 
 
-def _as_text(found: torch.Tensor) -> bytes:
-    return "".join("".join(LETTERS[v] for v in row) + "\n" for row in found.tolist()).encode()
+def _as_text(drawn: torch.Tensor) -> bytes:
+    return "".join("".join(LETTERS[v] for v in row) + "\n" for row in drawn.tolist()).encode()
 
 
-def _as_png(space: Space, found: torch.Tensor, invented: int) -> bytes:
+def _as_png(space: Space, drawn: torch.Tensor, invented: int) -> bytes:
     """Images side by side, a black pixel between them. invented: variables of each."""
     from codec import archive, png
     from codec.samples import Kind
 
     channels, height, width = space.grid
     levels = _levels(space)
-    columns = math.ceil(math.sqrt(len(found)))
-    rows = -(-len(found) // columns)
+    columns = math.ceil(math.sqrt(len(drawn)))
+    rows = -(-len(drawn) // columns)
     grid = np.zeros((rows * (height + 1) - 1, columns * (width + 1) - 1, channels), dtype=levels.dtype)
-    for i, one in enumerate(levels[found.numpy()].reshape(-1, channels, height, width)):
+    for i, one in enumerate(levels[drawn.numpy()].reshape(-1, channels, height, width)):
         y, x = i // columns * (height + 1), i % columns * (width + 1)
         grid[y : y + height, x : x + width] = one.transpose(1, 2, 0)
     said = archive.comment(f"ardm: {invented} of {space.size} samples of each image are invented")

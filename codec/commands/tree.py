@@ -49,19 +49,19 @@ def items(given: Given, archives: bool) -> list[Item]:
 
     All are looked for before anything is done with the first, so that no result is found as a source.
     """
-    found = [item for name in given.names for item in _named(place_of(name), None, given.recursive, archives)]
+    meant = [item for name in given.names for item in _named(place_of(name), None, given.recursive, archives)]
     if given.list_name is None:
-        return found
+        return meant
     listed = place_of(given.list_name)
     try:
         listed.check_source(removing=False)
         names = listed_names(listed.read(), given.null)
     except ArdmError as error:
-        return [*found, Item(listed, problem=error)]
+        return [*meant, Item(listed, problem=error)]
     for name in names:
         place = file_of(name)
-        found += _named(place, clean(place.parts), given.recursive, archives)
-    return found
+        meant += _named(place, clean(place.parts), given.recursive, archives)
+    return meant
 
 
 def listed_names(content: bytes, null: bool) -> list[str]:

@@ -132,7 +132,7 @@ def _compress_text(place: Place, source: bytes, target: Place, options: Options)
         packed = text.pack(
             source,
             name=name_to_keep(place.base, ()),
-            budget=settings.budget,
+            budget=settings.budget or (text.BUDGET if options.best else None),
             order={"raster": "plain", "lattice": "rows"}.get(settings.order, "auto"),
             device=settings.device,
             verify=settings.verify,
@@ -245,10 +245,10 @@ def _open(
 
 def _to_stream(place: Place, options: Options) -> bool:
     """Whether the result goes to standard output."""
-    found = options.stdout or options.output == files.STREAM or (place.stream and not options.output)
-    if found:
+    streams = options.stdout or options.output == files.STREAM or (place.stream and not options.output)
+    if streams:
         files.check_stdout(options.force)
-    return found
+    return streams
 
 
 def _target(item: Item, options: Options, name: str) -> Place:

@@ -147,10 +147,10 @@ def complete(
 
     out, mended = decode_tiles(opened, device, threads, predictor, progress, mend)
     mask = np.zeros(out.shape[:2], dtype=bool)
-    for i, found in enumerate(mended):
-        if found:
+    for i, one in enumerate(mended):
+        if one:
             top, left, height, width = header.tiles[i // header.planes]
-            mask[top : top + height, left : left + width] |= found[1]
+            mask[top : top + height, left : left + width] |= one[1]
     if not mask.any() and pixel_digest(out) != header.digest:
         raise CorruptError(
             "nothing had to be invented, but the hash of the decoded pixels does not match; nobody knows "
@@ -165,7 +165,7 @@ def complete(
     return (
         as_given(out, opened),
         mask,
-        Completion(mask.size, int(mask.sum()), len(mended), tuple(found[0] for found in mended if found)),
+        Completion(mask.size, int(mask.sum()), len(mended), tuple(one[0] for one in mended if one)),
     )
 
 

@@ -123,10 +123,10 @@ def make(samples: np.ndarray, kind: Kind, frame: Frame, checked: bool = True) ->
     if not frame.fits(Head(samples.shape[1], samples.shape[0], samples.shape[2], kind, False)):
         raise CorruptError(f"the layout of the source file ({frame.layout:#04x}) does not fit its image.")
     data = _make(samples, kind, frame)
-    if checked and (found := digest(data, DIGEST_BYTES)) != frame.digest:
+    if checked and (computed := digest(data, DIGEST_BYTES)) != frame.digest:
         raise CorruptError(
             f"hash of the file made again does not match. Stored: {frame.digest.hex()}. Computed: "
-            f"{found.hex()}."
+            f"{computed.hex()}."
         )
     return data
 
@@ -246,9 +246,9 @@ def netpbm(data: bytes) -> SampleLayout:
         raise CorruptError(f"the Netpbm header says that samples are at most {most}, expected 1 to 65535.")
     if channels not in (1, 2, 3, 4):
         raise IndivisibleError(f"it has {channels} channels, more than 4")
-    deep = most > 255
+    wide = most > 255
     bare = SampleLayout(
-        _head(width, height, channels, Kind(16 if deep else 8)), match.end(), HIGH_FIRST if deep else 0
+        _head(width, height, channels, Kind(16 if wide else 8)), match.end(), HIGH_FIRST if wide else 0
     )
     if data[bare.start + body_size(bare.head, bare.layout) :][:1] == b"P":
         raise IndivisibleError("it holds several images")
@@ -308,15 +308,15 @@ def npy(data: bytes) -> SampleLayout:
         raise TruncatedError("the .npy file is cut short inside its header.")
     match = NPY.fullmatch(said)
     if not match or (match[6] and int(match[6]) not in (1, 2, 3, 4)):
-        found = said[:120].decode("latin1").strip()
+        head = said[:120].decode("latin1").strip()
         raise IndivisibleError(
             "it should be an array of uint8 or uint16 and of shape (H, W) or (H, W, C) with C from 1 to "
-            f"4, but is {found!r}"
+            f"4, but is {head!r}"
         )
-    height, width, channels, deep = int(match[4]), int(match[5]), int(match[6] or 1), match[2] == b"2"
-    layout = (COLUMNS if match[3] == b"True" else 0) | (HIGH_FIRST if deep and match[1] == b">" else 0)
+    height, width, channels, wide = int(match[4]), int(match[5]), int(match[6] or 1), match[2] == b"2"
+    layout = (COLUMNS if match[3] == b"True" else 0) | (HIGH_FIRST if wide and match[1] == b">" else 0)
     return SampleLayout(
-        _head(width, height, channels, Kind(16 if deep else 8)),
+        _head(width, height, channels, Kind(16 if wide else 8)),
         start + length,
         layout,
         channel_axis=match[6] is not None,

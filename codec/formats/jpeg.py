@@ -69,10 +69,10 @@ def parse(data: bytes) -> Jpeg:
         _segment(jpeg, mark[0], data[at + 4 : at + 2 + size])
         at += 2 + size
         if mark == bytes([SCAN]) and jpeg.depth:
-            found = _MARK.search(data, at)
-            if not found:
+            following = _MARK.search(data, at)
+            if not following:
                 break
-            at = found.start()
+            at = following.start()
     _join_profile(jpeg)
     if not jpeg.head.width or not jpeg.head.height:
         raise CorruptError(f"the JPEG says {jpeg.head.width} x {jpeg.head.height} pixels.")

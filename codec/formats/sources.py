@@ -3,7 +3,7 @@ image; magic numbers decide, never names.
 
 | formats | comes back as | how |
 |---|---|---|
-| PNG | PNG: pixels, kind, chunks; or the file itself | `codec.png`, `codec.png.exact.recipes` |
+| PNG | PNG: pixels, kind, chunks; or the file itself | `codec.png`, `codec.png.exact.remake` |
 | PBM, PGM, PPM, PAM, BMP, QOI, NPY, TIFF without compression | the file itself | `frames` |
 | TIFF, GIF, lossless WebP | a PNG with all that is in them, or the file itself | `tiff`, `gif`, Pillow |
 | JPEG, lossy WebP | the file itself, or a PNG if the pixels are enough | `jpeg`, Pillow |
@@ -184,16 +184,16 @@ def look(data: bytes, max_pixels: int) -> Look:
         said = f"not an image; it begins like {like}" if like else "not an image"
         raise InputError(f"{said}. Known are {KNOWN}, and JPEG with --pixels.")
     try:
-        found = LOOKS[form](data, max_pixels)
+        seen = LOOKS[form](data, max_pixels)
     except (IndivisibleError, CorruptError) as error:
-        found = _cannot(form, Head(1, 1, 1, Kind(), False), error)
-    if found.head.width * found.head.height > max_pixels:
-        size = f"{found.head.width} x {found.head.height}"
+        seen = _cannot(form, Head(1, 1, 1, Kind(), False), error)
+    if seen.head.width * seen.head.height > max_pixels:
+        size = f"{seen.head.width} x {seen.head.height}"
         raise LimitError(
             f"the image has {size} pixels, the limit is {max_pixels}; raise it with --max-pixels "
             "(max_pixels=)."
         )
-    return found
+    return seen
 
 
 def read(data: bytes, max_pixels: int) -> Content:
@@ -275,20 +275,20 @@ def _tiff(data: bytes, max_pixels: int) -> Look:
 
 
 def _gif(data: bytes, max_pixels: int) -> Look:
-    found = gif.parse(data)
-    if found.why:
-        return _cannot(Format.GIF, found.head, found.why)
-    return Look(Format.GIF, found.head, lambda: _read_gif(data, found), beyond=found.luggage.left)
+    parsed = gif.parse(data)
+    if parsed.why:
+        return _cannot(Format.GIF, parsed.head, parsed.why)
+    return Look(Format.GIF, parsed.head, lambda: _read_gif(data, parsed), beyond=parsed.luggage.left)
 
 
-def _read_gif(data: bytes, found: gif.Gif) -> Content:
-    head = found.head
+def _read_gif(data: bytes, parsed: gif.Gif) -> Content:
+    head = parsed.head
     _plausible(head, data)
     samples = tiff.unpacked(GifImagePlugin.GifImageFile, data, head.width, head.height)
     sound = samples.shape == (head.height, head.width) and samples.dtype == np.uint8
-    if not sound or 3 * int(samples.max()) >= len(found.table):
+    if not sound or 3 * int(samples.max()) >= len(parsed.table):
         raise IndivisibleError("it has pixels that are not in its palette")
-    return _content(samples, head.kind, found.chunks)
+    return _content(samples, head.kind, parsed.chunks)
 
 
 # ---- WebP --------------------------------------------------------------------------------------------------
@@ -356,21 +356,21 @@ def _read_webp(data: bytes, head: Head, luggage: Luggage) -> Content:
 
 
 def _jpeg(data: bytes, max_pixels: int) -> Look:
-    found = jpeg.parse(data)
-    if found.depth != 8 or found.channels not in (1, 3):
-        why = f"it has {found.channels} channels of {found.depth} bits"
-        return _cannot(Format.JPEG, found.head, why, lossy=True)
-    load = lambda: _read_jpeg(data, found)  # noqa: E731
-    return Look(Format.JPEG, found.head, load, lossy=True, beyond=found.luggage.left)
+    parsed = jpeg.parse(data)
+    if parsed.depth != 8 or parsed.channels not in (1, 3):
+        why = f"it has {parsed.channels} channels of {parsed.depth} bits"
+        return _cannot(Format.JPEG, parsed.head, why, lossy=True)
+    load = lambda: _read_jpeg(data, parsed)  # noqa: E731
+    return Look(Format.JPEG, parsed.head, load, lossy=True, beyond=parsed.luggage.left)
 
 
-def _read_jpeg(data: bytes, found: jpeg.Jpeg) -> Content:
-    head = found.head
+def _read_jpeg(data: bytes, parsed: jpeg.Jpeg) -> Content:
+    head = parsed.head
     samples = tiff.unpacked(JpegImagePlugin.JpegImageFile, data, head.width, head.height)
     shape = (head.height, head.width) if head.channels == 1 else (head.height, head.width, 3)
     if samples.shape != shape or samples.dtype != np.uint8:
         raise CorruptError("the JPEG holds another image than its header says.")
-    return _content(samples, Kind(), found.luggage.chunks)
+    return _content(samples, Kind(), parsed.luggage.chunks)
 
 
 LOOKS: dict[Format, Callable[[bytes, int], Look]] = {

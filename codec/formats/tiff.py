@@ -183,10 +183,10 @@ class Tiff:
 
     def value(self, tag: int, default: int | None = None) -> int:
         """The first number of an entry."""
-        found = self.values(tag, () if default is None else (default,), 1)
-        if not found:
+        values = self.values(tag, () if default is None else (default,), 1)
+        if not values:
             raise CorruptError(f"the TIFF has no tag {tag}, which it needs.")
-        return found[0]
+        return values[0]
 
     def raw(self, tag: int) -> bytes:
         """Bytes of an entry, none if it is not there."""
@@ -432,12 +432,12 @@ def _printers() -> list[Callable[[int | None], int | None]]:
     """
     try:
         library = ctypes.CDLL(_imaging.__file__)  # a name is looked up in what it was linked with, too
-        found = [library.TIFFSetErrorHandler, library.TIFFSetWarningHandler]
+        handlers = [library.TIFFSetErrorHandler, library.TIFFSetWarningHandler]
     except (OSError, AttributeError):
         return []
-    for function in found:
+    for function in handlers:
         function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_void_p
-    return list(found)
+    return list(handlers)
 
 
 # ---- what else is in a file --------------------------------------------------------------------------------
@@ -447,31 +447,31 @@ Value = tuple[int, int, bytes]  # type, count, bytes
 
 def luggage(tiff: Tiff) -> Luggage:
     """Everything that the file holds beside its samples."""
-    found = Luggage()
-    found.add_icc(tiff.raw(ICC))
-    found.add_xmp(tiff.raw(XMP))
+    pieces = Luggage()
+    pieces.add_icc(tiff.raw(ICC))
+    pieces.add_xmp(tiff.raw(XMP))
     table: dict[int, Value | dict] = {}
     known = STRUCTURE | {ICC, XMP} | ({COLOURS} if tiff.head.kind.indexed else set())
     spans = [(0, 8), tiff.span, *_strips(tiff), *_spans(tiff.entries)]
     for tag, (kind, count, _) in tiff.entries.items():
         if tag in (EXIF, GPS):
-            table |= {tag: below} if (below := _nested(tiff, tiff.raw(tag), found, spans)) else {}
+            table |= {tag: below} if (below := _nested(tiff, tiff.raw(tag), pieces, spans)) else {}
         elif tag in TOLD and kind != DIRECTORY:
             table[tag] = (kind, count, tiff.raw(tag))
         elif tag not in known:
-            found.leave(NAMES.get(tag, f"a tag {tag}"))
+            pieces.leave(NAMES.get(tag, f"a tag {tag}"))
     for tag in tiff.unread:
-        found.leave(f"a damaged tag {tag}")
+        pieces.leave(f"a damaged tag {tag}")
     if table:
-        found.add_exif(tiff.data[:4] + struct.pack(f"{tiff.order}I", 8) + _block(tiff.order, table, 8))
+        pieces.add_exif(tiff.data[:4] + struct.pack(f"{tiff.order}I", 8) + _block(tiff.order, table, 8))
     unused = _unused(tiff.data, spans)
     if unused:
-        found.leave(f"{unused} bytes that no tag speaks of")
-    return found
+        pieces.leave(f"{unused} bytes that no tag speaks of")
+    return pieces
 
 
 def _nested(
-    tiff: Tiff, pointer: bytes, found: Luggage, spans: list[tuple[int, int]], depth: int = 1
+    tiff: Tiff, pointer: bytes, pieces: Luggage, spans: list[tuple[int, int]], depth: int = 1
 ) -> dict[int, Value | dict]:
     """A directory below the first: Exif or what is in it. pointer: where it is. A camera's own notes have
     positions in the file, which no copy keeps."""
@@ -479,23 +479,23 @@ def _nested(
         (at,) = struct.unpack(f"{tiff.order}I", pointer)
         entries, unread, end = _directory(tiff.data, tiff.order, at)
     except (struct.error, CorruptError):
-        found.leave("damaged Exif")
+        pieces.leave("damaged Exif")
         return {}
     spans += [(at, end + 4), *_spans(entries)]
     table: dict[int, Value | dict] = {}
     below = replace(tiff, entries=entries)
     for tag, (kind, count, _) in entries.items():
         if tag == MAKER_NOTE:
-            found.leave("its camera's own notes (MakerNote)")
+            pieces.leave("its camera's own notes (MakerNote)")
         elif tag == INTEROPERABILITY and depth < 2:
-            nested = _nested(tiff, below.raw(tag), found, spans, depth + 1)
+            nested = _nested(tiff, below.raw(tag), pieces, spans, depth + 1)
             table |= {tag: nested} if nested else {}
         elif tag == INTEROPERABILITY or kind == DIRECTORY:  # positions that would be of nothing
-            found.leave(f"a tag {tag} in its Exif")
+            pieces.leave(f"a tag {tag} in its Exif")
         else:
             table[tag] = (kind, count, below.raw(tag))
     for tag in unread:
-        found.leave(f"a damaged tag {tag} in its Exif")
+        pieces.leave(f"a damaged tag {tag} in its Exif")
     return table
 
 
@@ -586,16 +586,16 @@ def _check_strips(tiff: Tiff) -> None:
         if compression in DEFLATE:
             inflate = zlib.decompressobj()
             try:
-                found = len(inflate.decompress(tiff.data[offset : offset + length], size + 1))
+                given = len(inflate.decompress(tiff.data[offset : offset + length], size + 1))
             except zlib.error as error:
                 raise CorruptError(f"a strip or tile of the TIFF is damaged ({error}).") from error
-            if found < size:
+            if given < size:
                 raise CorruptError(
-                    f"a strip or tile of the TIFF is cut short: it ends after {found} bytes, expected {size}."
+                    f"a strip or tile of the TIFF is cut short: it ends after {given} bytes, expected {size}."
                 )
-            if found > size or inflate.unused_data.strip(b"\0"):
+            if given > size or inflate.unused_data.strip(b"\0"):
                 raise IndivisibleError("it has strips or tiles of more bytes than their pixels need")
-            if found == size and not inflate.eof:
+            if given == size and not inflate.eof:
                 raise CorruptError(
                     f"a strip or tile of the TIFF is cut short: all {size} bytes are there, but its zlib "
                     "stream ends before its checksum."

@@ -90,11 +90,11 @@ class Part:
         keys += (slice(None),) * (len(shape) - len(keys))
         self._within, spans, touched = [], {}, {}
         for letter, key, size in zip(axes, keys, shape, strict=True):
-            found = np.unique(np.arange(size)[key])
+            places = np.unique(np.arange(size)[key])
             # channels are decoded together
-            few = found.size and letter not in CHANNELS
-            spans[letter] = start, stop = (int(found[0]), int(found[-1]) + 1) if few else (0, size)
-            touched[letter] = found.tolist()
+            few = places.size and letter not in CHANNELS
+            spans[letter] = start, stop = (int(places[0]), int(places[-1]) + 1) if few else (0, size)
+            touched[letter] = places.tolist()
             self._within.append(_moved(key, start, stop, size))
         (upper, lower), (left, right) = (spans[letter] for letter in IMAGE)
         self.box = left, upper, right, lower

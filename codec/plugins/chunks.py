@@ -72,10 +72,10 @@ class ChunkCoder:
         """
         given = dict(config)
         chosen = "format" not in given
-        found = given.pop("format", FORMAT)
-        if found != FORMAT:
+        form = given.pop("format", FORMAT)
+        if form != FORMAT:
             raise ValueError(
-                f"the chunks have format {found!r}, this release knows {FORMAT}; a newer ardm may read them."
+                f"the chunks have format {form!r}, this release knows {FORMAT}; a newer ardm may read them."
             )
         known = [field.name for field in fields(cls)]
         if unknown := [name for name in given if name not in known]:
@@ -172,13 +172,13 @@ class ChunkCoder:
         """Inverse of `encode_values`. Raises as `decode` and `unpack` do."""
         if self.axes != BYTES:
             return _typed(self.decode(data, shape), dtype)
-        found, expected = self.unpack(data), math.prod(shape) * dtype.itemsize
-        if len(found) != expected:
+        unpacked, expected = self.unpack(data), math.prod(shape) * dtype.itemsize
+        if len(unpacked) != expected:
             raise CorruptError(
-                f"the chunk holds {len(found)} bytes, {shape} of {dtype} are {expected}; it was written for "
-                "another array."
+                f"the chunk holds {len(unpacked)} bytes, {shape} of {dtype} are {expected}; it was written "
+                "for another array."
             )
-        return np.frombuffer(found, dtype.newbyteorder("<")).reshape(shape).astype(dtype)
+        return np.frombuffer(unpacked, dtype.newbyteorder("<")).reshape(shape).astype(dtype)
 
     def plan(self, selection: Any, shape: tuple[int, ...], dtype: np.dtype) -> Plan:
         """How to read chunk[selection], as Numpy would index it, of values of a chunk.

@@ -62,8 +62,8 @@ class Ardm(Codec):
         """
         data = ensure_bytes(buf)
         if self._coder.axes == BYTES:
-            found = self._coder.unpack(data)
-            return found if out is None else _fill(np.frombuffer(found, np.uint8), out)
+            unpacked = self._coder.unpack(data)
+            return unpacked if out is None else _fill(np.frombuffer(unpacked, np.uint8), out)
         array = self._coder.decode(data)
         return array if out is None else _fill(array, out)
 

@@ -82,8 +82,8 @@ class ArdmImageFile(ImageFile.ImageFile):
                 )
             self.palette = ImagePalette.raw("RGB", palette)
         if transparent is not None:
-            found = _transparency(self.mode, transparent, header.kind)
-            self.info.update({} if found is None else {"transparency": found})
+            transparency = _transparency(self.mode, transparent, header.kind)
+            self.info.update({} if transparency is None else {"transparency": transparency})
 
     def load(self) -> Any:
         """Decode the pixels, once. Raises OSError with a sentence for a damaged file."""
@@ -196,11 +196,11 @@ def _whole_tile(size: tuple[int, int]) -> list[Any]:
     return [(FORMAT.lower(), (0, 0, *size), 0, ())]
 
 
-def _info_of(found: png.Metadata) -> dict[str, Any]:
+def _info_of(metadata: png.Metadata) -> dict[str, Any]:
     """As Pillow's PNG reader has it."""
-    info: dict[str, Any] = {"icc_profile": found.icc, "xmp": found.xmp, "gamma": found.gamma}
-    info["exif"] = EXIF + found.exif if found.exif else b""
-    info["dpi"] = tuple(n * METRE for n in found.per_metre) if found.per_metre else None
+    info: dict[str, Any] = {"icc_profile": metadata.icc, "xmp": metadata.xmp, "gamma": metadata.gamma}
+    info["exif"] = EXIF + metadata.exif if metadata.exif else b""
+    info["dpi"] = tuple(n * METRE for n in metadata.per_metre) if metadata.per_metre else None
     return {name: value for name, value in info.items() if value not in (None, b"")}
 
 
@@ -330,9 +330,9 @@ def _colours_of(im: Image.Image, pixels: np.ndarray, kind: Kind) -> bytes:
     missing = int(pixels.max(initial=0)) + 1 - len(palette) // 3  # a PNG must have a colour for every index
     alpha = bytes(im.getpalette("RGBA") or ())[3::4] if im.palette and im.palette.mode == "RGBA" else b""
     count = len(palette) // 3 + max(0, missing)
-    found = png.chunk(b"PLTE", palette + bytes(3 * max(0, missing)))
+    palette_chunk = png.chunk(b"PLTE", palette + bytes(3 * max(0, missing)))
     named = _transparency_chunk(im, lambda value: _alpha_bytes(value, count))
-    return found + (named or (png.chunk(b"tRNS", alpha[:count]) if alpha else b""))
+    return palette_chunk + (named or (png.chunk(b"tRNS", alpha[:count]) if alpha else b""))
 
 
 def _transparency_chunk(im: Image.Image, packed: Callable[[Any], bytes | None]) -> bytes:

@@ -114,10 +114,10 @@ class Pieces:
                 missing.append((start, end))
         if not missing:
             return
-        for (start, end), found in zip(missing, (yield list(missing)), strict=True):
-            if found is None and not self._parts:
+        for (start, end), block in zip(missing, (yield list(missing)), strict=True):
+            if block is None and not self._parts:
                 return
-            part = found or b""  # the chunk may have gone in between
+            part = block or b""  # the chunk may have gone in between
             self._parts = sorted([*self._parts, (start, part)])
             if len(part) < end - start:
                 self._end = _least(start + len(part), self._end)

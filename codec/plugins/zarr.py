@@ -131,10 +131,10 @@ class ArdmCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         return self.coder.plan(selection, spec.shape, spec.dtype.to_native_dtype())
 
 
-def _next(plan: Plan, found: list[bytes | None] | None) -> tuple[list[Span], Callable[[], np.ndarray] | None]:
+def _next(plan: Plan, parts: list[bytes | None] | None) -> tuple[list[Span], Callable[[], np.ndarray] | None]:
     """(what a plan wants next, nothing once it is done; what it returned then)."""
     try:
-        return (next(plan) if found is None else plan.send(found)), None
+        return (next(plan) if parts is None else plan.send(parts)), None
     except StopIteration as done:
         return [], done.value
 

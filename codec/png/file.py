@@ -25,6 +25,7 @@ MAX_CHUNKS = 1 << 26  # bytes of ancillary chunks
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}  # and back, without palette
 PALETTE = 3
+TEXTS = b"tEXt", b"iTXt", b"zTXt"
 PIECE = 1 << 20  # bytes of compressed image data in each chunk that `write` makes
 # Kept chunks that are true only of the very bytes of the file, and what they are
 BOUND = {
@@ -233,11 +234,11 @@ def usual_filters(png: Png) -> bytes:
     """
     if png.kind.few:
         return bytes(sum(rows for rows, *_ in png.head.passes()))
-    found = []
+    chosen = []
     for lines in _lines(png):
         filters.choose(lines, png.head.step)
-        found.append(lines[:, 0].tobytes())
-    return b"".join(found)
+        chosen.append(lines[:, 0].tobytes())
+    return b"".join(chosen)
 
 
 def scanlines(png: Png, row_filters: bytes) -> bytes:
@@ -278,9 +279,9 @@ def metadata_chunks(icc: bytes, exif: bytes, xmp: bytes) -> bytes:
     """Chunks for a colour profile, Exif (without "Exif\\0\\0") and XMP, in their order; none for what is
     empty.
     """
-    found = chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc, 9)) if icc else b""
-    found += chunk(b"eXIf", exif) if exif else b""
-    return found + (chunk(b"iTXt", XMP + b"\0\0\0\0" + xmp) if xmp else b"")
+    chunks = chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc, 9)) if icc else b""
+    chunks += chunk(b"eXIf", exif) if exif else b""
+    return chunks + (chunk(b"iTXt", XMP + b"\0\0\0\0" + xmp) if xmp else b"")
 
 
 def metadata_in(chunks: bytes) -> Metadata:
@@ -310,6 +311,18 @@ def find_chunk(chunks: bytes, kind: bytes) -> bytes | None:
     return next((chunks[at + 8 : end - 4] for k, at, end in _walk_chunks(chunks, 0) if k == kind), None)
 
 
+def listed(chunks: bytes) -> list[tuple[str, int, str]]:
+    """(type, bytes of its data, what it says if it is one of text) of chunk after chunk."""
+    out = []
+    for kind, at, end in _walk_chunks(chunks, 0):
+        data, is_text = chunks[at + 8 : end - 4], kind in TEXTS
+        keyword = data.partition(b"\0")[0] + b"\0"
+        said = keyword + _text(kind, data).removeprefix(keyword) if is_text else b""
+        coding = "utf-8" if kind == b"iTXt" else "latin1"
+        out.append((kind.decode("latin1"), len(data), said.replace(b"\0", b" ").decode(coding, "replace")))
+    return out
+
+
 def showing_chunks(png: Png) -> bytes:
     """Of the chunks before the image data those that hold for any part of the image, too."""
     return b"".join(png.before[at:end] for kind, at, end in _walk_chunks(png.before, 0) if kind in SHOWING)
@@ -324,15 +337,15 @@ def bound_to_bytes(png: Png) -> list[str]:
     """Which kept chunks speak of the file's own bytes, "a digital signature (dSIG)": they hold only if these
     come back.
     """
-    found = []
+    names = []
     for block in (png.before, png.after):
         for kind, at, end in _walk_chunks(block, 0):
             said = BOUND.get(kind)
-            if kind in (b"tEXt", b"iTXt", b"zTXt"):
+            if kind in TEXTS:
                 text = _text(kind, block[at + 8 : end - 4])
                 said = next((what for mark, what in BOUND_TEXTS.items() if mark in text), None)
-            found += [f"{said} ({kind.decode('latin1')})"] * bool(said)
-    return list(dict.fromkeys(found))
+            names += [f"{said} ({kind.decode('latin1')})"] * bool(said)
+    return list(dict.fromkeys(names))
 
 
 def _text(kind: bytes, data: bytes) -> bytes:
@@ -413,9 +426,9 @@ def _walk_chunks(data: bytes, at: int) -> Iterator[Chunk]:
 def _chunks(data: bytes) -> list[Chunk]:
     """All chunks of a file, up to and with IEND. Chunks in impossible places are errors."""
     out = []
-    for found in _walk_chunks(data, 8):
-        out.append(found)
-        if found[0] == b"IEND":
+    for one in _walk_chunks(data, 8):
+        out.append(one)
+        if one[0] == b"IEND":
             break
     else:
         raise TruncatedError(

@@ -8,15 +8,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from codec.text.header import TextHeader, info, is_text, read
+from codec.text.header import BUDGET, TextHeader, info, is_text, read
 
 if TYPE_CHECKING:
-    from codec.text.file import holds, pack, unpack
+    from codec.text.file import decode, holds, pack, unpack
 
-__all__ = ["TextHeader", "holds", "info", "is_text", "pack", "read", "unpack"]
+__all__ = ["BUDGET", "TextHeader", "decode", "holds", "info", "is_text", "pack", "read", "unpack"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("holds", "pack", "unpack"):
+    if name in ("decode", "holds", "pack", "unpack"):
         return getattr(import_module("codec.text.file"), name)
     raise AttributeError(f"module 'codec.text' has no attribute {name!r}")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DIGEST_BYTES = 16  # of the text
 VERSION, NAMED = 1, 2  # versions; the second: a chunk with the name follows
 CELL = 64
+BUDGET = CELL  # network calls for a tile: as many as there can be
 TILE = 1 << 16  # letters that the network sees at once; bounds the memory of a call
 RAW, PACKED, MODEL = 0, 1, 2
 MEMORY = 400_000_000  # bytes that a tile takes at most, and what is loaded

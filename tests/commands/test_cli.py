@@ -8,7 +8,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -243,14 +242,21 @@ def test_unwritable_folder_leaves_nothing(source: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_nothing_behind(number: signal.Signals, photo: np.ndarray, tmp_path: Path) -> None:
+    """It comes when a first part of the image has been coded, which the progress bar is told."""
     path = tmp_path / "large.png"
     Image.fromarray(np.tile(photo, (3, 3, 1))).save(path, compress_level=1)
-    # a shell's background jobs ignore SIGINT, nohup's SIGHUP; so would their children
-    listening = lambda: signal.signal(number, signal.SIG_DFL)  # noqa: E731
-    process = subprocess.Popen([*COMPRESS, str(path)], stderr=subprocess.PIPE, preexec_fn=listening)
-    time.sleep(4)
-    process.send_signal(number)
-    process.communicate(timeout=30)
+    script = f"""
+import os, signal, sys
+# a shell's background jobs ignore SIGINT, nohup's SIGHUP; so would their children
+number = signal.Signals({number:d})
+signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+from codec.commands import cli, report
+report.Progress.update = lambda self, done: os.kill(os.getpid(), number)
+sys.argv[0] = "ardm-compress"
+cli.compress_main()
+"""
+    process = subprocess.Popen([sys.executable, "-c", script, str(path)], stderr=subprocess.PIPE)
+    process.communicate(timeout=300)
     assert process.returncode == 128 + number
     only_files(tmp_path, "large.png")
 

@@ -26,7 +26,7 @@ from codec.formats import frames
 from codec.formats import sources as readers
 from codec.listing import Way
 from codec.opened import open_bytes
-from codec.png.exact import recipes
+from codec.png.exact import recipes, remake
 from codec.text import file as text
 from codec.text import header as header_of_text
 from codec.tiles import load_predictor
@@ -178,13 +178,13 @@ def reader(data: bytes) -> None:
         not block or png.unpack_chunks(block) == (image.before, image.after),
         "kept chunks came back as others",
     )
-    recipe = recipes.find(data, image, coding)
+    recipe = remake.find(data, image, coding)
     if recipe:
         _hold(
             recipes.unpack(recipes.pack(recipe), image, recipe.different) == recipe,
             "a recipe came back as another one",
         )
-        _hold(recipes.make(image, recipe) == data, "a recipe makes another file")
+        _hold(remake.make(image, recipe) == data, "a recipe makes another file")
 
 
 def sources(data: bytes) -> None:

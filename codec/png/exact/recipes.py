@@ -1,43 +1,30 @@
-"""The way back to the very bytes of a PNG file: which filters, zlib settings and chunk sizes make them again
-from pixels; and the same as bytes. Knows PNG files; no .ardm files.
-
-Most encoders use zlib with one of a few settings; those are tried one after the other, each until its output
-first differs. Here `codec.png.exact.deflate` is zlib, so that a recipe works on every machine. What another
-library compressed is described by its difference from what `codec.png.exact.difference` expects.
+"""What makes the very bytes of a PNG file again from pixels: which filters, zlib settings, or difference from
+what is expected, and chunk sizes; and the same as bytes. Knows no PNG file and no .ardm file; `remake` finds
+and follows recipes.
 """
 
 from __future__ import annotations
 
-import itertools
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from codec import png
-from codec.container import digest, read_varint, varint
+from codec.container import read_varint, varint
 from codec.errors import CorruptError
-from codec.png import Coding, Png
-from codec.png.exact import difference
-from codec.png.exact.deflate import DEFAULT, FILTERED, FIXED, HUFFMAN, LAZY_LEVEL, RLE, deflate
+from codec.png import Png
+from codec.png.exact.deflate import FIXED
 
 # ways to say the filters, beside 0 to 4, that one in every row: as `png.usual_filters` does; row by row
 BY_RULE, BY_LIST = 5, 6
 FILTERS = 5  # that a row can have
 MAX_PIECES = 1 << 20  # chunks of image data, or blocks: what a small recipe can ask for is bounded
 MAX_VARINT = 9  # bytes of a size
-LEVELS_OF_HINT = {0: (1,), 1: (2, 3, 4, 5), 2: (6,), 3: (9, 8, 7)}  # by what a zlib stream says of its level
-HINT_SHIFT = 6  # of its second byte
 START, CHECK = 2, 4  # bytes of a zlib stream before its deflate stream, and after it
-STORED_HEAD = 5  # bytes of a stored block before its data
 BEGINNING = "<2sBBBB"
 BEGINNING_DIFFERENT = "<2sBB"
 MAX_LINKS = 12  # log2 of the places that each place is compared with at most, where there is a difference
-OTHER_DENSE = 0, 4  # what hasty compressors know of places within matches (`dense`)
 DIGEST_BYTES = 16  # of the file, in a recipe
-RETRY_SHARE = 16  # a difference of more than this part of the stream is tried with these, too
 # Bytes of a stream for each of the pixels', for each row and besides. Deflate never needs more; what is more
 # cannot be an answer, and would only take memory.
 MOST_OF_BYTE, MOST_OF_ROW, MOST_BESIDES = 2, 8, 1 << 16
@@ -88,46 +75,6 @@ class Recipe:
         if not s.level:
             return "not compressed"
         return f"zlib level {s.level}, memory {s.memory}, strategy {s.strategy}, window {s.window}"
-
-
-def find(source: bytes, image: Png, coding: Coding) -> Recipe | None:
-    """The recipe for a file that `png.dissect` took apart, or None if there is none. What is returned has
-    been tried out.
-    """
-    raw = png.scanlines(image, coding.filters)
-    start, body, check = coding.stream[:START], coding.stream[START:-CHECK], coding.stream[-CHECK:]
-    # bits that are left over at the end of a row are not 0
-    if zlib.adler32(raw) != struct.unpack(">I", check)[0]:
-        return None
-    if len(coding.sizes) > MAX_PIECES:
-        return None
-    stored = (Settings(0, 0, 0, 0, blocks) for blocks in [_stored_blocks(body)] if blocks)
-    settings = next(
-        (s for s in itertools.chain(stored, _candidates(start)) if _compress(raw, s, body) == body), None
-    ) or _differ(raw, body)
-    if settings is None:
-        return None
-    recipe = Recipe(
-        start,
-        settings,
-        coding.filters,
-        coding.filters == png.usual_filters(image),
-        coding.sizes,
-        digest(source, DIGEST_BYTES),
-    )
-    return recipe if _cut(image, coding.stream, coding.sizes) == source else None
-
-
-def make(image: Png, recipe: Recipe) -> bytes:
-    """The file. Raises CorruptError if it is another than the recipe was made for."""
-    data = _make(image, recipe)
-    computed = digest(data, DIGEST_BYTES)
-    if computed != recipe.digest:
-        raise CorruptError(
-            f"hash of the PNG file made again does not match. Stored: {recipe.digest.hex()}. Computed: "
-            f"{computed.hex()}."
-        )
-    return data
 
 
 def pack(recipe: Recipe) -> bytes:
@@ -255,90 +202,3 @@ def _unpack_listed(data: bytes, at: int, most: int) -> tuple[bytes, int]:
 def _even_sizes(total: int, size: int) -> tuple[int, ...]:
     """All of one size but the last, which is what is left."""
     return (size,) * ((total - 1) // size) + ((total - 1) % size + 1,) if total else ()
-
-
-def _candidates(start: bytes) -> Iterator[Settings]:
-    """Settings to try, the likeliest first."""
-    stated = start[1] >> HINT_SHIFT
-    # some encoders say a smaller window afterwards than they used
-    windows = list(dict.fromkeys((max(9, (start[0] >> 4) + 8), 15)))
-    for hint in sorted(LEVELS_OF_HINT, key=lambda hint: hint != stated):
-        # FILTERED differs only where matches are put off; RLE and HUFFMAN know no levels; FIXED is the
-        # default with fixed codes.
-        ways = [
-            (level, strategy)
-            for level in LEVELS_OF_HINT[hint]
-            for strategy in ((DEFAULT, FILTERED) if level >= LAZY_LEVEL else (DEFAULT,))
-        ]
-        ways += [(1, RLE), (1, HUFFMAN)] if hint == 0 else []
-        for window, (level, strategy), memory in itertools.product(windows, ways, (8, 9)):
-            yield Settings(level, memory, strategy, window)
-    for window, level, memory in itertools.product(windows, range(1, 10), (8, 9)):
-        yield Settings(level, memory, FIXED, window)
-
-
-def _stored_blocks(body: bytes) -> tuple[int, ...]:
-    """The sizes of its blocks, if a deflate stream has no others than such as hold the data as it is; else
-    none.
-    """
-    sizes: list[int] = []
-    at = last = 0
-    while not last:
-        if at + STORED_HEAD > len(body) or body[at] > 1 or len(sizes) == MAX_PIECES:
-            return ()
-        last, size = body[at], int.from_bytes(body[at + 1 : at + 3], "little")
-        sizes.append(size)
-        at += STORED_HEAD + size
-    return tuple(sizes)
-
-
-def _differ(raw: bytes, body: bytes) -> Difference | None:
-    """The difference of a deflate stream, tried out; None if it would take more than the stream."""
-    best = None
-    for dense in (difference.EVERYWHERE, *OTHER_DENSE):
-        words = difference.encode(raw, body, 1 << MAX_LINKS, dense)
-        if words is not None and (best is None or len(words) < len(best.words)):
-            best = Difference(MAX_LINKS, dense, words)
-        if words is None or len(words) <= len(body) // RETRY_SHARE:
-            break
-    return best if best and _say_again(best, raw, len(body)) == body else None
-
-
-def _say_again(apart: Difference, raw: bytes, size: int) -> bytes:
-    """The deflate stream of so many bytes that a difference tells from the expected."""
-    return difference.decode(apart.words, raw, size, 1 << apart.links, apart.dense)
-
-
-def _compress(raw: bytes, settings: Settings, expected: bytes | None = None) -> bytes | None:
-    """The deflate stream of raw; None if it turns out not to be what was expected."""
-    if settings.level:
-        goal = None if expected is None else np.frombuffer(expected, np.uint8)
-        data = np.frombuffer(raw, np.uint8)
-        out = deflate(data, settings.level, settings.memory, settings.strategy, settings.window, goal)
-        return None if out is None else out.tobytes()
-    parts, at = [], 0
-    for i, size in enumerate(settings.blocks):
-        parts += [
-            struct.pack("<BHH", i == len(settings.blocks) - 1, size & 65535, 65535 - (size & 65535)),
-            raw[at : at + size],
-        ]
-        at += size
-    return b"".join(parts)
-
-
-def _make(image: Png, recipe: Recipe) -> bytes:
-    raw = png.scanlines(image, recipe.filters)
-    if isinstance(recipe.settings, Difference):
-        body = _say_again(recipe.settings, raw, sum(recipe.sizes) - START - CHECK)
-    else:
-        body = _compress(raw, recipe.settings) or b""
-    stream = recipe.start + body + struct.pack(">I", zlib.adler32(raw))
-    return _cut(image, stream, recipe.sizes)
-
-
-def _cut(image: Png, stream: bytes, sizes: tuple[int, ...]) -> bytes:
-    """The file whose image data is a stream cut into pieces."""
-    return png.assemble(
-        image,
-        [stream[end - size : end] for end, size in zip(itertools.accumulate(sizes), sizes, strict=True)],
-    )
