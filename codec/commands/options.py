@@ -169,7 +169,10 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="With --engine ray: processes, of -T cores each (then 1 by default). Default: all cores.",
         ),
         click.option(
-            "--report", metavar="FILE", help="With --engine ray: write a report of the run there, as JSON."
+            "--report",
+            metavar="FILE",
+            shell_complete=complete_file,
+            help="With --engine ray: write a report of the run there, as JSON.",
         ),
         click.option("--no-progress", is_flag=True, help="No progress bar."),
         click.option("-q", "--quiet", count=True, help="No notes; twice: no error messages either."),
