@@ -33,9 +33,9 @@ from codec.opened import Opened, open_bytes
 from codec.parallel import thread_count
 from codec.png import Head, Png
 from codec.png.exact import recipes, remake
-from codec.samples import Kind
+from codec.samples import Kind, as_samples
 from codec.settings import Settings, settings_of
-from codec.tiles import TILE
+from codec.tiles import TILE, pixel_digest
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -129,17 +129,18 @@ def _cost_of(head: Head, size: int, settings: Settings, predictor: Predictor | N
 
 
 def _take_apart(
-    source: bytes, look: Look, exactly: bool, pixels: bool, limits: Limits
+    source: bytes, look: Look, exactly: bool, pixels: bool, limits: Limits, remade: bool = True
 ) -> tuple[Content, recipes.Recipe | None, tuple[str, ...], bool]:
-    """(what is in a file; how a PNG is made again of that; chunks of a PNG that speak of its own bytes;
-    whether the file itself must come back, which such chunks ask for). Raises IndivisibleError or
-    CorruptError."""
+    """(what is in a file; how a PNG is made again of that, unless `remade` is False; chunks of a PNG that
+    speak of its own bytes; whether the file itself must come back, which such chunks ask for). Raises
+    IndivisibleError or CorruptError."""
     if look.format != Format.PNG or look.why:
         return look.load(), None, (), exactly
     image, coding = png.dissect(source, limits.max_pixels)
     bound = tuple(png.bound_to_bytes(image))
     exactly = exactly or (bool(bound) and not pixels)
-    return Content(image), remake.find(source, image, coding) if exactly else None, bound, exactly
+    recipe = remake.find(source, image, coding) if exactly and remade else None
+    return Content(image), recipe, bound, exactly
 
 
 def _more_than_pixels(look: Look) -> str:
@@ -194,6 +195,48 @@ def test(  # not one of pytest's
         _make(header, pixels)
     else:
         _image(header, pixels)
+
+
+@operation
+def holds(
+    data: ReadableBuffer | Opened,
+    file: bytes,
+    *,
+    exactly: bool = False,
+    pixels: bool = True,
+    limits: Limits | None = None,
+) -> bool:
+    """Whether an .ardm file is sound as far as its checksums tell, and of just this image file. exactly,
+    pixels: what of it must come back, as of `pack`; by default whatever `unpack` gives.
+
+    Pixels are not decoded, but hashed and compared with the header's hash; everything else is compared, and
+    recipes are tried out. So it takes a moment, and rests on this: that an .ardm file decodes to what its
+    header says was verified when it was made. Raises as `open_bytes`, `sources.look` and `Look.load` do.
+    """
+    limits = limits_of(limits, None)
+    opened = open_bytes(data, limits)
+    opened.check_payloads()
+    header = opened.header
+    if header.whole:
+        return opened.kept_file() == file
+    look = sources.look(file, limits.max_pixels)
+    content, _, _, exactly = _take_apart(file, look, exactly, pixels, limits, remade=False)
+    if way_of(header) == Way.CONTENT and (exactly or (_more_than_pixels(look) and not pixels)):
+        return False
+    image = content.image
+    array, kind = as_samples(image.pixels, image.kind)
+    shape = (header.height, header.width, header.channels)
+    if (array.shape, kind, content.frame) != (shape, header.kind, _frame(header)):
+        return False
+    if pixel_digest(array) != header.digest:
+        return False
+    if content.frame:
+        return True
+    kept = _image(header, image.pixels)
+    recipe = _recipe(header, kept)
+    if recipe:
+        return remake.make(kept, recipe) == file
+    return (kept.interlaced, kept.before, kept.after) == (image.interlaced, image.before, image.after)
 
 
 @operation

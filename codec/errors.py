@@ -15,6 +15,10 @@ class OutputError(ArdmError):
     """The output exists already or cannot be written."""
 
 
+class ExistsError(OutputError):
+    """The output exists already, and is not to be overwritten."""
+
+
 class CorruptError(ArdmError):
     """The data is damaged: a checksum or the structure is wrong."""
 

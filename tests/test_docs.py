@@ -16,7 +16,7 @@ import codec
 from tests.processes import ROOT
 
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-ELSEWHERE = {"docs/plugins.md", "docs/zarr.md", "docs/inspect.md"}
+ELSEWHERE = {"docs/plugins.md", "docs/ray.md", "docs/zarr.md", "docs/inspect.md"}
 HERE = ["README.md", "docs/commands.md", "docs/training.md"]
 
 

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-from codec.commands import files, report, tree, work
-from codec.commands.options import Options, Region, given_of, options_of, parse_order, shared_options
-from codec.commands.places import Left, LeftOut
-from codec.commands.report import complain
+from codec.commands import files, report, scale, tree, work
+from codec.commands.options import RAY, Options, Region, given_of, options_of, parse_order, shared_options
+from codec.commands.outcome import Outcomes, failure_of
+from codec.commands.places import LeftOut
+from codec.commands.summary import COMPRESS, DECOMPRESS
 from codec.commands.tree import Given, Item
-from codec.errors import ArdmError
 from codec.presets import PRESETS
 
 PRESET_HELP = ", ".join(f"-{preset} = {calls or 'as many as pay'}" for preset, calls in PRESETS.items())
@@ -143,7 +142,8 @@ def decompress_command(
 
     '-' reads standard input and writes standard output.
     """
-    options = options_of(given, region=region, preview=preview or 0)
+    parts = {"recover": recover, "region": region, "preview": preview}
+    options = options_of({**given, **parts}, region=region, preview=preview or 0)
     partly = bool(region or preview)
     if partly and ((region and preview) or recover or options.test or options.listing or options.remove):
         raise click.UsageError(
@@ -214,9 +214,12 @@ def each(given: Given, options: Options, do: Work, line: Line = report.line_of_w
         do, line = work.list_one, report.line_of_listing
     elif options.test:
         do, line = work.test_one, report.line_of_test
-    worst = 0
-    left: Counter[Left] = Counter()
-    items = tree.items(given, archives=do is not work.compress_one)
+    packing = do is work.compress_one
+    items = tree.items(given, archives=not packing)
+    told = Outcomes(options, line)
+    if options.engine == RAY:
+        scale.each(COMPRESS if packing else DECOMPRESS, items, options, told)
+        return
     for item in items:
         place = item.source
         try:
@@ -224,45 +227,12 @@ def each(given: Given, options: Options, do: Work, line: Line = report.line_of_w
                 raise item.problem
             result = do(item, options)
         except LeftOut as error:
-            left[error.kind] += 1
-            if options.verbose:
-                report.note(f"{place.label}: not taken: {error.kind}.", options)
-        except ArdmError as error:
-            worst = max(worst, error.exit_code)
-            complain(f"{place.label}: {error}", options, error.exit_code, place.name)
-        # of a library, halves of which stay behind; what files raise is an ArdmError
-        except (ImportError, OSError) as error:
-            complain(
-                f"{place.label}: a library cannot be loaded ({error}): too little memory, or a damaged "
-                "installation.",
-                options,
-                1,
-                place.name,
-            )
-            raise click.exceptions.Exit(max(worst, 1)) from None
-        except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and not any(
-                word in str(error) for word in ("memory", "start new thread")
-            ):
+            told.left_out(place.label, error.kind)
+        except Exception as error:
+            failure = failure_of(error)
+            if failure is None:
                 raise
-            worst = max(worst, 1)
-            complain(f"{place.label}: not enough memory for this image.", options, 1, place.name)
-        # an argument that only the library can judge, such as a device that is not there
-        except ValueError as error:
-            worst = max(worst, 1)
-            complain(f"{place.label}: {error}", options, 1, place.name)
+            told.failed(place.label, place.name, failure)
         else:
-            worst = max(worst, result.get("exit_code", 0))
-            report.report(result, options, line)
-    _say_left(left, len(items), options)
-    if worst:
-        raise click.exceptions.Exit(worst)
-
-
-def _say_left(left: Counter[Left], taken: int, options: Options) -> None:
-    """How much of what was found was not taken."""
-    if left:
-        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(left.items()))
-        report.note(f"not taken: {counts}.", options)
-    if taken == left.total():
-        report.note("there was nothing to do.", options)
+            told.done(result)
+    told.end()

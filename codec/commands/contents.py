@@ -57,6 +57,13 @@ class ImageContents:
             data = archive.unpack(self.opened, **_decoding(options), progress=bar.update)
         return data, tuple(archive.untrue(self.opened))
 
+    def holds(self, file: bytes, options: Options, restored: bool) -> bool:
+        """Whether it is of just this file, which was restored from it, or shall be compressed; undecoded."""
+        from codec import archive
+
+        exactly, pixels = options.exact, options.pixels or restored
+        return archive.holds(self.opened, file, exactly=exactly, pixels=pixels, limits=options.limits)
+
     def part(self, options: Options) -> bytes:
         """A PNG of the region or the preview that was asked for."""
         from codec.reader import ImageReader
@@ -126,6 +133,10 @@ class TextContents:
             payload = self.source[self.at : self.at + self.header.length]
             data = text.decode(self.header, payload, options.settings.device, bar.update)
         return data, ()
+
+    def holds(self, file: bytes, options: Options, restored: bool) -> bool:
+        """Whether it is of just this file; undecoded."""
+        return text.holds(self.source, file, options.limits)
 
     def part(self, options: Options) -> bytes:
         raise InputError("is no image; --region and --preview are for images only.")

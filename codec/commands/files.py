@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from codec.errors import InputError, OutputError
+from codec.errors import ExistsError, InputError, OutputError
 from codec.urls import read_at_most
 
 STREAM = "-"
@@ -114,7 +114,7 @@ def check_output(target: Path, source: str, force: bool, makes_folders: bool = F
                     "redirect."
                 )
             if not force:
-                raise OutputError(f"the output {target} exists already; use -f to overwrite it.")
+                raise ExistsError(f"the output {target} exists already; use -f to overwrite it.")
     except OSError as error:
         raise OutputError(f"the output {target} cannot be used: {error.strerror}.") from error
 
@@ -235,7 +235,7 @@ def _rename_new(temporary: str, target: Path) -> None:
     try:
         os.link(temporary, target)
     except FileExistsError:
-        raise OutputError(f"the output {target} exists already; use -f to overwrite it.") from None
+        raise ExistsError(f"the output {target} exists already; use -f to overwrite it.") from None
     except OSError:  # no hard links here
         os.replace(temporary, target)
     else:

@@ -11,12 +11,15 @@ from click.shell_completion import CompletionItem
 
 import codec
 from codec.commands import files
-from codec.commands.places import Place, file_of
-from codec.commands.tree import Given
-from codec.errors import OutputError
+from codec.commands.places import Place, file_of, place_of
+from codec.commands.tree import Given, name_contents
+from codec.errors import ArdmError, OutputError
 from codec.limits import Limits, parse_size
 from codec.presets import MAX_THREADS, ORDERS, threads_for
 from codec.settings import Settings
+
+REPORT = b'{"ardm_report"'  # how a report of a run begins
+LOCAL, RAY = "local", "ray"  # engines: this process, one file after the other; Ray Data
 
 
 @dataclass
@@ -42,6 +45,10 @@ class Options:
     region: tuple[int, int, int, int] | None = None  # left, upper, right, lower: only this is wanted
     preview: int = 0  # longest side of a small picture that is wanted instead; 0: none
     everything: bool = False  # of a folder, too, files that are no images
+    resume: bool = False  # a result that is there already is let be, if it is just what would be written
+    engine: str = LOCAL
+    workers: int | None = None  # of RAY; None: as many as there are cores
+    report: Place | None = None  # where RAY's report goes
     written: set[Hashable] = field(
         default_factory=set
     )  # outputs of this run, which not even -f may overwrite
@@ -148,6 +155,25 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="N",
             help="Refuse what needs more network calls. Default: 200 million.",
         ),
+        click.option(
+            "--engine",
+            type=click.Choice([LOCAL, RAY]),
+            default=LOCAL,
+            show_default=True,
+            help="ray: many files at once, on this machine or a cluster (docs/ray.md).",
+        ),
+        click.option(
+            "--workers",
+            type=click.IntRange(1),
+            metavar="N",
+            help="With --engine ray: processes, of -T cores each (then 1 by default). Default: all cores.",
+        ),
+        click.option(
+            "--report",
+            metavar="FILE",
+            shell_complete=complete_file,
+            help="With --engine ray: write a report of the run there, as JSON.",
+        ),
         click.option("--no-progress", is_flag=True, help="No progress bar."),
         click.option("-q", "--quiet", count=True, help="No notes; twice: no error messages either."),
         click.option("-v", "--verbose", is_flag=True, help="Say more."),
@@ -161,7 +187,8 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def given_of(given: dict[str, Any]) -> Given:
     """What click gives of files. Raises click.UsageError for what does not go together."""
-    given_names = Given(given["names"], given["list_name"], given["null"], given["recursive"])
+    recursive = given["recursive"] or (given["engine"] == RAY and name_contents(given["names"]))
+    given_names = Given(given["names"], given["list_name"], given["null"], recursive)
     if not given_names.names and given_names.list_name is None:
         raise click.UsageError("Missing argument 'FILE...'.")
     if given_names.null and given_names.list_name is None:
@@ -176,7 +203,8 @@ def options_of(given: dict[str, Any], chosen: dict[str, Any] | None = None, **mo
     does not go together.
     """
     _check_together(given, verify=(chosen or {}).get("verify", True))
-    threads = threads_for(given["threads"])
+    scaled = given["engine"] == RAY
+    threads = given["threads"] or 1 if scaled else threads_for(given["threads"])
     set_ones = {
         "max_pixels": given["max_pixels"],
         "max_memory": given["memory"],
@@ -194,6 +222,10 @@ def options_of(given: dict[str, Any], chosen: dict[str, Any] | None = None, **mo
         quiet=given["quiet"],
         verbose=given["verbose"],
         progress=not given["no_progress"],
+        resume=scaled,
+        engine=given["engine"],
+        workers=given["workers"],
+        report=_report(given["report"]) if given["report"] else None,
         limits=Limits(**{name: value for name, value in set_ones.items() if value is not None}),
         settings=Settings(device=given["device"], threads=threads, **(chosen or {})),
         **more,
@@ -214,7 +246,44 @@ def _folder(name: str | None) -> Place | None:
     return path
 
 
+def _report(name: str) -> Place:
+    """Where a report goes. Raises click.UsageError for what is there already and is none."""
+    place = place_of(name)
+    if place.stream:
+        raise click.UsageError("--report names a file, got '-'; --json writes to standard output.")
+    try:
+        if place.exists() and not place.read_start(len(REPORT)) == REPORT:
+            raise click.UsageError(f"--report: {name} exists, and is no report of an earlier run.")
+    except ArdmError as error:
+        raise click.UsageError(f"--report: {name}: {error}") from error
+    return place
+
+
+def _check_scaled(given: dict[str, Any]) -> None:
+    """What goes only with, or not with, an engine for many files."""
+    alone = {
+        "-c": given["stdout"],
+        "-o": given["output"],
+        "--rm": given["remove"],
+        "-t": given["test"],
+        "-l": given["listing"],
+        "--recover": given.get("recover"),
+        "--region": given.get("region"),
+        "--preview": given.get("preview"),
+        "'-' as a FILE": files.STREAM in given["names"],
+    }
+    found = [name for name, value in alone.items() if value]
+    if given["engine"] == RAY and found:
+        raise click.UsageError(
+            "--engine ray compresses or restores whole files into files, and keeps the sources; leave out "
+            f"{', '.join(found)}."
+        )
+    if given["engine"] != RAY and (given["workers"] or given["report"]):
+        raise click.UsageError("--workers and --report go with --engine ray.")
+
+
 def _check_together(given: dict[str, Any], verify: bool) -> None:
+    _check_scaled(given)
     many = given_of(given).many
     if given["output"] and many:
         raise click.UsageError("-o names one output, but there are several files; use --output-dir.")

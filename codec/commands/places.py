@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import IO
 
 from codec.commands import files
-from codec.errors import ArdmError, InputError, OutputError, VerifyError
+from codec.errors import ArdmError, ExistsError, InputError, OutputError, VerifyError
 from codec.urls import Url, UrlFile, failing, is_url, local_path
 
 # Of these a put makes all of a file at once or nothing of it. Others get a temporary file, which is moved.
@@ -124,14 +124,22 @@ class Place:
         raise NotImplementedError
 
     def read_start(self, count: int) -> bytes:
-        """The first bytes."""
+        """The first bytes; fewer only if there are no more, whatever a server sends at once."""
+        parts = []
         with self.open() as file:
-            return file.read(count)
+            while count and (part := file.read(count)):
+                parts.append(part)
+                count -= len(part)
+        return b"".join(parts)
 
     def check_target(self, source: Place, force: bool, makes_folders: bool = False) -> None:
         """Refuse, before any work, what would overwrite a file without `force`, or the source with or without
         it. makes_folders: `make_folders` will be called.
         """
+        raise NotImplementedError
+
+    def exists(self) -> bool:
+        """Whether anything is there."""
         raise NotImplementedError
 
     def make_folders(self, source: Place) -> None:
@@ -230,6 +238,9 @@ class Local(Place):
 
     def check_target(self, source: Place, force: bool, makes_folders: bool = False) -> None:
         files.check_output(Path(self.path), source.on_disk, force, makes_folders)
+
+    def exists(self) -> bool:
+        return os.path.lexists(self.path)
 
     def make_folders(self, source: Place) -> None:
         like = None if source.on_disk == files.STREAM else Path(source.on_disk).parent
@@ -343,7 +354,10 @@ class Remote(Place):
         if existing == "directory":
             raise OutputError(f"the output {self.name} is a directory; name a file, or use --output-dir.")
         if existing and not force:
-            raise OutputError(f"the output {self.name} {EXISTS}.")
+            raise ExistsError(f"the output {self.name} {EXISTS}.")
+
+    def exists(self) -> bool:
+        return bool(self._type())
 
     def _type(self) -> str:
         """What is there, as fsspec calls it; nothing if nothing is."""
@@ -384,7 +398,7 @@ class Remote(Place):
     def _refuse_existing(self, force: bool) -> None:
         """Once more, since work takes time."""
         if not force and self._type():
-            raise OutputError(f"the output {self.name} {EXISTS}.")
+            raise ExistsError(f"the output {self.name} {EXISTS}.")
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

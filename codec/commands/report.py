@@ -8,7 +8,8 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import click
@@ -25,8 +26,26 @@ def complain(message: str, options: Options, code: int, name: str) -> None:
         say(message)
 
 
+_heard: ContextVar[list[str] | None] = ContextVar("heard", default=None)
+
+
+@contextlib.contextmanager
+def hearing() -> Iterator[list[str]]:
+    """Within, what would be said on standard error is gathered in a list instead."""
+    heard: list[str] = []
+    before = _heard.set(heard)
+    try:
+        yield heard
+    finally:
+        _heard.reset(before)
+
+
 def say(message: str) -> None:
     """A line on standard error, with the name of the command."""
+    heard = _heard.get()
+    if heard is not None:
+        heard.append(message)
+        return
     with contextlib.suppress(OSError):  # nobody to tell
         click.echo(tame(f"{click.get_current_context().info_name}: {message}"), err=True)
 
@@ -115,6 +134,8 @@ def line_of_work(result: dict[str, Any], options: Options) -> str:
     """What became of a file that was compressed or restored, if anybody watches."""
     if not options.verbose and (options.quiet or not sys.stderr.isatty()):
         return ""
+    if result.get("status") == "skipped":
+        return f"{result['file']}: done already: {result['output']}"
     share = 100 * result["bytes_out"] / max(1, result["bytes_in"])
     said = [result.get("restores", ""), result.get("why", "")] if options.verbose else []
     return (
@@ -126,7 +147,7 @@ def line_of_work(result: dict[str, Any], options: Options) -> str:
 class Progress:
     """A bar on standard error, on a terminal only, once a second has passed."""
 
-    def __init__(self, total: int, name: str, options: Options) -> None:
+    def __init__(self, total: int, name: str, options: Options, unit: str = "B") -> None:
         self.bar: Any = None
         if options.progress and not options.quiet and not options.as_json and sys.stderr.isatty():
             from tqdm import tqdm
@@ -134,8 +155,8 @@ class Progress:
             self.bar = tqdm(
                 total=total,
                 desc=tame(os.path.basename(name)),
-                unit="B",
-                unit_scale=True,
+                unit=unit,
+                unit_scale=unit == "B",
                 delay=1,
                 leave=False,
                 file=sys.stderr,

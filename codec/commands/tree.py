@@ -5,7 +5,7 @@ goes. Knows names and places; not what is in files, nor what is done with them.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from codec.commands import files
@@ -26,6 +26,11 @@ class Given:
     def many(self) -> bool:
         """Whether it may be more than one file."""
         return len(self.names) > 1 or self.list_name is not None or self.recursive
+
+
+def name_contents(names: Iterable[str]) -> bool:
+    """Whether any of these names means all that is in a folder: it ends in "/"."""
+    return any(place_of(name).means_content for name in names)
 
 
 @dataclass(frozen=True)

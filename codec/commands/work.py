@@ -5,7 +5,8 @@ Knows which outputs there are and what is said to whom; `codec.commands.contents
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Callable, Iterable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,13 @@ from codec.commands.options import Options
 from codec.commands.places import Left, LeftOut, Place, Stream, file_of, remove_source
 from codec.commands.report import Progress, note, say
 from codec.commands.tree import Item
-from codec.errors import CorruptError, InputError, OutputError
+from codec.errors import ArdmError, CorruptError, ExistsError, InputError, OutputError
 
 if TYPE_CHECKING:
     from codec.commands.contents import ImageContents, TextContents
 
 SUFFIX = files.SUFFIX
+SKIPPED = "skipped"  # status of what need not be done
 DAMAGE = ".damage.png"  # ending of the map that --recover writes
 HEAD = 1 << 16  # bytes that tell whether a file is an image
 REGION, PREVIEW = ".region.png", ".preview.png"  # endings of what --region and --preview write
@@ -31,17 +33,26 @@ def compress_one(item: Item, options: Options) -> dict[str, Any]:
     place.check_source(options.remove)
     if files.is_archive(place.base) and not options.force:
         raise InputError("is compressed already (.ardm); use -f to try anyway.")
+    from codec.commands.contents import open_contents
     from codec.formats import sources
 
     only_images = item.found and not options.everything
-    if only_images and sources.sniff(place.read_start(HEAD)) is None:
+    start = place.read_start(HEAD) if only_images else b""
+    if only_images and sources.sniff(start) is None:
         raise LeftOut(Left.OTHER)
-    source = place.read(options.limits.max_memory)
+    # which was all of a small file, and each request to a store takes time
+    source = start if 0 < len(start) < HEAD else place.read(options.limits.max_memory)
     is_image = sources.is_image(source)
     if only_images and not is_image:
         raise LeftOut(Left.OTHER)
     # The name of what is no image keeps its ending, whatever that promises.
     target = _target(item, options, files.compressed_name(place.base) if is_image else place.base + SUFFIX)
+
+    def holds(data: bytes) -> bool:
+        return open_contents(data, options).holds(source, options, restored=False)
+
+    if skipped := _skipped(place, source, target, options, holds):
+        return skipped
     return (_compress_image if is_image else _compress_text)(place, source, target, options)
 
 
@@ -141,6 +152,12 @@ def _compress_text(place: Place, source: bytes, target: Place, options: Options)
 def decompress_one(item: Item, options: Options) -> dict[str, Any]:
     """The file that an .ardm file was made of."""
     source, contents, target = _open(item, options)
+
+    def holds(data: bytes) -> bool:
+        return contents.holds(data, options, restored=True)
+
+    if skipped := _skipped(item.source, source, target, options, holds):
+        return skipped
     data, untrue = contents.restore(item.source.base, options)
     _deliver(target, data, item.source, options, source)
     _say_untrue(item.source, untrue, options)
@@ -150,6 +167,7 @@ def decompress_one(item: Item, options: Options) -> dict[str, Any]:
 def part_one(item: Item, options: Options) -> dict[str, Any]:
     """A PNG of a region, or a preview, of an image."""
     source, contents, target = _open(item, options, ending=REGION if options.region else PREVIEW)
+    _check_free(target, item.source, options)
     data = contents.part(options)
     _deliver(target, data, item.source, options, source)
     return _result(item.source, source, target, data)
@@ -161,6 +179,7 @@ def recover_one(item: Item, options: Options) -> dict[str, Any]:
     if place.stream and not options.output:
         raise OutputError("--recover writes two files; say with -o where the image shall go.")
     source, contents, target = _open(item, options, salvage=True)
+    _check_free(target, place, options)
     damage = target.sibling(PurePath(target.base).stem + DAMAGE)
     if contents.tiled:
         _check_free(damage, place, options)
@@ -233,25 +252,46 @@ def _to_stream(place: Place, options: Options) -> bool:
 
 
 def _target(item: Item, options: Options, name: str) -> Place:
-    """Where the result goes, which is called `name` if nobody has said how. Checked before any work is
-    done.
-    """
+    """Where the result goes, which is called `name` if nobody has said how."""
     if _to_stream(item.source, options):
         return Stream()
     if options.output:
-        target = file_of(options.output)
-    elif not item.source.base:
+        return file_of(options.output)
+    if not item.source.base:
         raise OutputError("the URL ends in no name; say with -o where to write.")
-    elif options.output_dir:
-        target = options.output_dir.child(*item.folders, name)
-    else:
-        target = item.source.sibling(name)
-    _check_free(target, item.source, options)
-    return target
+    if options.output_dir:
+        return options.output_dir.child(*item.folders, name)
+    return item.source.sibling(name)
+
+
+def _skipped(
+    place: Place, source: bytes, target: Place, options: Options, holds: Callable[[bytes], bool]
+) -> dict[str, Any] | None:
+    """What is said of a file whose result need not be made, with `options.resume`, since it is there and just
+    right, which `holds` judges by its content; else None. Raises OutputError for a target that may not be
+    written.
+    """
+    try:
+        _check_free(target, place, options)
+        return None
+    except ExistsError:
+        if not options.resume or target.key() in options.written:
+            raise
+    try:
+        data = target.read(options.limits.max_memory)
+    except InputError as error:
+        raise OutputError(f"the output {target.name} is there, and {error}") from error
+    with contextlib.suppress(ArdmError):  # of a file that is none of ours, or damaged
+        if holds(data):
+            options.written.add(target.key())
+            return {**_result(place, source, target, data), "status": SKIPPED}
+    raise OutputError(
+        f"the output {target.name} exists already, and is not what this file gives; use -f to overwrite it."
+    )
 
 
 def _check_free(target: Place, source: Place, options: Options) -> None:
-    """Raise OutputError for a target that may not be written."""
+    """Raise OutputError, before any work is done, for a target that may not be written."""
     target.check_target(source, options.force, makes_folders=options.output_dir is not None)
     if target.key() in options.written:
         raise OutputError(f"the output {target.name} was just written for another file; rename one of them.")

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from codec.text.header import BUDGET, TextHeader, info, is_text, read
 
 if TYPE_CHECKING:
-    from codec.text.file import decode, pack, unpack
+    from codec.text.file import decode, holds, pack, unpack
 
-__all__ = ["BUDGET", "TextHeader", "decode", "info", "is_text", "pack", "read", "unpack"]
+__all__ = ["BUDGET", "TextHeader", "decode", "holds", "info", "is_text", "pack", "read", "unpack"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("decode", "pack", "unpack"):
+    if name in ("decode", "holds", "pack", "unpack"):
         return getattr(import_module("codec.text.file"), name)
     raise AttributeError(f"module 'codec.text' has no attribute {name!r}")

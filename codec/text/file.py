@@ -208,13 +208,8 @@ def decode(
     header: TextHeader, payload: bytes, device: str = "cpu", progress: Progress | None = None
 ) -> bytes:
     """What a header and the payload that follows it are of. Raises as `unpack` does once it has read them."""
-    _check_payload(header)
+    _check_payload(header, payload)
     set_threads(0)
-    if zlib.crc32(payload) != header.crc:
-        raise CorruptError(
-            f"checksum of the text does not match. Stored: {header.crc:08x}. Computed: "
-            f"{zlib.crc32(payload):08x}."
-        )
     out = (
         payload
         if header.method == RAW
@@ -230,12 +225,28 @@ def decode(
     return out
 
 
-def _check_payload(header: TextHeader) -> None:
-    """Raise CorruptError if the payload is too short for its letters."""
+@operation
+def holds(data: ReadableBuffer, file: bytes, limits: Limits | None = None) -> bool:
+    """Whether an .ardm file is sound as far as its checksums tell, and of just this file, whose hash it has.
+    Nothing is decoded. Raises as `unpack` does.
+    """
+    data = container.as_bytes(data)
+    header, at = read(data, limits)
+    _check_payload(header, data[at:])
+    return (header.size, header.digest) == (len(file), container.digest(file, DIGEST_BYTES))
+
+
+def _check_payload(header: TextHeader, payload: bytes) -> None:
+    """Raise CorruptError if the payload is too short for its letters, or not what the header says."""
     least = math.ceil(arithmetic.MARGIN * DECISIONS * header.stream * arithmetic.BITS_OF_DECISION / 8)
     if header.length < least:
         raise CorruptError(
             f"the text has {header.length} bytes of data, but {header.stream} letters need at least {least}."
+        )
+    if zlib.crc32(payload) != header.crc:
+        raise CorruptError(
+            f"checksum of the text does not match. Stored: {header.crc:08x}. Computed: "
+            f"{zlib.crc32(payload):08x}."
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import sys
@@ -307,3 +308,16 @@ def test_names_and_places() -> None:
     assert isinstance(file_of("./s3://bucket/a"), Local)
     assert file_of("memory://a/b").key() == file_of("memory:///a/b").key() != file_of("memory://a").key()
     assert file_of("file:///x/../y").key() == file_of("/y").key()
+
+
+def test_the_beginning_of_a_file_is_all_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some servers send less at once, and what is fewer bytes is taken for a whole file."""
+
+    class Drip(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(min(size or 0, 3))
+
+    place = Local("photo.png")
+    monkeypatch.setattr(place, "open", lambda: Drip(b"0123456789"))
+    assert place.read_start(8) == b"01234567"
+    assert place.read_start(20) == b"0123456789"
