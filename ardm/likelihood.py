@@ -1,8 +1,8 @@
 """The distribution of one pixel: a mixture of K discretised logistics per channel, channels coded G, R, B
 (PixelCNN++, Salimans et al. 2017, eq. 1-3).
 
-The float form is for training; the tables of the integer form (`ardm.exact.mixture`), which follows it step
-by step, are at the end. Knows tensors of parameters, not where they came from, and nothing of coders.
+This float form is for training; `ardm.exact.mixture` follows it step by step in integers. Knows tensors of
+parameters, not where they came from, and nothing of coders.
 
 Parameters of a pixel, P = 10 K numbers, in this order (real units):
     logit[k]             nats; weights are softmax(logit)
@@ -15,17 +15,14 @@ it gave.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
 
-CODING_ORDER = (1, 0, 2)  # G, R, B as indices into an RGB pixel
-PER_COMPONENT = 10
-SCALE_MIN, SCALE_MAX = -4.0, 6.0  # range of log2_scale
+from ardm.units import CODING_ORDER, LOGIT_RANGE, SCALE_MAX, SCALE_MIN
+
 UNIFORM = 2.0**-20  # added to the probability of every one of the 256 values; the cost is under 0.0004 bits
 PMF_FLOOR = 2.0**-16  # least probability by which a component is reweighted
-LOGIT_RANGE = 6.9  # a component's weight is at least exp(-6.9) of the heaviest one's
 
 
 def split(params: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -98,48 +95,6 @@ def bits(params: torch.Tensor, pixel: torch.Tensor, base: torch.Tensor, k: int) 
         ],
         -1,
     )
-
-
-# ---- the same in integers ----------------------------------------------------------------------------------
-#
-# Parameters arrive as integers: logit in 1/16 nat, mean in 1/32 level, log2_scale in 1/16 octave, slope in
-# 1/128; `ardm.exact.mixture` says the rest.
-
-LOGIT_STEPS, MEAN_STEPS, SCALE_STEPS, SLOPE_STEPS = 16, 32, 16, 128
-CDF_HALF = 3072  # entries of the sigmoid table on either side of 0
-CDF_STEPS = 256  # entries per unit of (x - center) / scale
-CDF_ONE = 1 << 16
-WEIGHT_TOP = 1023
-INVERSE_SHIFT = 9
-FLOOR = 64
-CENTER_MIN, CENTER_MAX = -64 * MEAN_STEPS, 320 * MEAN_STEPS
-SLOPE_MAX = 8 * SLOPE_STEPS
-MIXTURE_MAX = 5
-SCALE_LOW = round(SCALE_MIN * SCALE_STEPS)
-SCALE_COUNT = round(SCALE_MAX * SCALE_STEPS) - SCALE_LOW + 1
-
-
-def make_tables() -> dict[str, torch.Tensor]:
-    """The look-up tables, int32, computed once at export and stored with the weights.
-
-    `sigmoid`, `weight` and `inverse` as in `ardm.exact.mixture`; `deviation`, the standard deviation of a
-    logistic in 1/32 level, by scale.
-    """
-    f64 = torch.float64
-    u = (torch.arange(2 * CDF_HALF, dtype=f64) + 0.5 - CDF_HALF) / CDF_STEPS
-    weight = WEIGHT_TOP * torch.exp(
-        -torch.arange(round(LOGIT_RANGE * LOGIT_STEPS) + 1, dtype=f64) / LOGIT_STEPS
-    )
-    log2_scale = torch.arange(SCALE_LOW, SCALE_LOW + SCALE_COUNT, dtype=f64) / SCALE_STEPS
-    inverse = 2.0**INVERSE_SHIFT * CDF_STEPS / MEAN_STEPS * torch.exp2(-log2_scale)
-    return {
-        "sigmoid": torch.round(CDF_ONE * torch.sigmoid(u)).to(torch.int32),
-        "weight": torch.round(weight).clamp_min(1).to(torch.int32),
-        "inverse": torch.round(inverse).to(torch.int32),
-        "deviation": torch.round(MEAN_STEPS * math.pi / math.sqrt(3) * torch.exp2(log2_scale)).to(
-            torch.int32
-        ),
-    }
 
 
 def look_up(table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,8 @@ import numpy as np
 from numba import njit
 
 from ardm.exact import dense, evaluate, window
-from ardm.exact.predictor import Predictor, by_torch, new_canvas, windows
+from ardm.exact.on_device import by_torch
+from ardm.exact.predictor import Predictor, new_canvas, windows
 from ardm.orders import LATTICE_ORDER
 from benchmarks.photos import provenance
 from codec.coder.mixing import raster_net

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ardm.exact.predictor import Predictor, by_torch, new_canvas, windows
+from ardm.exact.predictor import Predictor, new_canvas, windows
+from ardm.exact.window import by_float64, reference
 from codec import container, cost
 from codec.choice import encode_plane, encode_samples, looks_like_graphics
 from codec.coder.work import Progress, Work
@@ -150,7 +151,7 @@ def _verify(
 
 
 def _agrees(plane: np.ndarray, predictor: Predictor) -> bool:
-    """Whether compiled code and torch's float64 products give the same parameters for some pixels of a plane,
+    """Whether compiled code and NumPy's float64 products give the same parameters for some pixels of a plane,
     every second one of which is known.
     """
     height, width, _ = plane.shape
@@ -160,7 +161,8 @@ def _agrees(plane: np.ndarray, predictor: Predictor) -> bool:
     step = max(1, height * width // CHECKED)
     where = np.stack(np.divmod(np.arange(step // 2, height * width, step), width), 1).astype(np.int32)
     compiled = Predictor(predictor.weights).scattered(canvas, where)
-    other = by_torch(predictor.weights, *windows(canvas, where, predictor.weights.config.radius), "cpu")
+    seen = windows(canvas, where, predictor.weights.config.radius)
+    other = reference(predictor.weights, *seen, product=by_float64)
     return all(np.array_equal(a, b) for a, b in zip(compiled, other, strict=True))
 
 

@@ -1,20 +1,22 @@
 """Threads: several jobs at once, and one thing beside another. Knows nothing of what the jobs are.
 
-A thread started here runs torch's operations by itself: where several threads work side by side, an operation
-that is split between all cores would mostly wait. These are plain threads, not those of `concurrent.futures`,
-which start none once the main thread has ended. Where none can be started (from Python 3.12 on, when the main
-thread has ended), whoever wants the result does the work.
+How many threads there are is torch's number, where something has loaded torch, which takes a second; else our
+own. A thread started here runs torch's operations by itself: where several threads work side by side, an
+operation that is split between all cores would mostly wait. These are plain threads, not those of
+`concurrent.futures`, which start none once the main thread has ended. Where none can be started (from Python
+3.12 on, when the main thread has ended), whoever wants the result does the work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import lru_cache
-from threading import Event, Lock, Thread
-from typing import Generic, TypeVar
+from threading import Event, Lock, Thread, local
+from typing import Any, Generic, TypeVar
 
-import torch
 from threadpoolctl import ThreadpoolController
 
 from ardm.forks import forked
@@ -26,9 +28,36 @@ Result = TypeVar("Result")
 STARTING = 1.0  # seconds in which a thread begins to work, if it ever does
 
 
+class _Share(local):
+    """CPU threads that this thread may use, while there is no torch; None: as many as the process."""
+
+    count: int | None = None
+
+
+_share = _Share()
+_wanted: list[int] = []  # CPU threads of the process, as long as torch has not been told
+
+
+def _torch() -> Any:
+    """torch, if something has loaded it, else None."""
+    module = sys.modules.get("torch")
+    return module if hasattr(module, "set_num_threads") else None
+
+
+def _usable() -> int:
+    """CPU threads that a process starts with, as torch finds them."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    if said.isdecimal() and int(said):
+        return min(int(said), MAX_THREADS)
+    affinity = getattr(os, "sched_getaffinity", None)
+    return min(len(affinity(0)) if affinity else os.cpu_count() or 1, MAX_THREADS)
+
+
 def thread_count() -> int:
     """CPU threads that are used."""
-    return torch.get_num_threads()
+    if torch := _torch():
+        return int(torch.get_num_threads())
+    return _share.count or (_wanted[0] if _wanted else _usable())
 
 
 def set_threads(threads: int) -> None:
@@ -42,7 +71,9 @@ def set_threads(threads: int) -> None:
     if forked():
         threads = 1
     if threads:
-        torch.set_num_threads(threads)
+        _wanted[:] = [threads]
+    if _wanted and (torch := _torch()):
+        torch.set_num_threads(_wanted.pop())
 
 
 @lru_cache(maxsize=1)
@@ -50,19 +81,25 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def limited(threads: int) -> AbstractContextManager[object]:
-    """Within, this thread's operations use so many threads, and `in_parallel` starts no more.
+@contextmanager
+def limited(threads: int) -> Iterator[None]:
+    """Within, this thread's operations use so many threads, and `in_parallel` starts no more."""
+    before, _share.count = _share.count, threads
+    try:
+        with _openmp(threads):
+            yield
+    finally:
+        _share.count = before
 
-    OpenMP's number of threads belongs to the thread that sets it; others keep theirs. The first time that
+
+def _openmp(threads: int) -> AbstractContextManager[object]:
+    """OpenMP's number of threads belongs to the thread that sets it; others keep theirs. The first time that
     torch is asked in a thread, it sets its own: so ask before.
     """
+    if not (torch := _torch()):
+        return nullcontext()
     torch.get_num_threads()
     return _libraries().limit(limits=threads, user_api="openmp")
-
-
-def _alone() -> None:
-    """From now on for this thread."""
-    limited(1)
 
 
 class _Worker:
@@ -76,8 +113,8 @@ class _Worker:
     def _run(self) -> None:
         self._begun.set()
         try:
-            _alone()
-            self._work()
+            with limited(1):
+                self._work()
         finally:
             self._ended.set()
 
@@ -201,13 +238,13 @@ class _Jobs(Generic[Job, Result]):
 
 
 def in_parallel(work: Callable[[Job, int], Result], jobs: Sequence[Job], stop: Event) -> list[Result]:
-    """work(job, threads it may use) of all jobs, in order, as many at once as torch has threads; the first
+    """work(job, threads it may use) of all jobs, in order, as many at once as there are threads; the first
     error is raised.
 
     stop: set when one job has failed or the caller was interrupted; the others should look at it now and
     then, and end.
     """
-    threads = torch.get_num_threads()
+    threads = thread_count()
     workers = min(len(jobs), threads)
     if workers < 2:
         return [work(job, threads) for job in jobs]

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from ardm.exact import window
-from ardm.exact.carriers import find_device
+from ardm.exact.device import find_device
 from ardm.exact.predictor import Predictor
 from ardm.orders import PATCH
 from ardm.released import WeightsError
@@ -258,7 +258,7 @@ def pixel_digest(array: np.ndarray) -> bytes:
 def load_predictor(device: str = "cpu", weights_id: str = window.PHOTO_ID) -> Predictor:
     """Weights of this release by id, on a device. Raises UnsupportedError for an unknown id."""
     try:
-        return Predictor(window.load(weights_id), "cpu" if device == "cpu" else str(find_device(device)))
+        return Predictor(window.load(weights_id), find_device(device))
     except WeightsError as error:
         raise UnsupportedError(str(error)) from error
 

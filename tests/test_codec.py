@@ -170,15 +170,15 @@ def test_verify_asks_the_network_another_way(
     """A fault that both directions share, such as compiled code that errs the same way twice, shows no other
     way.
     """
-    by_torch = image_module.by_torch
+    reference = image_module.reference
 
-    def other(*given):  # type: ignore[no-untyped-def]
-        params, base = by_torch(*given)
+    def other(*given, **named):  # type: ignore[no-untyped-def]
+        params, base = reference(*given, **named)
         params[-1, 3] += 1
         return params, base
 
     crop = photo[:20, :20]
-    monkeypatch.setattr(image_module, "by_torch", other)
+    monkeypatch.setattr(image_module, "reference", other)
     with pytest.raises(VerifyError, match="two ways to compute the network differ"):
         compress(crop, **options)  # type: ignore[arg-type]
     assert np.array_equal(decompress(compress(crop, verify=False, **options)), crop)  # type: ignore[arg-type]

@@ -48,3 +48,28 @@ def test_reading_a_header_loads_neither() -> None:
         [sys.executable, "-c", script], env=environment, capture_output=True, encoding="utf-8"
     )
     assert found.stdout.strip() == "[]"
+
+
+def test_images_are_coded_without_torch() -> None:
+    """Loading it takes longer than a small image."""
+    script = """
+import sys
+import numpy as np
+import codec
+from codec import archive
+from tests import pngs
+image = np.random.default_rng(0).integers(0, 30, (40, 40, 3)).astype(np.uint8)
+for options in ({}, {"plain": True}, {"order": "lattice", "budget": 5}, {"threads": 2, "tile": 16}):
+    assert np.array_equal(codec.decompress(codec.compress(image, **options)), image), options
+assert codec.open(codec.compress(image)).preview(16).size
+source = pngs.png_of(pngs.pixels_of(2, 8, 20, 30), 2, 8)
+for exactly in (False, True):
+    archive.unpack(archive.pack(source, exactly=exactly).data)
+assert codec.decode_batch([codec.compress(image), codec.compress(image[..., 0])])
+print("torch" in sys.modules)
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("False\n", "")

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ardm.exact.device import find_device
 from ardm.exact.weights import COND_HIDDEN_BITS, COND_WEIGHT_BITS, Weights
 from ardm.forks import steady
 from ardm.networks.layers import Layer
@@ -412,20 +413,6 @@ _chosen: dict[tuple[str, str], Carrier] = {}
 
 def carriers_for(device: str) -> list[type[Carrier]]:
     return [OneDnnCarrier, FloatCarrier] if device == "cpu" else [FloatCarrier]
-
-
-def find_device(device: str) -> str:
-    """ "cpu" or "cuda", which "auto" takes where there is one. Raises ValueError if "cuda" is asked for in
-    vain.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            "device 'cuda' was asked for, but this machine has no CUDA GPU that torch can use; use 'cpu' "
-            "or 'auto'."
-        )
-    return device
 
 
 def choose_carrier(weights: Weights, device: str = "cpu") -> Carrier:

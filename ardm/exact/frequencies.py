@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import torch
 
-from ardm import likelihood
+from ardm import units
 from ardm.discrete import Space
-from ardm.likelihood import CDF_HALF, CDF_ONE, FLOOR, LOGIT_STEPS, look_up
+from ardm.likelihood import look_up
+from ardm.units import CDF_HALF, CDF_ONE, FLOOR, LOGIT_STEPS
 
 TOTAL = 2**24
 EXP_TOP = 2**20  # of the table of exponentials
@@ -35,7 +36,7 @@ def make_tables(space: Space) -> dict[str, torch.Tensor]:
     scales = torch.arange(SCALE_MIN * LOGIT_STEPS, SCALE_MAX * LOGIT_STEPS + 1, dtype=f64) / LOGIT_STEPS
     # a mean's step is range / 4096; in units of a scale, 2**scale * range / 16, and steps of 1/256:
     # 2**-scale, times 2**INVERSE_SHIFT
-    shared = likelihood.make_tables()
+    shared = {name: torch.from_numpy(values) for name, values in units.make_tables().items()}
     return {
         "sigmoid": shared["sigmoid"],
         "weight": shared["weight"],

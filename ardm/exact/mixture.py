@@ -25,7 +25,7 @@ import numpy as np
 from numba import njit
 
 from ardm.compiled import compiled
-from ardm.likelihood import (
+from ardm.units import (
     CDF_HALF,
     CDF_ONE,
     CENTER_MAX,
@@ -47,7 +47,7 @@ LEVELS = 256
 
 
 class Tables(NamedTuple):
-    """The look-up tables of `ardm.likelihood.make_tables` that distributions need."""
+    """The look-up tables of `ardm.units.make_tables` that distributions need."""
 
     sigmoid: np.ndarray  # int32
     weight: np.ndarray  # int32

@@ -1,9 +1,8 @@
 """Network calls of the window network in integers: from what is known of an image to parameters of any of its
 pixels. Knows no coding and no bytes.
 
-Two ways to compute, which must agree: the compiled one (`ardm.exact.evaluate`), which every CPU has, and
-products of float64 matrices by torch, exact because integers below 2**53 are, on any device, and independent
-of what the caller has set of torch's precision.
+Two ways to compute, which must agree: the compiled one (`ardm.exact.evaluate`), which every CPU has, and that
+of other devices (`ardm.exact.on_device`).
 """
 
 from __future__ import annotations
@@ -11,11 +10,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import torch
 
 from ardm.exact import evaluate
 from ardm.exact.evaluate import Canvas
-from ardm.exact.window import WindowWeights, base_of
+from ardm.exact.window import WindowWeights
 from ardm.window import CHANNELS, lattice_pattern, offsets
 
 SHARE = 2**13  # pixels that are evaluated at once: bounds memory
@@ -75,6 +73,8 @@ class Predictor:
         return params.reshape(-1, outputs), base.reshape(-1, CHANNELS)
 
     def _by_torch(self, canvas: Canvas, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        from ardm.exact.on_device import by_torch  # torch takes a second to load
+
         parts = [
             by_torch(
                 self.weights, *windows(canvas, where[i : i + SHARE], self.weights.config.radius), self.device
@@ -96,38 +96,3 @@ def windows(canvas: Canvas, where: np.ndarray, radius: int) -> tuple[np.ndarray,
     places = np.array(offsets(radius)) + radius
     rows, columns = (where[:, None, i] + places[None, :, i] for i in (0, 1))
     return image[rows, columns].astype(np.int64), mask[rows, columns]
-
-
-@torch.inference_mode()
-def by_torch(
-    weights: WindowWeights, pixels: np.ndarray, known: np.ndarray, device: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """The same as `ardm.exact.window.reference`, by float64 products on a device."""
-    base = base_of(pixels, known, weights.config.radius)
-    values = np.where(known[..., None], np.clip(pixels - base[:, None], -128, 127), 0).reshape(
-        len(pixels), -1
-    )
-    t = {
-        name: torch.from_numpy(values.astype(np.float64)).to(device)
-        for name, values in weights.layers().items()
-    }
-
-    def shifted(total: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-        half = torch.floor(torch.exp2(shift) / 2)
-        return torch.floor((total + half) * torch.exp2(-shift))
-
-    seen = torch.from_numpy(values.astype(np.float64)).to(device)
-    total = (
-        seen @ t["enter"].T
-        + t["enter_bias"]
-        + torch.from_numpy(known.astype(np.float64)).to(device) @ t["mask"].T
-    )
-    x = shifted(total, t["enter_shift"]).clamp(0, 255)
-    for i in range(weights.config.depth):
-        (a, b), (bias_a, bias_b), (shift_a, shift_b) = (
-            t[name][2 * i : 2 * i + 2] for name in ("hidden", "hidden_bias", "hidden_shift")
-        )
-        y = shifted(x @ a.T + bias_a, shift_a).clamp(0, 255)
-        x = shifted(y @ b.T + bias_b + x * torch.exp2(shift_b), shift_b).clamp(0, 255)
-    out = shifted(x @ t["head"].T + t["head_bias"], t["head_shift"])
-    return out.cpu().numpy().astype(np.int32), base.astype(np.int16)

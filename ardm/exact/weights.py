@@ -28,7 +28,7 @@ import torch
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
-from ardm import likelihood, released
+from ardm import released, units
 from ardm.discrete import Space
 from ardm.exact import frequencies
 from ardm.networks import Config, Exact, Model
@@ -132,10 +132,9 @@ def check_bounds(config: Model, tensors: Mapping[str, np.ndarray]) -> None:
     """Prove that no sum of any layer can leave the range in which float32, int32 and paired 16-bit arithmetic
     are exact.
     """
-    if (mixture := config.space.mixture) > likelihood.MIXTURE_MAX:
+    if (mixture := config.space.mixture) > units.MIXTURE_MAX:
         raise WeightsError(
-            f"at most {likelihood.MIXTURE_MAX} mixture components keep the entropy coder exact, got "
-            f"{mixture}."
+            f"at most {units.MIXTURE_MAX} mixture components keep the entropy coder exact, got {mixture}."
         )
     cond_max = conditioning_bound(tensors)
     for name in [*(layer.name for layer in config.layers()), "head"]:

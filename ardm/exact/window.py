@@ -1,4 +1,4 @@
-"""The window network in integers: export, proof of bounds, the weights file, and a plain reference. Knows no
+"""The window network in integers: proof of bounds, the weights file, and a plain reference. Knows no
 images, orders or kernels.
 
 All values are integers times 2**-exponent. With x the inputs of a layer, ew[o] the exponent of row o of its
@@ -18,32 +18,19 @@ with |w| <= 127 and every |S| below 2**24, so that int32 and float32 both hold t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
-from ardm import likelihood, released
+from ardm import released, units
 from ardm.orders import PHASES
 from ardm.released import FOLDER, WeightsError
-from ardm.window import (
-    ACTIVATION_EXPONENT,
-    MEAN_UNIT,
-    NEAR_SHIFT,
-    UNKNOWN_BASE,
-    VALUE_EXPONENT,
-    WEIGHT_MAX,
-    WindowConfig,
-    WindowNet,
-    base_weights,
-    near_inputs,
-    weight_exponent,
-)
+from ardm.window import NEAR_SHIFT, UNKNOWN_BASE, WEIGHT_MAX, WindowConfig, base_weights, near_inputs
 
 FORMAT = "ardm window weights 1"
 PHOTO_ID = "c70048d9"  # of the set that new files are written with
@@ -79,7 +66,7 @@ class WindowWeights:
         return layers
 
     def tables(self) -> dict[str, np.ndarray]:
-        """Look-up tables of the likelihood."""
+        """Look-up tables of the units."""
         return {
             name.removeprefix("table."): values
             for name, values in self.tensors.items()
@@ -87,63 +74,14 @@ class WindowWeights:
         }
 
 
-def to_integers(net: WindowNet) -> dict[str, np.ndarray]:
-    """Integer tensors of a calibrated network. Raises WeightsError if a bound fails."""
-    tensors: dict[str, np.ndarray] = {}
-
-    def layer(
-        weight: torch.Tensor, bias: torch.Tensor, ex: int, ey: Any, limit: Any = WEIGHT_MAX
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, torch.Tensor]:
-        ew = weight_exponent(weight, limit)
-        sums = ew + ex
-        return (
-            _int(weight.detach() * torch.exp2(ew)[:, None], np.int32),
-            _int(bias.detach() * torch.exp2(sums), np.int32),
-            _int(sums - ey, np.int32),
-            sums,
-        )
-
-    enter, tensors["enter_bias"], tensors["enter_shift"], sums = layer(
-        net.enter, net.enter_bias, VALUE_EXPONENT, ACTIVATION_EXPONENT, net.limit
-    )
-    close = near_inputs(net.config.radius)
-    tensors["near"] = ((enter[:, close] + 2 ** (NEAR_SHIFT - 1)) >> NEAR_SHIFT).astype(np.int8)
-    enter[:, close] -= tensors["near"].astype(np.int32) << NEAR_SHIFT
-    tensors["enter"] = enter.astype(np.int8)
-    tensors["mask"] = _int(net.mask.detach() * torch.exp2(sums)[:, None], np.int32)
-    hidden = [
-        layer(weight, bias, ACTIVATION_EXPONENT, ACTIVATION_EXPONENT)[:3]
-        for weight, bias in zip(net.hidden, net.hidden_bias, strict=True)
-    ]
-    for name, values in zip(
-        ("hidden", "hidden_bias", "hidden_shift"), zip(*hidden, strict=True), strict=True
-    ):
-        tensors[name] = np.stack(values).astype(np.int8 if name == "hidden" else np.int32)
-    k = net.config.mixture
-    steps = [likelihood.LOGIT_STEPS] * k + [likelihood.MEAN_STEPS * MEAN_UNIT] * (3 * k)
-    steps += [likelihood.SCALE_STEPS] * (3 * k) + [likelihood.SLOPE_STEPS] * (3 * k)
-    grid = torch.log2(torch.tensor(steps, dtype=torch.float32))
-    head, tensors["head_bias"], tensors["head_shift"], _ = layer(
-        net.head, net.head_bias, ACTIVATION_EXPONENT, grid
-    )
-    tensors["head"] = head.astype(np.int8)
-    tensors |= {"table." + name: values.numpy() for name, values in likelihood.make_tables().items()}
-    check_bounds(net.config, tensors)
-    return tensors
-
-
-def _int(values: torch.Tensor, dtype: Any) -> np.ndarray:
-    return (values + 0.5).floor().numpy().astype(dtype)
-
-
 def check_bounds(config: WindowConfig, tensors: Mapping[str, np.ndarray]) -> None:
     """Prove shapes, and that no sum can leave the range in which all ways to compute are exact. Raises
     WeightsError.
     """
     w, n, k = config.width, config.positions, config.outputs
-    if config.mixture > likelihood.MIXTURE_MAX:
+    if config.mixture > units.MIXTURE_MAX:
         raise WeightsError(
-            f"at most {likelihood.MIXTURE_MAX} components keep the entropy coder exact, got {config.mixture}."
+            f"at most {units.MIXTURE_MAX} components keep the entropy coder exact, got {config.mixture}."
         )
     shapes = {"enter": (w, 3 * n), "mask": (w, n), "hidden": (2 * config.depth, w, w), "head": (k, w)}
     shapes |= {
@@ -235,11 +173,21 @@ def base_of(pixels: np.ndarray, known: np.ndarray, radius: int) -> np.ndarray:
     return np.where(total > 0, mean, UNKNOWN_BASE)
 
 
-def reference(weights: WindowWeights, pixels: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def by_float64(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Products of integer matrices, int64, by float64 ones, which are quick, and exact below 2**53."""
+    return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
+
+
+def reference(
+    weights: WindowWeights,
+    pixels: np.ndarray,
+    known: np.ndarray,
+    product: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.matmul,
+) -> tuple[np.ndarray, np.ndarray]:
     """Plain int64 NumPy, slow and obvious: what every other way to compute is tested against.
 
-    pixels: int64 (N, n, 3), the windows' values; known: bool (N, n). Returns (parameters int32 (N, 10 K),
-    bases int16 (N, 3)).
+    pixels: int64 (N, n, 3), the windows' values; known: bool (N, n); product: of matrices. Returns
+    (parameters int32 (N, 10 K), bases int16 (N, 3)).
     """
     t = weights.layers()
     base = base_of(pixels, known, weights.config.radius)
@@ -251,12 +199,17 @@ def reference(weights: WindowWeights, pixels: np.ndarray, known: np.ndarray) -> 
         return (total + (1 << shift >> 1)) >> shift
 
     x = np.clip(
-        shifted(values @ t["enter"].T + t["enter_bias"] + known @ t["mask"].T, t["enter_shift"]), 0, 255
+        shifted(
+            product(values, t["enter"].T) + t["enter_bias"] + product(known, t["mask"].T), t["enter_shift"]
+        ),
+        0,
+        255,
     )
     for i in range(weights.config.depth):
         (a, b), (bias_a, bias_b), (shift_a, shift_b) = (
             t[name][2 * i : 2 * i + 2] for name in ("hidden", "hidden_bias", "hidden_shift")
         )
-        y = np.clip(shifted(x @ a.T + bias_a, shift_a), 0, 255)
-        x = np.clip(shifted(y @ b.T + bias_b + (x << shift_b), shift_b), 0, 255)
-    return shifted(x @ t["head"].T + t["head_bias"], t["head_shift"]).astype(np.int32), base.astype(np.int16)
+        y = np.clip(shifted(product(x, a.T) + bias_a, shift_a), 0, 255)
+        x = np.clip(shifted(product(y, b.T) + bias_b + (x << shift_b), shift_b), 0, 255)
+    out = shifted(product(x, t["head"].T) + t["head_bias"], t["head_shift"])
+    return out.astype(np.int32), base.astype(np.int16)

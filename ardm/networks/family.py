@@ -30,10 +30,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ardm import likelihood
+from ardm import likelihood, units
 from ardm.discrete import MEAN_UNIT, Space, middles, reference
 from ardm.networks.layers import COND_ONE, MASK_ON, Conv, Layer, Trunk, fake_quantize_weight, round_through
-from ardm.window import CHANNELS, UNKNOWN_BASE, Views, WindowConfig, WindowNet, base_weights, offsets
+from ardm.networks.window import Views, WindowNet
+from ardm.window import CHANNELS, UNKNOWN_BASE, WindowConfig, base_weights, offsets
 
 NAMES = ("unet", "transformer", "mixer", "lattice", "window")
 ONE = 32  # of a one-hot plane
@@ -426,7 +427,7 @@ class Window(Network):
         params = self.body([self.views(x, mask, where, base)])
         given = likelihood.conditionals(params, pixel.float(), base.float(), self.space.mixture, present)
         rows = torch.empty(len(where), CHANNELS, 3, self.space.mixture, device=params.device)
-        for c, one in zip(likelihood.CODING_ORDER, given, strict=True):  # in the units of `Space`
+        for c, one in zip(units.CODING_ORDER, given, strict=True):  # in the units of `Space`
             rows[:, c] = torch.stack(
                 [
                     one.weight.clamp_min(1e-12).log(),
@@ -435,7 +436,7 @@ class Window(Network):
                 ],
                 1,
             )
-        coded = rows if channels == CHANNELS else rows[:, likelihood.CODING_ORDER[0]].unsqueeze(1)
+        coded = rows if channels == CHANNELS else rows[:, units.CODING_ORDER[0]].unsqueeze(1)
         out = torch.zeros(
             b * height * width, channels, self.space.parameters, device=params.device
         ).index_copy(0, where, coded.flatten(2))

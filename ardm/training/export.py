@@ -16,9 +16,11 @@ import numpy as np
 import torch
 
 from ardm.exact import window
+from ardm.networks.window import WindowNet
 from ardm.orders import LATTICE_ORDER, PATCH, PHASES
 from ardm.released import FOLDER
 from ardm.training import gather
+from ardm.training.integers import to_integers
 from ardm.training.photos import (
     TrainingRecipe,
     image_bits,
@@ -30,7 +32,7 @@ from ardm.training.photos import (
 )
 from ardm.training.rounding import rounded
 from ardm.training.run import load_tensors, load_weights
-from ardm.window import WindowConfig, WindowNet, lattice_pattern, raster_pattern
+from ardm.window import WindowConfig, lattice_pattern, raster_pattern
 
 EXAMPLES = 6  # batches by which weights are rounded
 SMALL = 128  # side of the part of each image on which phases are measured
@@ -115,7 +117,7 @@ def main(checkpoint: Path, folder: Path, held_out: int, images: int, out: Path, 
     crops = load_crops(files[:: max(1, len(files) // images)])
     trained, state = load_average(checkpoint)
     net = on_grids(trained, load_crops(training[:: max(1, len(training) // (4 * images))]))
-    tensors = window.to_integers(net)
+    tensors = to_integers(net)
     small = [np.ascontiguousarray(crop[:SMALL, :SMALL]) for crop in crops]
     tensors["bits"] = measure(net, crops)
     tensors["raster_bits"] = np.array(

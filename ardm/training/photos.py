@@ -30,19 +30,11 @@ import torch
 import torch.nn.functional as F
 
 from ardm import likelihood
+from ardm.networks.window import Views, WindowNet
 from ardm.orders import LATTICE_ORDER, PATCH, PHASES
 from ardm.training import gather
 from ardm.training.run import Run, average_losses, load_tensors
-from ardm.window import (
-    CHANNELS,
-    Views,
-    WindowConfig,
-    WindowNet,
-    base_weights,
-    lattice_pattern,
-    offsets,
-    raster_pattern,
-)
+from ardm.window import CHANNELS, WindowConfig, base_weights, lattice_pattern, offsets, raster_pattern
 
 CROP = 384  # images are cut into squares of this side for training
 SUFFIXES = {".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".jpg", ".jpeg"}

@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 
 from ardm import likelihood
-from ardm.window import CHANNELS, VALUE_EXPONENT, WEIGHT_MAX, Views, WindowNet, weight_exponent
+from ardm.networks.window import Views, WindowNet, weight_exponent
+from ardm.window import CHANNELS, VALUE_EXPONENT, WEIGHT_MAX
 
 # weights stay near the float ones, as if so many times their own samples had said so: the quadratic holds
 # only there
@@ -44,8 +45,8 @@ class Layer(NamedTuple):
 
 
 def rounded(net: WindowNet, examples: Sequence[Examples]) -> WindowNet:
-    """A copy whose weights lie on the grids of `ardm.exact.window.to_integers`. net: a calibrated network;
-    examples: of what it was trained on.
+    """A copy whose weights lie on the grids of `ardm.training.integers.to_integers`. net: a calibrated
+    network; examples: of what it was trained on.
     """
     layers = [
         Layer(*(torch.cat(part) for part in zip(*each, strict=True)))

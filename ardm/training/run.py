@@ -24,7 +24,7 @@ from safetensors.torch import save as save_safetensors
 from torch import nn
 
 from ardm.networks.layers import Trunk
-from ardm.window import WindowNet
+from ardm.networks.window import WindowNet
 
 
 class CheckpointError(ValueError):

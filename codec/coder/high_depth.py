@@ -21,7 +21,7 @@ import numpy as np
 from numba import njit
 
 from ardm.compiled import BORROWING, compiled
-from ardm.likelihood import CODING_ORDER
+from ardm.units import CODING_ORDER
 from codec.coder import stored
 from codec.coder.arithmetic import LEAST, PAD, SIGMOID, SQUASH, log, mixed_bytes, solve, squash
 from codec.coder.continuation import Continuation

@@ -29,15 +29,7 @@ from numba.extending import intrinsic
 
 from ardm.compiled import BORROWING, compiled
 from ardm.exact.evaluate import BLOCK, finish_block, gather_raster
-from ardm.likelihood import (
-    CENTER_MAX,
-    CENTER_MIN,
-    CODING_ORDER,
-    MEAN_STEPS,
-    SCALE_COUNT,
-    SCALE_LOW,
-    SLOPE_MAX,
-)
+from ardm.units import CENTER_MAX, CENTER_MIN, CODING_ORDER, MEAN_STEPS, SCALE_COUNT, SCALE_LOW, SLOPE_MAX
 from codec.coder.arithmetic import LEAST, PAD, exact_decimals, log, sigmoid, solve, squash
 from codec.coder.rangecoder import ONE, code_bit
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from ardm.exact import evaluate
 from ardm.exact.window import WindowWeights
-from ardm.likelihood import MEAN_STEPS, WEIGHT_TOP
 from ardm.orders import LATTICE_ORDER, PATCH, Offset, geometry, offsets_within
+from ardm.units import MEAN_STEPS, WEIGHT_TOP
 from ardm.window import raster_pattern
 from codec.coder import arithmetic, kernel
 from codec.coder.arithmetic import PAD

@@ -12,8 +12,8 @@ import math
 import numpy as np
 
 from ardm.exact.predictor import Predictor
-from ardm.likelihood import WEIGHT_TOP
 from ardm.orders import PATCH
+from ardm.units import WEIGHT_TOP
 from codec.coder import kernel, plain, stored
 from codec.coder.arithmetic import MARGIN, mixed_bytes
 from codec.coder.continuation import Continuation

@@ -17,7 +17,7 @@ from ardm.exact import evaluate, mixture
 from ardm.exact.evaluate import BLOCK, finish_block, gather_raster
 from ardm.exact.mixture import DIGITS, finish_channel, split, start_channel, start_pixels, take
 from ardm.exact.window import WindowWeights
-from ardm.likelihood import CODING_ORDER, PER_COMPONENT
+from ardm.units import CODING_ORDER, PER_COMPONENT
 from ardm.window import WindowConfig
 from codec.coder.continuation import Continuation
 from codec.coder.mixing import raster_net

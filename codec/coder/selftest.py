@@ -9,11 +9,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import torch
 
 from ardm.exact import window
 from ardm.exact.predictor import Predictor, new_canvas
-from ardm.likelihood import make_tables
+from ardm.units import make_tables
 from ardm.window import WindowConfig
 from codec.coder import plain
 from codec.coder.mixing import Mixing
@@ -62,8 +61,7 @@ def synthetic_weights() -> window.WindowWeights:
         name: values if values.dtype == np.int8 else values.astype(np.int32)
         for name, values in tensors.items()
     }
-    with torch.device("cpu"):  # whatever device the caller makes tensors on
-        tensors |= {"table." + name: values.numpy() for name, values in make_tables().items()}
+    tensors |= {"table." + name: values for name, values in make_tables().items()}
     tensors |= {"bits": np.ones((window.LEVELS, 15, 15), np.float32), "raster_bits": np.ones(1, np.float32)}
     window.check_bounds(config, tensors)
     return window.WindowWeights("0" * 8, config, tensors, {})

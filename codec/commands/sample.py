@@ -187,7 +187,7 @@ def _sample(
         raise click.UsageError("--model needs --budget N: more calls, better samples.")
     files.read_input(str(path))  # refuses plainly what cannot be read
     _set_threads(given["threads"])
-    from ardm.exact.carriers import find_device
+    from ardm.exact.device import find_device
     from ardm.generate import sample
     from ardm.training.fit import load_network
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from ardm.exact import mixture
 from ardm.exact.predictor import Predictor, new_canvas
-from ardm.likelihood import CODING_ORDER, MEAN_STEPS, PER_COMPONENT
 from ardm.orders import PATCH
+from ardm.units import CODING_ORDER, MEAN_STEPS, PER_COMPONENT
 from ardm.window import UNKNOWN_BASE
 from codec.coder import plain
 from codec.coder.walk import as_rgb

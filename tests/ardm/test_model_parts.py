@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ardm import likelihood, orders
+from ardm import likelihood, orders, units
 from ardm.budget import even, merge_phases, plan, policy_cost, share_calls
 from ardm.exact import mixture
 from ardm.window import base_weights, lattice_pattern, offsets, raster_pattern
@@ -173,7 +173,7 @@ def as_integers(params: torch.Tensor, k: int) -> np.ndarray:
     return (params * steps).round().to(torch.int32).numpy()
 
 
-TABLES = mixture.tables_of({name: values.numpy() for name, values in likelihood.make_tables().items()})
+TABLES = mixture.tables_of(units.make_tables())
 
 
 def test_float_probabilities_add_up_to_one() -> None:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from ardm.exact import window
+from ardm.networks.window import WindowNet, weight_exponent
+from ardm.training.integers import to_integers
 from ardm.training.photos import Batch, TrainingRecipe, training_batch
 from ardm.training.rounding import rounded
-from ardm.window import WindowConfig, WindowNet, weight_exponent
+from ardm.window import WindowConfig
 
 pytestmark = pytest.mark.quick
 
@@ -55,7 +56,7 @@ def error(net: WindowNet, other: WindowNet, examples: list[Batch]) -> float:
 
 def test_weights_lie_on_the_integers_grids(net: WindowNet, examples: list[Batch]) -> None:
     found = rounded(net, examples)
-    tensors = window.to_integers(found)
+    tensors = to_integers(found)
     exponents = [weight_exponent(found.head), *(weight_exponent(weight) for weight in found.hidden)]
     integers = [tensors["head"], *tensors["hidden"]]
     for weight, exponent, integer in zip([found.head, *found.hidden], exponents, integers, strict=True):

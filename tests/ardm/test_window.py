@@ -21,17 +21,20 @@ import pytest
 import torch
 from numba import njit
 
-from ardm import likelihood
+from ardm import units
 from ardm.exact import dense, evaluate, window
 from ardm.exact.evaluate import Canvas
-from ardm.exact.predictor import Predictor, by_torch, new_canvas, windows
+from ardm.exact.on_device import by_torch
+from ardm.exact.predictor import Predictor, new_canvas, windows
 from ardm.exact.window import WindowWeights, base_of, reference
+from ardm.networks.window import WindowNet
 from ardm.orders import LATTICE_ORDER
 from ardm.released import WeightsError
 from ardm.training import gather
+from ardm.training.integers import to_integers
 from ardm.training.photos import Batch, collect, image_runs
 from ardm.training.rounding import rounded
-from ardm.window import WindowConfig, WindowNet, lattice_pattern, offsets, raster_pattern
+from ardm.window import WindowConfig, lattice_pattern, offsets, raster_pattern
 from codec import compress, decompress, text
 from codec.coder.selftest import synthetic_weights
 from tests.processes import ROOT
@@ -71,7 +74,7 @@ def extreme(radius: int = 6, width: int = 32, depth: int = 2, mixture: int = 5) 
         "head_bias": filling((k,), width, 2**10) // 99,
         "head_shift": rng.integers(0, 11, k).astype(np.int32),
     }
-    tensors |= {"table." + name: values.numpy() for name, values in likelihood.make_tables().items()}
+    tensors |= {"table." + name: values for name, values in units.make_tables().items()}
     tensors |= {"bits": np.ones((window.LEVELS, 15, 15), np.float32), "raster_bits": np.ones(1, np.float32)}
     window.check_bounds(config, tensors)
     return WindowWeights("1" * 8, config, tensors, {})
@@ -384,7 +387,7 @@ def test_simulated_and_integer_networks_agree(config: WindowConfig, photo: np.nd
     net = rounded(net, [Batch([views], base, pixel)])
     with torch.no_grad():
         expected = net([views])
-    tensors = window.to_integers(net)
+    tensors = to_integers(net)
     tensors |= {"bits": np.ones((window.LEVELS, 15, 15), np.float32), "raster_bits": np.ones(1, np.float32)}
     weights = window.parse(window.serialize(config, tensors, {"note": "made up"}))
     assert weights.provenance == {"note": "made up"}

@@ -14,11 +14,12 @@ from ardm import generate, networks
 from ardm.discrete import Space
 from ardm.exact.predictor import new_canvas, windows
 from ardm.exact.window import base_of
-from ardm.likelihood import CODING_ORDER, bits, conditionals
+from ardm.likelihood import bits, conditionals
 from ardm.networks import Config, Window, build
+from ardm.networks.window import Views
 from ardm.objective import bound, diffusion_bound, exact_bits, loss_table, training_loss
 from ardm.training import fit
-from ardm.window import Views
+from ardm.units import CODING_ORDER
 
 SPACE = Space((3, 6, 7), 256, likelihood="logistics", mixture=3)
 DIALS = Config("window", width=20, blocks=2, kernel=5)

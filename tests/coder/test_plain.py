@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from ardm.exact import mixture
-from ardm.exact.predictor import Predictor, by_torch, new_canvas, windows
+from ardm.exact.on_device import by_torch
+from ardm.exact.predictor import Predictor, new_canvas, windows
 from ardm.exact.window import WindowWeights
-from ardm.likelihood import CODING_ORDER
 from ardm.orders import lattice_groups
+from ardm.units import CODING_ORDER
 from codec import CorruptError, TruncatedError, compress, container, decompress, info
 from codec.coder import plain
 from codec.coder.rangecoder import ONE
