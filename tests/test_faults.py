@@ -713,6 +713,9 @@ def test_a_name_does_nothing_to_a_terminal_in_the_bar(monkeypatch: pytest.Monkey
             "verbose",
             "null",
             "recursive",
+            "engine",
+            "workers",
+            "report",
         ),
         0,
     )

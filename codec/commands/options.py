@@ -272,11 +272,11 @@ def _check_scaled(given: dict[str, Any]) -> None:
         "--preview": given.get("preview"),
         "'-' as a FILE": files.STREAM in given["names"],
     }
-    found = [name for name, value in alone.items() if value]
-    if given["engine"] == RAY and found:
+    asked = [name for name, value in alone.items() if value]
+    if given["engine"] == RAY and asked:
         raise click.UsageError(
             "--engine ray compresses or restores whole files into files, and keeps the sources; leave out "
-            f"{', '.join(found)}."
+            f"{', '.join(asked)}."
         )
     if given["engine"] != RAY and (given["workers"] or given["report"]):
         raise click.UsageError("--workers and --report go with --engine ray.")
