@@ -11,7 +11,7 @@ from codec.commands.summary import COMPRESS
 from codec.commands.tree import Item
 
 
-def groups(found: list[Item], command: str, own_folders: bool) -> list[list[int]]:
+def groups(items: list[Item], command: str, own_folders: bool) -> list[list[int]]:
     """Indices of all files to be worked on, those together that may have the same target: one worker takes
     them one after the other, so that which of them gets it does not depend on who is quicker. own_folders:
     results go beside the sources.
@@ -23,7 +23,7 @@ def groups(found: list[Item], command: str, own_folders: bool) -> list[list[int]
         return name[: len(name) - len(item.source.base)] if own_folders else item.folders
 
     taken = [
-        (index, place_of(item), item.source.base) for index, item in enumerate(found) if not item.problem
+        (index, place_of(item), item.source.base) for index, item in enumerate(items) if not item.problem
     ]
     stems = {(place, PurePath(base).stem) for _, place, base in taken}
     together: dict[Any, list[int]] = {}

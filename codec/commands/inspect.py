@@ -105,19 +105,19 @@ def _summary(item: Item, options: Options) -> dict[str, Any]:
     """Say what the header says, which is all that is read."""
     name = item.source.name
     with item.source.open() as file:
-        found = _facts(file)
+        said = _facts(file)
     if not options.as_json:
         from codec.inspect.facts import by_method
 
-        rows = [(row.label, row.value) for row in (*found.rows, *found.metadata)]
+        rows = [(row.label, row.value) for row in (*said.rows, *said.metadata)]
         rows += [
-            (f"Coded as {m}", f"{n:,} planes of tiles, {size:,} bytes") for m, n, size in by_method(found)
+            (f"Coded as {m}", f"{n:,} planes of tiles, {size:,} bytes") for m, n, size in by_method(said)
         ]
         wide = max(len(label) for label, _ in rows) + 2
         put(name)
         for label, value in rows:
             put(f"  {label:{wide}}{value}")
-    return {"file": name, **found.described}
+    return {"file": name, **said.described}
 
 
 def _facts(file: Any) -> Facts:

@@ -15,21 +15,21 @@ from codec.commands.tree import Item
 from codec.errors import ArdmError
 
 
-def each(command: str, found: list[Item], options: Options, told: Outcomes) -> None:
+def each(command: str, items: list[Item], options: Options, told: Outcomes) -> None:
     """Compress or decompress what was found. command: as of `Report`. Raises click's Exit as `Outcomes.end`
     does, once the report is written.
     """
     try:
         from codec.plugins import ray as engine
 
-        run = engine.Run(command, found, options, engine.Workers(options.workers, options.settings.threads))
+        run = engine.Run(command, items, options, engine.Workers(options.workers, options.settings.threads))
     except ArdmError as error:
         report.complain(f"--engine ray: {error}", options, error.exit_code, "")
         raise click.exceptions.Exit(error.exit_code) from None
-    with report.Progress(len(found), command, options, unit=" files") as bar:
+    with report.Progress(len(items), command, options, unit=" files") as bar:
         for row in run.rows():
             bar.update(1)
-            _tell(row, found[row.index].source, options, told)
+            _tell(row, items[row.index].source, options, told)
     if options.report:
         _write(run.report(), options.report, options, told)
     if not options.quiet:
@@ -48,9 +48,9 @@ def _tell(row: Row, source: Place, options: Options, told: Outcomes) -> None:
         told.done(row.as_json())
 
 
-def _write(found: Report, place: Place, options: Options, told: Outcomes) -> None:
+def _write(report: Report, place: Place, options: Options, told: Outcomes) -> None:
     """All of a report, or nothing; over an earlier one."""
     try:
-        place.write(found.dumps().encode(), Stream(), force=True)
+        place.write(report.dumps().encode(), Stream(), force=True)
     except ArdmError as error:
         told.failed(place.label, place.name, Failure(str(error), error.exit_code))

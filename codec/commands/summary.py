@@ -35,8 +35,8 @@ class Row:
 
     @staticmethod
     def unpack(text: str) -> Row:
-        found = json.loads(text)
-        return Row(**{**found, "notes": tuple(found["notes"])})
+        values = json.loads(text)
+        return Row(**{**values, "notes": tuple(values["notes"])})
 
     def as_json(self) -> dict[str, Any]:
         """What the commands' --json says of a file, and status and seconds."""

@@ -99,8 +99,8 @@ def measure(
     network knows no such pixels, and is no ruler for them.
     """
     if method == Method.NETWORK:
-        found = _levels if schedule.order != Order.RASTER else _raster
-        return found(plane, payload, schedule, predictor)
+        way = _levels if schedule.order != Order.RASTER else _raster
+        return way(plane, payload, schedule, predictor)
     if method == Method.GRAPHICS:
         height, width, channels = plane.shape
         rows = strip_bits(Mixing(channels, height * width, None, payload, _sound()), height, width, 1)
@@ -156,8 +156,8 @@ def raster_bits(plane: np.ndarray, weights: WindowWeights) -> np.ndarray:
         params = np.empty(len(where) * outputs, np.int32)
         base = np.empty(len(where) * CHANNELS, np.int16)
         evaluate.evaluate(net, canvas, True, where, work, params, base)
-        found = params.reshape(-1, outputs), base.reshape(-1, CHANNELS)
-        out[:, places] = bits_of(*found, values[places], tables, channels)
+        answer = params.reshape(-1, outputs), base.reshape(-1, CHANNELS)
+        out[:, places] = bits_of(*answer, values[places], tables, channels)
     return out.reshape(channels, height, width)
 
 

@@ -139,11 +139,11 @@ def _heat(seen: Survey) -> str:
 
 def _how(seen: Survey) -> str:
     """How finely it was measured, of all methods in the sample."""
-    found: dict[str, None] = {}
+    lines: dict[str, None] = {}
     for m in seen.measured:
         said = FINENESS[m.bits.fineness].format(ruler=RULERS[m.bits.network is not None])
-        found[said] = None
-    return "; or ".join(found)
+        lines[said] = None
+    return "; or ".join(lines)
 
 
 def _filling(seen: Survey) -> str:

@@ -104,9 +104,9 @@ def channels(seen: Survey) -> Drawing | None:
 
 def methods(seen: Survey) -> Drawing:
     """Bytes of each method, of the whole image."""
-    found: dict[str, list[int]] = {}
+    by_method: dict[str, list[int]] = {}
     for c in seen.facts.coded:
-        row = found.setdefault(c.method, [0, 0])
+        row = by_method.setdefault(c.method, [0, 0])
         row[0] += 1
         row[1] += c.size
     shown = [
@@ -116,7 +116,7 @@ def methods(seen: Survey) -> Drawing:
             f"{size:,} bytes",
             METHODS.index(method),
         )
-        for method, (count, size) in sorted(found.items(), key=lambda item: -item[1][1])
+        for method, (count, size) in sorted(by_method.items(), key=lambda item: -item[1][1])
     ]
     return bars(shown, "Bytes of each method")
 

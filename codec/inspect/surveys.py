@@ -94,13 +94,13 @@ def survey(
         return Survey(name, facts.of_text(source), (note,), size=len(source))
     limits = limits or Limits()
     opened = open_bytes(source, limits)
-    found = facts.of_image(opened)
+    known = facts.of_image(opened)
     if opened.header.whole:
-        return _look_whole(opened, name, found, limits)
-    return _look(opened, name, found, sample or SAMPLE, ImageReader(opened, limits, "cpu", threads))
+        return _look_whole(opened, name, known, limits)
+    return _look(opened, name, known, sample or SAMPLE, ImageReader(opened, limits, "cpu", threads))
 
 
-def _look_whole(opened: Opened, name: str, found: Facts, limits: Limits) -> Survey:
+def _look_whole(opened: Opened, name: str, known: Facts, limits: Limits) -> Survey:
     """A file that is kept as it was."""
     shape = opened.header.height, opened.header.width
     notes, picture = ["The file is kept as it was: no pixel was coded, so that none has a cost."], None
@@ -109,10 +109,10 @@ def _look_whole(opened: Opened, name: str, found: Facts, limits: Limits) -> Surv
         picture = kept(image, PICTURE)
     except UnsupportedError as error:
         notes.append(f"Its pixels cannot be shown: {error}")
-    return Survey(name, found, tuple(notes), shape, picture, size=opened.size)
+    return Survey(name, known, tuple(notes), shape, picture, size=opened.size)
 
 
-def _look(opened: Opened, name: str, found: Facts, sample: int, reader: ImageReader) -> Survey:
+def _look(opened: Opened, name: str, known: Facts, sample: int, reader: ImageReader) -> Survey:
     """A file of tiles."""
     header = opened.header
     box = sample_of(header, sample)
@@ -126,14 +126,14 @@ def _look(opened: Opened, name: str, found: Facts, sample: int, reader: ImageRea
     measured, filling = _measure(opened, pixels, image, box)
     return Survey(
         name,
-        found,
+        known,
         () if complete else (_of_sample(header, box),),
         (header.height, header.width),
         picture,
         box,
         tuple(measured),
         filling,
-        opened.size if complete else sum(found.coded[m.index].size for m in measured),
+        opened.size if complete else sum(known.coded[m.index].size for m in measured),
         tuple(beside.sizes(pixels, image, data, header.kind.few)),
     )
 

@@ -109,8 +109,8 @@ def _all(
     if isinstance(sources, str | os.PathLike):
         raise InputError("expected several files, such as a list of paths, got one.")
     names = tuple(os.fspath(source) for source in sources)
-    found = items(Given(names, recursive=name_contents(names)), archives=command == DECOMPRESS)
-    run = Run(command, found, options, workers or Workers())
+    all_items = items(Given(names, recursive=name_contents(names)), archives=command == DECOMPRESS)
+    run = Run(command, all_items, options, workers or Workers())
     for _ in run.rows():
         pass
     return run.report()
@@ -119,10 +119,10 @@ def _all(
 class Run:
     """Files to work on, and what has become of them. Raises InputError if there is no Ray."""
 
-    def __init__(self, command: str, found: list[Item], options: Options, workers: Workers) -> None:
+    def __init__(self, command: str, items: list[Item], options: Options, workers: Workers) -> None:
         self._began = time.monotonic()
-        self._command, self._found, self._options = command, found, options
-        self._groups = groups(found, command, own_folders=options.output_dir is None)
+        self._command, self._found, self._options = command, items, options
+        self._groups = groups(items, command, own_folders=options.output_dir is None)
         self._left = 0
         self._rows: dict[int, Row] = {}
         self._seconds = 0.0
@@ -306,9 +306,9 @@ def _refused(index: int, item: Item) -> Row:
     return Row(index, item.source.name, ERROR, error=str(item.problem), exit_code=code)
 
 
-def _pack(group: list[int], found: list[Item]) -> str:
+def _pack(group: list[int], items: list[Item]) -> str:
     """Files as one line of ASCII, whatever is in names."""
-    chosen = [found[index] for index in group]
+    chosen = [items[index] for index in group]
     return json.dumps(
         [(i, one.source.name, one.folders, one.found) for i, one in zip(group, chosen, strict=True)]
     )
