@@ -11,19 +11,21 @@ import argparse
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from codec import archive, compress, png, text
+from codec import archive, compress, container, png, text
 from codec.formats import qoi, sources
 from codec.samples import Kind
 from tests import pngs
 
 GOLDEN = Path(__file__).parent / "golden"
 TEXTS = Path(__file__).parent / "golden-text"
+FUZZ = Path(__file__).parent / "fuzz"
 
 
 def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
@@ -156,8 +158,22 @@ def of_png(source: bytes, exactly: bool) -> dict[str, bytes]:
     }
 
 
+def remake_findings() -> None:
+    """Files that fuzzing found forge metadata of sound pixels (`fuzz/pixels`, by their hash): these are coded
+    anew, all else is as it was.
+    """
+    for path in (FUZZ / "findings" / "decoder").glob("*.ardm"):
+        old, _ = container.read(path.read_bytes())
+        packed = compress(np.load(FUZZ / "pixels" / f"{old.digest.hex()}.npy"), kind=old.kind)
+        new, at = container.read(packed)
+        header = replace(new, metadata=old.metadata, channel_axis=old.channel_axis)
+        path.write_bytes(container.write(header, [packed[at:]]))
+
+
 def main(anew: bool) -> None:
     """Write what is missing; anew: after everything has been removed."""
+    if anew:
+        remake_findings()
     for folder in (GOLDEN, TEXTS):
         folder.mkdir(exist_ok=True)
         for path in folder.iterdir() if anew else ():
