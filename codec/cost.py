@@ -33,7 +33,7 @@ from codec.limits import Limits, show_size
 from codec.methods import METHODS, Method, coder_of
 from codec.samples import Kind, plane_channels, plane_count
 
-BASE = 540 * 2**20  # Python, torch, Numba, weights, their self-tests and compiled code
+BASE = 192 * 2**20  # Python, Numba, weights, their self-tests and compiled code; not torch, if it is loaded
 OF_ARRAY, OF_PNG = 3, 6  # copies of the samples while an array is made, or a PNG read or written
 OF_CHUNKS = 4  # copies of the kept chunks of a PNG, likewise
 OF_TILE = 700  # bookkeeping of a plane of a tile

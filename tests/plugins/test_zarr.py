@@ -634,8 +634,12 @@ def test_the_base_package_does_not_know_plugins() -> None:
     files = [path for room in ("ardm", "codec") for path in (ROOT / room).rglob("*.py")]
     plugins = ROOT / "codec" / "plugins"
     assert plugins / "zarr.py" in files
+    engine = ROOT / "codec" / "commands" / "scale.py"  # asks for that of Ray, where --engine ray does
     for path in files:
         if plugins not in path.parents:
+            known = {"codec.plugins", "codec.plugins.ray"} if path == engine else set()
             assert not [
-                name for name in imports(path) if name.startswith(("codec.plugins", "zarr", "numcodecs"))
+                name
+                for name in imports(path) - known
+                if name.startswith(("codec.plugins", "zarr", "numcodecs"))
             ]
