@@ -118,6 +118,7 @@ def main() -> None:
     arguments = parser.parse_args()
     images = squares(arguments.folder, arguments.images, arguments.side)
     results: list[dict[str, Any]] = []
+    threads = arguments.workers or 1
     with tempfile.TemporaryDirectory() as name:
         for form, (encode, decode) in formats().items():
             files = [encode(x) for x in images]
@@ -135,10 +136,12 @@ def main() -> None:
             row: dict[str, Any] = {"format": form, "bytes": sum(map(len, files))}
             row["loader"] = rate(lambda loader=loader: [None for _ in loader], len(files), arguments.repeats)
             if form.startswith("ardm"):
-                one_by_one = lambda files=files: [codec.decompress(data) for data in files]  # noqa: E731
+                one_by_one = lambda files=files: [codec.decompress(d, threads=threads) for d in files]  # noqa: E731
                 row["one_by_one"] = rate(one_by_one, len(files), arguments.repeats)
                 row["decode_batch"] = rate(
-                    lambda files=files: codec.decode_batch(files), len(files), arguments.repeats
+                    lambda files=files: codec.decode_batch(files, threads=threads),
+                    len(files),
+                    arguments.repeats,
                 )
             results.append(row)
             print(" ".join(f"{k} {v:.1f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
