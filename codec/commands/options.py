@@ -80,9 +80,9 @@ def complete_folder(
     return [CompletionItem(incomplete, type="dir")]
 
 
-def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options of both commands, in the order in which --help shows them."""
-    options = [
+def _on_files() -> list[Any]:
+    """Which files, and where results go."""
+    return [
         click.argument("names", metavar="FILE...", nargs=-1, shell_complete=complete_file),
         click.option("-r", "--recursive", is_flag=True, help="Take all that is in folders, and below."),
         click.option(
@@ -122,6 +122,12 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "-l", "--list", "listing", is_flag=True, help="List what .ardm files hold, without decoding them."
         ),
         click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output."),
+    ]
+
+
+def _on_work() -> list[Any]:
+    """What the work may take, who does it, and what is said of it."""
+    return [
         click.option(
             "-T",
             "--threads",
@@ -180,7 +186,11 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.version_option(codec.__version__, "-V", "--version"),
         click.help_option("-h", "--help"),
     ]
-    for option in reversed(options):
+
+
+def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of both commands, in the order in which --help shows them."""
+    for option in reversed(_on_files() + _on_work()):
         command = option(command)
     return command
 
