@@ -236,7 +236,7 @@ def holds(
     recipe = _recipe(header, kept)
     if recipe:
         return remake.make(kept, recipe) == file
-    return (kept.interlaced, kept.before, kept.after) == (image.interlaced, image.before, image.after)
+    return _beside_pixels(kept) == _beside_pixels(image)
 
 
 @operation
@@ -426,14 +426,18 @@ def _check_made(made: bytes, image: Png) -> None:
         )
 
 
+def _beside_pixels(image: Png) -> tuple[bool, bytes, bytes]:
+    """What a PNG has beside its pixels."""
+    return image.interlaced, image.before, image.after
+
+
 def _check(data: bytes, content: Content, recipe: recipes.Recipe | None) -> None:
     """That everything but the pixels, which `compress` has verified, can be had from the file."""
     header, image = container.read(data, NO_LIMITS)[0], content.image
     same = header.kind == image.kind and _frame(header) == content.frame
     if same and not content.frame:
         restored = _image(header, image.pixels)
-        facts = [(i.interlaced, i.before, i.after) for i in (restored, image)]
-        same = facts[0] == facts[1] and _recipe(header, restored) == recipe
+        same = _beside_pixels(restored) == _beside_pixels(image) and _recipe(header, restored) == recipe
     if not same:
         raise VerifyError(
             "the compressed file does not hold what else is in the source as it was; please report this "

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from codec import container
 from codec.container import Entry, Header, as_bytes
-from codec.errors import CorruptError, InputError, TruncatedError
+from codec.errors import CorruptError, InputError, NotArdmError, TruncatedError
 from codec.limits import Limits
 
 if TYPE_CHECKING:
@@ -118,6 +118,12 @@ def open_reader(read: Reader, size: int, limits: Limits) -> Opened:
         else:
             container.check_end(header, at, size)
             return Opened(read, size, header, at)
+
+
+def check_not_empty(data: bytes) -> None:
+    """Raise NotArdmError for nothing at all, which says more than that a signature is missing."""
+    if not data:
+        raise NotArdmError("the file is empty; expected an .ardm file.")
 
 
 def open_file(file: Any, limits: Limits) -> Opened:

@@ -14,7 +14,7 @@ import numpy as np
 from ardm.exact import evaluate
 from ardm.exact.evaluate import Canvas
 from ardm.exact.window import WindowWeights
-from ardm.window import CHANNELS, lattice_pattern, offsets
+from ardm.window import CHANNELS, lattice_pattern, offsets, raster_pattern
 
 SHARE = 2**13  # pixels that are evaluated at once: bounds memory
 
@@ -38,6 +38,11 @@ def _net(weights: WindowWeights, phase: tuple[int, int] | None, first: int) -> e
     )
 
 
+@lru_cache(maxsize=2)
+def _raster_net(weights: WindowWeights) -> evaluate.Net:
+    return evaluate.build(weights, raster_pattern(weights.config.radius))
+
+
 class Predictor:
     """Answers calls. Thread-safe; the answers do not depend on how calls are batched, nor on the device."""
 
@@ -52,6 +57,12 @@ class Predictor:
         if self.device != "cpu":
             return self._by_torch(canvas, where)
         return self._compiled(_net(self.weights, phase, first), canvas, True, where)
+
+    def raster(self, canvas: Canvas, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same of any pixels, each when all that comes before it in raster order is known, and nothing
+        else, whatever the canvas says.
+        """
+        return self._compiled(_raster_net(self.weights), canvas, True, where)
 
     def scattered(self, canvas: Canvas, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same of any pixels, whatever is known."""

@@ -46,7 +46,7 @@ class WindowWeights:
     tensors: `enter` int8 (W, 3 n), `near` int8 (W, 24), `mask` int32 (W, n), `enter_bias`; `hidden` int8 (2
     L, W, W), `hidden_bias`; `head` int8 (10 K, W), `head_bias`; `enter_shift`, `hidden_shift`, `head_shift`;
     `bits` float32 (LEVELS, 15, 15), bits per subpixel of phase j in a call that knows k phases; `raster_bits`
-    float32 (1,); `table.*`, of `ardm.likelihood`. Biases are int32, shifts int32, one for each row.
+    float32 (1,); `table.*`, of `ardm.units`. Biases are int32, shifts int32, one for each row.
     """
 
     id: str  # first ID_BYTES of the SHA-256 of the file, in hex
@@ -66,7 +66,7 @@ class WindowWeights:
         return layers
 
     def tables(self) -> dict[str, np.ndarray]:
-        """Look-up tables of the units."""
+        """Look-up tables of the likelihood."""
         return {
             name.removeprefix("table."): values
             for name, values in self.tensors.items()

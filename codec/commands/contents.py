@@ -12,10 +12,10 @@ from codec import text
 from codec.commands import files
 from codec.commands.options import Options
 from codec.commands.report import Progress
-from codec.errors import CorruptError, InputError, NotArdmError
+from codec.errors import CorruptError, InputError
 from codec.limits import NO_LIMITS
 from codec.listing import way_of
-from codec.opened import FIRST_READ, Opened, open_bytes, open_file
+from codec.opened import FIRST_READ, Opened, check_not_empty, open_bytes, open_file
 
 
 @dataclass(frozen=True)
@@ -155,27 +155,29 @@ class TextContents:
 
 def open_contents(source: bytes, options: Options, salvage: bool = False) -> ImageContents | TextContents:
     """Parse an .ardm file. salvage: it may be damaged. Raises as `container.read` does."""
-    _check_not_empty(source)
+    check_not_empty(source)
     if text.is_text(source):
         return TextContents(source, options, salvage)
     return ImageContents(open_bytes(source, options.limits, salvage))
 
 
-def describe(file: Any) -> dict[str, Any]:
-    """What an .ardm file says of itself. file: a file object, of which only the beginning is read."""
+def look_into(file: Any) -> tuple[bytes, int] | Opened:
+    """A file object, of which only the beginning is read: an image, or (the beginning of a text, the size of
+    the file).
+    """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     front = file.read(FIRST_READ)
-    _check_not_empty(front)
-    if text.is_text(front):
-        return {**text.info(front, size), "restores": "exact"}
-    opened = open_file(file, NO_LIMITS)
-    return {**opened.describe(), "restores": way_of(opened.header), "name": opened.name}
+    check_not_empty(front)
+    return (front, size) if text.is_text(front) else open_file(file, NO_LIMITS)
 
 
-def _check_not_empty(source: bytes) -> None:
-    if not source:
-        raise NotArdmError("the file is empty; expected an .ardm file.")
+def describe(file: Any) -> dict[str, Any]:
+    """What an .ardm file says of itself. file: as of `look_into`."""
+    seen = look_into(file)
+    if isinstance(seen, Opened):
+        return {**seen.describe(), "restores": way_of(seen.header), "name": seen.name}
+    return {**text.info(*seen), "restores": "exact"}
 
 
 def _decoding(options: Options) -> dict[str, Any]:

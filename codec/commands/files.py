@@ -18,6 +18,7 @@ from codec.urls import read_at_most
 
 STREAM = "-"
 SUFFIX = ".ardm"
+EXISTS = "exists already; use -f to overwrite it"
 _temporary: set[str] = set()  # files to remove when a signal ends the process
 
 
@@ -114,7 +115,7 @@ def check_output(target: Path, source: str, force: bool, makes_folders: bool = F
                     "redirect."
                 )
             if not force:
-                raise ExistsError(f"the output {target} exists already; use -f to overwrite it.")
+                raise ExistsError(f"the output {target} {EXISTS}.")
     except OSError as error:
         raise OutputError(f"the output {target} cannot be used: {error.strerror}.") from error
 
@@ -235,7 +236,7 @@ def _rename_new(temporary: str, target: Path) -> None:
     try:
         os.link(temporary, target)
     except FileExistsError:
-        raise ExistsError(f"the output {target} exists already; use -f to overwrite it.") from None
+        raise ExistsError(f"the output {target} {EXISTS}.") from None
     except OSError:  # no hard links here
         os.replace(temporary, target)
     else:

@@ -6,7 +6,6 @@ Exit codes: as of ardm-decompress.
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +13,12 @@ import click
 
 import codec
 from codec.commands import cli, files
-from codec.commands.options import Options, complete_file
+from codec.commands.options import Options, complete_file, threads_option
 from codec.commands.places import Place, Stream, place_of
 from codec.commands.report import note, put
 from codec.commands.tree import Given, Item
-from codec.errors import NotArdmError
-from codec.limits import NO_LIMITS, Limits
-from codec.presets import MAX_PIXELS, MAX_THREADS, threads_for
+from codec.limits import Limits
+from codec.presets import MAX_PIXELS, threads_for
 from codec.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,14 +42,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite an existing page.")
-@click.option(
-    "-T",
-    "--threads",
-    type=click.IntRange(0, MAX_THREADS),
-    default=0,
-    metavar="N",
-    help="CPU threads; 0, the default, means all.",
-)
+@threads_option
 @click.option(
     "--max-pixels",
     type=click.IntRange(1),
@@ -76,15 +67,9 @@ def command(names: tuple[str, ...], sample: int | None, **given: Any) -> None:
     options = Options(
         stdout=given["output"] == files.STREAM,
         output=given["output"],
-        output_dir=None,
         force=given["force"],
-        remove=False,
-        test=False,
-        listing=False,
         as_json=given["as_json"],
         quiet=given["quiet"],
-        verbose=False,
-        progress=False,
         limits=Limits(max_pixels=given["max_pixels"]),
         settings=Settings(threads=threads_for(given["threads"])),
     )
@@ -122,18 +107,11 @@ def _summary(item: Item, options: Options) -> dict[str, Any]:
 
 def _facts(file: Any) -> Facts:
     """Of a file object, of which only the beginning is read."""
-    from codec import text
+    from codec.commands.contents import look_into
     from codec.inspect import facts
-    from codec.opened import FIRST_READ, open_file
 
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    front = file.read(FIRST_READ)
-    if not front:
-        raise NotArdmError("the file is empty; expected an .ardm file.")
-    if text.is_text(front):
-        return facts.of_text(front, size)
-    return facts.of_image(open_file(file, NO_LIMITS))
+    seen = look_into(file)
+    return facts.of_text(*seen) if isinstance(seen, tuple) else facts.of_image(seen)
 
 
 def _page(place: Place, options: Options, sample: int | None) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from click.shell_completion import CompletionItem
 import codec
 from codec.commands import files
 from codec.commands.places import Place, file_of, place_of
+from codec.commands.summary import BEGINNING
 from codec.commands.tree import Given, name_contents
 from codec.errors import ArdmError, OutputError
 from codec.limits import Limits, parse_size
 from codec.presets import MAX_THREADS, ORDERS, threads_for
 from codec.settings import Settings
 
-REPORT = b'{"ardm_report"'  # how a report of a run begins
 LOCAL, RAY = "local", "ray"  # engines: this process, one file after the other; Ray Data
 
 
@@ -26,19 +26,19 @@ LOCAL, RAY = "local", "ray"  # engines: this process, one file after the other; 
 class Options:
     """What both commands share."""
 
-    stdout: bool
-    output: str | None
-    output_dir: Place | None
-    force: bool
-    remove: bool
-    test: bool
-    listing: bool
-    as_json: bool
-    quiet: int
-    verbose: bool
-    progress: bool
-    limits: Limits
-    settings: Settings  # device and threads count for decoding too
+    stdout: bool = False
+    output: str | None = None
+    output_dir: Place | None = None
+    force: bool = False
+    remove: bool = False
+    test: bool = False
+    listing: bool = False
+    as_json: bool = False
+    quiet: int = 0
+    verbose: bool = False
+    progress: bool = False
+    limits: Limits = field(default_factory=Limits)
+    settings: Settings = field(default_factory=Settings)  # device and threads count for decoding too
     exact: bool = False  # the file itself must come back
     pixels: bool = False  # these are enough
     best: bool = False  # the smallest file, however long it takes
@@ -78,6 +78,16 @@ def complete_folder(
 ) -> list[CompletionItem]:
     """The same of folders."""
     return [CompletionItem(incomplete, type="dir")]
+
+
+threads_option = click.option(
+    "-T",
+    "--threads",
+    type=click.IntRange(0, MAX_THREADS),
+    default=0,
+    metavar="N",
+    help="CPU threads; 0, the default, means all.",
+)
 
 
 def _on_files() -> list[Any]:
@@ -128,14 +138,7 @@ def _on_files() -> list[Any]:
 def _on_work() -> list[Any]:
     """What the work may take, who does it, and what is said of it."""
     return [
-        click.option(
-            "-T",
-            "--threads",
-            type=click.IntRange(0, MAX_THREADS),
-            default=0,
-            metavar="N",
-            help="CPU threads; 0, the default, means all.",
-        ),
+        threads_option,
         click.option(
             "--device",
             type=click.Choice(["cpu", "cuda", "auto"]),
@@ -262,7 +265,7 @@ def _report(name: str) -> Place:
     if place.stream:
         raise click.UsageError("--report names a file, got '-'; --json writes to standard output.")
     try:
-        if place.exists() and not place.read_start(len(REPORT)) == REPORT:
+        if place.exists() and not place.read_start(len(BEGINNING)) == BEGINNING:
             raise click.UsageError(f"--report: {name} exists, and is no report of an earlier run.")
     except ArdmError as error:
         raise click.UsageError(f"--report: {name}: {error}") from error

@@ -23,7 +23,6 @@ from codec.urls import Url, UrlFile, failing, is_url, local_path
 WHOLE_PUTS = ("memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "tos")
 READ_ONLY = ("http", "https", "zip", "tar", "libarchive", "git", "github", "gist", "data", "reference")
 IS_FOLDER = "is a directory; expected a file, or -r to take all that is in it."
-EXISTS = "exists already; use -f to overwrite it"
 
 
 class Left(StrEnum):
@@ -354,7 +353,7 @@ class Remote(Place):
         if existing == "directory":
             raise OutputError(f"the output {self.name} is a directory; name a file, or use --output-dir.")
         if existing and not force:
-            raise ExistsError(f"the output {self.name} {EXISTS}.")
+            raise ExistsError(f"the output {self.name} {files.EXISTS}.")
 
     def exists(self) -> bool:
         return bool(self._type())
@@ -398,7 +397,7 @@ class Remote(Place):
     def _refuse_existing(self, force: bool) -> None:
         """Once more, since work takes time."""
         if not force and self._type():
-            raise ExistsError(f"the output {self.name} {EXISTS}.")
+            raise ExistsError(f"the output {self.name} {files.EXISTS}.")
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

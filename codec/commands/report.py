@@ -16,6 +16,7 @@ import click
 
 from codec.commands import files
 from codec.commands.options import Options
+from codec.commands.summary import SKIPPED
 
 
 def complain(message: str, options: Options, code: int, name: str) -> None:
@@ -134,7 +135,7 @@ def line_of_work(result: dict[str, Any], options: Options) -> str:
     """What became of a file that was compressed or restored, if anybody watches."""
     if not options.verbose and (options.quiet or not sys.stderr.isatty()):
         return ""
-    if result.get("status") == "skipped":
+    if result.get("status") == SKIPPED:
         return f"{result['file']}: done already: {result['output']}"
     share = 100 * result["bytes_out"] / max(1, result["bytes_in"])
     said = [result.get("restores", ""), result.get("why", "")] if options.verbose else []

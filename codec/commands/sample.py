@@ -18,11 +18,11 @@ import numpy as np
 
 import codec
 from codec.commands import cli, files
-from codec.commands.options import complete_file
+from codec.commands.options import complete_file, threads_option
 from codec.commands.report import say
 from codec.errors import ArdmError, CorruptError, InputError
 from codec.limits import Limits
-from codec.presets import MAX_PIXELS, MAX_THREADS, threads_for
+from codec.presets import MAX_PIXELS, threads_for
 
 if TYPE_CHECKING:
     import torch
@@ -110,14 +110,7 @@ EXIT_HELP = (
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite existing outputs.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-@click.option(
-    "-T",
-    "--threads",
-    type=click.IntRange(0, MAX_THREADS),
-    default=0,
-    metavar="N",
-    help="CPU threads; 0, the default, means all.",
-)
+@threads_option
 @click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True)
 @click.option(
     "--max-pixels",

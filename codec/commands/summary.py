@@ -11,6 +11,8 @@ from typing import Any
 DONE, SKIPPED, ERROR, LEFT = "done", "skipped", "error", "left"
 COMPRESS, DECOMPRESS = "compress", "decompress"  # commands
 VERSION = 1  # of the report's fields
+FIRST = "ardm_report"  # field
+BEGINNING = f'{{"{FIRST}"'.encode()  # of a report
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Report:
         """Everything, as plain values."""
         counts = {status: self.count(status) for status in (DONE, SKIPPED, ERROR)}
         return {
-            "ardm_report": VERSION,
+            FIRST: VERSION,
             "command": self.command,
             "versions": self.versions,
             "exit_code": self.exit_code,

@@ -14,6 +14,7 @@ from codec.commands import files
 from codec.commands.options import Options
 from codec.commands.places import Left, LeftOut, Place, Stream, file_of, remove_source
 from codec.commands.report import Progress, note, say
+from codec.commands.summary import SKIPPED
 from codec.commands.tree import Item
 from codec.errors import ArdmError, CorruptError, ExistsError, InputError, OutputError
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from codec.commands.contents import ImageContents, TextContents
 
 SUFFIX = files.SUFFIX
-SKIPPED = "skipped"  # status of what need not be done
 DAMAGE = ".damage.png"  # ending of the map that --recover writes
 HEAD = 1 << 16  # bytes that tell whether a file is an image
 REGION, PREVIEW = ".region.png", ".preview.png"  # endings of what --region and --preview write
@@ -33,7 +33,6 @@ def compress_one(item: Item, options: Options) -> dict[str, Any]:
     place.check_source(options.remove)
     if files.is_archive(place.base) and not options.force:
         raise InputError("is compressed already (.ardm); use -f to try anyway.")
-    from codec.commands.contents import open_contents
     from codec.formats import sources
 
     only_images = item.found and not options.everything
@@ -49,6 +48,8 @@ def compress_one(item: Item, options: Options) -> dict[str, Any]:
     target = _target(item, options, files.compressed_name(place.base) if is_image else place.base + SUFFIX)
 
     def holds(data: bytes) -> bool:
+        from codec.commands.contents import open_contents
+
         return open_contents(data, options).holds(source, options, restored=False)
 
     if skipped := _skipped(place, source, target, options, holds):

@@ -15,15 +15,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 
 import numpy as np
 
-from ardm.exact import evaluate, mixture
+from ardm.exact import mixture
 from ardm.exact.predictor import Predictor, new_canvas
 from ardm.exact.window import WindowWeights
 from ardm.orders import PATCH
-from ardm.window import CHANNELS, raster_pattern
 from codec.coder import plain
 from codec.coder.continuation import Continuation
 from codec.coder.mixing import Mixing
@@ -145,19 +143,14 @@ def strip_bits(mixing: Mixing, height: int, width: int, strip: int) -> list[tupl
 def raster_bits(plane: np.ndarray, weights: WindowWeights) -> np.ndarray:
     """The network's bits of a plane, uint8 (h, w, 1 or 3), in raster order: float64 (C, h, w)."""
     height, width, channels = plane.shape
-    canvas, net = new_canvas(height, width), _raster_net(weights)
+    canvas, predictor, tables = new_canvas(height, width), Predictor(weights), plain.tables_of(weights)
     canvas.image[:] = as_rgb(plane)
-    work, tables, outputs = evaluate.scratch(net), plain.tables_of(weights), weights.config.outputs
     out, values = np.empty((channels, height * width)), canvas.image.reshape(-1, 3)
     for start in range(0, height * width, SHARE):
         check()
         places = np.arange(start, min(start + SHARE, height * width))
         where = np.stack(np.divmod(places, width), 1).astype(np.int32)
-        params = np.empty(len(where) * outputs, np.int32)
-        base = np.empty(len(where) * CHANNELS, np.int16)
-        evaluate.evaluate(net, canvas, True, where, work, params, base)
-        answer = params.reshape(-1, outputs), base.reshape(-1, CHANNELS)
-        out[:, places] = bits_of(*answer, values[places], tables, channels)
+        out[:, places] = bits_of(*predictor.raster(canvas, where), values[places], tables, channels)
     return out.reshape(channels, height, width)
 
 
@@ -232,12 +225,6 @@ class _Ledger:
         self.network[:, y, x], self.share[y, x] = bits, share
         self.call[y, x], self.levels[y, x] = self.calls, self.level
         return values
-
-
-@lru_cache(maxsize=2)
-def _raster_net(weights: WindowWeights) -> evaluate.Net:
-    """The network for pixels that know what raster order knows, one at a time."""
-    return evaluate.build(weights, raster_pattern(weights.config.radius))
 
 
 def _sound() -> Continuation:

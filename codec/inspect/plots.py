@@ -20,7 +20,7 @@ from codec.inspect.drawings import (
     scale,
     tile_map,
 )
-from codec.inspect.facts import Coded
+from codec.inspect.facts import Coded, by_method
 from codec.inspect.surveys import PICTURE, Survey
 
 METHODS = "network", "graphics", "high depth", "stored", "whole file", "included"  # one colour each
@@ -104,11 +104,6 @@ def channels(seen: Survey) -> Drawing | None:
 
 def methods(seen: Survey) -> Drawing:
     """Bytes of each method, of the whole image."""
-    by_method: dict[str, list[int]] = {}
-    for c in seen.facts.coded:
-        row = by_method.setdefault(c.method, [0, 0])
-        row[0] += 1
-        row[1] += c.size
     shown = [
         Bar(
             f"{method}, {count:,} plane{'s' * (count > 1)} of tiles",
@@ -116,7 +111,7 @@ def methods(seen: Survey) -> Drawing:
             f"{size:,} bytes",
             METHODS.index(method),
         )
-        for method, (count, size) in sorted(by_method.items(), key=lambda item: -item[1][1])
+        for method, count, size in by_method(seen.facts)
     ]
     return bars(shown, "Bytes of each method")
 

@@ -14,7 +14,7 @@ from PIL import Image
 from codec import text
 from codec.container import Header
 from codec.ending import operation
-from codec.errors import NotArdmError, UnsupportedError
+from codec.errors import UnsupportedError
 from codec.formats import sources
 from codec.inspect import beside, facts
 from codec.inspect.beside import Size
@@ -24,7 +24,7 @@ from codec.inspect.measure import PlaneBits, measure, whole
 from codec.inspect.showing import as_png, kept, shown
 from codec.limits import Limits
 from codec.methods import METHODS, Method
-from codec.opened import Opened, open_bytes
+from codec.opened import Opened, check_not_empty, open_bytes
 from codec.reader import ImageReader
 from codec.samples import fold
 from codec.samples import planes as split
@@ -87,8 +87,7 @@ def survey(
     """Look at an .ardm file. source: its bytes; name: what to call it; sample: pixels that are measured at
     most, None for a million; limits, threads: as of `codec.decompress`. Raises as that does.
     """
-    if not source:
-        raise NotArdmError("the file is empty; expected an .ardm file.")
+    check_not_empty(source)
     if text.is_text(source):
         note = "It holds a text, or another file that is no image: there are no pixels to look at."
         return Survey(name, facts.of_text(source), (note,), size=len(source))

@@ -85,17 +85,8 @@ def _options(
     if folder:
         folder.check_folder()
     return Options(
-        stdout=False,
-        output=None,
         output_dir=folder,
         force=force,
-        remove=False,
-        test=False,
-        listing=False,
-        as_json=False,
-        quiet=0,
-        verbose=False,
-        progress=False,
         limits=limits or Limits(),
         settings=replace(settings or Settings(), threads=(workers or Workers()).cores),
         resume=True,
