@@ -26,7 +26,8 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 import codec
-from benchmarks.photos import SUFFIXES, provenance
+from benchmarks.photos import provenance
+from benchmarks.scale import cuts
 
 Decode = Callable[[list[bytes]], list[np.ndarray]]
 
@@ -46,19 +47,6 @@ class Folder(Dataset[torch.Tensor]):
     def __getitems__(self, indices: list[int]) -> list[torch.Tensor]:
         arrays = self.decode([self.paths[i].read_bytes() for i in indices])
         return [torch.from_numpy(array.copy()) for array in arrays]
-
-
-def squares(folder: Path, count: int, side: int) -> list[np.ndarray]:
-    """uint8 (side, side, 3), evenly from the photos of a folder."""
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    rng = np.random.default_rng(1)
-    out: list[np.ndarray] = []
-    for i in range(count):
-        with Image.open(paths[i * len(paths) // count]) as image:
-            pixels = np.asarray(image.convert("RGB"))
-        y, x = (int(rng.integers(0, n - side + 1)) for n in pixels.shape[:2])
-        out.append(np.ascontiguousarray(pixels[y : y + side, x : x + side]))
-    return out
 
 
 def as_png(pixels: np.ndarray) -> bytes:
@@ -116,7 +104,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    images = squares(arguments.folder, arguments.images, arguments.side)
+    images = [np.asarray(cut) for cut in cuts(arguments.folder, arguments.images, arguments.side)]
     results: list[dict[str, Any]] = []
     threads = arguments.workers or 1
     with tempfile.TemporaryDirectory() as name:

@@ -38,20 +38,24 @@ TICKS = os.sysconf("SC_CLK_TCK")
 OWN = b"ray::MapWorker"  # how the processes that do the work are called
 
 
-def cuts(photos: Path, count: int, side: int, folder: Path) -> None:
-    """Write `count` PNGs of side x side, in folders of 100. The same photos give the same."""
+def cuts(photos: Path, count: int, side: int) -> Iterator[Image.Image]:
+    """`count` squares of the photos in a folder, RGB. The same photos give the same."""
     names = sorted(path for path in photos.rglob("*") if path.suffix.lower() in (".png", ".jpg", ".webp"))
     rng = np.random.default_rng(0)
     each = -(-count // len(names))
-    made = 0
-    for path in names:
+    for i, path in enumerate(names):
         image = Image.open(path).convert("RGB")
-        for _ in range(min(each, count - made)):
+        for _ in range(min(each, count - i * each)):
             left, top = (int(rng.integers(0, size - side + 1)) for size in image.size)
-            target = folder / f"{made // 100:03}" / f"{made:06}.png"
-            target.parent.mkdir(exist_ok=True, parents=True)
-            image.crop((left, top, left + side, top + side)).save(target)
-            made += 1
+            yield image.crop((left, top, left + side, top + side))
+
+
+def write(images: Iterator[Image.Image], folder: Path) -> None:
+    """PNGs, in folders of 100."""
+    for i, image in enumerate(images):
+        target = folder / f"{i // 100:03}" / f"{i:06}.png"
+        target.parent.mkdir(exist_ok=True, parents=True)
+        image.save(target)
 
 
 class Watch:
@@ -171,7 +175,7 @@ def main() -> None:
     ray = ["--engine", "ray", "--workers", str(given.workers)]
     try:
         source = work / "in"
-        cuts(given.photos, given.files, given.side, source)
+        write(cuts(given.photos, given.files, given.side), source)
         result: dict[str, Any] = {
             **provenance(),
             "load": round(os.getloadavg()[0], 1),
