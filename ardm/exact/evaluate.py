@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ardm.compiled import compiled
+from ardm.compiled import BORROWING, compiled, inlined
 from ardm.exact import int32
 from ardm.exact.dense import (
     LANES,
@@ -268,7 +268,7 @@ def gather_raster(net: Any, canvas: Any, y: Any, x: Any, work: Any, row: Any) ->
             put_apart(work.values, values_at + v * step + i, pixels, at + i, line, i)
 
 
-@njit(nogil=True, boundscheck=False, inline="always", _nrt=False)
+@inlined(**BORROWING)
 def _shifted(total: Any, shift: Any) -> Any:
     """total * 2**-shift, rounded half up."""
     return int32.sar(int32.add(total, int32.sar(int32.shl(np.int32(1), shift), np.int32(1))), shift)

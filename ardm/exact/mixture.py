@@ -22,9 +22,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from ardm.compiled import compiled
+from ardm.compiled import BORROWING, compiled, inlined
 from ardm.units import (
     CDF_HALF,
     CDF_ONE,
@@ -113,7 +112,7 @@ def start_channel(
         state.low[n], state.at_low[n], state.at_high[n] = 0, 0, state.total[n]
 
 
-@njit(nogil=True, inline="always", _nrt=False)
+@inlined(**BORROWING)
 def _component(state: Any, n: Any, i: Any, edge: Any, tables: Any) -> Any:
     """S of a component at an inner edge."""
     u = (edge * MEAN_STEPS - state.center[n, i]) * state.inverse[n, i] >> INVERSE_SHIFT

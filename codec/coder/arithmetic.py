@@ -15,9 +15,8 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from ardm.compiled import BORROWING, compiled
+from ardm.compiled import BORROWING, compiled, inlined
 from codec.coder.rangecoder import ONE
 
 LEAST = 168  # least probability of a decision, of ONE
@@ -57,21 +56,21 @@ def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 SIGMOID, _LOG, SQUASH = _tables()
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def sigmoid(u: Any) -> Any:
     """2**24 times the sigmoid of u / 128."""
     i = int(u + 1536.0)
     return SIGMOID[np.uint64(max(0, min(i, 3071)))]
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def log(x: Any) -> Any:
     """Natural logarithm of a positive number, by exponent and nine bits of the mantissa."""
     bits = np.float64(x).view(np.int64)
     return ((bits >> 52) - 1023) * LN2 + _LOG[np.uint64((bits >> 43) & 511)]
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def squash(z: Any) -> Any:
     """Sigmoid of z, |z| <= 12."""
     t = (z + 12.5) * 32.0

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ardm.compiled import BORROWING, compiled
+from ardm.compiled import BORROWING, compiled, inlined
 from codec.coder.arithmetic import LEAST, log, squash
 from codec.coder.rangecoder import ONE, code_bit, exhausted, new_decoder, new_encoder, seal
 
@@ -69,7 +69,7 @@ def _binary_coder(slots: int, rows: int, state: np.ndarray, words: np.ndarray, d
     )
 
 
-@compiled(error_model="numpy", inline="always")
+@inlined(error_model="numpy")
 def hashed(key: Any) -> Any:
     """A key, mixed: uint64."""
     mixed = (key ^ (key >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -18,9 +18,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from ardm.compiled import BORROWING, compiled
+from ardm.compiled import BORROWING, compiled, inlined
 from ardm.units import CODING_ORDER
 from codec.coder import stored
 from codec.coder.arithmetic import LEAST, PAD, SIGMOID, SQUASH, log, mixed_bytes, solve, squash
@@ -61,7 +60,7 @@ COUNT_MAX = 250.0
 RARE = 0.0005  # least chance in the histogram
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _smooth(u: Any) -> Any:
     """2**24 times the sigmoid of u / 128, between the table's entries too."""
     t = min(max(u + 1535.5, 0.0), 3070.0)
@@ -70,7 +69,7 @@ def _smooth(u: Any) -> Any:
     return low + (SIGMOID[np.uint64(i + 1)] - low) * (t - i)
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _within(x: Any, limit: Any) -> Any:
     """x limited to +-limit; -limit where a problem without a sound solution has made it no number."""
     return x if abs(x) <= limit else limit if x > 0.0 else -limit
@@ -165,7 +164,7 @@ class Around(NamedTuple):
     mean: float  # of both
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _fill_features(s: Any, at: Any, samples: Any, surprises: Any, f: Any, room: Any) -> Any:
     """Features of the least-squares problems: (their number, by how much earlier channels differ from the
     sample above them, and from the one to the left).
@@ -195,7 +194,7 @@ def _fill_features(s: Any, at: Any, samples: Any, surprises: Any, f: Any, room: 
     return n + 4, above_step, left_step
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _ask_experts(s: Any, at: Any, sums: Any, samples: Any, fitted: Any, room: Any) -> None:
     """What the first five experts expect. found: what `_fill_features` returned."""
     n, above_step, left_step = sums
@@ -219,7 +218,7 @@ def _ask_experts(s: Any, at: Any, sums: Any, samples: Any, fitted: Any, room: An
         mean_at[2], mean_at[3], mean_at[4] = at.above, at.left, (at.above + beyond) * 0.5
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _judge(s: Any, at: Any, samples: Any, errors: Any, room: Any) -> Any:
     """How well the experts did nearby, into the sums: (how many errors count, how well the first did over
     what was expected).
@@ -243,7 +242,7 @@ def _judge(s: Any, at: Any, samples: Any, errors: Any, room: Any) -> Any:
     return count, judgement
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _blend(s: Any, at: Any, count: Any, samples: Any, errors: Any, room: Any) -> Any:
     """The blend of the experts, the first once more with more errors, and all widths; returns the
     deviation.
@@ -267,7 +266,7 @@ def _blend(s: Any, at: Any, count: Any, samples: Any, errors: Any, room: Any) ->
     return deviation
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _cut_experts(edge: Any, floor: Any, room: Any) -> Any:
     """Where the experts cut: (their mass above the edge, below it)."""
     one, zero = EXPERTS * floor, EXPERTS * floor
@@ -278,7 +277,7 @@ def _cut_experts(edge: Any, floor: Any, room: Any) -> Any:
     return one, zero
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _mix(s: Any, bit_at: Any, chance: Any, floor: Any, contexts: Any, learned: Any, room: Any) -> Any:
     """Probability of a 1: both mixers, refined by both tables. contexts: (ratio, spread, judgement)."""
     mixer_a, mixer_b, table_a, table_b, _, _ = learned
@@ -304,7 +303,7 @@ def _mix(s: Any, bit_at: Any, chance: Any, floor: Any, contexts: Any, learned: A
     return 0.7 * squash(z) + 0.15 * (refined_a + refined_b)
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _learn_decision(s: Any, bit_at: Any, bit: Any, rate: Any, contexts: Any, learned: Any, room: Any) -> None:
     """Mixers and tables learn from a decision that was not certain."""
     mixer_a, mixer_b, table_a, table_b, _, _ = learned
@@ -318,7 +317,7 @@ def _learn_decision(s: Any, bit_at: Any, bit: Any, rate: Any, contexts: Any, lea
     table_b[s, which, cell] += (bit - table_b[s, which, cell]) * APM_RATE
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _code_value(
     s: Any, answer: Any, depth: Any, rate: Any, contexts: Any, learned: Any, stream: Any, room: Any
 ) -> Any:
@@ -358,7 +357,7 @@ def _code_value(
     return low
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _learn_value(s: Any, value: Any, deviation: Any, at: Any, errors: Any, room: Any) -> None:
     """Note how far everybody was off."""
     surprise = value - room.mean_at[0]
@@ -369,7 +368,7 @@ def _learn_value(s: Any, value: Any, deviation: Any, at: Any, errors: Any, room:
         errors.apart[s, row, column, j] = abs(value - room.mean_at[j])
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _learn_fit(s: Any, target: Any, n: Any, fitted: Any, room: Any) -> None:
     """Both least-squares problems learn from a value, and are solved now and then. target: value - mean."""
     matrix, vector, solution, gain, work = fitted.slow
@@ -398,7 +397,7 @@ def _learn_fit(s: Any, target: Any, n: Any, fitted: Any, room: Any) -> None:
         _fit(fast_matrix[s], fast_vector[s], few, fast_gain[s], fast_solution[s], fast_work[s])
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _code_sample(
     s: Any, at: Any, samples: Any, learned: Any, fitted: Any, errors: Any, stream: Any, room: Any
 ) -> None:

@@ -23,11 +23,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import config, njit, types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ardm.compiled import BORROWING, compiled
+from ardm.compiled import BORROWING, compiled, inlined
 from ardm.exact.evaluate import BLOCK, finish_block, gather_raster
 from ardm.units import CENTER_MAX, CENTER_MIN, CODING_ORDER, MEAN_STEPS, SCALE_COUNT, SCALE_LOW, SLOPE_MAX
 from codec.coder.arithmetic import LEAST, PAD, exact_decimals, log, sigmoid, solve, squash
@@ -71,7 +71,7 @@ RECIPROCAL, INVERSE = _tables()
 LEVEL = np.array([min(i, 3) if i < 6 else 4 if i < 16 else 5 for i in range(256)])
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _slot(key: Any, slots: Any) -> Any:
     """First of the 16 counters of a context and half a value."""
     mixed = key * np.uint64(0x9E3779B97F4A7C15)
@@ -232,7 +232,7 @@ def new_room(fitted: Fitted, phase: Phase) -> Room:
     )
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _learn_batch(fitted: Any, s: Any, n: Any) -> None:
     """Add BATCH pixels of channel s to the sums of the least-squares problem, n features each."""
     matrix, vector, _, _, _, features, feature_weight, target, _ = fitted
@@ -308,7 +308,7 @@ class At(NamedTuple):
     of_pixel: int  # its first number of the network's
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _ask(r: Any, q: Any, last_row: Any, slope: Any, columns: Any, network: Any) -> None:
     """Ask the network for this row's pixel and those of the next rows, all of whose windows are known."""
     for i in range(min(BLOCK, last_row - r)):
@@ -317,7 +317,7 @@ def _ask(r: Any, q: Any, last_row: Any, slope: Any, columns: Any, network: Any) 
     finish_block(network.net, network.scratch, network.block, 0, BLOCK)
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _left_edge(r: Any, layout: Any, pixel: Any) -> None:
     """Beyond the edge stands what a decoder knows already."""
     for s in range(layout.channels):
@@ -326,7 +326,7 @@ def _left_edge(r: Any, layout: Any, pixel: Any) -> None:
             pixel[edge + i] = pixel[edge - layout.stride + PAD]
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _right_edge(r: Any, layout: Any, pixel: Any) -> None:
     """The same beyond the other edge, for the row below."""
     for s in range(layout.channels):
@@ -335,7 +335,7 @@ def _right_edge(r: Any, layout: Any, pixel: Any) -> None:
             pixel[edge - 1 - i] = pixel[edge - 1 - PAD]
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _start_pixel(at: Any, layout: Any, pixel: Any, values: Any, network: Any, room: Any) -> None:
     """Weights of the network's logistics, or a base without it; the values around."""
     weight, around, weight_of = room.weight, room.around, network.weight_of
@@ -355,7 +355,7 @@ def _start_pixel(at: Any, layout: Any, pixel: Any, values: Any, network: Any, ro
             around[c, np.uint64(o)] = pixel[np.uint64(first + room.own_at[np.uint64(o)])]
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _mixture(s: Any, base: Any, at: Any, layout: Any, values: Any, network: Any, room: Any) -> Any:
     """Centers and scales of the network's logistics for a channel: (sum of weights, mean, mean deviation)."""
     components = layout.components
@@ -377,7 +377,7 @@ def _mixture(s: Any, base: Any, at: Any, layout: Any, values: Any, network: Any,
     return total, mean, deviation / total
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _fill_features(s: Any, mean: Any, at: Any, layout: Any, pixel: Any, fitted: Any, room: Any) -> Any:
     """Features of the least-squares problem, differences to what is expected; returns their number."""
     innovation, around = fitted.innovation, room.around
@@ -405,7 +405,7 @@ def _fill_features(s: Any, mean: Any, at: Any, layout: Any, pixel: Any, fitted: 
     return n + 2 * s + 4
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _correction(s: Any, fitted: Any, limit: Any, room: Any) -> Any:
     """What the least-squares fit adds to the mean."""
     features, f, solution = fitted.features, room.features, room.solution
@@ -422,7 +422,7 @@ def _correction(s: Any, fitted: Any, limit: Any, room: Any) -> Any:
     return min(max((c0 + c1) + (c2 + c3), -limit), limit)
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _key(s: Any, at: Any, layout: Any, pixel: Any) -> Any:
     """Of the counters' contexts: the channel, and the pixel's earlier channels."""
     key = np.uint64(s + 1) * np.uint64(32452843)
@@ -433,7 +433,7 @@ def _key(s: Any, at: Any, layout: Any, pixel: Any) -> Any:
     return key
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _find_counters(s: Any, key: Any, guess: Any, layout: Any, counters: Any, room: Any) -> None:
     """Where the counters of a value's upper half are; those of its lower half are fetched by a guess."""
     hashed, slot, around = room.hashed, room.slot, room.around
@@ -453,7 +453,7 @@ def _find_counters(s: Any, key: Any, guess: Any, layout: Any, counters: Any, roo
         slot[2], slot[3] = _slot(hashed[2], slots), _slot(hashed[3], slots)
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _ask_experts(s: Any, green: Any, layout: Any, mean_of: Any, room: Any) -> None:
     """What the other experts expect: sums of neighbours, corrected by how far the same is off in G."""
     around, c = room.around, CODING_ORDER[s]
@@ -467,7 +467,7 @@ def _ask_experts(s: Any, green: Any, layout: Any, mean_of: Any, room: Any) -> No
         room.mean_at[j + 1] = here_sum * 0.25
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _add_errors(i: Any, times: Any, layout: Any, planes: Any, sums: Any) -> Any:
     """Add the experts' errors at a place, `times` times; returns the same of the network's."""
     errors = planes.expert_error
@@ -476,7 +476,7 @@ def _add_errors(i: Any, times: Any, layout: Any, planes: Any, sums: Any) -> Any:
     return times * planes.error[np.uint64(i)]
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _widths(s: Any, deviation: Any, at: Any, layout: Any, planes: Any, room: Any) -> Any:
     """How wide the experts' logistics are, by their errors nearby: (deviation, mean of errors and 45, over
     what was expected).
@@ -504,7 +504,7 @@ def _widths(s: Any, deviation: Any, at: Any, layout: Any, planes: Any, room: Any
     return deviation, errors, count
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _edges(s: Any, green: Any, at: Any, layout: Any, pixel: Any) -> Any:
     """Context of a table without the network: which neighbours are equal."""
     center = CODING_ORDER[s] * layout.plane + at.here
@@ -515,7 +515,7 @@ def _edges(s: Any, green: Any, at: Any, layout: Any, pixel: Any) -> Any:
     return context
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _below(edge: Any, components: Any, centers: Any, room: Any) -> Any:
     """Mass of the network's mixture below an edge, times ONE."""
     total = 0.0
@@ -526,7 +526,7 @@ def _below(edge: Any, components: Any, centers: Any, room: Any) -> Any:
     return total
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _is_certain(one: Any, zero: Any, components: Any, room: Any) -> Any:
     """Whether the network and the corrected mean both hardly doubt a decision."""
     below, above, middle = room.below, room.above, room.middle
@@ -539,7 +539,7 @@ def _is_certain(one: Any, zero: Any, components: Any, room: Any) -> Any:
     return certain
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _cut_experts(edge: Any, experts: Any, room: Any) -> None:
     """Mass of all but the first expert below an edge."""
     for j in range(1, experts):
@@ -547,7 +547,7 @@ def _cut_experts(edge: Any, experts: Any, room: Any) -> None:
         room.middle[i] = sigmoid((edge - room.mean_at[i]) * room.sharp[i])
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _expert_inputs(half: Any, layout: Any, room: Any) -> None:
     """Log-odds of the experts."""
     least = 64.0 * half
@@ -558,7 +558,7 @@ def _expert_inputs(half: Any, layout: Any, room: Any) -> None:
         )
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _counter_inputs(s: Any, b: Any, low: Any, layout: Any, counters: Any, room: Any) -> Any:
     """Log-odds of the counters; returns how much the first two have seen."""
     flat, size = counters, layout.counters
@@ -576,7 +576,7 @@ def _counter_inputs(s: Any, b: Any, low: Any, layout: Any, counters: Any, room: 
     return seen_both
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _to_lower_half(low: Any, layout: Any, room: Any) -> None:
     """Where the counters of a value's lower half are."""
     slots = (layout.counters >> np.uint64(4)) - np.uint64(1)
@@ -584,7 +584,7 @@ def _to_lower_half(low: Any, layout: Any, room: Any) -> None:
         room.slot[j] = _slot(room.hashed[j] + np.uint64((low >> 4) + 1) * LOWER_HALF, slots)
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _mix(first_weight: Any, first_cell: Any, learned: Any, room: Any) -> Any:
     """Probability of a 1: both mixers, refined by both tables. first_weight, first_cell: uint64 (2,)-tuples,
     where the decision's weights and cells begin.
@@ -612,7 +612,7 @@ def _mix(first_weight: Any, first_cell: Any, learned: Any, room: Any) -> Any:
     return 0.5 * squash(z) + 0.25 * (refined_a + refined_b)
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _learn_decision(s: Any, bit: Any, layout: Any, learned: Any, room: Any) -> None:
     """Mixers, tables and counters learn from a decision that was not certain."""
     weight_a, weight_b, table_a, table_b, _ = learned
@@ -637,7 +637,7 @@ def _learn_decision(s: Any, bit: Any, layout: Any, learned: Any, room: Any) -> N
         counters[place] = np.uint32((ones ^ 0x800000) << 8 | min(age + 1, COUNT_MAX))
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _code_value(
     s: Any, answer: Any, total: Any, contexts: Any, layout: Any, learned: Any, stream: Any, room: Any
 ) -> Any:
@@ -702,7 +702,7 @@ def _code_value(
     return low
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _learn_value(
     s: Any, value: Any, deviation: Any, at: Any, layout: Any, planes: Any, fitted: Any, room: Any
 ) -> None:
@@ -716,7 +716,7 @@ def _learn_value(
         errors[np.uint64(i * EXPERTS + j)] = int(min(abs(value - room.mean_at[j]), 255.0) * 16.0)
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _learn_fit(s: Any, target: Any, n: Any, fitted: Any, room: Any) -> None:
     """The least-squares problem learns from a value, and is solved now and then. target: value - mean."""
     lane = fitted.seen[s, 0] & (BATCH - 1)
@@ -732,7 +732,7 @@ def _learn_fit(s: Any, target: Any, n: Any, fitted: Any, room: Any) -> None:
             _refit(fitted, s, n, room.work)
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _reweight(value: Any, components: Any, room: Any) -> None:
     """Weigh the network's logistics by the mass that each gave to the value."""
     heaviest = 0.0
@@ -746,7 +746,7 @@ def _reweight(value: Any, components: Any, room: Any) -> None:
         room.weight[k] = max(room.weight[k] * heaviest, 0.001)
 
 
-@njit(inline="always")
+@inlined(**BORROWING)
 def _code_channel(
     s: Any, at: Any, layout: Any, parts: Any, values: Any, network: Any, stream: Any, room: Any
 ) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ardm.compiled import BORROWING, compiled
+from ardm.compiled import BORROWING, compiled, inlined
 
 ONE = 16777216  # 2**24, certainty
 FULL = 2**64 - 1  # range of a coder that has coded nothing
@@ -22,7 +22,7 @@ LOW, HIGH = np.uint64(1 << 32), np.uint64(32)
 BITS = np.uint64(24)
 
 
-@compiled(**BORROWING, inline="always")
+@inlined(**BORROWING)
 def _narrow(coder: Any, words: Any, s: Any, left: Any, span: Any, decoding: Any) -> None:
     """Narrow the interval to `span` from `left` on, both relative to its lower end, and write or read the
     word that is decided by that, if one is.
@@ -62,7 +62,7 @@ def _draw_again(coder: Any, s: Any, scale: Any) -> None:
     coder[s, 1] = (mixed ^ (mixed >> np.uint64(32))) % (scale << BITS)
 
 
-@compiled(**BORROWING, inline="always")
+@inlined(**BORROWING)
 def code_bit(coder: Any, words: Any, s: Any, chance: Any, bit: Any, decoding: Any) -> Any:
     """Write `bit`, or read and return one, that is 1 with probability chance / ONE. s: row of the coder, and
     of an encoder's words.

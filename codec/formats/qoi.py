@@ -7,9 +7,8 @@ Compiled by Numba, because every pixel depends on the one before it.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from ardm.compiled import compiled
+from ardm.compiled import compiled, inlined
 from codec.errors import CorruptError, TruncatedError
 
 END = bytes(7) + b"\1"
@@ -49,18 +48,18 @@ def encode(pixels: np.ndarray) -> bytes:
     return out[:used].tobytes() + END
 
 
-@njit(inline="always")
+@inlined()
 def _slot(p: np.ndarray) -> int:
     """Where a pixel, uint8 (4,), is kept."""
     return (int(p[0]) * 3 + int(p[1]) * 5 + int(p[2]) * 7 + int(p[3]) * 11) & (SLOTS - 1)
 
 
-@njit(inline="always")
+@inlined()
 def _same(p: np.ndarray, q: np.ndarray) -> bool:
     return p[0] == q[0] and p[1] == q[1] and p[2] == q[2] and p[3] == q[3]
 
 
-@njit(inline="always")
+@inlined()
 def _wrapped(difference: int) -> int:
     """A difference of bytes as -128 to 127."""
     return ((difference + 128) & 255) - 128
@@ -138,7 +137,7 @@ def _encode(pixels: np.ndarray, out: np.ndarray) -> int:
     return at
 
 
-@njit(inline="always")
+@inlined()
 def _put_changed(p: np.ndarray, before: np.ndarray, out: np.ndarray, at: int) -> int:
     """Write a pixel that is not kept, by its difference from the one before where that is shorter. Returns
     the next place in out.

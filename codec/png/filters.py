@@ -10,14 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from ardm.compiled import compiled
+from ardm.compiled import compiled, inlined
 
 KINDS = 5
 
 
-@njit(inline="always")
+@inlined()
 def _predict(kind: int, a: int, b: int, c: int) -> int:
     """none, left, above, their mean, or that of a, b, c which is nearest to a + b - c (Paeth)."""
     if kind == 1:
@@ -34,7 +33,7 @@ def _predict(kind: int, a: int, b: int, c: int) -> int:
     return 0
 
 
-@njit(inline="always")
+@inlined()
 def _around(rows: Any, y: int, x: int, step: int) -> tuple[int, int, int]:
     """(a, b, c) of byte x of row y. Every row begins with its filter byte, so that pixels begin at 1."""
     a = int(rows[y, x - step]) if x > step else 0

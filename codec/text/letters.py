@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from ardm.compiled import compiled
+from ardm.compiled import compiled, inlined
 from codec.coder.arithmetic import log
 from codec.coder.decisions import CONTEXTS, GOLDEN, decide, hashed
 
@@ -57,7 +56,7 @@ def code_letters(text: Any, where: Any, frequencies: Any, truth: Any, coder: Any
         text[i] = node & (NODES - 1)
 
 
-@njit(inline="always")
+@inlined()
 def _set_contexts(text: Any, i: Any, keys: Any) -> Any:
     """Put what a letter may depend on into keys; returns its first row of the mixer's weights."""
     left = np.uint64(0)  # of the letters to the left, nearest first
@@ -84,7 +83,7 @@ def _set_contexts(text: Any, i: Any, keys: Any) -> Any:
     return FIRST_ROW + (min(reach, REACHES - 1) * RIGHTS + right) * NODES
 
 
-@njit(inline="always")
+@inlined()
 def _part_of_word(text: Any, i: Any, way: Any, seed: Any) -> Any:
     """What is known of a word on one side of a place, -1 or 1: its hash, and whether it ends there."""
     part, d = seed, 1

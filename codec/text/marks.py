@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from ardm.compiled import BORROWING, compiled
+from ardm.compiled import BORROWING, compiled, inlined
 from codec.coder.decisions import CONTEXTS, GOLDEN, decide, hashed
 
 END = 97  # a letter, which no gap contains
@@ -76,7 +75,7 @@ def code_marks(parts: Any, coder: Any) -> Any:
     return 0
 
 
-@njit(inline="always")
+@inlined()
 def _hash_of_word(parts: Any, i: Any) -> Any:
     letters, part = parts.letters, np.uint64(1)
     for j in range(parts.starts[i], parts.starts[i + 1]):
@@ -84,7 +83,7 @@ def _hash_of_word(parts: Any, i: Any) -> Any:
     return part
 
 
-@njit(inline="always")
+@inlined()
 def _code_gap(parts: Any, i: Any, begin: Any, column: Any, around: Any, coder: Any) -> Any:
     """Code gap i, whose first byte is gaps[begin]: (its end or WRONG, column after it, its hash). column:
     bytes since the line began.
@@ -113,7 +112,7 @@ def _code_gap(parts: Any, i: Any, begin: Any, column: Any, around: Any, coder: A
         column = 0 if symbol == LINE_END else column + 1
 
 
-@njit(inline="always")
+@inlined()
 def _set_contexts_of_gap(around: Any, gap: Any, room: Any, keys: Any) -> None:
     """gap: hash of the gap so far; room: the column where the following word would end."""
     before, last, following = around.before, around.last, around.following
@@ -134,7 +133,7 @@ def _set_contexts_of_gap(around: Any, gap: Any, room: Any, keys: Any) -> None:
     keys[9] = hashed(gap + following * np.uint64(31) + np.uint64(room) * GOLDEN)
 
 
-@njit(inline="always")
+@inlined()
 def _set_contexts_of_capitals(around: Any, gap: Any, keys: Any) -> None:
     """gap: hash of the gap before the word."""
     before, last, following = around.before, around.last, around.following
@@ -152,7 +151,7 @@ def _set_contexts_of_capitals(around: Any, gap: Any, keys: Any) -> None:
         keys[j] = hashed(keys[j] + OF_CAPITALS)
 
 
-@njit(inline="always")
+@inlined()
 def _code_capitals(parts: Any, first: Any, size: Any, coder: Any) -> Any:
     """Code the capitals of the word letters[first : first + size]. Returns their kind."""
     capital = parts.capital

@@ -23,6 +23,7 @@ from codec.coder.arithmetic import LEAST
 from codec.coder.plain import FIRST_ROOM, Decoder, Encoder
 from codec.coder.rangecoder import ONE
 from codec.errors import CorruptError
+from tests.compiled import called
 from tests.processes import ROOT
 
 pytestmark = pytest.mark.quick
@@ -277,7 +278,7 @@ def test_words_that_constriction_wrote() -> None:
 @pytest.mark.parametrize("likely", [False, True])
 def test_bits_are_symbols_of_two(likely: bool) -> None:
     """With decisions of almost certain outcome, runs of words wait for a carry."""
-    rng = np.random.default_rng(3)
+    code_bit, rng = called(rangecoder.code_bit), np.random.default_rng(3)
     for count in [0, 1, 2, 3, 50, 2000, 40_000]:
         chances = np.where(
             rng.random(count) < (0.9 if likely else 0.1), ONE - LEAST, rng.integers(LEAST, ONE - LEAST, count)
@@ -285,13 +286,11 @@ def test_bits_are_symbols_of_two(likely: bool) -> None:
         bits = (rng.random(count) < chances / ONE).astype(np.int32)
         state, words = rangecoder.new_encoder(), np.empty((1, count + 1), dtype=np.uint32)
         for chance, bit in zip(chances.tolist(), bits.tolist(), strict=True):
-            rangecoder.code_bit(state, words, 0, chance, bit, False)
+            code_bit(state, words, 0, chance, bit, False)
         data = rangecoder.seal(state[0], words[0])
         assert data == encode(np.stack([ONE - chances, chances], 1), bits)
         state, words = rangecoder.new_decoder(data)
-        assert [
-            rangecoder.code_bit(state, words, 0, chance, 0, True) for chance in chances.tolist()
-        ] == bits.tolist()
+        assert [code_bit(state, words, 0, chance, 0, True) for chance in chances.tolist()] == bits.tolist()
         assert rangecoder.exhausted(state[0])
 
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from ardm.compiled import compiled
+from ardm.compiled import compiled, inlined
 from codec.png.exact.codes import (
     CODES,
     DISTANCE_BASE,
@@ -95,7 +94,7 @@ OF_PRECODE = Alphabet(PRECODES, NO_LENGTHS, PRECODE_BITS, 0, LONGEST_PRECODE)
 # ---- bits --------------------------------------------------------------------------------------------------
 
 
-@njit(inline="always")
+@inlined()
 def send(writer: BitWriter, value: int, length: int) -> None:
     """Append bits, the lowest first."""
     out, state = writer.out, writer.state
@@ -108,7 +107,7 @@ def send(writer: BitWriter, value: int, length: int) -> None:
         state[HELD_COUNT] -= 8
 
 
-@njit(inline="always")
+@inlined()
 def fill_byte(writer: BitWriter) -> None:
     """bi_windup: zeros up to the byte's end."""
     if writer.state[HELD_COUNT]:
@@ -318,7 +317,7 @@ def _sift(tree: Tree, used: int, k: int) -> None:
     heap[k] = node
 
 
-@njit(inline="always")
+@inlined()
 def _smaller(n: int, m: int, times: np.ndarray, depth: np.ndarray) -> bool:
     return times[n] < times[m] or (times[n] == times[m] and depth[n] <= depth[m])
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from ardm.compiled import compiled
+from ardm.compiled import compiled, inlined
 
 MIN_MATCH, MAX_MATCH = 3, 258
 WINDOW = 32768  # the longest distance
@@ -76,7 +75,7 @@ def new_header() -> Header:
     )
 
 
-@njit(inline="always")
+@inlined()
 def distance_code(distance: int) -> int:
     """The code of a distance less one: from 4 on, two codes for every power of 2."""
     if distance < 4:
@@ -87,7 +86,7 @@ def distance_code(distance: int) -> int:
     return 2 * high + (distance >> (high - 1) & 1)
 
 
-@njit(inline="always")
+@inlined()
 def least_repeat(symbol: int) -> int:
     """How often a run with no extra bits set repeats a length."""
     return 11 if symbol == REPEAT_ZERO_LONG else 3

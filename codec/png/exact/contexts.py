@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ardm.compiled import BORROWING, compiled
+from ardm.compiled import BORROWING, compiled, inlined
 from codec.coder.decisions import CONTEXTS, decide
 
 # Sorts of decision: rows of the mixer's weights, and parts of keys. These are NumPy's integers, as are those
@@ -66,7 +66,7 @@ def code_number(coder: Any, sort: Any, bits: Any, value: Any) -> Any:
     return node - (1 << bits)
 
 
-@compiled(error_model="numpy", inline="always")
+@inlined(error_model="numpy")
 def bit_length(number: Any) -> Any:
     """Bits of a number."""
     bits = 0

@@ -12,9 +12,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from ardm.compiled import compiled
+from ardm.compiled import compiled, inlined
 from codec.png.exact.blocks import FIXED, WRITTEN, BitWriter, fill_byte, send_block
 from codec.png.exact.codes import MAX_MATCH, MIN_MATCH, Tokens
 
@@ -145,14 +144,14 @@ def _deflate(
     return size
 
 
-@njit(inline="always")
+@inlined()
 def _agree(writer: BitWriter, expected: np.ndarray, start: int) -> bool:
     """Are the bytes written from start on the expected ones?"""
     size = writer.state[WRITTEN]
     return size <= expected.size and np.array_equal(writer.out[start:size], expected[start:size])
 
 
-@njit(inline="always")
+@inlined()
 def _fill_window(search: Search, at: int, base: int, filled: int) -> tuple[int, int]:
     """fill_window: (where the window begins, where what has been read ends)."""
     while True:
@@ -169,7 +168,7 @@ def _fill_window(search: Search, at: int, base: int, filled: int) -> tuple[int, 
 # ---- tokens ------------------------------------------------------------------------------------------------
 
 
-@njit(inline="always")
+@inlined()
 def _add(block: OpenBlock, distance: int, value: int) -> None:
     """Append a token."""
     used = block.used
@@ -177,7 +176,7 @@ def _add(block: OpenBlock, distance: int, value: int) -> None:
     used[0] += 1
 
 
-@njit(inline="always")
+@inlined()
 def _is_full(block: OpenBlock) -> bool:
     return block.used[0] == block.tokens.values.size
 
@@ -275,7 +274,7 @@ def _take_lazily(
 # ---- matches -----------------------------------------------------------------------------------------------
 
 
-@njit(inline="always")
+@inlined()
 def _insert(search: Search, at: int) -> int:
     """Make the three bytes here known; returns where they may have been last, or 0."""
     data, head, shift = search.data, search.head, search.hash_shift

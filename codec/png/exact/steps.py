@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ardm.compiled import BORROWING, compiled
+from ardm.compiled import BORROWING, compiled, inlined
 from codec.png.exact.codes import MAX_MATCH, MIN_MATCH, WINDOW
 
 EVERYWHERE = 255  # `dense`: the places within all matches are known, and it is looked ahead
@@ -94,7 +94,7 @@ def find_steps(steps: Any, at: Any, links: Any) -> Any:
     return compared
 
 
-@compiled(error_model="numpy", inline="always")
+@inlined(error_model="numpy")
 def longest(steps: Any, s: Any) -> Any:
     """Length of the last step at a place, or 0. s: the place's last two bits."""
     return steps.lengths[s, steps.number[s] - 1] if steps.number[s] else 0

@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from ardm.compiled import BORROWING, compiled
+from ardm.compiled import BORROWING, compiled, inlined
 from codec.coder.arithmetic import log
 from codec.coder.decisions import CONTEXTS, decide
 from codec.png.exact import contexts
@@ -170,7 +169,7 @@ def _set_contexts_of_match(at: Any, steps: Any, past: Any, keys: Any) -> Any:
     return contexts.MATCH + 2 * size + int(closer > 3)
 
 
-@njit(inline="always")
+@inlined()
 def _gain(raw: Any, at: Any, length: Any, distance: Any, times: Any) -> Any:
     """What the literals cost more than the match, by what there was so far; operations in this order."""
     code, symbol = distance_code(distance - 1), LENGTH_CODE[length - MIN_MATCH]
@@ -187,7 +186,7 @@ def _gain(raw: Any, at: Any, length: Any, distance: Any, times: Any) -> Any:
     return gain
 
 
-@compiled(error_model="numpy", inline="always")
+@inlined(error_model="numpy")
 def _bucket(length: Any) -> Any:
     """0 to 22 for a length."""
     if length <= 16:
