@@ -4,8 +4,8 @@
 
 Squares cut from the photos of FOLDER are written once in every format, then read by the same Dataset, batch by
 batch, by `--workers` processes. "ardm" is coded by default, "ardm plain" with --plain, both by the Dataset of
-docs/plugins.md (`codec.decode_batch` in `__getitems__`); "one by one" calls `codec.decompress` for each image in
-one process, "decode_batch" once for all. Rates are medians of `--repeats` passes after one that does not count.
+docs/plugins.md (`codec.decompress_batch` in `__getitems__`); "one by one" calls `codec.decompress` for each image in
+one process, "decompress_batch" once for all. Rates are medians of `--repeats` passes after one that does not count.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def of_jxl(files: list[bytes]) -> list[np.ndarray]:
 
 
 def of_ardm(files: list[bytes]) -> list[np.ndarray]:
-    return codec.decode_batch(files, threads=1)  # a worker is one process of several
+    return codec.decompress_batch(files, threads=1)  # a worker is one process of several
 
 
 def formats() -> dict[str, tuple[Callable[[np.ndarray], bytes], Decode]]:
@@ -126,8 +126,8 @@ def main() -> None:
             if form.startswith("ardm"):
                 one_by_one = lambda files=files: [codec.decompress(d, threads=threads) for d in files]  # noqa: E731
                 row["one_by_one"] = rate(one_by_one, len(files), arguments.repeats)
-                row["decode_batch"] = rate(
-                    lambda files=files: codec.decode_batch(files, threads=threads),
+                row["decompress_batch"] = rate(
+                    lambda files=files: codec.decompress_batch(files, threads=threads),
                     len(files),
                     arguments.repeats,
                 )

@@ -1,5 +1,5 @@
 """Lossless compression of images with an autoregressive diffusion model: `compress`, `decompress`,
-`decode_batch`, `open`, `info`, `recover`, `complete`, and the errors they raise.
+`compress_batch`, `decompress_batch`, `open`, `info`, `recover`, `complete`, and the errors they raise.
 
 Names are imported on first use, so that `import codec` and the commands' --help do not wait for torch.
 """
@@ -29,7 +29,7 @@ from codec.limits import Limits
 from codec.version import __version__
 
 if TYPE_CHECKING:
-    from codec.batch import decode_batch
+    from codec.batch import compress_batch, decompress_batch
     from codec.damage.invent import complete
     from codec.damage.salvage import recover
     from codec.image import compress, decompress
@@ -53,8 +53,9 @@ __all__ = [
     "__version__",
     "complete",
     "compress",
-    "decode_batch",
+    "compress_batch",
     "decompress",
+    "decompress_batch",
     "info",
     "open",
     "recover",
@@ -68,7 +69,8 @@ with existing_folder() as missing:
 _LATER = {
     "compress": "image",
     "decompress": "image",
-    "decode_batch": "batch",
+    "compress_batch": "batch",
+    "decompress_batch": "batch",
     "info": "listing",
     "recover": "damage.salvage",
     "complete": "damage.invent",

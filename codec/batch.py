@@ -1,12 +1,13 @@
-"""`decode_batch`: many .ardm files at once. Knows tiles, and that the planes of all images are jobs alike, so
-that all cores work whatever the sizes of the images; image files are further up.
+"""`compress_batch`, `decompress_batch`: many images at once, so that all cores work whatever their sizes. Knows
+tiles, and that the planes of all images are jobs alike; image files are further up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from threading import Event, Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,10 +15,11 @@ from ardm.exact.predictor import Predictor
 from codec.coder.work import Progress, Work
 from codec.ending import operation
 from codec.errors import ArdmError, InputError
-from codec.image import checked, open_within, whole_pixels
+from codec.image import checked, compress, open_within, whole_pixels
 from codec.limits import Limits, limits_of
 from codec.opened import Opened
-from codec.parallel import in_parallel, set_threads
+from codec.parallel import in_parallel, limited, set_threads
+from codec.settings import Settings, settings_of
 from codec.tiles import PlaneJob, plane_jobs, predictor_of, teller, unfolded
 
 if TYPE_CHECKING:
@@ -57,7 +59,37 @@ class _Item:
 
 
 @operation
-def decode_batch(
+def compress_batch(
+    images: Iterable[np.ndarray], *, settings: Settings | None = None, **options: Any
+) -> list[bytes]:
+    """`compress` of many images: their .ardm files, in order, the same bytes. Thread-safe.
+
+    images: arrays as `compress` takes them. settings, options: as of `compress`, for all of them. Each is
+    compressed by one thread, as many at once as there are threads; the last ones by all that are left over.
+
+    Raises what `compress` would have raised first, one image after the other, with "item N: " before it, N
+    counted from 0; ValueError or TypeError for a bad option.
+    """
+    if isinstance(images, np.ndarray):
+        raise InputError("expected several images, such as a list of arrays, got one; compress takes one.")
+    chosen = settings_of(settings, options)
+    set_threads(chosen.threads)
+    stop = Event()
+    told = teller(None, stop)
+
+    def work(item: tuple[int, np.ndarray], threads: int) -> bytes:
+        index, pixels = item
+        try:
+            with limited(threads):
+                return compress(pixels, settings=replace(chosen, threads=0), progress=told)
+        except ArdmError as error:
+            raise _of_item(index, error) from error
+
+    return in_parallel(work, list(enumerate(images)), stop)
+
+
+@operation
+def decompress_batch(
     files: Iterable[ReadableBuffer | Opened],
     *,
     device: str = "cpu",

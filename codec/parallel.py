@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import lru_cache
-from threading import Event, Lock, Thread, local
+from threading import Condition, Event, Thread, local
 from typing import Any, Generic, TypeVar
 
 from threadpoolctl import ThreadpoolController
@@ -188,44 +188,60 @@ class _Jobs(Generic[Job, Result]):
     """Jobs that several threads do one after the other."""
 
     def __init__(
-        self, work: Callable[[Job, int], Result], jobs: Sequence[Job], share: int, stop: Event
+        self, work: Callable[[Job, int], Result], jobs: Sequence[Job], threads: int, stop: Event
     ) -> None:
-        self.work, self.jobs, self.share, self.stop = work, jobs, share, stop
+        self.work, self.jobs, self.threads, self.stop = work, jobs, threads, stop
         self.results: dict[int, Result] = {}
         self.errors: dict[int, BaseException] = {}
-        self._lock = Lock()
+        self._changed = Condition()
         self._next, self._running = 0, set[int]()
 
     def run(self) -> None:
         """Do jobs until there are no more, or one has failed."""
-        while (i := self._take()) is not None:
+        while taken := self._take():
+            i, share = taken
             try:
-                result = self.work(self.jobs[i], self.share)
+                result = self.work(self.jobs[i], share)
             except BaseException as error:
                 self.errors[i] = error
             else:
                 self.results[i] = result
             self._drop(i)
 
-    def _take(self) -> int | None:
-        with self._lock:
+    def _take(self) -> tuple[int, int] | None:
+        """A job, and how many threads it may use: the last ones have those of workers that have none."""
+        with self._changed:
             if self.errors or self.stop.is_set() or self._next == len(self.jobs):
                 return None
-            self._running.add(self._next)
+            i = self._next
             self._next += 1
-            return self._next - 1
+            self._running.add(i)
+            at_work = len(self._running) + len(self.jobs) - self._next
+            return i, max(1, self.threads // at_work)
 
     def _drop(self, i: int) -> None:
         """Those before a job that failed go on, so that it does not depend on the threads which error is
         raised; unless the error is not one of ours.
         """
-        with self._lock:
+        with self._changed:
             self._running.discard(i)
             if self.errors and (
                 min(self.errors) < min(self._running, default=0)
                 or not isinstance(self.errors.get(i, ArdmError()), ArdmError)
             ):
                 self.stop.set()
+            self._changed.notify_all()
+
+    def wait(self, i: int) -> bool:
+        """Wait for a job's end; whether it has a result. It has none if it, or one before it, has failed, or
+        it was never begun because another one has.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: i in self.results or (self._ends() and not self._running))
+        return i in self.results
+
+    def _ends(self) -> bool:
+        return bool(self.errors) or self.stop.is_set() or self._next == len(self.jobs)
 
     def first_error(self) -> BaseException | None:
         """The error to raise: the first that is not one of ours, which made others end, else that of the
@@ -244,24 +260,35 @@ def in_parallel(work: Callable[[Job, int], Result], jobs: Sequence[Job], stop: E
     stop: set when one job has failed or the caller was interrupted; the others should look at it now and
     then, and end.
     """
+    return list(in_turn(work, jobs, stop))
+
+
+def in_turn(work: Callable[[Job, int], Result], jobs: Sequence[Job], stop: Event) -> Generator[Result]:
+    """The same, each result as soon as it and all before it are there. Whoever does not want the rest must
+    close the generator, which waits for the jobs that have begun.
+    """
     threads = thread_count()
     workers = min(len(jobs), threads)
     if workers < 2:
-        return [work(job, threads) for job in jobs]
-    shared = _Jobs(work, jobs, threads // workers, stop)
+        yield from (work(job, threads) for job in jobs)
+        return
+    shared = _Jobs(work, jobs, threads, stop)
     running = [_Worker(shared.run) for _ in range(workers)]
     try:
         started = [worker.start() for worker in running]
         if not any(started):
             shared.run()
+        for i in range(len(jobs)):
+            if not shared.wait(i):
+                break
+            yield shared.results.pop(i)
         for worker in running:
             if worker.started:
                 worker.wait()
-    except BaseException:  # of a signal handler
+    except BaseException:  # of a signal handler, or of who takes the results
         stop.set()
         for worker in running:
             worker.wait()
         raise
     if error := shared.first_error():
         raise error
-    return [shared.results[i] for i in range(len(jobs))]

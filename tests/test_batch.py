@@ -1,4 +1,4 @@
-"""`decode_batch`: the arrays and errors of `decompress`, one file after the other."""
+"""`compress_batch`, `decompress_batch`: the bytes, arrays and errors of one image after the other."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ from codec import (
     NotArdmError,
     UnsupportedError,
     archive,
+    batch,
     compress,
+    compress_batch,
     container,
-    decode_batch,
     decompress,
+    decompress_batch,
+    parallel,
 )
 from codec.coder.work import Work
 from codec.opened import open_bytes
@@ -79,7 +82,7 @@ def jpeg_of(pixels: np.ndarray) -> bytes:
 @pytest.mark.quick
 @pytest.mark.parametrize("threads", THREADS)
 def test_the_arrays_are_those_of_decompress(files: list[bytes], threads: int) -> None:
-    found = decode_batch(files, threads=threads)
+    found = decompress_batch(files, threads=threads)
     assert len(found) == len(files)
     for array, data in zip(found, files, strict=True):
         expected = decompress(data)
@@ -90,13 +93,13 @@ def test_the_arrays_are_those_of_decompress(files: list[bytes], threads: int) ->
 
 
 def test_any_iterable_of_buffers(files: list[bytes]) -> None:
-    assert decode_batch([]) == []
-    found = decode_batch(memoryview(data) for data in files[:2])
+    assert decompress_batch([]) == []
+    found = decompress_batch(memoryview(data) for data in files[:2])
     assert [a.shape for a in found] == [(60, 70, 3), (5, 6)]
     with pytest.raises(InputError, match="expected several files"):
-        decode_batch(files[0])
+        decompress_batch(files[0])
     with pytest.raises(InputError, match="item 1: the data must be bytes"):
-        decode_batch([files[0], 3])  # type: ignore[list-item]
+        decompress_batch([files[0], 3])  # type: ignore[list-item]
 
 
 def first_error(files: list[bytes], **options: object) -> tuple[type[ArdmError], str]:
@@ -125,7 +128,7 @@ def test_the_first_error_is_raised_and_says_whose_it_is(
     ):
         kind, said = first_error(bad)
         with pytest.raises(ArdmError) as caught:
-            decode_batch(bad, threads=threads)
+            decompress_batch(bad, threads=threads)
         assert (type(caught.value), str(caught.value)) == (kind, said)
         assert isinstance(caught.value.__cause__, kind)
 
@@ -139,15 +142,15 @@ def test_every_kind_of_error_has_its_class(files: list[bytes], photo: np.ndarray
         (jpeg, UnsupportedError),
     ):
         with pytest.raises(kind, match=r"^item 1: "):
-            decode_batch([files[1], data])
+            decompress_batch([files[1], data])
 
 
 def test_limits_are_for_each_image(files: list[bytes]) -> None:
-    assert len(decode_batch(files[:2] * 3, max_pixels=4200)) == 6
+    assert len(decompress_batch(files[:2] * 3, max_pixels=4200)) == 6
     with pytest.raises(LimitError, match="item 1: the image has 70 x 60 pixels, the limit is 4199"):
-        decode_batch([files[1], files[0]], limits=Limits(max_pixels=4199))
+        decompress_batch([files[1], files[0]], limits=Limits(max_pixels=4199))
     with pytest.raises(LimitError, match=r"item 0: the image needs about .* of memory"):
-        decode_batch(files, limits=Limits(max_memory=1000))
+        decompress_batch(files, limits=Limits(max_memory=1000))
 
 
 def test_two_threads_share_the_work(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,5 +170,47 @@ def test_two_threads_share_the_work(photo: np.ndarray, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(PlaneJob, "decode", together)
     for batch in ([small, small], [tiles], [small] * 4 + [tiles]):
-        decode_batch(batch, threads=2)
+        decompress_batch(batch, threads=2)
     assert shares == [1] * (2 + 2 + 6)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("threads", THREADS)
+def test_the_bytes_are_those_of_compress(photo: np.ndarray, threads: int) -> None:
+    images = [
+        photo[:40, :50],
+        photo[:5, :6, 0],
+        photo[:20, :30] * np.uint16(257),
+        np.zeros((9, 9), np.uint8),
+        photo[:33, :44],
+    ]
+    for options in ({"plain": True, "tile": 32}, {"budget": 4, "order": "lattice"}):
+        expected = [compress(image, **options) for image in images]  # type: ignore[arg-type]
+        assert compress_batch(iter(images), threads=threads, **options) == expected
+    assert compress_batch([]) == []
+
+
+def test_what_cannot_be_compressed_is_named(photo: np.ndarray) -> None:
+    with pytest.raises(InputError, match="item 1: "):
+        compress_batch([photo[:9, :9], photo[:9, :9].astype(np.float32), photo[0]])
+    with pytest.raises(InputError, match="expected several images"):
+        compress_batch(photo)
+    with pytest.raises(TypeError, match="no option 'speed'"):
+        compress_batch([photo[:9, :9]], speed=3)
+
+
+def test_images_are_compressed_at_once(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a thread each; the last one has those of the others that have nothing to do."""
+    met, shares = threading.Barrier(2, timeout=60), []
+
+    def together(pixels: np.ndarray, **options: object) -> bytes:
+        shares.append(parallel.thread_count())
+        if len(pixels) < 16:
+            met.wait()
+        return compress(pixels, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(batch, "compress", together)
+    images = [photo[:9, :9]] * 4 + [photo[:16, :16]]
+    assert compress_batch(images, plain=True, threads=2) == [compress(image, plain=True) for image in images]
+    assert sorted(shares[:4]) == [1, 1, 1, 1]
+    assert shares[4] in (1, 2)  # 2 if the other worker had ended by then

@@ -115,6 +115,7 @@ ORDER = {
         "contents",
         "work",
         "scale",
+        "abreast",
         "cli",
         "sample",
         "inspect",

@@ -65,7 +65,7 @@ assert codec.open(codec.compress(image)).preview(16).size
 source = pngs.png_of(pngs.pixels_of(2, 8, 20, 30), 2, 8)
 for exactly in (False, True):
     archive.unpack(archive.pack(source, exactly=exactly).data)
-assert codec.decode_batch([codec.compress(image), codec.compress(image[..., 0])])
+assert codec.decompress_batch([codec.compress(image), codec.compress(image[..., 0])])
 print("torch" in sys.modules)
 """
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -1,4 +1,4 @@
-"""The commands ardm-compress and ardm-decompress: their options, their exit codes, one file after the other.
+"""The commands ardm-compress and ardm-decompress: their options, their exit codes, what is said of each file.
 Knows no files and no images: `codec.commands.work` does each.
 
 Exit codes: 0 all well; 1 a file failed (cannot be read, exists, refused); 2 wrong usage; 4 damaged data; 5
@@ -11,16 +11,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import click
 
-from codec.commands import files, report, scale, tree, work
+from codec.commands import abreast, files, report, scale, tree, work
+from codec.commands.abreast import Do, Done
 from codec.commands.options import RAY, Options, Region, given_of, options_of, parse_order, shared_options
 from codec.commands.outcome import Outcomes, failure_of
 from codec.commands.places import LeftOut
 from codec.commands.summary import COMPRESS, DECOMPRESS
-from codec.commands.tree import Given, Item
+from codec.commands.tree import Given
 from codec.presets import PRESETS
 
 PRESET_HELP = ", ".join(f"-{preset} = {calls or 'as many as pay'}" for preset, calls in PRESETS.items())
@@ -202,13 +204,11 @@ def run(command: click.Command, arguments: list[str], name: str) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-Work = Callable[[Item, Options], dict[str, Any]]
-
-
 Line = Callable[[dict[str, Any], Options], str]
+ABREAST = (work.compress_one, work.decompress_one, work.test_one)  # what several files may have done at once
 
 
-def each(given: Given, options: Options, do: Work, line: Line = report.line_of_work) -> None:
+def each(given: Given, options: Options, do: Do, line: Line = report.line_of_work) -> None:
     """Do something to every file, or list or test it, if the options say so. line: what is said of each."""
     if options.listing:
         do, line = work.list_one, report.line_of_listing
@@ -217,22 +217,27 @@ def each(given: Given, options: Options, do: Work, line: Line = report.line_of_w
     packing = do is work.compress_one
     items = tree.items(given, archives=not packing)
     told = Outcomes(options, line)
+    command = COMPRESS if packing else DECOMPRESS
     if options.engine == RAY:
-        scale.each(COMPRESS if packing else DECOMPRESS, items, options, told)
+        scale.each(command, items, options, told)
         return
-    for item in items:
-        place = item.source
-        try:
-            if item.problem:
-                raise item.problem
-            result = do(item, options)
-        except LeftOut as error:
-            told.left_out(place.label, error.kind)
-        except Exception as error:
-            failure = failure_of(error)
-            if failure is None:
-                raise
-            told.failed(place.label, place.name, failure)
-        else:
-            told.done(result)
+    alone = options.stdout or options.output or do not in ABREAST
+    with closing(abreast.worked(items, options, do, command, alone=bool(alone))) as all_done:
+        for done in all_done:
+            _tell(done, told)
     told.end()
+
+
+def _tell(done: Done, told: Outcomes) -> None:
+    """Say what became of a file. Raises what is a mistake of this program."""
+    for message in done.heard:
+        report.say(message)
+    place, error = done.item.source, done.error
+    if isinstance(error, LeftOut):
+        told.left_out(place.label, error.kind)
+    elif error is None:
+        told.done(done.result)
+    elif failure := failure_of(error):
+        told.failed(place.label, place.name, failure)
+    else:
+        raise error

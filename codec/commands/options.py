@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 import click
@@ -49,6 +50,7 @@ class Options:
     engine: str = LOCAL
     workers: int | None = None  # of RAY; None: as many as there are cores
     report: Place | None = None  # where RAY's report goes
+    stop: Event | None = None  # once it is set, work on this file shall end
     written: set[Hashable] = field(
         default_factory=set
     )  # outputs of this run, which not even -f may overwrite

@@ -72,6 +72,10 @@ class Place:
         """When a file that is not on disk was changed, in ns; None if that is not known."""
         return None
 
+    def size(self) -> int | None:
+        """Bytes of a file, where that costs nothing to ask."""
+        return None
+
     @property
     def base(self) -> str:
         """The name of the file in its folder."""
@@ -168,6 +172,11 @@ class Local(Place):
     @property
     def on_disk(self) -> str:
         return self.path
+
+    def size(self) -> int | None:
+        with contextlib.suppress(OSError):
+            return os.path.getsize(self.path)
+        return None
 
     @property
     def base(self) -> str:

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from threading import Event
 from typing import Any
 
 import click
@@ -146,9 +147,12 @@ def line_of_work(result: dict[str, Any], options: Options) -> str:
 
 
 class Progress:
-    """A bar on standard error, on a terminal only, once a second has passed."""
+    """A bar on standard error, on a terminal only, once a second has passed; and where work notices that it
+    shall end.
+    """
 
     def __init__(self, total: int, name: str, options: Options, unit: str = "B") -> None:
+        self.stop: Event | None = options.stop
         self.bar: Any = None
         if options.progress and not options.quiet and not options.as_json and sys.stderr.isatty():
             from tqdm import tqdm
@@ -171,5 +175,8 @@ class Progress:
             self.bar.close()
 
     def update(self, done: int) -> None:
+        """Raises KeyboardInterrupt once the work shall end."""
+        if self.stop and self.stop.is_set():
+            raise KeyboardInterrupt
         if self.bar is not None:
             self.bar.update(done)
