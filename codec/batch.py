@@ -1,5 +1,6 @@
-"""`compress_batch`, `decompress_batch`: many images at once, so that all cores work whatever their sizes. Knows
-tiles, and that the planes of all images are jobs alike; image files are further up.
+"""`compress_batch`, `decompress_batch`: many images at once, so that all cores work whatever their sizes.
+
+Knows tiles, and that the planes of all images are jobs alike; image files are further up.
 """
 
 from __future__ import annotations

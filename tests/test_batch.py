@@ -169,8 +169,8 @@ def test_two_threads_share_the_work(photo: np.ndarray, monkeypatch: pytest.Monke
         decode(self, work)
 
     monkeypatch.setattr(PlaneJob, "decode", together)
-    for batch in ([small, small], [tiles], [small] * 4 + [tiles]):
-        decompress_batch(batch, threads=2)
+    for files in ([small, small], [tiles], [small] * 4 + [tiles]):
+        decompress_batch(files, threads=2)
     assert shares == [1] * (2 + 2 + 6)
 
 
