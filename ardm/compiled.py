@@ -37,6 +37,24 @@ PACKAGES = (
 BORROWING: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 
 
+_all: list[Any] = []  # functions that `compiled` made
+
+
+def kept_in() -> set[str]:
+    """Folders where the code is kept of all that this process has compiled, or has read from there. Raises
+    OSError if any of it is not kept.
+    """
+    folders = set()
+    for made in _all:
+        if not made.signatures:
+            continue
+        folder = Path(made._cache.cache_path) if isinstance(made._cache, _Cache) else None
+        if not (folder and any(folder.glob(f"{made._cache._impl.filename_base}*.nbi"))):
+            raise OSError(f"the code of {made.py_func.__qualname__} is not kept")
+        folders.add(str(folder))
+    return folders
+
+
 @lru_cache(maxsize=1)
 def _stamp() -> tuple[tuple[str, int, int], ...]:
     """Name, size and time of every file that may hold compiled functions."""
@@ -70,6 +88,7 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
     def compile_later(function: Callable[..., Any]) -> Callable[..., Any]:
         made: Any = njit(nogil=True, **options)(function)
         if made is not function:  # which it is with NUMBA_DISABLE_JIT
+            _all.append(made)
             with suppress(RuntimeError, OSError):  # there is no folder to keep it in
                 made._cache = _Cache(function)
             made.compile = _in_a_folder(made.compile)
