@@ -1,11 +1,11 @@
-"""Presets -1 to -9, the default budget, the orders and the default size limit. Knows nothing else, so that
+"""Presets -1 to -9, the orders and the default size limit. Knows nothing else, so that
 --help need not load a model.
 """
 
 import os
 
-# -> network calls per tile; None: as many as pay
-PRESETS: dict[int, int | None] = {1: 1, 2: 2, 3: 4, 4: 8, 5: 15, 6: 30, 7: 60, 8: 600, 9: None}
+# -1 to -9, from quick to small: what each stands for. None is a budget: fewer network calls are no quicker.
+PRESETS: dict[int, str] = {1: "--plain"} | dict.fromkeys(range(2, 9), "") | {9: "--best"}
 ORDERS = ("auto", "lattice", "raster")  # in which a tile may be coded
 MAX_PIXELS = 178_000_000  # default limit
 # more than any machine has processors; OpenMP ends the process where it cannot start as many as it is told to

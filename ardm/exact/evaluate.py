@@ -183,7 +183,7 @@ def scratch(net: Net) -> Scratch:
     )
 
 
-@njit(nogil=True, boundscheck=False, _nrt=False)
+@njit(nogil=True, boundscheck=False, **BORROWING)
 def gather(net: Any, canvas: Any, y: Any, x: Any, everything: Any, work: Any, row: Any) -> None:
     """Values and base of the pixel (y, x) into row `row` of the scratch, and the first layer's bias with its
     mask into the sums.
@@ -229,7 +229,7 @@ def gather(net: Any, canvas: Any, y: Any, x: Any, everything: Any, work: Any, ro
                 work.sums[to + o] -= net.mask[j * width + o]
 
 
-@njit(nogil=True, boundscheck=False, _nrt=False)
+@njit(nogil=True, boundscheck=False, **BORROWING)
 def gather_raster(net: Any, canvas: Any, y: Any, x: Any, work: Any, row: Any) -> None:
     """`gather` for raster order, where the pattern is half a window: row by row, in one piece of memory each.
 
@@ -257,7 +257,7 @@ def gather_raster(net: Any, canvas: Any, y: Any, x: Any, work: Any, row: Any) ->
         color = np.int64(0)
         for i in range(c, side, 3):
             color += line[i]
-        base[base_at + c] = (2 * color + total) // (2 * total)
+        base[base_at + c] = np.int64(np.uint64(2 * color + total) // np.uint64(2 * total))
     b0, b1, b2 = np.int32(base[base_at]), np.int32(base[base_at + 1]), np.int32(base[base_at + 2])
     for i in range(0, room, 3):
         line[i], line[i + 1], line[i + 2] = b0, b1, b2
@@ -274,7 +274,7 @@ def _shifted(total: Any, shift: Any) -> Any:
     return int32.sar(int32.add(total, int32.sar(int32.shl(np.int32(1), shift), np.int32(1))), shift)
 
 
-@njit(nogil=True, boundscheck=False, _nrt=False)
+@njit(nogil=True, boundscheck=False, **BORROWING)
 def _activate(
     sums: Any, to: Any, shift: Any, shift_at: Any, out: Any, at: Any, count: Any, residual: Any
 ) -> None:
@@ -287,14 +287,14 @@ def _activate(
             activate(sums, to + o, shift, shift_at + o, out, at + o)
 
 
-@njit(nogil=True, boundscheck=False, _nrt=False)
+@njit(nogil=True, boundscheck=False, **BORROWING)
 def _add_high(sums: Any, high: Any, count: Any) -> None:
     """sums += high * 2**NEAR_SHIFT, `count` numbers."""
     for o in range(count):
         sums[o] = int32.add(sums[o], int32.shl(high[o], np.int32(NEAR_SHIFT)))
 
 
-@njit(nogil=True, boundscheck=False, _nrt=False)
+@njit(nogil=True, boundscheck=False, **BORROWING)
 def finish_block(net: Any, work: Any, params: Any, to: Any, count: Any) -> None:
     """All layers, for the pixels in the BLOCK rows of the scratch, of which `count` are wanted, their first
     bias in the sums. params: int32, flat, 10 K numbers of each from `to` on.

@@ -80,7 +80,7 @@ def new_state(count: int, mixture: int) -> State:
     )
 
 
-@compiled(_nrt=False)
+@compiled(**BORROWING)
 def start_pixels(state: Any, params: Any, count: int, tables: Any) -> None:
     """Weights of the components of `count` pixels. params: int32 (N, 10 K)."""
     k = state.weight.shape[1]
@@ -92,7 +92,7 @@ def start_pixels(state: Any, params: Any, count: int, tables: Any) -> None:
             state.weight[n, i] = tables.weight[min(top - params[n, i], len(tables.weight) - 1)]
 
 
-@compiled(_nrt=False)
+@compiled(**BORROWING)
 def start_channel(
     state: Any, params: Any, base: Any, step: int, channel: int, count: int, tables: Any
 ) -> None:
@@ -116,10 +116,10 @@ def start_channel(
 def _component(state: Any, n: Any, i: Any, edge: Any, tables: Any) -> Any:
     """S of a component at an inner edge."""
     u = (edge * MEAN_STEPS - state.center[n, i]) * state.inverse[n, i] >> INVERSE_SHIFT
-    return np.int64(tables.sigmoid[min(max(u, -CDF_HALF), CDF_HALF - 1) + CDF_HALF])
+    return np.int64(tables.sigmoid[np.uint64(min(max(u, -CDF_HALF), CDF_HALF - 1) + CDF_HALF)])
 
 
-@compiled(_nrt=False)
+@compiled(**BORROWING)
 def cdf(state: Any, n: int, edge: int, tables: Any) -> int:
     """F of pixel n at an edge 0..256."""
     if edge == 0:
@@ -132,22 +132,32 @@ def cdf(state: Any, n: int, edge: int, tables: Any) -> int:
     return total
 
 
-@compiled(_nrt=False)
+@compiled(**BORROWING)
 def split(state: Any, size: int, count: int, tables: Any, weights: Any) -> None:
     """Frequencies minus one of the four parts, `size` values each, of the intervals of `count` pixels:
     float32 (N, 4).
+
+    `cdf` at three edges at once, and divisions without signs, which take half the time.
     """
     for n in range(count):
-        span, before = state.at_high[n] - state.at_low[n], np.int64(0)
-        for j in range(3):
-            state.inner[n, j] = cdf(state, n, state.low[n] + (j + 1) * size, tables)
-            cut = (state.inner[n, j] - state.at_low[n]) * SPAN // span
-            weights[n, j] = cut - before
-            before = cut
-        weights[n, 3] = SPAN - before
+        edge = state.low[n]
+        e1, e2, e3 = edge + size, edge + 2 * size, edge + 3 * size
+        f1, f2, f3 = np.int64(FLOOR * e1), np.int64(FLOOR * e2), np.int64(FLOOR * e3)
+        for i in range(state.weight.shape[1]):
+            w = state.weight[n, i]
+            f1 += w * _component(state, n, i, e1, tables)
+            f2 += w * _component(state, n, i, e2, tables)
+            f3 += w * _component(state, n, i, e3, tables)
+        low = state.at_low[n]
+        span = np.uint64(state.at_high[n] - low)
+        state.inner[n, 0], state.inner[n, 1], state.inner[n, 2] = f1, f2, f3
+        c1 = np.int64(np.uint64((f1 - low) * SPAN) // span)
+        c2 = np.int64(np.uint64((f2 - low) * SPAN) // span)
+        c3 = np.int64(np.uint64((f3 - low) * SPAN) // span)
+        weights[n, 0], weights[n, 1], weights[n, 2], weights[n, 3] = c1, c2 - c1, c3 - c2, SPAN - c3
 
 
-@compiled(_nrt=False)
+@compiled(**BORROWING)
 def take(state: Any, size: int, digits: Any, count: int) -> None:
     """Go into the parts `digits`, int32 (N,), of the intervals."""
     for n in range(count):
@@ -161,7 +171,7 @@ def take(state: Any, size: int, digits: Any, count: int) -> None:
         state.low[n] += d * size
 
 
-@compiled(_nrt=False)
+@compiled(**BORROWING)
 def finish_channel(state: Any, base: Any, step: int, channel: int, count: int, tables: Any) -> None:
     """Reweight the components by the mass they gave to the values, which `low` has become."""
     k = state.weight.shape[1]
@@ -176,7 +186,9 @@ def finish_channel(state: Any, base: Any, step: int, channel: int, count: int, t
             state.weight[n, i] *= above - below + 1  # < 2**27
             heaviest = max(heaviest, state.weight[n, i])
         for i in range(k):
-            state.weight[n, i] = max(state.weight[n, i] * WEIGHT_TOP // heaviest, 1)
+            state.weight[n, i] = max(
+                np.int64(np.uint64(state.weight[n, i] * WEIGHT_TOP) // np.uint64(heaviest)), 1
+            )
 
 
 def information(

@@ -302,7 +302,8 @@ def code_diagonals(first: int, last: int, raster: Raster, asked: Asked, room: Ro
                 canvas[at + c] = state.low[i]
                 if channels == 1:
                     canvas[at] = canvas[at + 2] = state.low[i]
-            finish_channel(state, base, step, c, count, tables)
+            if step < channels - 1:  # after the last one, nobody asks
+                finish_channel(state, base, step, c, count, tables)
     return last - first
 
 

@@ -25,7 +25,7 @@ from codec.commands.summary import COMPRESS, DECOMPRESS
 from codec.commands.tree import Given
 from codec.presets import PRESETS
 
-PRESET_HELP = ", ".join(f"-{preset} = {calls or 'as many as pay'}" for preset, calls in PRESETS.items())
+PRESET_HELP = f"-1 quickest ({PRESETS[1]}), -2 to -8 the default, -9 smallest ({PRESETS[9]})"
 EXIT_HELP = (
     "Exit codes: 0 done; 1 a file failed; 2 wrong usage; 4 damaged data; 5 not supported by this "
     "release; 130, 143 interrupted."
@@ -95,7 +95,7 @@ def compress_command(
     All other files come back byte for byte, JPEG too; English text is what the model for text knows. Damaged
     images are kept with --exact only.
 
-    '-' reads standard input and writes standard output. Presets for the budget: PRESETS.
+    '-' reads standard input and writes standard output. Presets: PRESETS.
     """
     if best and (order != "auto" or plain or budget):
         raise click.UsageError("--best chooses itself; leave out --budget, --order and --plain.")
@@ -163,20 +163,14 @@ def decompress_command(
 
 
 def compress_main() -> None:
-    """Entry point of ardm-compress: presets -1..-9 become --budget, then click takes over."""
+    """Entry point of ardm-compress: presets -1 to -9 become options, then click takes over."""
     arguments = []
     literal = False
     for argument in sys.argv[1:]:
         literal = literal or argument == "--"
         is_preset = not literal and len(argument) == 2 and argument[0] == "-" and argument[1] in "123456789"
-        preset = int(argument[1]) if is_preset else 0
-        arguments += (
-            [argument]
-            if not is_preset
-            else [f"--budget={PRESETS[preset]}"]
-            if PRESETS[preset]
-            else ["--best"]
-        )
+        meant = PRESETS[int(argument[1])] if is_preset else argument
+        arguments += [meant] if meant or not is_preset else []
     run(compress_command, arguments, "ardm-compress")
 
 

@@ -48,7 +48,7 @@ def test_there_and_back(source: Path, tmp_path: Path) -> None:
 
 
 def test_streams_presets_and_several_files(source: Path, tmp_path: Path) -> None:
-    data = run(COMPRESS, "-3", "--order", "lattice", "-", stdin=source.read_bytes()).stdout
+    data = run(COMPRESS, "-5", "--budget", 4, "--order", "lattice", "-", stdin=source.read_bytes()).stdout
     listed = json.loads(run(COMPRESS, "-l", "--json", "-", stdin=data).stdout)
     assert (listed["network_calls"], listed["width"], listed["height"], listed["network_planes"]) == (
         4,
@@ -59,6 +59,8 @@ def test_streams_presets_and_several_files(source: Path, tmp_path: Path) -> None
     assert data == run(COMPRESS, "-c", "--budget", 4, "--order", "lattice", source).stdout
     plain = run(COMPRESS, "-c", "--plain", source).stdout
     assert json.loads(run(COMPRESS, "-l", "--json", "-", stdin=plain).stdout)["coding"] == "plain"
+    assert run(COMPRESS, "-c", "-1", source).stdout == plain
+    assert run(COMPRESS, "-c", "-6", source).stdout == run(COMPRESS, "-c", "-9", source).stdout
     restored = run(DECOMPRESS, "-", stdin=data).stdout
     (tmp_path / "restored.png").write_bytes(restored)
     assert np.array_equal(pixels(tmp_path / "restored.png"), pixels(source))
@@ -283,5 +285,5 @@ def test_help_names_exit_codes_and_does_not_load_torch(command: list[str]) -> No
     assert b" torch" not in done.stderr
     assert b"numpy" not in done.stderr
     if command is COMPRESS:
-        assert b"-1 = 1" in done.stdout
+        assert b"-1 quickest" in done.stdout
     assert b"ardm-" in run(command, "--version").stdout
