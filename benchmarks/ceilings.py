@@ -1,0 +1,223 @@
+"""How near coding comes to what the machine can do: one tile of a photo, one thread, split into the network
+and the rest. Knows the inside of both; `benchmarks.speed` prints it.
+
+The network is asked for all pixels of the tile as the coder asks it; the mixing coder is told its answers
+beforehand, and must write the same bytes. The ceiling of the network is its own innermost loop
+(`ardm.exact.dense.accumulate_four`) on a layer that stays in the first cache. Seconds are the least of some
+runs, since what disturbs a run only adds to it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from ardm.compiled import BORROWING
+from ardm.exact import evaluate, window
+from ardm.exact.evaluate import BLOCK
+from ardm.exact.predictor import Predictor, new_canvas
+from ardm.exact.window import WindowWeights
+from ardm.window import near_positions
+from benchmarks.network import best, ceiling, products
+from codec import compress, decompress
+from codec.coder import kernel
+from codec.coder.arithmetic import PAD
+from codec.coder.kernel import COUNT_MAX, Network
+from codec.coder.mixing import (
+    RASTER_CROSS,
+    RASTER_EXPERTS,
+    RASTER_KIND,
+    Mixing,
+    _no_network,
+    raster_geometry,
+    raster_net,
+)
+from codec.coder.network import NETWORK_CODER
+from codec.coder.walk import planar
+from codec.coder.work import Work
+from codec.scheduling import STRIP, schedule_for
+from codec.settings import Settings
+
+LAYERS = 2000  # products of a layer in a run of the ceiling
+COUNTED = 64  # side of the cuts whose decisions are counted
+WANTED_SHARE, WANTED_NS = 0.4, 250.0
+
+
+@njit(nogil=True, **BORROWING)
+def ask_all(height: int, slope: int, columns: int, network: Any, params: Any, base: Any) -> None:
+    """The network's answers, as `codec.coder.kernel.code_rows` asks for them in strips of BLOCK rows. params:
+    int32, flat (N 10 K); base: int16, flat (N 3). Pixels are in raster order.
+    """
+    outputs = len(network.block) // BLOCK
+    for top in range(0, height, BLOCK):
+        for q in range(columns + slope * (min(BLOCK, height - top) - 1)):
+            kernel._ask(top, q, height, slope, columns, network)
+            for i in range(min(BLOCK, height - top)):
+                x = q - slope * i
+                if 0 <= x < columns:
+                    at = (top + i) * columns + x
+                    for o in range(outputs):
+                        params[at * outputs + o] = network.block[i * outputs + o]
+                    for c in range(3):
+                        base[3 * at + c] = network.scratch.base[3 * i + c]
+
+
+@njit(nogil=True, **BORROWING)
+def finish_again(net: Any, work: Any, params: Any, count: int) -> None:
+    """All layers, of the same four pixels again and again."""
+    for _ in range(count):
+        evaluate.finish_block(net, work, params, 0, BLOCK)
+
+
+class Told(Mixing):
+    """The mixing coder in raster order, told what the network would say."""
+
+    def code_told(self, params: np.ndarray, base: np.ndarray, slope: int) -> None:
+        """params: int32, flat (N 10 K); base: int16, flat (N 3)."""
+        own, near = raster_geometry()
+        height, width = self.shape
+        inner = self.planes.pixel[:, PAD : PAD + height, PAD : PAD + width]
+        inner[:] = base.reshape(height, width, 3).transpose(2, 0, 1)
+        wave = (min(STRIP, height), slope)
+        self._run(
+            self._phase(RASTER_KIND, (0, 0, 1), wave, own, RASTER_CROSS, near, RASTER_EXPERTS),
+            self._network(params, *_no_network(), np.zeros(0, np.int32)),
+        )
+
+
+def asked(weights: WindowWeights, tile: np.ndarray) -> Network:
+    """The network, which sees a tile. tile: uint8 (h, w, 3)."""
+    canvas = new_canvas(*tile.shape[:2])
+    canvas.image[:] = tile
+    net = raster_net(weights)
+    block = np.zeros(BLOCK * weights.config.outputs, np.int32)
+    coder = Mixing(3, tile.size // 3, weights)
+    return coder._network(np.zeros(0, np.int32), net, evaluate.scratch(net), canvas, block)
+
+
+def mixed_decisions(weights: WindowWeights, tile: np.ndarray) -> tuple[float, bool]:
+    """(decisions of a subpixel that are mixed and learned from, whether that is exact or at least so many).
+
+    Every such decision adds one to the age of a counter of each table, up to COUNT_MAX; so the tile is cut
+    into squares, each coded by itself, whose counters hardly come that far.
+    """
+    height, width = (size // COUNTED * COUNTED for size in tile.shape[:2])
+    total, exact = 0, True
+    for y in range(0, height, COUNTED):
+        for x in range(0, width, COUNTED):
+            cut = np.ascontiguousarray(tile[y : y + COUNTED, x : x + COUNTED])
+            coder = Mixing(3, COUNTED**2, weights)
+            coder.start_stage(np.zeros((3, COUNTED, COUNTED), np.int16), planar(cut))
+            coder.code_raster(STRIP)
+            ages = coder.learned.counters & 255
+            sums = ages.sum(-1, dtype=np.int64)  # of every table of each channel
+            fullest = sums.argmax(-1)
+            total += int(sums.max(-1).sum())
+            exact &= all(ages[s, fullest[s]].max() < COUNT_MAX for s in range(3))
+    return total / (3 * height * width), exact
+
+
+def ceilings(weights: WindowWeights, runs: int) -> dict[str, float]:
+    """Multiply-accumulates a second of the innermost loop, and of all layers of a pixel."""
+    config, net = weights.config, raster_net(weights)
+    width = config.width
+    x, w = np.ones(BLOCK * width, np.uint8), np.ones(width * width, np.int8)
+    start, sums = np.zeros(width, np.int32), np.zeros(BLOCK * width, np.int32)
+    work, params = evaluate.scratch(net), np.zeros(BLOCK * config.outputs, np.int32)
+    inner = best(lambda: ceiling(x, w, start, sums, width, LAYERS), runs)
+    layers = best(lambda: finish_again(net, work, params, LAYERS), runs)
+    pixels = BLOCK * LAYERS
+    return {
+        "innermost loop, in the first cache": pixels * width**2 / inner,
+        "all layers, without gathering": pixels * raster_products(weights) / layers,
+    }
+
+
+def raster_products(weights: WindowWeights) -> int:
+    """Multiply-accumulates of a pixel in raster order, away from edges; the high parts of the neighbours'
+    weights are products of their own, as they are computed."""
+    config = weights.config
+    before = config.positions // 2
+    return products(config, before, int((near_positions(config.radius) < before).sum()))
+
+
+def measure(tile: np.ndarray, runs: int) -> dict[str, Any]:
+    """Everything about one tile, uint8 (h, w, 3), with sides of at least COUNTED pixels."""
+    weights = window.load()
+    height, width, _ = tile.shape
+    pixels, slope = height * width, weights.config.radius + 1
+    network = asked(weights, tile)
+    params, base = np.empty(pixels * weights.config.outputs, np.int32), np.empty(3 * pixels, np.int16)
+    ask = best(lambda: ask_all(height, slope, width, network, params, base), runs)
+    work = Work(schedule_for(weights, height, width, Settings()), Predictor(weights))
+    payload = NETWORK_CODER.encode(tile, work)
+    unknown, truth = np.zeros((3, height, width), np.int16), planar(tile)
+
+    def told(data: bytes | None) -> object:
+        coder = Told(3, pixels, weights, data)
+        plane = coder.start_stage(unknown, None if data else truth)
+        coder.code_told(params, base, slope)
+        return plane if data else coder.finish()
+
+    if told(None) != payload or not np.array_equal(told(payload), truth):
+        raise SystemExit("the mixing coder, told what the network says, does not do the same as without.")
+    mixing = {"encode": best(lambda: told(None), runs), "decode": best(lambda: told(payload), runs)}
+    times: dict[str, dict[str, float]] = {}
+    for plain in (False, True):
+        data = compress(tile, plain=plain, threads=1, verify=False)
+        whole = {
+            "encode": best(lambda plain=plain: compress(tile, plain=plain, threads=1, verify=False), runs),
+            "decode": best(lambda data=data: decompress(data, threads=1), runs),
+        }
+        for direction, seconds in whole.items():
+            rest = seconds - ask if plain else mixing[direction]
+            parts = {"whole": seconds, "network": ask, "coding": rest, "other": seconds - ask - rest}
+            per_pixel = {f"{name}_us": 1e6 * part / pixels for name, part in parts.items()}
+            times[f"{'plain' if plain else 'ardm'} {direction}"] = {
+                **per_pixel,
+                "coding_ns_per_subpixel": 1e9 * rest / (3 * pixels),
+            }
+    count, rates = raster_products(weights), ceilings(weights, runs)
+    mixed, exact = mixed_decisions(weights, tile)
+    highest = rates["innermost loop, in the first cache"]
+    rates["as the coder asks"] = count * pixels / ask
+    return {
+        "pixels": pixels,
+        "products": count,
+        "decisions": 8,  # the range coder codes every bit, however certain
+        "mixed_decisions": mixed,
+        "mixed_decisions_exact": exact,
+        "times": times,
+        "rates": rates,
+        "share_of_ceiling": {name: rate / highest for name, rate in rates.items()},
+    }
+
+
+def report(found: dict[str, Any]) -> str:
+    """Markdown of what `measure` found."""
+    lines = ["| us/pixel | whole | network | coding | other | coding, ns/subpixel |", "|---" * 6 + "|"]
+    for name, t in found["times"].items():
+        cells = [f"{t[f'{part}_us']:.2f}" for part in ("whole", "network", "coding", "other")]
+        lines.append(f"| {name} | {' | '.join(cells)} | {t['coding_ns_per_subpixel']:.0f} |")
+    lines += [
+        "",
+        f"| {found['products']:,} products a pixel | billions a second | of the ceiling |",
+        "|---" * 3 + "|",
+    ]
+    for name, rate in found["rates"].items():
+        lines.append(f"| {name} | {rate / 1e9:.0f} | {100 * found['share_of_ceiling'][name]:.0f} % |")
+    share = found["share_of_ceiling"]["as the coder asks"]
+    coding = max(found["times"][f"ardm {d}"]["coding_ns_per_subpixel"] for d in ("encode", "decode"))
+    least = "" if found["mixed_decisions_exact"] else "at least "
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"decisions of a subpixel: 8 coded, of which {least}{found['mixed_decisions']:.2f} mixed and learned "
+            f"from (counted on cuts of {COUNTED} x {COUNTED}); plain: 4 digits of 4 values",
+            f"network: {100 * share:.0f} % of its ceiling (wanted: at least {100 * WANTED_SHARE:.0f} %)",
+            f"mixing: {coding:.0f} ns per coded subpixel and thread (wanted: at most {WANTED_NS:.0f})",
+        ]
+    )

@@ -1,0 +1,111 @@
+"""What a process of `benchmarks.speed` does: codes all files of a folder, and says how long that took. Knows
+arrays and bytes; not what they are measured for.
+
+It is run as a file, with PYTHONPATH set, so that it can time any release of ardm, and has loaded nothing but
+that: `run` starts it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+
+
+def coders(job: dict[str, Any]) -> tuple[Callable[[list[Any]], list[Any]], bool]:
+    """(what codes a list of images or files, whether it takes many at once)."""
+    import codec
+
+    encoding, threads = job["direction"] == "encode", job["threads"]
+    options = {"threads": threads, **(job["options"] if encoding else {})}
+    if job["batch"]:
+        names = ("compress_batch",) if encoding else ("decompress_batch", "decode_batch")
+        batch = next((found for name in names if (found := getattr(codec, name, None))), None)
+        if batch:
+            return lambda items: batch(items, **options), True
+    one = codec.compress if encoding else codec.decompress
+    return lambda items: [one(item, **options) for item in items], False
+
+
+def peak() -> float:
+    """Most memory of this process in MiB; 0 where the system does not say.
+
+    The kernel's ru_maxrss will not do: it starts from what the process had that started this one.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0.0
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def passes(job: dict[str, Any]) -> dict[str, Any]:
+    """All passes of a job: {"seconds": of each pass, "each": of each image, of the last pass, if one by one,
+    "batch": whether many were coded at once, "bytes": of all .ardm files, "lossless", "peak_mib"}.
+    """
+    source, target, encoding = Path(job["source"]), Path(job["target"]), job["direction"] == "encode"
+    paths = sorted(source.glob("*.npy" if encoding else "*.ardm"))
+    items: list[Any] = [np.load(path) if encoding else path.read_bytes() for path in paths]
+    work, whole = coders(job)
+    seconds, each, results = [], [], []
+    for _ in range(job["passes"]):
+        each, results = [], []
+        for part in [items] if whole else [[item] for item in items]:
+            begun = time.perf_counter()
+            results += work(part)
+            each.append(time.perf_counter() - begun)
+        seconds.append(sum(each))
+    highest = peak()
+    lossless = True
+    for path, result in zip(paths, results, strict=True):
+        if encoding:
+            (target / f"{path.stem}.ardm").write_bytes(result)
+        else:
+            lossless &= np.array_equal(result, np.load(target / f"{path.stem}.npy"))
+    size = sum(map(len, results if encoding else items))
+    told = {"seconds": seconds, "each": each, "batch": whole, "bytes": size}
+    return {**told, "lossless": bool(lossless), "peak_mib": highest}
+
+
+def run(
+    direction: str,
+    folder: Path,
+    threads: int,
+    options: dict[str, Any] | None = None,
+    batch: bool = False,
+    repeated: int = 1,
+    release: Path = ROOT,
+) -> dict[str, Any]:
+    """The answer of `passes` from a process of its own, with "process_s", its wall-clock time, and memory by
+    the kernel's count where it cannot tell. folder: has .npy files, beside which .ardm files are written, and
+    read. release: the checkout of ardm that is timed. Fails if a decoder returns anything else.
+    """
+    with tempfile.TemporaryFile("w+") as answer:
+        job = {"direction": direction, "source": str(folder), "target": str(folder), "threads": threads}
+        job |= {"options": {"verify": False, **(options or {})}, "batch": batch, "passes": repeated}
+        command = [sys.executable, "-P", __file__, json.dumps(job)]
+        begun = time.perf_counter()
+        process = subprocess.Popen(command, stdout=answer, env={**os.environ, "PYTHONPATH": str(release)})
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - begun
+        process.returncode = os.waitstatus_to_exitcode(status)
+        answer.seek(0)
+        told: dict[str, Any] = json.loads(answer.read()) if not status else {}
+    if status or not told["lossless"]:
+        raise SystemExit(f"{direction} of {folder} failed (status {status}), or lost something.")
+    told["peak_mib"] = told["peak_mib"] or usage.ru_maxrss / 1024
+    return {**told, "process_s": seconds}
+
+
+if __name__ == "__main__":
+    print(json.dumps(passes(json.loads(sys.argv[1]))))
