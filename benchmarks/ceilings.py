@@ -217,7 +217,9 @@ def report(found: dict[str, Any]) -> str:
             "",
             f"decisions of a subpixel: 8 coded, of which {least}{found['mixed_decisions']:.2f} mixed and learned "
             f"from (counted on cuts of {COUNTED} x {COUNTED}); plain: 4 digits of 4 values",
+            "coding of plain is what is left of the whole without the network",
             f"network: {100 * share:.0f} % of its ceiling (wanted: at least {100 * WANTED_SHARE:.0f} %)",
-            f"mixing: {coding:.0f} ns per coded subpixel and thread (wanted: at most {WANTED_NS:.0f})",
+            f"mixing: {coding:.0f} ns per coded subpixel and thread (wanted: at most {WANTED_NS:.0f}); "
+            f"{coding / found['mixed_decisions']:.0f} ns per mixed decision{', at most' if least else ''}",
         ]
     )

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,16 +37,17 @@ def coders(job: dict[str, Any]) -> tuple[Callable[[list[Any]], list[Any]], bool]
     return lambda items: [one(item, **options) for item in items], False
 
 
-def peak() -> float:
-    """Most memory of this process in MiB; 0 where the system does not say.
+def peak() -> int:
+    """Most memory of this process in bytes.
 
-    The kernel's ru_maxrss will not do: it starts from what the process had that started this one.
+    Where /proc has it, from there: the kernel's ru_maxrss starts from what the process had that started this
+    one, and so is too high for a small process of a large one.
     """
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
-        return 0.0
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def passes(job: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def passes(job: dict[str, Any]) -> dict[str, Any]:
             lossless &= np.array_equal(result, np.load(target / f"{path.stem}.npy"))
     size = sum(map(len, results if encoding else items))
     told = {"seconds": seconds, "each": each, "batch": whole, "bytes": size}
-    return {**told, "lossless": bool(lossless), "peak_mib": highest}
+    return {**told, "lossless": bool(lossless), "peak_mib": highest / 2**20}
 
 
 def run(
@@ -86,24 +87,18 @@ def run(
     repeated: int = 1,
     release: Path = ROOT,
 ) -> dict[str, Any]:
-    """The answer of `passes` from a process of its own, with "process_s", its wall-clock time, and memory by
-    the kernel's count where it cannot tell. folder: has .npy files, beside which .ardm files are written, and
+    """The answer of `passes` from a process of its own, with "process_s", its wall-clock time. folder: has .npy files, beside which .ardm files are written, and
     read. release: the checkout of ardm that is timed. Fails if a decoder returns anything else.
     """
-    with tempfile.TemporaryFile("w+") as answer:
-        job = {"direction": direction, "source": str(folder), "target": str(folder), "threads": threads}
-        job |= {"options": {"verify": False, **(options or {})}, "batch": batch, "passes": repeated}
-        command = [sys.executable, "-P", __file__, json.dumps(job)]
-        begun = time.perf_counter()
-        process = subprocess.Popen(command, stdout=answer, env={**os.environ, "PYTHONPATH": str(release)})
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - begun
-        process.returncode = os.waitstatus_to_exitcode(status)
-        answer.seek(0)
-        told: dict[str, Any] = json.loads(answer.read()) if not status else {}
-    if status or not told["lossless"]:
-        raise SystemExit(f"{direction} of {folder} failed (status {status}), or lost something.")
-    told["peak_mib"] = told["peak_mib"] or usage.ru_maxrss / 1024
+    job = {"direction": direction, "source": str(folder), "target": str(folder), "threads": threads}
+    job |= {"options": {"verify": False, **(options or {})}, "batch": batch, "passes": repeated}
+    command = [sys.executable, "-P", __file__, json.dumps(job)]
+    begun = time.perf_counter()
+    done = subprocess.run(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(release)})
+    seconds = time.perf_counter() - begun
+    told: dict[str, Any] = json.loads(done.stdout) if not done.returncode else {}
+    if not told.get("lossless"):
+        raise SystemExit(f"{direction} of {folder} failed ({done.returncode}), or lost something.")
     return {**told, "process_s": seconds}
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 HOUR = 3600.0
 PETABYTE = 1e15
+THUMBNAILS = 10_000
 
 
 @dataclass(frozen=True)
@@ -134,4 +135,24 @@ def tile_pixels(height: int, width: int, rows: int, columns: int) -> list[int]:
         min(rows, height - top) * min(columns, width - left)
         for top in range(0, height, rows)
         for left in range(0, width, columns)
+    ]
+
+
+def many_cores(
+    costs: Costs, tiles: Sequence[int], small: int, cores: Sequence[int]
+) -> list[dict[str, float]]:
+    """Speed-ups over one core. tiles: pixels of each of a large photo's, which begin with nothing that only
+    one at a time can do. small: pixels of a thumbnail, of which there are THUMBNAILS: by processes, which wait
+    for nothing, and by one process, where the overhead of each waits for that of the others, at worst.
+    """
+    photo = [costs.per_pixel * pixels for pixels in tiles]
+    alone, work = costs.overhead, costs.per_pixel * small
+    return [
+        {
+            "cores": count,
+            "photo": speed_up(photo, count),
+            "thumbnails": speed_up([alone + work] * THUMBNAILS, count),
+            "thumbnails_in_one_process": speed_up([work] * THUMBNAILS, count, alone),
+        }
+        for count in cores
     ]

@@ -17,7 +17,6 @@ import json
 import multiprocessing
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import tempfile
@@ -27,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.coding import peak
 
 SUFFIXES = {".png", ".webp", ".bmp", ".ppm", ".tif", ".tiff"}
 Codec = tuple[Callable[[np.ndarray], bytes], Callable[[bytes], np.ndarray]]
@@ -126,7 +127,7 @@ def worker(name: str, threads: int, jobs: Any, results: Any) -> None:
             pixels = decode(data)
             seconds = time.perf_counter() - start
         digest = hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
-        results.put((seconds, digest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+        results.put((seconds, digest, peak()))
 
 
 class Worker:
