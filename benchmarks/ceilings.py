@@ -87,6 +87,20 @@ class Told(Mixing):
         )
 
 
+def with_answers(
+    weights: WindowWeights, tile: np.ndarray, params: np.ndarray, base: np.ndarray, data: bytes | None
+) -> Any:
+    """What the mixing coder writes of a tile, or reads from data: int16 (3, h, w). params, base: all that the
+    network says, as of `ask_all`.
+    """
+    height, width, _ = tile.shape
+    coder = Told(3, height * width, weights, data)
+    unknown = np.zeros((3, height, width), np.int16)
+    plane = coder.start_stage(unknown, None if data else planar(tile))
+    coder.code_told(params, base, weights.config.radius + 1)
+    return plane if data else coder.finish()
+
+
 def asked(weights: WindowWeights, tile: np.ndarray) -> Network:
     """The network, which sees a tile. tile: uint8 (h, w, 3)."""
     canvas = new_canvas(*tile.shape[:2])
@@ -95,6 +109,11 @@ def asked(weights: WindowWeights, tile: np.ndarray) -> Network:
     block = np.zeros(BLOCK * weights.config.outputs, np.int32)
     coder = Mixing(3, tile.size // 3, weights)
     return coder._network(np.zeros(0, np.int32), net, evaluate.scratch(net), canvas, block)
+
+
+def room_for_answers(weights: WindowWeights, pixels: int) -> tuple[np.ndarray, np.ndarray]:
+    """For `ask_all`."""
+    return np.empty(pixels * weights.config.outputs, np.int32), np.empty(3 * pixels, np.int16)
 
 
 def mixed_decisions(weights: WindowWeights, tile: np.ndarray) -> tuple[float, bool]:
@@ -149,21 +168,17 @@ def measure(tile: np.ndarray, runs: int) -> dict[str, Any]:
     height, width, _ = tile.shape
     pixels, slope = height * width, weights.config.radius + 1
     network = asked(weights, tile)
-    params, base = np.empty(pixels * weights.config.outputs, np.int32), np.empty(3 * pixels, np.int16)
+    params, base = room_for_answers(weights, pixels)
     ask = best(lambda: ask_all(height, slope, width, network, params, base), runs)
     work = Work(schedule_for(weights, height, width, Settings()), Predictor(weights))
     payload = NETWORK_CODER.encode(tile, work)
-    unknown, truth = np.zeros((3, height, width), np.int16), planar(tile)
-
-    def told(data: bytes | None) -> object:
-        coder = Told(3, pixels, weights, data)
-        plane = coder.start_stage(unknown, None if data else truth)
-        coder.code_told(params, base, slope)
-        return plane if data else coder.finish()
-
-    if told(None) != payload or not np.array_equal(told(payload), truth):
+    given = weights, tile, params, base
+    if with_answers(*given, None) != payload or (with_answers(*given, payload) != planar(tile)).any():
         raise SystemExit("the mixing coder, told what the network says, does not do the same as without.")
-    mixing = {"encode": best(lambda: told(None), runs), "decode": best(lambda: told(payload), runs)}
+    mixing = {
+        "encode": best(lambda: with_answers(*given, None), runs),
+        "decode": best(lambda: with_answers(*given, payload), runs),
+    }
     times: dict[str, dict[str, float]] = {}
     for plain in (False, True):
         data = compress(tile, plain=plain, threads=1, verify=False)
