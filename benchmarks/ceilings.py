@@ -9,6 +9,7 @@ runs, since what disturbs a run only adds to it.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -183,8 +184,8 @@ def measure(tile: np.ndarray, runs: int) -> dict[str, Any]:
     for plain in (False, True):
         data = compress(tile, plain=plain, threads=1, verify=False)
         whole = {
-            "encode": best(lambda plain=plain: compress(tile, plain=plain, threads=1, verify=False), runs),
-            "decode": best(lambda data=data: decompress(data, threads=1), runs),
+            "encode": best(partial(compress, tile, plain=plain, threads=1, verify=False), runs),
+            "decode": best(partial(decompress, data, threads=1), runs),
         }
         for direction, seconds in whole.items():
             rest = seconds - ask if plain else mixing[direction]

@@ -52,21 +52,26 @@ def peak() -> int:
 
 def passes(job: dict[str, Any]) -> dict[str, Any]:
     """All passes of a job: {"seconds": of each pass, "each": of each image, of the last pass, if one by one,
-    "batch": whether many were coded at once, "bytes": of all .ardm files, "lossless", "peak_mib"}.
+    "batch": whether many were coded at once, "bytes": of all .ardm files, "lossless", "peak_mib", "cpu_s":
+    processor time of the process, of all passes but the first none}.
     """
     source, target, encoding = Path(job["source"]), Path(job["target"]), job["direction"] == "encode"
     paths = sorted(source.glob("*.npy" if encoding else "*.ardm"))
     items: list[Any] = [np.load(path) if encoding else path.read_bytes() for path in paths]
     work, whole = coders(job)
-    seconds, each, results = [], [], []
+    seconds: list[float] = []
+    cores: list[float] = []
+    each: list[float] = []
+    results: list[Any] = []
     for _ in range(job["passes"]):
-        each, results = [], []
+        each, results, begun_cores = [], [], time.process_time()
         for part in [items] if whole else [[item] for item in items]:
             begun = time.perf_counter()
             results += work(part)
             each.append(time.perf_counter() - begun)
         seconds.append(sum(each))
-    highest = peak()
+        cores.append(time.process_time() - begun_cores)
+    highest, all_cores = peak(), time.process_time()
     lossless = True
     for path, result in zip(paths, results, strict=True):
         if encoding:
@@ -75,7 +80,12 @@ def passes(job: dict[str, Any]) -> dict[str, Any]:
             lossless &= np.array_equal(result, np.load(target / f"{path.stem}.npy"))
     size = sum(map(len, results if encoding else items))
     told = {"seconds": seconds, "each": each, "batch": whole, "bytes": size}
-    return {**told, "lossless": bool(lossless), "peak_mib": highest / 2**20}
+    return {
+        **told,
+        "lossless": bool(lossless),
+        "peak_mib": highest / 2**20,
+        "cpu_s": all_cores - sum(cores[1:]),
+    }
 
 
 def run(
@@ -87,7 +97,8 @@ def run(
     repeated: int = 1,
     release: Path = ROOT,
 ) -> dict[str, Any]:
-    """The answer of `passes` from a process of its own, with "process_s", its wall-clock time. folder: has .npy files, beside which .ardm files are written, and
+    """The answer of `passes` from a process of its own, with "process_s", its wall-clock time without
+    the passes after the first. folder: has .npy files, beside which .ardm files are written, and
     read. release: the checkout of ardm that is timed. Fails if a decoder returns anything else.
     """
     job = {"direction": direction, "source": str(folder), "target": str(folder), "threads": threads}
@@ -99,7 +110,7 @@ def run(
     told: dict[str, Any] = json.loads(done.stdout) if not done.returncode else {}
     if not told.get("lossless"):
         raise SystemExit(f"{direction} of {folder} failed ({done.returncode}), or lost something.")
-    return {**told, "process_s": seconds}
+    return {**told, "process_s": seconds - sum(told["seconds"][1:])}
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ where pixels are those of all images together, and tiles what may be coded side 
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,8 @@ class Point:
     order: str  # "raster", or "lattice-15": the number is the budget
     batch: bool  # all images in one call
     seconds: float  # of the process, from its start to its end
-    inside: float  # of the calls in it
+    inside: float  # of the calls in it, a second time if they are short: without loading machine code
+    cpu: float  # of the process, summed over its threads
     mib: float  # the most that the process had
     size: int  # bytes of the .ardm files
 
@@ -58,25 +60,29 @@ class Costs:
 
 
 def fit(points: Sequence[Point]) -> Costs:
-    """By least squares of relative errors; what comes out negative is left out, and the rest fitted again."""
+    """By least squares of relative errors, of all that have nothing negative."""
     rows = np.array([[1.0, p.images, p.pixels / min(p.threads, p.tiles)] for p in points])
-    measured = np.array([p.seconds for p in points])
     scale = rows.max(0)  # pixels are millions, images few
-    rows = rows / scale / measured[:, None]
-    found, used = np.zeros(3), [0, 1, 2]
-    while used:
-        part = np.linalg.lstsq(rows[:, used], np.ones(len(points)), rcond=None)[0]
-        if (part >= 0).all():
-            found[used] = part
-            break
-        used.remove(used[int(part.argmin())])
-    return Costs(*(found / scale).tolist())
+    rows = rows / scale / np.array([p.seconds for p in points])[:, None]
+    best, least = np.zeros(3), float(len(points))
+    for used in (list(part) for count in (1, 2, 3) for part in itertools.combinations(range(3), count)):
+        found = np.zeros(3)
+        found[used] = np.linalg.lstsq(rows[:, used], np.ones(len(points)), rcond=None)[0]
+        error = float(((rows @ found - 1) ** 2).sum())
+        if (found >= 0).all() and error < least:
+            best, least = found, error
+    return Costs(*(best / scale).tolist())
 
 
 def halves(points: Iterable[Point]) -> tuple[list[Point], list[Point]]:
-    """(to fit, to predict): every second one, by what they took, so that both have small and large ones."""
-    ordered = sorted(points, key=lambda p: (p.seconds, p.pixels, p.threads))
+    """(to fit, to predict): every second one, from the most work down, whatever was measured."""
+    ordered = sorted(points, key=lambda p: (-p.pixels / min(p.threads, p.tiles), p.images, p.batch))
     return ordered[::2], ordered[1::2]
+
+
+def on_one_core(points: Iterable[Point]) -> list[Point]:
+    """The same by processor time: as if one core had done it all, and nobody else had been there."""
+    return [replace(p, seconds=p.cpu, threads=1) for p in points]
 
 
 def predicted(points: Iterable[Point]) -> tuple[Costs, list[dict[str, Any]]]:
@@ -125,8 +131,9 @@ def schedule(jobs: Iterable[float], cores: int, alone: float = 0.0) -> float:
 
 
 def speed_up(jobs: Sequence[float], cores: int, alone: float = 0.0) -> float:
-    """Over one core."""
-    return (sum(jobs) + alone * len(jobs)) / schedule(jobs, cores, alone)
+    """Over one core; 1 if there is nothing to do."""
+    needed = schedule(jobs, cores, alone)
+    return (sum(jobs) + alone * len(jobs)) / needed if needed else 1.0
 
 
 def tile_pixels(height: int, width: int, rows: int, columns: int) -> list[int]:

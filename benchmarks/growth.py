@@ -64,11 +64,12 @@ def measure(
     pixels = sum(height * width for height, width, _ in shapes)
     repeats = 1 if pixels > LONG else repeats
     options = {"budget": int(order.split("-")[1])} if order != "raster" else {}
-    inner = 1 + repeats if sweep == "calls" else 1  # there, what it takes to start is not of interest
+    once = sweep == "calls"  # one process is enough: what it takes to start is not of interest
+    inner = 1 + repeats if once else 1 if pixels > LONG else 2  # the first pass loads machine code
     for method, chosen in METHODS.items():
         for direction in DIRECTIONS:
             runs: list[dict[str, Any]] = []
-            for _ in range(1 if sweep == "calls" else repeats):
+            for _ in range(1 if once else repeats):
                 runs.append(coding.run(direction, folder, threads, {**chosen, **options}, batch, inner))
                 if batch and not runs[0]["batch"]:
                     break
@@ -87,6 +88,7 @@ def measure(
                 batch=batch,
                 seconds=statistics.median(run["process_s"] for run in runs),
                 inside=statistics.median(s for run in runs for s in run["seconds"][inner > 1 :]),
+                cpu=statistics.median(run["cpu_s"] for run in runs),
                 mib=max(run["peak_mib"] for run in runs),
                 size=runs[0]["bytes"],
             )
@@ -132,16 +134,16 @@ def grow(photos: Path, far: Extent) -> dict[str, Any]:
 
 
 HEAD = (
-    "| varied | method | | images | megapixels | tiles | threads | order | s | s inside | s/MP inside | MiB |\n"
-    + "|---" * 12
+    "| varied | method | | images | megapixels | tiles | threads | order | s | core s | s inside | s/MP inside | MiB |\n"
+    + "|---" * 13
     + "|"
 )
 
 
 def line(p: Point) -> str:
-    """A row of the table. Seconds are of the whole process, and of the calls inside."""
+    """A row of the table. Seconds are of the whole process, of its cores together, and of the calls inside."""
     order = f"{p.order}, in one call" if p.batch else p.order
     return (
         f"| {p.sweep} | {p.method} | {p.direction} | {p.images} | {p.pixels / 1e6:.4g} | {p.tiles} | {p.threads} "
-        f"| {order} | {p.seconds:.2f} | {p.inside:.3f} | {p.inside / p.pixels * 1e6:.2f} | {p.mib:.0f} |"
+        f"| {order} | {p.seconds:.2f} | {p.cpu:.2f} | {p.inside:.3f} | {p.inside / p.pixels * 1e6:.2f} | {p.mib:.0f} |"
     )

@@ -56,6 +56,7 @@ def plot_growth(points: list[Point], path: Path) -> None:
     finish(axes[0, 2], "megapixels", "peak MiB", **log)
     one = {(p.method, p.direction): p.inside for p in by["threads"] if p.threads == 1}
     curves(axes[1, 0], by["threads"], lambda p: p.threads, lambda p: one[p.method, p.direction] / p.inside)
+    axes[1, 0].set_xticks(sorted({p.threads for p in by["threads"]}))
     finish(axes[1, 0], "threads", "times as fast as one")
     curves(
         axes[1, 1],
@@ -69,6 +70,7 @@ def plot_growth(points: list[Point], path: Path) -> None:
         "seconds per megapixel, one thread",
         xscale="log",
     )
+    axes[1, 1].set_ylim(bottom=0)
     curves(axes[1, 2], by["images"], lambda p: p.images, lambda p: p.images / p.inside)
     finish(axes[1, 2], "thumbnails", "images a second, without starting", **log)
     figure.tight_layout()

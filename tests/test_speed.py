@@ -4,6 +4,7 @@ the split of coding into the network and the rest on a small tile. Nothing is ti
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def point(images: int, pixels: int, tiles: int = 1, threads: int = 1, costs: Cos
         False,
         seconds,
         seconds,
+        2 * seconds,
         100.0,
         pixels,
     )
@@ -70,6 +72,12 @@ def test_the_formula_is_found_again() -> None:
     assert found.per_pixel == pytest.approx(COSTS.per_pixel)
     assert len(rows) == len(POINTS) // 2
     assert costs.worst(row["ratio"] for row in rows) < 1e-9
+
+
+def test_processor_time_is_of_one_core() -> None:
+    points = costs.on_one_core(POINTS)
+    assert {p.threads for p in points} == {1}
+    assert [p.seconds for p in points] == [2 * p.seconds for p in POINTS]
 
 
 def test_no_cost_is_negative() -> None:
@@ -127,13 +135,15 @@ def test_sizes_are_of_photos_or_else_of_a_mosaic() -> None:
 def test_the_model_needs_points_of_both_kinds() -> None:
     found = {"of": {"ardm encode": {"predicted": costs.predicted(POINTS)[1], "worst": 0.1}}}
     found["of"]["ardm encode"] |= {
+        "core_costs": vars(COSTS),
+        "core_worst": 0.2,
         "costs": vars(COSTS),
         "petabyte": costs.petabyte(COSTS, 2.0, 1_000_000, 0.7),
         "cores": costs.many_cores(COSTS, [1000] * 24, 4096, (16,)),
     }
-    assert "worst deviation: 10 %" in speed.model_report(found)
+    assert "worst deviation, by the clock: 10 %" in speed.model_report(found)
     with pytest.raises(SystemExit, match="growth"):
-        speed.model(speed.argparse.Namespace(), {})
+        speed.model(argparse.Namespace(), {})
 
 
 def test_how_far_growth_goes() -> None:
