@@ -4,11 +4,12 @@ and the rest. Knows the inside of both; `benchmarks.speed` prints it.
 The network is asked for all pixels of the tile as the coder asks it; the mixing coder is told its answers
 beforehand, and must write the same bytes. The ceiling of the network is its own innermost loop
 (`ardm.exact.dense.accumulate_four`) on a layer that stays in the first cache. Seconds are the least of some
-runs, since what disturbs a run only adds to it.
+runs, since what disturbs a run only adds to it; all take turns.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,7 @@ from ardm.exact.evaluate import BLOCK
 from ardm.exact.predictor import Predictor, new_canvas
 from ardm.exact.window import WindowWeights
 from ardm.window import near_positions
-from benchmarks.network import best, ceiling, products
+from benchmarks.network import ceiling, least, products
 from codec import compress, decompress
 from codec.coder import kernel
 from codec.coder.arithmetic import PAD
@@ -43,6 +44,7 @@ from codec.settings import Settings
 
 LAYERS = 2000  # products of a layer in a run of the ceiling
 COUNTED = 64  # side of the cuts whose decisions are counted
+CEILING, ASKED = "innermost loop, in the first cache", "as the coder asks"
 WANTED_SHARE, WANTED_NS = 0.4, 250.0
 
 
@@ -139,19 +141,16 @@ def mixed_decisions(weights: WindowWeights, tile: np.ndarray) -> tuple[float, bo
     return total / (3 * height * width), exact
 
 
-def ceilings(weights: WindowWeights, runs: int) -> dict[str, float]:
-    """Multiply-accumulates a second of the innermost loop, and of all layers of a pixel."""
+def ceilings(weights: WindowWeights) -> dict[str, Callable[[], None]]:
+    """What shows the ceilings: the innermost loop, and all layers, each of BLOCK pixels, LAYERS times."""
     config, net = weights.config, raster_net(weights)
     width = config.width
     x, w = np.ones(BLOCK * width, np.uint8), np.ones(width * width, np.int8)
     start, sums = np.zeros(width, np.int32), np.zeros(BLOCK * width, np.int32)
     work, params = evaluate.scratch(net), np.zeros(BLOCK * config.outputs, np.int32)
-    inner = best(lambda: ceiling(x, w, start, sums, width, LAYERS), runs)
-    layers = best(lambda: finish_again(net, work, params, LAYERS), runs)
-    pixels = BLOCK * LAYERS
     return {
-        "innermost loop, in the first cache": pixels * width**2 / inner,
-        "all layers, without gathering": pixels * raster_products(weights) / layers,
+        "inner": partial(ceiling, x, w, start, sums, width, LAYERS),
+        "layers": partial(finish_again, net, work, params, LAYERS),
     }
 
 
@@ -168,47 +167,54 @@ def measure(tile: np.ndarray, runs: int) -> dict[str, Any]:
     weights = window.load()
     height, width, _ = tile.shape
     pixels, slope = height * width, weights.config.radius + 1
-    network = asked(weights, tile)
     params, base = room_for_answers(weights, pixels)
-    ask = best(lambda: ask_all(height, slope, width, network, params, base), runs)
+    ask = partial(ask_all, height, slope, width, asked(weights, tile), params, base)
+    ask()
     work = Work(schedule_for(weights, height, width, Settings()), Predictor(weights))
     payload = NETWORK_CODER.encode(tile, work)
+    files = {
+        name: compress(tile, plain=name == "plain", threads=1, verify=False) for name in ("ardm", "plain")
+    }
     given = weights, tile, params, base
     if with_answers(*given, None) != payload or (with_answers(*given, payload) != planar(tile)).any():
         raise SystemExit("the mixing coder, told what the network says, does not do the same as without.")
-    mixing = {
-        "encode": best(lambda: with_answers(*given, None), runs),
-        "decode": best(lambda: with_answers(*given, payload), runs),
-    }
-    times: dict[str, dict[str, float]] = {}
-    for plain in (False, True):
-        data = compress(tile, plain=plain, threads=1, verify=False)
-        whole = {
-            "encode": best(partial(compress, tile, plain=plain, threads=1, verify=False), runs),
-            "decode": best(partial(decompress, data, threads=1), runs),
-        }
-        for direction, seconds in whole.items():
-            rest = seconds - ask if plain else mixing[direction]
-            parts = {"whole": seconds, "network": ask, "coding": rest, "other": seconds - ask - rest}
-            per_pixel = {f"{name}_us": 1e6 * part / pixels for name, part in parts.items()}
-            times[f"{'plain' if plain else 'ardm'} {direction}"] = {
-                **per_pixel,
-                "coding_ns_per_subpixel": 1e9 * rest / (3 * pixels),
-            }
-    count, rates = raster_products(weights), ceilings(weights, runs)
+    if payload not in files["ardm"]:
+        raise SystemExit("the tile is not one that the network codes: take a photo.")
+    works: dict[str, Callable[[], object]] = {"ask": ask, **ceilings(weights)}
+    works["mixing encode"] = partial(with_answers, *given, None)
+    works["mixing decode"] = partial(with_answers, *given, payload)
+    for name, data in files.items():
+        works[f"{name} encode"] = partial(compress, tile, plain=name == "plain", threads=1, verify=False)
+        works[f"{name} decode"] = partial(decompress, data, threads=1)
     mixed, exact = mixed_decisions(weights, tile)
-    highest = rates["innermost loop, in the first cache"]
-    rates["as the coder asks"] = count * pixels / ask
     return {
         "pixels": pixels,
-        "products": count,
+        "products": raster_products(weights),
         "decisions": 8,  # the range coder codes every bit, however certain
         "mixed_decisions": mixed,
         "mixed_decisions_exact": exact,
-        "times": times,
-        "rates": rates,
-        "share_of_ceiling": {name: rate / highest for name, rate in rates.items()},
+        **split(least(works, runs), pixels, weights),
     }
+
+
+def split(seconds: dict[str, float], pixels: int, weights: WindowWeights) -> dict[str, Any]:
+    """Times of a pixel, rates of products, and their shares of the ceiling, from what `measure` measured."""
+    times = {}
+    for name in ("ardm encode", "ardm decode", "plain encode", "plain decode"):
+        method, direction = name.split()
+        whole, ask = seconds[name], seconds["ask"]
+        coding = seconds[f"mixing {direction}"] if method == "ardm" else whole - ask
+        parts = {"whole": whole, "network": ask, "coding": coding, "other": whole - ask - coding}
+        times[name] = {f"{part}_us": 1e6 * value / pixels for part, value in parts.items()}
+        times[name]["coding_ns_per_subpixel"] = 1e9 * coding / (3 * pixels)
+    count, blocks = raster_products(weights), BLOCK * LAYERS
+    rates = {
+        CEILING: blocks * weights.config.width**2 / seconds["inner"],
+        "all layers, without gathering": blocks * count / seconds["layers"],
+        ASKED: pixels * count / seconds["ask"],
+    }
+    shares = {name: rate / rates[CEILING] for name, rate in rates.items()}
+    return {"times": times, "rates": rates, "share_of_ceiling": shares}
 
 
 def report(found: dict[str, Any]) -> str:
@@ -224,7 +230,7 @@ def report(found: dict[str, Any]) -> str:
     ]
     for name, rate in found["rates"].items():
         lines.append(f"| {name} | {rate / 1e9:.0f} | {100 * found['share_of_ceiling'][name]:.0f} % |")
-    share = found["share_of_ceiling"]["as the coder asks"]
+    share = found["share_of_ceiling"][ASKED]
     coding = max(found["times"][f"ardm {d}"]["coding_ns_per_subpixel"] for d in ("encode", "decode"))
     least = "" if found["mixed_decisions_exact"] else "at least "
     return "\n".join(

@@ -190,3 +190,16 @@ def test_a_process_codes_a_folder(tmp_path: Path, photo: np.ndarray) -> None:
     np.save(tmp_path / "1.npy", photo[:6, :5])
     assert not coding.passes({**job, "direction": "decode", "options": {}})["lossless"]
     assert coding.peak() > 2**20
+
+
+def test_times_are_split_by_pixel() -> None:
+    seconds = {"ask": 1.0, "inner": 2.0, "layers": 2.0, "mixing encode": 3.0, "mixing decode": 3.5}
+    seconds |= {"ardm encode": 4.2, "ardm decode": 5.0, "plain encode": 1.5, "plain decode": 1.6}
+    found = ceilings.split(seconds, 1_000_000, window.load())
+    encode, plain = found["times"]["ardm encode"], found["times"]["plain encode"]
+    assert encode["whole_us"] == pytest.approx(sum(encode[f"{p}_us"] for p in ("network", "coding", "other")))
+    assert encode["coding_ns_per_subpixel"] == pytest.approx(1000)
+    assert plain["coding_us"] == pytest.approx(0.5)
+    assert found["share_of_ceiling"][ceilings.CEILING] == 1
+    whole = {**found, "products": 1, "mixed_decisions": 4.0, "mixed_decisions_exact": False}
+    assert "at least 4.00 mixed" in ceilings.report(whole)
