@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shutil
 import statistics
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from benchmarks.scale import cuts
 COMMAND = "cjxl9g3"  # needs cjxl
 CODECS = ("jxl7", "jxl9", COMMAND, "webp", "png", "plain", "ardm")
 THUMBNAILS = 64
+OLDER = "older"
 
 
 def beside(images: list[Path], folder: Path, threads: int, repeats: int) -> list[dict[str, Any]]:
@@ -31,26 +33,30 @@ def beside(images: list[Path], folder: Path, threads: int, repeats: int) -> list
 
 def against(release: Path, photo_folder: Path, folder: Path, repeats: int) -> list[dict[str, Any]]:
     """Seconds and bytes of this and another release: of the .npy photos in `folder`, and of thumbnails of
-    those in `photo_folder`, one by one, in one thread each; medians of passes after a first one."""
+    those in `photo_folder`, one by one, in one thread each; medians of second passes."""
     small = folder / "thumbnails"
     small.mkdir()
     for i, cut in enumerate(cuts(photo_folder, THUMBNAILS, SIDE)):
         np.save(small / f"{i:04}.npy", np.asarray(cut))
+    releases = {name: (coding.ROOT, options) for name, options in METHODS.items()} | {OLDER: (release, {})}
     rows = []
     for where in (folder, small):
-        ours = [(method, coding.ROOT, options) for method, options in METHODS.items()]
-        for method, code, options in [*ours, ("older", release, {})]:
-            row: dict[str, Any] = {"images": "thumbnails" if where == small else "photos", "method": method}
-            for direction in DIRECTIONS:
-                told = coding.run(direction, where, 1, options, repeated=1 + repeats, release=code)
-                row[f"{direction}_s"] = statistics.median(told["seconds"][1:])
-                row["bytes"] = told["bytes"]
-            rows.append(row)
-        older = rows[-1]
-        for row in rows[-1 - len(ours) :]:
-            row |= {
-                f"older_over_{name}": older[name] / row[name] for name in ("encode_s", "decode_s", "bytes")
-            }
+        seconds = defaultdict[tuple[str, str], list[float]](list)
+        sizes = {}
+        for _ in range(repeats):  # they take turns, so that what else the machine does is the same to all
+            for name, (code, options) in releases.items():
+                for direction in DIRECTIONS:
+                    told = coding.run(direction, where, 1, options, repeated=2, release=code)
+                    seconds[name, direction].append(told["seconds"][-1])
+                    sizes[name] = told["bytes"]
+        of_set: dict[str, dict[str, Any]] = {
+            name: {f"{d}_s": statistics.median(seconds[name, d]) for d in DIRECTIONS} | {"bytes": sizes[name]}
+            for name in releases
+        }
+        for name, row in of_set.items():
+            times = {f"older_over_{key}": of_set[OLDER][key] / value for key, value in row.items()}
+            images = "thumbnails" if where == small else "photos"
+            rows.append({"images": images, "method": name, **row, **times})
     return rows
 
 
