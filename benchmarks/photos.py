@@ -17,7 +17,6 @@ import json
 import multiprocessing
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import tempfile
@@ -27,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.coding import peak
 
 SUFFIXES = {".png", ".webp", ".bmp", ".ppm", ".tif", ".tiff"}
 Codec = tuple[Callable[[np.ndarray], bytes], Callable[[bytes], np.ndarray]]
@@ -126,7 +127,7 @@ def worker(name: str, threads: int, jobs: Any, results: Any) -> None:
             pixels = decode(data)
             seconds = time.perf_counter() - start
         digest = hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
-        results.put((seconds, digest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+        results.put((seconds, digest, peak()))
 
 
 class Worker:
@@ -220,6 +221,19 @@ def find_images(folder: Path, held_out: int, limit: int) -> list[Path]:
     return found[:: max(1, len(found) // limit)] if limit else found
 
 
+def as_arrays(files: list[Path], folder: Path, crop: int = 0) -> list[Path]:
+    """RGB of images as .npy files in a folder. crop: only the upper left square of this side."""
+    from PIL import Image
+
+    written = []
+    for path in files:
+        with Image.open(path) as image:
+            side = crop or max(image.size)
+            written.append(folder / f"{path.stem}.npy")
+            np.save(written[-1], np.ascontiguousarray(np.asarray(image.convert("RGB"))[:side, :side]))
+    return written
+
+
 def cpu_name() -> str:
     try:
         names = [
@@ -309,21 +323,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    from PIL import Image
-
     names = [n for n in arguments.codecs.split(",") if n]
     files = find_images(arguments.folder, arguments.held_out, arguments.limit)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        images = []
-        for path in files:
-            with Image.open(path) as image:
-                side = arguments.crop or max(image.size)
-                np.save(
-                    folder / f"{path.stem}.npy",
-                    np.ascontiguousarray(np.asarray(image.convert("RGB"))[:side, :side]),
-                )
-            images.append(folder / f"{path.stem}.npy")
+        images = as_arrays(files, folder, arguments.crop)
         results = []
         for name in names:
             results.append(measure(name, images, folder, arguments.threads))
