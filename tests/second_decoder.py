@@ -617,11 +617,11 @@ class Fit:
 
 
 def mixed_bit(stream, x, weights, tables, rules):
-    """A bit of which eight inputs say log-odds: two sets of weights mix them, two tables refine the result"""
+    """A bit of which inputs say log-odds: two sets of weights mix them, two tables refine the result"""
     A, B = weights
     P, Q = tables
     za = zb = 0.0
-    for n in range(8):
+    for n in range(len(x)):
         za += A[n] * x[n]
         zb += B[n] * x[n]
     za, zb = clip(za, -rules.limit, rules.limit), clip(zb, -rules.limit, rules.limit)
@@ -632,13 +632,20 @@ def mixed_bit(stream, x, weights, tables, rules):
     refined = (P[cell] + (P[cell + 1] - P[cell]) * r) + (Q[cell] + (Q[cell + 1] - Q[cell]) * r)
     bit = stream.bit(chance_of(rules.mixed * squash(z) + rules.refined * refined))
     da, db = (bit - squash(za)) * rules.rate, (bit - squash(zb)) * rules.rate
-    for n in range(8):
+    for n in range(len(x)):
         A[n] += da * x[n]
         B[n] += db * x[n]
     cell += int(r + 0.5)
     P[cell] += (bit - P[cell]) * rules.cell_rate
     Q[cell] += (bit - Q[cell]) * rules.cell_rate
     return bit
+
+
+def said(candidate, b, low):
+    """1 or -1: a candidate's bit b is 1 or 0; 0: there is none, or an earlier bit has ruled it out"""
+    if candidate < 0 or candidate >> 8 - b != low >> 8 - b:
+        return 0
+    return 1 if candidate >> 7 - b & 1 else -1
 
 
 def judges(near, y, x, step):
@@ -674,6 +681,12 @@ class Mixing:
         self.slots = 2 ** clip((32 * pixels).bit_length(), 12, 22) // 16
         first = 6 if net else 4  # inputs that are no counters
         row = [0.6] + [0.4 / (first - 1)] * (first - 1) + [0.0] * (8 - first)
+        if not net:
+            row += [0.2] * 3
+            self.rules = SimpleNamespace(**vars(self.rules) | {"rate": 0.01})
+            self.places = 2 ** clip((2 * pixels).bit_length(), 12, 22)
+            self.last, self.match, self.run = {}, None, 0
+            self.agreed = [[defaultdict(lambda: [2**23, 0]) for j in range(3)] for s in range(3)]
         self.A, self.B = table_of(row, 3, 8, 16), table_of(row, 3, 8, 36)
         if net and raster and "mixer.spread" in net.tensors:
             self.A = (net.tensors["mixer.spread"] / 4096).tolist()
@@ -724,6 +737,8 @@ class Mixing:
         weight = (self.net.weights(out) / 1023).tolist() if self.net else []
         for s, rows in enumerate(V):
             rows[y][x] = base[s] if self.net else rows[y - 1][x] + rows[y][x - 1] >> 1
+        right = [0, 0, 0]  # candidates, so far
+        hashed = None if self.net else self.find_match(y, x)
         for s, rows in enumerate(V):
             i, j = (y - self.top) // self.step, (x - self.left) // self.step
             c = SimpleNamespace(s=s, y=y, x=x, i=i, j=j, base=rows[y][x], weight=weight, residual=residual)
@@ -731,10 +746,40 @@ class Mixing:
             self.features(c)
             self.find_experts(c)
             self.contexts(c)
+            c.candidates = [] if self.net else self.find_candidates(c, right)
             value = self.value(c)
             rows[y][x] = value
             self.learn(c, value)
             residual.append(value - c.base)
+            for j, (candidate, _) in enumerate(c.candidates):
+                right[j] = max(right[j], 1 if candidate == value else 2)
+        if not self.net:
+            self.run = self.run + 1 if self.match and right[2] == 1 else 0
+            self.last[hashed] = (y, x)
+
+    def find_match(self, y, x):
+        key = 0
+        for rows in self.V:
+            for v, u in ((y, x - 1), (y, x - 2), (y - 1, x), (y - 1, x - 1), (y - 1, x + 1), (y - 2, x)):
+                key = u64((key + rows[v][u] + 1) * 0x9E3779B97F4A7C15)
+                key ^= key >> 32
+        hashed = (key >> 20) % self.places
+        if self.run and x and self.match[1] + 1 < self.w:
+            self.match = self.match[0], self.match[1] + 1
+        else:
+            self.match, self.run = self.last.get(hashed), 0
+        return hashed
+
+    def find_candidates(self, c, right):
+        """(value or -1, counters of its eight bits) of each"""
+        rows, y, x = self.V[c.s], c.y, c.x
+        n, w, nw = rows[y - 1][x], rows[y][x - 1], rows[y - 1][x - 1]
+        pairs = (w, nw), (n, nw), (n, rows[y - 1][x + 1]), (n, rows[y - 2][x]), (w, rows[y][x - 2])
+        equal = sum((a == b) << i for i, (a, b) in enumerate(pairs))
+        same = rows[self.match[0]][self.match[1]] if self.match else -1
+        known = equal, equal, 2 * min(self.run, 15) + (same == n) if self.match else 0
+        counters = [[self.agreed[c.s][j][32 * right[j] + known[j], b] for b in range(8)] for j in range(3)]
+        return list(zip((n, w, same), counters, strict=True))
 
     def distribution(self, c, out):
         rows = self.V[c.s]
@@ -852,13 +897,17 @@ class Mixing:
                 node = (1 << b % 4) + ((low >> 8 - b) % (1 << b % 4))
                 counters = [self.counters[s][j][slot + node] for j, slot in enumerate(slots)]
                 x += [log(float(q + 1)) - log(float(2**24 - q)) for q, _ in counters]
+                asked = [(counters_of[b], said(candidate, b, low)) for candidate, counters_of in c.candidates]
+                x += [sign * (log(float(q + 1)) - log(float(2**24 - q))) for (q, _), sign in asked]
                 seen = [n if n < 3 else 3 if n < 6 else 4 if n < 16 else 5 for _, n in counters]
                 weights = self.A[s][b][c.spread], self.B[s][b][6 * seen[0] + seen[1]]
                 tables = self.P[s][b][c.context], self.Q[self.kind][s][b][c.spread]
                 bit = mixed_bit(self.stream, x, weights, tables, self.rules)
-                for counter in counters:
+                for counter, sign in [(counter, 1) for counter in counters] + asked:
                     q, n = counter
-                    counter[:] = q + ((bit * (ONE - 1) - q) * REC[n] >> 16), min(n + 1, 250)
+                    if sign:
+                        right = (sign > 0) == bit
+                        counter[:] = q + ((right * (ONE - 1) - q) * REC[n] >> 16), min(n + 1, 250)
             low += half * bit
             side = 1 - bit  # of the interval that moves
             moved[side], expert[0][side] = Fm, Fe[0]

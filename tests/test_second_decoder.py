@@ -17,15 +17,16 @@ WEIGHTS = Path(__file__).parent.parent / "ardm" / "data"
 # Methods; order and way of method 2; kind and bits of samples; number of tiles.
 STAND_FOR = {
     "noise": "0, RGB of 8 bits, 1 tile",
-    "graphics": "1, RGB of 8 bits, 1 tile",
+    "flat": "1, RGB of 8 bits, 1 tile",
+    "graphics": "3, RGB of 8 bits, 1 tile",
     "whole-file": "4, grey of 1 bits, 1 tile",
     "png-exact-small": "3, grey of 1 bits, 1 tile",
     "samples-grey-2": "3, grey of 2 bits, 1 tile",
     "png-content-interlaced-palette": "3, palette of 4 bits, 1 tile",
     "raster-graphics": "3, RGB of 8 bits, 1 tile",
     "source-tiff": "2 raster mixing, grey of 8 bits, 1 tile",
-    "photo-grey-alpha": "2 1 raster mixing, grey + alpha of 8 bits, 1 tile",
-    "photo-rgba": "2 1 raster mixing, RGBA of 8 bits, 1 tile",
+    "photo-grey-alpha": "2 3 raster mixing, grey + alpha of 8 bits, 1 tile",
+    "photo-rgba": "2 3 raster mixing, RGBA of 8 bits, 1 tile",
     "lattice-grey": "2 lattice mixing, grey of 8 bits, 1 tile",
     "lattice-tiles": "2 lattice mixing, RGB of 8 bits, 9 tiles",
     "plain-grey": "2 raster plain, grey of 8 bits, 1 tile",
@@ -103,7 +104,7 @@ def test_golden_file(name):
         np.testing.assert_array_equal(found, pixels)
 
 
-@pytest.mark.parametrize("name", ["noise", "graphics", "source-tiff", "fine-rgb-10", "whole-file"])
+@pytest.mark.parametrize("name", ["noise", "flat", "graphics", "source-tiff", "fine-rgb-10", "whole-file"])
 def test_flipped_byte(name):
     data = bytearray((GOLDEN / f"{name}.ardm").read_bytes())
     data[-len(parse(bytes(data))[1][-1].payload) // 2 - 1] ^= 0x10
@@ -114,7 +115,15 @@ def test_flipped_byte(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["noise", "graphics", "source-tiff", "plain-grey", "fine-rgb-10", "png-content-interlaced-palette"],
+    [
+        "noise",
+        "flat",
+        "graphics",
+        "source-tiff",
+        "plain-grey",
+        "fine-rgb-10",
+        "png-content-interlaced-palette",
+    ],
 )
 def test_flipped_byte_with_right_checksums(name):
     data = (GOLDEN / f"{name}.ardm").read_bytes()

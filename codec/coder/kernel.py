@@ -11,7 +11,9 @@ lpaq) and refined by two adaptive tables, then coded:
     experts       single logistics around the corrected mean and around sums of neighbours, as wide as their
                   errors nearby were
     counters      how often the bit was 1 after the same earlier channels of the pixel, and the same with the
-                  corrected mean
+                  corrected mean; without the network also after the same neighbours
+    candidates    without the network: values that may be repeated, as sure as the same kind of candidate was
+                  right in the same surroundings
 
 Its arithmetic is as exact as that of `codec.coder.arithmetic`, whose rules hold here.
 """
@@ -42,10 +44,13 @@ FIRST_FIT, EARLY = 64, 1024
 # pixels between two solutions of the least-squares problem, among the first EARLY and later
 REFIT_EARLY, REFIT = 32, 96
 CONTEXTS, SPREADS, SEEN = 16, 16, 36  # contexts of the tables and mixers
+CANDIDATES, MORE = 3, 4  # values that graphics may repeat; weights that they have beside those of the inputs
+AGREEMENTS = 128  # contexts of whether a candidate is right
+RUN = 15  # pixels that a match has been right, in these contexts at most
 APM_CELLS = 40
 
-# of mixers that start from nothing, and of such as start from what training taught them
-LEARNING_RATE, TRAINED_RATE = 0.005, 0.003
+# of mixers that start from nothing, of such as start from what training taught them, and without the network
+LEARNING_RATE, TRAINED_RATE, GRAPHICS_RATE = 0.005, 0.003, 0.01
 FORGET = 1 / 0.9997
 RIDGE = 1.0
 CORRECTION_MAX = 64.0
@@ -143,6 +148,10 @@ class Learned(NamedTuple):
     by_context: np.ndarray  # float64 (3, 8, CONTEXTS, APM_CELLS), refines
     by_kind: np.ndarray  # float64 (kinds, 3, 8, SPREADS, APM_CELLS), refines
     counters: np.ndarray  # uint32 (3, COUNTERS, slots)
+    more_by_spread: np.ndarray  # float64 (3, 8, SPREADS, MORE), weights of the candidates
+    more_by_seen: np.ndarray  # float64 (3, 8, SEEN, MORE)
+    agreed: np.ndarray  # uint32 (3, CANDIDATES, AGREEMENTS, 8), how often a candidate's bit was right
+    places: np.ndarray  # uint32 (slots,), where the pixels around were the same last
 
 
 class Fitted(NamedTuple):
@@ -205,6 +214,12 @@ class Room(NamedTuple):
     mixed: np.ndarray  # (3,), of a decision: log-odds by both mixers, place between two cells of a table
     features: np.ndarray  # `Fitted.features`, flat
     solution: np.ndarray  # `Fitted.solution`, flat
+    candidate: np.ndarray  # int64 (CANDIDATES,), values: above, to the left, at the match (-1: none)
+    right: np.ndarray  # int64 (CANDIDATES,), in the channels so far: 1 in all, 2 not; 0: the first
+    agreed_at: np.ndarray  # uint64 (CANDIDATES,), where `Learned.agreed` counts for them
+    # int64 (4,): a place in a flat plane, 0: none; pixels that it has been right; slot of `places`; its
+    # column
+    match: np.ndarray
     cells: np.ndarray  # uint64 (5,): first weights of both mixers, cells of both tables, node of the counters
 
 
@@ -219,7 +234,7 @@ def new_room(fitted: Fitted, phase: Phase) -> Room:
         np.zeros((3, neighbours)),
         *np.zeros((5, 16)),
         np.zeros(EXPERTS, dtype=np.int64),
-        np.zeros(INPUTS),
+        np.zeros(INPUTS + MORE),
         np.zeros(3, dtype=np.int64),
         np.zeros(COUNTERS, dtype=np.uint64),
         np.zeros(COUNTERS, dtype=np.uint64),
@@ -228,6 +243,10 @@ def new_room(fitted: Fitted, phase: Phase) -> Room:
         np.zeros(3),
         fitted.features.reshape(-1),
         fitted.solution.reshape(-1),
+        np.zeros(CANDIDATES, dtype=np.int64),
+        np.zeros(CANDIDATES, dtype=np.int64),
+        np.zeros(CANDIDATES, dtype=np.uint64),
+        np.zeros(4, dtype=np.int64),
         np.zeros(5, dtype=np.uint64),
     )
 
@@ -585,20 +604,31 @@ def _to_lower_half(low: Any, layout: Any, room: Any) -> None:
 
 
 @inlined(**BORROWING)
-def _mix(first_weight: Any, first_cell: Any, learned: Any, room: Any) -> Any:
+def _mix(first_weight: Any, first_cell: Any, layout: Any, learned: Any, room: Any) -> Any:
     """Probability of a 1: both mixers, refined by both tables. first_weight, first_cell: uint64 (2,)-tuples,
     where the decision's weights and cells begin.
     """
-    weight_a, weight_b, table_a, table_b, _ = learned
+    weight_a, weight_b, table_a, table_b = (
+        learned.by_spread,
+        learned.by_seen,
+        learned.by_context,
+        learned.by_kind,
+    )
     wa, wb = first_weight
     za, zb = 0.0, 0.0
     for i in range(INPUTS):
         j = np.uint64(i)
         za += weight_a[wa + j] * room.x[j]
-    za = min(max(za, -12.0), 12.0)
     for i in range(INPUTS):
         j = np.uint64(i)
         zb += weight_b[wb + j] * room.x[j]
+    if not layout.components:
+        va, vb = wa >> np.uint64(1), wb >> np.uint64(1)  # MORE is half of INPUTS
+        for i in range(CANDIDATES):
+            j, x = np.uint64(i), room.x[np.uint64(INPUTS + i)]
+            za += learned.more_by_spread[va + j] * x
+            zb += learned.more_by_seen[vb + j] * x
+    za = min(max(za, -12.0), 12.0)
     zb = min(max(zb, -12.0), 12.0)
     z = (za + zb) * 0.5
     t = (z + 12.0) * 1.5
@@ -613,9 +643,106 @@ def _mix(first_weight: Any, first_cell: Any, learned: Any, room: Any) -> Any:
 
 
 @inlined(**BORROWING)
-def _learn_decision(s: Any, bit: Any, layout: Any, learned: Any, room: Any) -> None:
+def _counted(counter: Any, bit: Any) -> Any:
+    """A counter that has seen another bit."""
+    state = np.int64(counter)
+    age = state & 255
+    ones = (state >> 8) ^ 0x800000
+    ones += ((bit * (ONE - 1) - ones) * RECIPROCAL[np.uint64(age)]) >> 16
+    return np.uint32((ones ^ 0x800000) << 8 | min(age + 1, COUNT_MAX))
+
+
+@inlined(**BORROWING)
+def _find_match(at: Any, layout: Any, pixel: Any, places: Any, room: Any) -> None:
+    """Where the pixels around were the same before: the match of the pixel before, one on, as long as it is
+    right; else the last place that had the same pixels around it.
+    """
+    match, here, stride = room.match, at.here, layout.stride
+    key = np.uint64(0)
+    for s in range(layout.channels):
+        c = CODING_ORDER[s] * layout.plane + here
+        for place in (c - 1, c - 2, c - stride, c - stride - 1, c - stride + 1, c - 2 * stride):
+            key = (key + np.uint64(int(pixel[place])) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+            key ^= key >> np.uint64(32)
+    match[2] = np.int64((key >> np.uint64(20)) & np.uint64(len(places) - 1))
+    match[0], match[3] = match[0] + 1, match[3] + 1
+    if not match[1] or not at.q or match[3] == layout.columns:
+        match[0], match[1] = np.int64(places[match[2]]), 0
+        match[3] = np.int64(np.uint64(match[0]) % np.uint64(stride)) - PAD
+
+
+@inlined(**BORROWING)
+def _note_match(at: Any, places: Any, room: Any) -> None:
+    """Whether the match was right, and where the pixels around were so last."""
+    match = room.match
+    match[1] = match[1] + 1 if match[0] and room.right[2] == 1 else 0
+    places[match[2]] = at.here
+
+
+@inlined(**BORROWING)
+def _find_candidates(s: Any, at: Any, layout: Any, pixel: Any, room: Any) -> None:
+    """Values that may be repeated, and where it is counted how often such ones were: for the pixels above and
+    to the left by which neighbours are equal, for the match by how long it has been right.
+    """
+    plane, stride = CODING_ORDER[s] * layout.plane, layout.stride
+    here = plane + at.here
+    north, west, corner = pixel[here - stride], pixel[here - 1], pixel[here - stride - 1]
+    pattern = (1 if west == corner else 0) + (2 if north == corner else 0)
+    pattern += (4 if north == pixel[here - stride + 1] else 0) + (
+        8 if north == pixel[here - 2 * stride] else 0
+    )
+    pattern += 16 if west == pixel[here - 2] else 0
+    room.candidate[0], room.candidate[1], room.candidate[2] = north, west, -1
+    known = 0
+    if room.match[0]:
+        room.candidate[2] = pixel[plane + room.match[0]]
+        known = min(room.match[1], RUN) * 2 + (1 if room.candidate[2] == north else 0)
+    for j in range(CANDIDATES):
+        context = room.right[j] * 32 + (pattern if j < 2 else known)
+        room.agreed_at[j] = np.uint64(((s * CANDIDATES + j) * AGREEMENTS + context) * 8)
+
+
+@inlined(**BORROWING)
+def _candidate_inputs(b: Any, low: Any, agreed: Any, room: Any) -> None:
+    """Log-odds of the candidates: 0 of one that an earlier bit has ruled out."""
+    for i in range(CANDIDATES):
+        j = np.uint64(i)
+        c, x = room.candidate[j], 0.0
+        if c >= 0 and (c ^ low) >> (8 - b) == 0:
+            odds = (np.int64(agreed[room.agreed_at[j] + np.uint64(b)]) >> 8) ^ 0x800000
+            x = log(float(odds + 1)) - log(float(ONE - odds))
+            if not (c >> (7 - b)) & 1:
+                x = -x
+        room.x[np.uint64(INPUTS + i)] = x
+
+
+@inlined(**BORROWING)
+def _learn_candidates(first_weight: Any, rates: Any, decision: Any, learned: Any, room: Any) -> None:
+    """Weights of the candidates learn from a decision, (number of the bit, bits before it, bit), and so does
+    how often those that no earlier bit has ruled out were right.
+    """
+    (wa, wb), (da, db), (b, low, bit) = first_weight, rates, decision
+    wa, wb = wa >> np.uint64(1), wb >> np.uint64(1)
+    for i in range(CANDIDATES):
+        j, x = np.uint64(i), room.x[np.uint64(INPUTS + i)]
+        learned.more_by_spread[wa + j] += da * x
+        learned.more_by_seen[wb + j] += db * x
+        c = room.candidate[j]
+        if c >= 0 and (c ^ low) >> (8 - b) == 0:
+            place = room.agreed_at[j] + np.uint64(b)
+            right = 1 if (c >> (7 - b)) & 1 == bit else 0
+            learned.agreed[place] = _counted(learned.agreed[place], right)
+
+
+@inlined(**BORROWING)
+def _learn_decision(s: Any, b: Any, low: Any, bit: Any, layout: Any, learned: Any, room: Any) -> None:
     """Mixers, tables and counters learn from a decision that was not certain."""
-    weight_a, weight_b, table_a, table_b, _ = learned
+    weight_a, weight_b, table_a, table_b = (
+        learned.by_spread,
+        learned.by_seen,
+        learned.by_context,
+        learned.by_kind,
+    )
     counters, size = learned.counters, layout.counters
     za, zb, fraction = room.mixed[0], room.mixed[1], room.mixed[2]
     wa, wb, ta, tb, node = room.cells[0], room.cells[1], room.cells[2], room.cells[3], room.cells[4]
@@ -624,17 +751,15 @@ def _learn_decision(s: Any, bit: Any, layout: Any, learned: Any, room: Any) -> N
         j = np.uint64(i)
         weight_a[wa + j] += da * room.x[j]
         weight_b[wb + j] += db * room.x[j]
+    if not layout.components:
+        _learn_candidates((wa, wb), (da, db), (b, low, bit), learned, room)
     nearer = np.uint64(int(fraction + 0.5))
     table_a[ta + nearer] += (bit - table_a[ta + nearer]) * APM_RATE
     table_b[tb + nearer] += (bit - table_b[tb + nearer]) * APM_RATE
     of_channel = np.uint64(s * COUNTERS) * size
     for j in range(layout.counts):
         place = of_channel + np.uint64(j) * size + room.slot[np.uint64(j)] + node
-        state = np.int64(counters[place])
-        age = state & 255
-        ones = (state >> 8) ^ 0x800000
-        ones += ((bit * (ONE - 1) - ones) * RECIPROCAL[np.uint64(age)]) >> 16
-        counters[place] = np.uint32((ones ^ 0x800000) << 8 | min(age + 1, COUNT_MAX))
+        counters[place] = _counted(counters[place], bit)
 
 
 @inlined(**BORROWING)
@@ -673,6 +798,8 @@ def _code_value(
                 second_half = True
                 _to_lower_half(low, layout, room)
             seen_both = _counter_inputs(s, b, low, layout, learned.counters, room)
+            if not components:
+                _candidate_inputs(b, low, learned.agreed, room)
             of_bit = s * 8 + b
             p = _mix(
                 (
@@ -683,13 +810,14 @@ def _code_value(
                     np.uint64((of_bit * CONTEXTS + context) * APM_CELLS),
                     np.uint64(((layout.kind * 24 + of_bit) * SPREADS + spread) * APM_CELLS),
                 ),
+                layout,
                 learned,
                 room,
             )
         chance = min(max(int(p * ONE), LEAST), ONE - LEAST)
         bit = code_bit(coder, words, 0, chance, (answer >> (7 - b)) & 1, decoding)
         if not certain:
-            _learn_decision(s, bit, layout, learned, room)
+            _learn_decision(s, b, low, bit, layout, learned, room)
         low += half * bit
         one_is = bit == 1
         moved_low, moved_high = shifted if one_is else moved_low, moved_high if one_is else shifted
@@ -783,6 +911,8 @@ def _code_channel(
     spread = int(min(max(log(deviation + 0.1) * 2.885 + 6.0, 0.0), 15.0))
     for k in range(components):
         room.moved[k] = room.center[k] + correction
+    if not components:
+        _find_candidates(s, at, layout, pixel, room)
     value = _code_value(s, answer, total, (spread, context), layout, learned, stream, room)
     room.residuals[s] = value - base
     pixel[np.uint64(center)] = value
@@ -790,6 +920,9 @@ def _code_channel(
     _learn_fit(s, value - mean, n, fitted, room)
     if components:
         _reweight(value, components, room)
+    else:
+        for j in range(CANDIDATES):
+            room.right[j] = 2 if room.right[j] == 2 or room.candidate[j] != value else 1
     return value
 
 
@@ -837,6 +970,10 @@ def code_rows(
         learned.by_context.reshape(-1),
         learned.by_kind.reshape(-1),
         learned.counters.reshape(-1),
+        learned.more_by_spread.reshape(-1),
+        learned.more_by_seen.reshape(-1),
+        learned.agreed.reshape(-1),
+        learned.places,
     )
     pixel, seen = flat_planes.pixel, network.canvas.pixels
     asking = components > 0 and len(network.params) == 0  # the network, pixel by pixel
@@ -861,6 +998,10 @@ def code_rows(
                 for c in range(3):
                     pixel[c * layout.plane + here] = network.scratch.base[3 * of_block + c]
             _start_pixel(at, layout, pixel, values, network, room)
+            if not components:
+                _find_match(at, layout, pixel, flat_learned.places, room)
+                for j in range(CANDIDATES):
+                    room.right[j] = 0
             for s in range(layout.channels):
                 value = _code_channel(s, at, layout, parts, values, network, stream, room)
                 if asking:
@@ -868,5 +1009,7 @@ def code_rows(
                     seen[i + CODING_ORDER[s]] = value
                     if layout.channels == 1:
                         seen[i] = seen[i + 2] = value
+            if not components:
+                _note_match(at, flat_learned.places, room)
             if step == 1 and q == columns - 1:
                 _right_edge(r, layout, pixel)

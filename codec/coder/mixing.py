@@ -22,13 +22,17 @@ from codec.coder import arithmetic, kernel
 from codec.coder.arithmetic import PAD
 from codec.coder.continuation import Continuation
 from codec.coder.kernel import (
+    AGREEMENTS,
     APM_CELLS,
     BATCH,
+    CANDIDATES,
     CONTEXTS,
     COUNTERS,
     EXPERTS,
+    GRAPHICS_RATE,
     INPUTS,
     LEARNING_RATE,
+    MORE,
     SEEN,
     SPREADS,
     TRAINED_RATE,
@@ -56,6 +60,7 @@ RASTER_SLOPE = 4
 # tensors of the weights file: what mixers start from in raster order with the network
 MIXERS = ("mixer.spread", "mixer.seen")
 MIXER_ONE = 4096  # in them, a weight of 1
+CANDIDATE_WEIGHT = 0.2  # of a candidate, before anything is learned
 MOST_WORDS = 5  # that a pixel's eight decisions in one channel can take, 17 bits each
 
 
@@ -93,6 +98,11 @@ def counter_count(pixels: int) -> int:
     return 1 << min(COUNTER_BITS, max(12, (32 * pixels).bit_length()))
 
 
+def place_count(pixels: int) -> int:
+    """Slots for places where pixels were, in a plane of so many."""
+    return 1 << min(COUNTER_BITS, max(12, (2 * pixels).bit_length()))
+
+
 class Mixing(Streams):
     """Codes one plane, phase by phase, in either direction.
 
@@ -125,6 +135,10 @@ class Mixing(Streams):
             np.tile(cells, (3, 8, CONTEXTS, 1)),
             np.tile(cells, (KINDS, 3, 8, SPREADS, 1)),
             np.zeros((3, COUNTERS, counters), dtype=np.uint32),
+            np.full((3, 8, SPREADS, MORE), CANDIDATE_WEIGHT),
+            np.full((3, 8, SEEN, MORE), CANDIDATE_WEIGHT),
+            np.zeros((3, CANDIDATES, AGREEMENTS, 8), dtype=np.uint32),
+            np.zeros(1 if weights else place_count(pixels), dtype=np.uint32),
         )
 
     def start_stage(self, pixels: np.ndarray, truth: np.ndarray | None) -> np.ndarray:
@@ -203,7 +217,8 @@ class Mixing(Streams):
         mean_of: np.ndarray,
     ) -> Phase:
         cross = min(cross, len(own)) if self.channels == 3 else 0
-        rate = TRAINED_RATE if self._trained(kind) else LEARNING_RATE
+        untrained = LEARNING_RATE if self.weights else GRAPHICS_RATE
+        rate = TRAINED_RATE if self._trained(kind) else untrained
         return Phase(self.channels, kind, place, self.shape, wave, own, cross, near, mean_of, rate)
 
     def _network(
