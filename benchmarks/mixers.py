@@ -1,8 +1,9 @@
-"""Where the mixing coder's mixers start: python -m benchmarks.mixers WEIGHTS FOLDER, the last step of making
-weights of photos.
+"""Where the mixing coder's mixers and least squares start: python -m benchmarks.mixers WEIGHTS FOLDER, the last
+step of making weights of photos.
 
 Codes crops of the training images one after another, without forgetting what the mixers learned, and puts the
-mean of what they knew after each into a copy of the weights file, beside the network. Prints the new id,
+mean of what they knew after each, and of the sums of the least-squares problem, into a copy of the weights
+file, beside the network. Prints the new id,
 which belongs into `ardm.exact.window.PHOTO_ID`.
 """
 
@@ -17,16 +18,19 @@ import numpy as np
 
 from ardm.exact import window
 from ardm.training.photos import list_images, load_crops, split_sources
-from codec.coder.mixing import MIXER_ONE, MIXERS, Mixing
+from codec.coder.kernel import FORGET
+from codec.coder.mixing import FITS, MIXER_ONE, MIXERS, Mixing
 
 SIDE = 160  # of a crop
 WARM_UP = 20  # crops before the mean begins
+FIT_PIXELS = 150  # that the least-squares problem shall seem to have seen
 
 
-def learn(weights: window.WindowWeights, crops: list[np.ndarray]) -> list[np.ndarray]:
-    """int16, as `codec.coder.mixing.MIXERS` names them. crops: uint8 (h, w, 3)."""
+def learn(weights: window.WindowWeights, crops: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """int16, as `codec.coder.mixing.MIXERS` names them, and float32, as FITS does. crops: uint8 (h, w, 3)."""
     state: list[np.ndarray] = []
     total: list[np.ndarray] = []
+    matrix, vector = np.zeros((3, 32, 32)), np.zeros((3, 32))
     for i, crop in enumerate(crops):
         planar = np.ascontiguousarray(crop.transpose(2, 0, 1)).astype(np.int16)
         mixing = Mixing(3, crop.shape[0] * crop.shape[1], weights)
@@ -37,7 +41,13 @@ def learn(weights: window.WindowWeights, crops: list[np.ndarray]) -> list[np.nda
         state = [mixer.copy() for mixer in mixing.learned[: len(MIXERS)]]
         if i >= WARM_UP:
             total = [a + b for a, b in zip(total, state, strict=True)] if total else state
-    return [np.round(t / (len(crops) - WARM_UP) * MIXER_ONE).astype(np.int16) for t in total]
+        # pixels count less and less: so many do at all, with the gain of the last one
+        counting = mixing.fitted.gain[:, :1] * (1 - FORGET ** -(SIDE**2)) / (1 - 1 / FORGET) * len(crops)
+        matrix += np.triu(mixing.fitted.matrix[:, :32]) / counting[..., None]
+        vector += mixing.fitted.vector[:, :32] / counting
+    mixers = [np.round(t / (len(crops) - WARM_UP) * MIXER_ONE).astype(np.int16) for t in total]
+    fits = [(FIT_PIXELS * sums).astype(np.float32) for sums in (matrix, vector)]
+    return dict(zip((*MIXERS, *FITS), (*mixers, *fits), strict=True))
 
 
 def main() -> None:
@@ -58,11 +68,9 @@ def main() -> None:
     for image in chosen:
         y, x = rng.integers(0, len(image) - SIDE, 2)
         crops.append(image[y : y + SIDE, x : x + SIDE])
-    plain = {name: values for name, values in weights.tensors.items() if name not in MIXERS}
-    mixers = learn(replace(weights, tensors=plain), crops)
-    data = window.serialize(
-        weights.config, plain | dict(zip(MIXERS, mixers, strict=True)), weights.provenance
-    )
+    plain = {name: values for name, values in weights.tensors.items() if name not in (*MIXERS, *FITS)}
+    learned = learn(replace(weights, tensors=plain), crops)
+    data = window.serialize(weights.config, plain | learned, weights.provenance)
     weights_id = window.parse(data).id
     new = arguments.weights.with_name(f"photo-{weights_id}.safetensors")
     new.write_bytes(data)

@@ -35,17 +35,20 @@ Codec = tuple[Callable[[np.ndarray], bytes], Callable[[bytes], np.ndarray]]
 
 def make_codec(name: str, threads: int) -> Codec:
     """(encode, decode) of "png", "webp", "jxl7", "jxl9", "cjxl9g3" (the command, with larger groups), "ardm"
-    (the default), "ardm-32" (the number is the budget), "plain", "lattice-15", "plain-lattice-15" and the
+    (the default), "best" (`--best`), "ardm-32" (the number is the budget), "plain", "lattice-15", "plain-lattice-15" and the
     like."""
-    if name.startswith(("ardm", "plain", "lattice")):
+    if name.startswith(("ardm", "best", "plain", "lattice")):
         from codec import compress, decompress
+        from codec.presets import TILE
 
         first, *others = name.split("-")
         budget = int(others.pop()) if others and others[-1].isdigit() else None
         order = "lattice" if "lattice" in (first, *others) else "auto"
-        plain = first == "plain"
+        plain, tile = first == "plain", TILE if first == "best" else None
         return (
-            lambda x: compress(x, budget=budget, order=order, plain=plain, threads=threads, verify=False),
+            lambda x: compress(
+                x, budget=budget, order=order, plain=plain, tile=tile, threads=threads, verify=False
+            ),
             lambda b: decompress(b, threads=threads),
         )
     if name == "cjxl9g3":
@@ -76,8 +79,8 @@ def cjxl(x: np.ndarray, threads: int) -> bytes:
     from PIL import Image
 
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "x.ppm", Path(folder) / "x.jxl"
-        Image.fromarray(x).save(source)
+        source, target = Path(folder) / "x.png", Path(folder) / "x.jxl"
+        Image.fromarray(x).save(source, compress_level=1)
         subprocess.run(
             [
                 "cjxl",

@@ -33,9 +33,10 @@ from codec.opened import Opened, open_bytes
 from codec.parallel import thread_count
 from codec.png import Head, Png
 from codec.png.exact import recipes, remake
+from codec.presets import TILE
 from codec.samples import Kind, as_samples
 from codec.settings import Settings, settings_of
-from codec.tiles import TILE, pixel_digest
+from codec.tiles import pixel_digest
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

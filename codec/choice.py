@@ -16,7 +16,8 @@ from codec.samples import planes as split
 
 # planes that zlib shrinks below this share may be graphics, and are coded both with and without the network
 GRAPHICS = 0.3
-EMPTY = 200  # a plane that zlib shrinks by more than this is worth no seconds of work
+# a plane that zlib shrinks by more than this is worth no seconds of work, if it has more values than SMALL
+EMPTY, SMALL = 200, 2**18
 # Samples of 16 bits may be smaller byte by byte if zlib needs less than HOPE times what the coder of high
 # depths does, and less than this share of them.
 HOPE, NOISE = 1.15, 0.75
@@ -27,7 +28,7 @@ def encode_plane(plane: np.ndarray, work: Work, few: bool = False) -> tuple[int,
     of: by the network, by the coder for graphics if the plane may be such, and stored."""
     rough = roughly(plane)
     tried: list[tuple[int, bytes]] = []
-    if rough * EMPTY >= plane.size:
+    if rough * EMPTY >= plane.size or plane.size <= SMALL:
         if not few:  # labels and coarse steps are never for the network, which has not seen such
             tried.append((Method.NETWORK, coder_of(Method.NETWORK).encode(plane, work)))
         if few or (rough < GRAPHICS * plane.size and not work.schedule.plain):

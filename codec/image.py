@@ -24,21 +24,12 @@ from codec.limits import NO_LIMITS, Limits, limits_of
 from codec.methods import Method
 from codec.opened import Opened, open_bytes
 from codec.parallel import in_parallel, set_threads, thread_count
+from codec.presets import TILE
 from codec.samples import Kind, as_samples, fold, samples_of, widened
 from codec.samples import planes as split
 from codec.scheduling import schedule_for
 from codec.settings import Settings, settings_of
-from codec.tiles import (
-    ALONE,
-    TILE,
-    as_given,
-    decode_tiles,
-    load_predictor,
-    owned,
-    pixel_digest,
-    teller,
-    tile_shape,
-)
+from codec.tiles import ALONE, as_given, decode_tiles, load_predictor, owned, pixel_digest, teller, tile_shape
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

@@ -25,10 +25,10 @@ from codec.errors import ArdmError, CorruptError, UnsupportedError
 from codec.methods import METHODS, Method, coder_of
 from codec.opened import Opened, check_payload, place_of
 from codec.parallel import in_parallel, set_threads
+from codec.presets import TILE
 from codec.samples import in_range, samples_of, unfold
 from codec.samples import planes as split
 
-TILE = 1024  # largest side of a tile; larger tiles save little, and memory grows with them
 ALONE = 2**18  # pixels of an image that is one tile at most: larger ones keep two cores busy
 Note = TypeVar("Note")
 

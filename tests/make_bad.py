@@ -50,7 +50,7 @@ EXPECTED: dict[str, tuple[type[ArdmError], str]] = {
     "bad-payload-too-short": (CorruptError, "pixels need at least"),
     "bad-foreign-bytes": (CorruptError, "foreign bytes at the end"),
     "bad-stored-filter": (CorruptError, "has filter 9"),
-    "bad-stored-size": (CorruptError, "unpacks to 8 bytes, expected 43200"),
+    "bad-stored-size": (CorruptError, "unpacks to 8 bytes, expected 270000"),
     "bad-words-cut": (TruncatedError, "tile at row 0, column 0: its data is cut short"),
     "bad-plain-words-cut": (TruncatedError, "tile at row 0, column 0: its data is cut short"),
     "bad-root": (CorruptError, "a stored tile has method 9"),

@@ -683,7 +683,7 @@ class Mixing:
         row = [0.6] + [0.4 / (first - 1)] * (first - 1) + [0.0] * (8 - first)
         if not net:
             row += [0.2] * 3
-            self.rules = SimpleNamespace(**vars(self.rules) | {"rate": 0.01})
+            self.rules = SimpleNamespace(**vars(self.rules))
             self.places = 2 ** clip((2 * pixels).bit_length(), 12, 22)
             self.last, self.match, self.run = {}, None, 0
             self.agreed = [[defaultdict(lambda: [2**23, 0]) for j in range(3)] for s in range(3)]
@@ -719,12 +719,20 @@ class Mixing:
             self.cross = []
         size = len(self.own) + 2 * len(self.cross) + 4
         self.fits = [Fit(size + 2 * s, 1 / 0.9997) for s in range(len(self.V))]
+        if self.raster and self.net and len(self.V) == 3 and "fit.matrix" in self.net.tensors:
+            for s, fit in enumerate(self.fits):
+                n = size + 2 * s
+                M = np.triu(self.net.tensors["fit.matrix"][s, :n, :n].astype(float))
+                fit.M, fit.Y = M + np.triu(M, 1).T, self.net.tensors["fit.vector"][s, :n].astype(float)
+                fit.refit()
         h, w = self.h // self.step + 1, self.w // self.step + 1
         self.surprise = [grid(h, w, float) for _ in self.V]
 
     def code(self, pixels, out=None, base=None):
         for n, (y, x) in enumerate(pixels):
             if self.raster and x == 0:
+                if not self.net:  # slower and slower
+                    self.rules.rate = 0.002 + (0.02 - 0.002) * (30000.0 / (30000.0 + y * self.w))
                 for rows in self.V:
                     begin_row(rows, y)
             self.pixel(y, x, out[n] if self.net else None, base[n].tolist() if self.net else None)

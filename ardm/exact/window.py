@@ -33,7 +33,7 @@ from ardm.released import FOLDER, WeightsError
 from ardm.window import NEAR_SHIFT, UNKNOWN_BASE, WEIGHT_MAX, WindowConfig, base_weights, near_inputs
 
 FORMAT = "ardm window weights 1"
-PHOTO_ID = "ad0e959f"  # of the set that new files are written with
+PHOTO_ID = "09462029"  # of the set that new files are written with
 ID_BYTES = 4
 EXACT = 2**24  # float32 holds every integer up to here
 LEVELS = 4  # of the pyramid, for which bits of phases were measured

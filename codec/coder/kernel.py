@@ -49,8 +49,10 @@ AGREEMENTS = 128  # contexts of whether a candidate is right
 RUN = 15  # pixels that a match has been right, in these contexts at most
 APM_CELLS = 40
 
-# of mixers that start from nothing, of such as start from what training taught them, and without the network
-LEARNING_RATE, TRAINED_RATE, GRAPHICS_RATE = 0.005, 0.003, 0.01
+# at which mixers learn, at first and in the end: such as start from nothing, from what training taught them,
+# and those without the network, which are halfway after FALL pixels
+LEARNING_RATES, TRAINED_RATES, GRAPHICS_RATES = (0.005, 0.005), (0.003, 0.003), (0.02, 0.002)
+FALL = 30000.0
 FORGET = 1 / 0.9997
 RIDGE = 1.0
 CORRECTION_MAX = 64.0
@@ -129,7 +131,7 @@ class Phase(NamedTuple):
     mean_of: (
         np.ndarray
     )  # int64 (experts - 1, 5): quarters of the first four neighbours, and whether G corrects
-    rate: float  # at which mixers learn
+    rates: tuple[float, float]  # at which mixers learn, at first and in the end
 
 
 class Planes(NamedTuple):
@@ -211,6 +213,7 @@ class Room(NamedTuple):
     slot: np.ndarray  # uint64 (COUNTERS,), where they are
     own_at: np.ndarray  # int64, `Phase.own` in a flat plane
     near_at: np.ndarray  # int64, `Phase.near`
+    rate: np.ndarray  # (1,), at which mixers learn in this row
     mixed: np.ndarray  # (3,), of a decision: log-odds by both mixers, place between two cells of a table
     features: np.ndarray  # `Fitted.features`, flat
     solution: np.ndarray  # `Fitted.solution`, flat
@@ -240,6 +243,7 @@ def new_room(fitted: Fitted, phase: Phase) -> Room:
         np.zeros(COUNTERS, dtype=np.uint64),
         phase.own[:, 0] * stride + phase.own[:, 1],
         phase.near[:, 0] * stride + phase.near[:, 1],
+        np.zeros(1),
         np.zeros(3),
         fitted.features.reshape(-1),
         fitted.solution.reshape(-1),
@@ -280,7 +284,7 @@ def _learn_batch(fitted: Any, s: Any, n: Any) -> None:
 
 
 @compiled(**BORROWING)
-def _refit(fitted: Any, s: Any, n: Any, work: Any) -> None:
+def refit(fitted: Any, s: Any, n: Any, work: Any) -> None:
     """Solve the least-squares problem of channel s. Older pixels count less: newer ones came with more
     gain.
     """
@@ -313,7 +317,6 @@ class Layout(NamedTuple):
     columns: int  # of the phase
     counters: int  # uint64, in a table
     cross: int  # `Phase.cross`
-    rate: float  # `Phase.rate`
 
 
 class At(NamedTuple):
@@ -337,9 +340,11 @@ def _ask(r: Any, q: Any, last_row: Any, slope: Any, columns: Any, network: Any) 
 
 
 @inlined(**BORROWING)
-def _left_edge(r: Any, layout: Any, pixel: Any) -> None:
-    """Beyond the edge stands what a decoder knows already."""
-    for s in range(layout.channels):
+def _start_row(r: Any, rates: Any, layout: Any, pixel: Any, room: Any) -> None:
+    """How fast mixers learn; and beyond the edge stands what a decoder knows already."""
+    at_first, in_the_end = rates
+    room.rate[0] = in_the_end + (at_first - in_the_end) * (FALL / (FALL + r * layout.columns))
+    for s in range(layout.channels if layout.step == 1 else 0):
         edge = CODING_ORDER[s] * layout.plane + (r + PAD) * layout.stride
         for i in range(PAD):
             pixel[edge + i] = pixel[edge - layout.stride + PAD]
@@ -355,8 +360,27 @@ def _right_edge(r: Any, layout: Any, pixel: Any) -> None:
 
 
 @inlined(**BORROWING)
-def _start_pixel(at: Any, layout: Any, pixel: Any, values: Any, network: Any, room: Any) -> None:
-    """Weights of the network's logistics, or a base without it; the values around."""
+def _find_match(at: Any, layout: Any, pixel: Any, places: Any, room: Any) -> None:
+    """Where the pixels around were the same before: the match of the pixel before, one on, as long as it is
+    right; else the last place that had the same pixels around it.
+    """
+    match, here, stride = room.match, at.here, layout.stride
+    key = np.uint64(0)
+    for s in range(layout.channels):
+        c = CODING_ORDER[s] * layout.plane + here
+        for place in (c - 1, c - 2, c - stride, c - stride - 1, c - stride + 1, c - 2 * stride):
+            key = (key + np.uint64(int(pixel[place])) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+            key ^= key >> np.uint64(32)
+    match[2] = np.int64((key >> np.uint64(20)) & np.uint64(len(places) - 1))
+    match[0], match[3] = match[0] + 1, match[3] + 1
+    if not match[1] or not at.q or match[3] == layout.columns:
+        match[0], match[1] = np.int64(places[match[2]]), 0
+        match[3] = np.int64(np.uint64(match[0]) % np.uint64(stride)) - PAD
+
+
+@inlined(**BORROWING)
+def _start_pixel(at: Any, layout: Any, pixel: Any, values: Any, places: Any, network: Any, room: Any) -> None:
+    """Weights of the network's logistics, or a base and a match without it; the values around."""
     weight, around, weight_of = room.weight, room.around, network.weight_of
     if layout.components:
         top = values[at.of_pixel]
@@ -368,6 +392,9 @@ def _start_pixel(at: Any, layout: Any, pixel: Any, values: Any, network: Any, ro
         for s in range(layout.channels):
             i = CODING_ORDER[s] * layout.plane + at.here
             pixel[i] = (pixel[i - layout.stride] + pixel[i - 1]) >> 1
+        _find_match(at, layout, pixel, places, room)
+        for j in range(CANDIDATES):
+            room.right[j] = 0
     for c in range(3):
         first = c * layout.plane + at.here
         for o in range(len(room.own_at)):
@@ -653,25 +680,6 @@ def _counted(counter: Any, bit: Any) -> Any:
 
 
 @inlined(**BORROWING)
-def _find_match(at: Any, layout: Any, pixel: Any, places: Any, room: Any) -> None:
-    """Where the pixels around were the same before: the match of the pixel before, one on, as long as it is
-    right; else the last place that had the same pixels around it.
-    """
-    match, here, stride = room.match, at.here, layout.stride
-    key = np.uint64(0)
-    for s in range(layout.channels):
-        c = CODING_ORDER[s] * layout.plane + here
-        for place in (c - 1, c - 2, c - stride, c - stride - 1, c - stride + 1, c - 2 * stride):
-            key = (key + np.uint64(int(pixel[place])) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-            key ^= key >> np.uint64(32)
-    match[2] = np.int64((key >> np.uint64(20)) & np.uint64(len(places) - 1))
-    match[0], match[3] = match[0] + 1, match[3] + 1
-    if not match[1] or not at.q or match[3] == layout.columns:
-        match[0], match[1] = np.int64(places[match[2]]), 0
-        match[3] = np.int64(np.uint64(match[0]) % np.uint64(stride)) - PAD
-
-
-@inlined(**BORROWING)
 def _note_match(at: Any, places: Any, room: Any) -> None:
     """Whether the match was right, and where the pixels around were so last."""
     match = room.match
@@ -746,7 +754,7 @@ def _learn_decision(s: Any, b: Any, low: Any, bit: Any, layout: Any, learned: An
     counters, size = learned.counters, layout.counters
     za, zb, fraction = room.mixed[0], room.mixed[1], room.mixed[2]
     wa, wb, ta, tb, node = room.cells[0], room.cells[1], room.cells[2], room.cells[3], room.cells[4]
-    da, db = (bit - squash(za)) * layout.rate, (bit - squash(zb)) * layout.rate
+    da, db = (bit - squash(za)) * room.rate[0], (bit - squash(zb)) * room.rate[0]
     for i in range(INPUTS):
         j = np.uint64(i)
         weight_a[wa + j] += da * room.x[j]
@@ -857,7 +865,7 @@ def _learn_fit(s: Any, target: Any, n: Any, fitted: Any, room: Any) -> None:
     if lane == BATCH - 1:
         _learn_batch(fitted, s, n)
         if seen >= FIRST_FIT and seen % (REFIT_EARLY if seen < EARLY else REFIT) == 0:
-            _refit(fitted, s, n, room.work)
+            refit(fitted, s, n, room.work)
 
 
 @inlined(**BORROWING)
@@ -960,7 +968,6 @@ def code_rows(
         (width - px + step - 1) // step,
         np.uint64(learned.counters.shape[2]),
         phase.cross,
-        phase.rate,
     )
     # Flat views: to make one takes as long as a decision, so that is done once.
     flat_planes = Planes(planes.pixel.reshape(-1), planes.error.reshape(-1), planes.expert_error.reshape(-1))
@@ -992,16 +999,12 @@ def code_rows(
             row, column = py + step * r, px + step * q
             here = (row + PAD) * stride + column + PAD
             at = At(r, q, row, column, here, (of_block if asking else r * columns + q) * 10 * components)
-            if step == 1 and q == 0:
-                _left_edge(r, layout, pixel)
+            if q == 0:
+                _start_row(r, phase.rates, layout, pixel, room)
             if asking:
                 for c in range(3):
                     pixel[c * layout.plane + here] = network.scratch.base[3 * of_block + c]
-            _start_pixel(at, layout, pixel, values, network, room)
-            if not components:
-                _find_match(at, layout, pixel, flat_learned.places, room)
-                for j in range(CANDIDATES):
-                    room.right[j] = 0
+            _start_pixel(at, layout, pixel, values, flat_learned.places, network, room)
             for s in range(layout.channels):
                 value = _code_channel(s, at, layout, parts, values, network, stream, room)
                 if asking:

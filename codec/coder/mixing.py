@@ -29,13 +29,13 @@ from codec.coder.kernel import (
     CONTEXTS,
     COUNTERS,
     EXPERTS,
-    GRAPHICS_RATE,
+    GRAPHICS_RATES,
     INPUTS,
-    LEARNING_RATE,
+    LEARNING_RATES,
     MORE,
     SEEN,
     SPREADS,
-    TRAINED_RATE,
+    TRAINED_RATES,
     Fitted,
     Learned,
     Network,
@@ -60,6 +60,8 @@ RASTER_SLOPE = 4
 # tensors of the weights file: what mixers start from in raster order with the network
 MIXERS = ("mixer.spread", "mixer.seen")
 MIXER_ONE = 4096  # in them, a weight of 1
+# likewise, of colours: sums of the least-squares problem, as of a few pixels that were seen before
+FITS = ("fit.matrix", "fit.vector")
 CANDIDATE_WEIGHT = 0.2  # of a candidate, before anything is learned
 MOST_WORDS = 5  # that a pixel's eight decisions in one channel can take, 17 bits each
 
@@ -217,9 +219,9 @@ class Mixing(Streams):
         mean_of: np.ndarray,
     ) -> Phase:
         cross = min(cross, len(own)) if self.channels == 3 else 0
-        untrained = LEARNING_RATE if self.weights else GRAPHICS_RATE
-        rate = TRAINED_RATE if self._trained(kind) else untrained
-        return Phase(self.channels, kind, place, self.shape, wave, own, cross, near, mean_of, rate)
+        untrained = LEARNING_RATES if self.weights else GRAPHICS_RATES
+        rates = TRAINED_RATES if self._trained(kind) else untrained
+        return Phase(self.channels, kind, place, self.shape, wave, own, cross, near, mean_of, rates)
 
     def _network(
         self,
@@ -239,8 +241,10 @@ class Mixing(Streams):
         if not self.learned.by_spread.any():
             self._start_mixers(phase.kind, 2 if network.components else 0, len(phase.mean_of) + 1)
         rows, cols = (len(range(p, n, place[2])) for p, n in zip(place[:2], self.shape, strict=True))
-        fitted = _unfitted(len(phase.own) + 2 * phase.cross + 8, rows, cols)
+        features = len(phase.own) + 2 * phase.cross + 8
+        self.fitted = fitted = _unfitted(features, rows, cols)
         room = kernel.new_room(fitted, phase)
+        self._start_fit(phase.kind, fitted, features, room.work)
         step = strip_rows * (1 if self.continuation else max(1, 8 * STRIP // max(1, cols * strip_rows)))
         stream = Stream(self.decoding, self.truth, self.state, self.words)
 
@@ -269,10 +273,22 @@ class Mixing(Streams):
         for mixer, name in zip(self.learned[:2], MIXERS, strict=True):
             mixer[:] = trained[name] / MIXER_ONE if trained else start
 
-    def _trained(self, kind: int) -> Mapping[str, np.ndarray]:
-        """The tensors of the weights file, if there are mixers for phases of this kind among them."""
+    def _start_fit(self, kind: int, fitted: Fitted, features: int, work: np.ndarray) -> None:
+        """Of colours in raster order: as if pixels had been seen before, as the weights file says.
+
+        features: of the last channel in coding order; each has two more than the one before.
+        """
+        if self.channels == 1 or not (trained := self._trained(kind, FITS)):
+            return
+        fitted.matrix[:, :features, :features] = trained["fit.matrix"]
+        fitted.vector[:, :features] = trained["fit.vector"]
+        for s in range(3):
+            kernel.refit(fitted, s, features - 4 + 2 * s, work)
+
+    def _trained(self, kind: int, names: tuple[str, ...] = MIXERS) -> Mapping[str, np.ndarray]:
+        """The tensors of the weights file, if those for phases of this kind are among them."""
         tensors = self.weights.tensors if self.weights and kind == RASTER_KIND else {}
-        return tensors if all(name in tensors for name in MIXERS) else {}
+        return tensors if all(name in tensors for name in names) else {}
 
 
 def _unfitted(features: int, rows: int, columns: int) -> Fitted:

@@ -158,6 +158,22 @@ def test_strips_of_any_height_and_the_network_come_back(
     assert np.array_equal(decode_network(payload, (13, 22, channels), predictor, schedule), plane)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_fit_starts_where_the_weights_say(predictor: Predictor, photo: np.ndarray, channels: int) -> None:
+    """Of colours in raster order; and starting there pays on a small picture."""
+    trained = predictor.weights
+    unknown = {name: values for name, values in trained.tensors.items() if name not in mixing.FITS}
+    plain = window.WindowWeights(trained.id, trained.config, unknown, {})
+    planar = np.ascontiguousarray(photo[200:232, 300:332].transpose(2, 0, 1)).astype(np.int16)
+    sizes = []
+    for weights in (trained, plain):
+        one = Mixing(channels, 32 * 32, weights)
+        one.start_stage(np.zeros_like(planar), planar)
+        one.code_raster(4)
+        sizes.append(len(one.finish()))
+    assert sizes[0] < sizes[1] if channels == 3 else sizes[0] == sizes[1]
+
+
 def test_mixers_start_where_the_weights_say(predictor: Predictor, photo: np.ndarray) -> None:
     """In raster order with the network only; and starting there pays on a small picture."""
     trained = predictor.weights
