@@ -50,7 +50,7 @@ EXPECTED: dict[str, tuple[type[ArdmError], str]] = {
     "bad-payload-too-short": (CorruptError, "pixels need at least"),
     "bad-foreign-bytes": (CorruptError, "foreign bytes at the end"),
     "bad-stored-filter": (CorruptError, "has filter 9"),
-    "bad-stored-size": (CorruptError, "unpacks to 8 bytes, expected 270000"),
+    "bad-stored-size": (CorruptError, "unpacks to 200 bytes, expected 1080000"),
     "bad-words-cut": (TruncatedError, "tile at row 0, column 0: its data is cut short"),
     "bad-plain-words-cut": (TruncatedError, "tile at row 0, column 0: its data is cut short"),
     "bad-root": (CorruptError, "a stored tile has method 9"),
@@ -207,12 +207,12 @@ def _bad_content() -> dict[str, bytes]:
     idat = zlib.compress(struct.pack("<I", 0) + png.chunk(b"IDAT", b"abc"))
     entry = Entry(Method.NETWORK, 3, zlib.crc32(b"\1ab"))
     claim = Header(2048, 2048, 3, (2048, 2048), header.weights_id, header.schedule, True, bytes(12), (entry,))
-    tiny = lzma.compress(b"8 bytes.", lzma.FORMAT_RAW, filters=stored._FILTERS)
+    little = lzma.compress(bytes(range(200)), lzma.FORMAT_RAW, filters=stored._FILTERS)
     apart = (Entry(Method.HIGH_DEPTH, len(fine), zlib.crc32(fine)), Entry(Method.NETWORK, 0, 0))
     return {
         "bad-payload-too-short": container.write(claim, [b"\1ab"]),
         "bad-stored-filter": _with("flat", b"\x09" + _open("flat")[1][1:]),
-        "bad-stored-size": _with("flat", b"\0" + tiny),
+        "bad-stored-size": _with("flat", b"\0" + little),
         "bad-words-cut": _with("photo-rgb", _open("photo-rgb")[1][:-1]),
         "bad-plain-words-cut": _with("plain-rgb", _open("plain-rgb")[1][:-1]),
         "bad-root": _with("lattice-rgb", b"\x09" + _open("lattice-rgb")[1][1:]),

@@ -46,7 +46,7 @@ def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
         "photo-grey-alpha": (np.concatenate([crop[..., :1], alpha], 2), {}),
         "noise": (rng.integers(0, 256, (20, 30, 3), dtype=np.uint8), {}),
         "graphics": (checks.astype(np.uint8), {}),
-        "flat": (np.pad(checks[:1, :1].astype(np.uint8), ((90, 209), (120, 179), (0, 0))), {}),
+        "flat": (np.pad(checks[:1, :1].astype(np.uint8), ((90, 509), (120, 479), (0, 0))), {}),
         "tiles": (crop, {"tile": 24}),
         "one-pixel": (crop[:1, :1], {}),
         "large": (photo[100:292, 300:492], {}),

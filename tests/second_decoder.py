@@ -326,7 +326,9 @@ class Network:
         check(described["format"] == "ardm window weights 1", "U")
         sizes = json.loads(described["network"])
         self.R, self.W, self.D, self.K = (sizes[name] for name in ("radius", "width", "depth", "mixture"))
-        t = self.tensors = {name: t.astype(np.int64) for name, t in load(data).items() if t.dtype.kind == "i"}
+        loaded = load(data)
+        t = self.tensors = {name: t.astype(np.int64) for name, t in loaded.items() if t.dtype.kind == "i"}
+        self.fits = {name: t for name, t in loaded.items() if name.startswith("fit.")}
         span = range(-self.R, self.R + 1)
         places = [(dy, dx) for dy in span for dx in span if (dy, dx) != (0, 0)]
         self.dy, self.dx = np.array(places).T
@@ -719,11 +721,11 @@ class Mixing:
             self.cross = []
         size = len(self.own) + 2 * len(self.cross) + 4
         self.fits = [Fit(size + 2 * s, 1 / 0.9997) for s in range(len(self.V))]
-        if self.raster and self.net and len(self.V) == 3 and "fit.matrix" in self.net.tensors:
+        if self.raster and self.net and len(self.V) == 3 and self.net.fits:
             for s, fit in enumerate(self.fits):
                 n = size + 2 * s
-                M = np.triu(self.net.tensors["fit.matrix"][s, :n, :n].astype(float))
-                fit.M, fit.Y = M + np.triu(M, 1).T, self.net.tensors["fit.vector"][s, :n].astype(float)
+                M = np.triu(self.net.fits["fit.matrix"][s, :n, :n].astype(float))
+                fit.M, fit.Y = M + np.triu(M, 1).T, self.net.fits["fit.vector"][s, :n].astype(float)
                 fit.refit()
         h, w = self.h // self.step + 1, self.w // self.step + 1
         self.surprise = [grid(h, w, float) for _ in self.V]
