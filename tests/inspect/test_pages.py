@@ -183,7 +183,7 @@ def test_heat_is_brighter_where_more_was_spent() -> None:
 
 def test_the_example_page_is_of_this_release() -> None:
     """The page that the README links to has the look and the script that pages have now. If not: `ardm-compress
-    -7 -o photo.ardm benchmarks/photo.png; ardm-inspect photo.ardm -f --html docs/example-report.html`.
+    --budget 60 -o photo.ardm benchmarks/photo.png; ardm-inspect photo.ardm -f --html docs/example-report.html`.
     """
     text = (ROOT / "docs" / "example-report.html").read_text(encoding="utf-8")
     assert len(text) < 400_000
