@@ -211,7 +211,7 @@ class _Jobs(Generic[Job, Result]):
     def _take(self) -> tuple[int, int] | None:
         """A job, and how many threads it may use: the last ones have those of workers that have none."""
         with self._changed:
-            if self.errors or self.stop.is_set() or self._next == len(self.jobs):
+            if self._ends():
                 return None
             i = self._next
             self._next += 1
@@ -241,6 +241,7 @@ class _Jobs(Generic[Job, Result]):
         return i in self.results
 
     def _ends(self) -> bool:
+        """Whether no more jobs are begun."""
         return bool(self.errors) or self.stop.is_set() or self._next == len(self.jobs)
 
     def first_error(self) -> BaseException | None:

@@ -605,6 +605,13 @@ def _expert_inputs(half: Any, layout: Any, room: Any) -> None:
 
 
 @inlined(**BORROWING)
+def _log_odds(counter: Any) -> Any:
+    """What a counter says."""
+    odds = (np.int64(counter) >> 8) ^ 0x800000
+    return log(float(odds + 1)) - log(float(ONE - odds))
+
+
+@inlined(**BORROWING)
 def _counter_inputs(s: Any, b: Any, low: Any, layout: Any, counters: Any, room: Any) -> Any:
     """Log-odds of the counters; returns how much the first two have seen."""
     flat, size = counters, layout.counters
@@ -613,12 +620,10 @@ def _counter_inputs(s: Any, b: Any, low: Any, layout: Any, counters: Any, room: 
     room.cells[4] = node
     seen_both = 0
     for j in range(layout.counts):
-        state = np.int64(flat[of_channel + np.uint64(j) * size + room.slot[np.uint64(j)] + node])
-        times = state & 255
-        odds = (state >> 8) ^ 0x800000
-        room.x[np.uint64(layout.first + layout.experts + j)] = log(float(odds + 1)) - log(float(ONE - odds))
+        counter = flat[of_channel + np.uint64(j) * size + room.slot[np.uint64(j)] + node]
+        room.x[np.uint64(layout.first + layout.experts + j)] = _log_odds(counter)
         if j < 2:
-            seen_both = seen_both * 6 + LEVEL[np.uint64(times)]
+            seen_both = seen_both * 6 + LEVEL[np.uint64(np.int64(counter) & 255)]
     return seen_both
 
 
@@ -711,16 +716,20 @@ def _find_candidates(s: Any, at: Any, layout: Any, pixel: Any, room: Any) -> Non
 
 
 @inlined(**BORROWING)
+def _said(candidate: Any, b: Any, low: Any) -> Any:
+    """1 or -1: a candidate's bit b is 1 or 0; 0: there is none, or an earlier bit has ruled it out."""
+    if candidate < 0 or (candidate ^ low) >> (8 - b) != 0:
+        return 0
+    return 1 if (candidate >> (7 - b)) & 1 else -1
+
+
+@inlined(**BORROWING)
 def _candidate_inputs(b: Any, low: Any, agreed: Any, room: Any) -> None:
     """Log-odds of the candidates: 0 of one that an earlier bit has ruled out."""
     for i in range(CANDIDATES):
         j = np.uint64(i)
-        c, x = room.candidate[j], 0.0
-        if c >= 0 and (c ^ low) >> (8 - b) == 0:
-            odds = (np.int64(agreed[room.agreed_at[j] + np.uint64(b)]) >> 8) ^ 0x800000
-            x = log(float(odds + 1)) - log(float(ONE - odds))
-            if not (c >> (7 - b)) & 1:
-                x = -x
+        sign = _said(room.candidate[j], b, low)
+        x = sign * _log_odds(agreed[room.agreed_at[j] + np.uint64(b)]) if sign else 0.0
         room.x[np.uint64(INPUTS + i)] = x
 
 
@@ -735,10 +744,10 @@ def _learn_candidates(first_weight: Any, rates: Any, decision: Any, learned: Any
         j, x = np.uint64(i), room.x[np.uint64(INPUTS + i)]
         learned.more_by_spread[wa + j] += da * x
         learned.more_by_seen[wb + j] += db * x
-        c = room.candidate[j]
-        if c >= 0 and (c ^ low) >> (8 - b) == 0:
+        sign = _said(room.candidate[j], b, low)
+        if sign:
             place = room.agreed_at[j] + np.uint64(b)
-            right = 1 if (c >> (7 - b)) & 1 == bit else 0
+            right = 1 if (sign > 0) == (bit == 1) else 0
             learned.agreed[place] = _counted(learned.agreed[place], right)
 
 

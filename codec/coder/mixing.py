@@ -45,7 +45,7 @@ from codec.coder.kernel import (
 )
 from codec.coder.streams import LINE, STRIP, Streams
 
-COUNTER_BITS = 22  # log2 of the most counters in a table
+COUNTER_BITS = 22  # log2 of the most slots of a table
 # Experts as quarters of the four nearest known pixels, and whether the error of the same expert on G is
 # added.
 LATTICE_EXPERTS = np.array([(1, 1, 1, 1, 1), (2, 0, 0, 2, 1), (0, 2, 2, 0, 1)])
@@ -95,14 +95,14 @@ def raster_geometry() -> tuple[np.ndarray, np.ndarray]:
     return np.array(own, dtype=np.int64), np.array(near, dtype=np.int64)
 
 
+def slot_count(wanted: int) -> int:
+    """Slots of a table by hashes, of which so many are wanted."""
+    return 1 << min(COUNTER_BITS, max(12, wanted.bit_length()))
+
+
 def counter_count(pixels: int) -> int:
     """Counters in a table, for a plane of so many pixels."""
-    return 1 << min(COUNTER_BITS, max(12, (32 * pixels).bit_length()))
-
-
-def place_count(pixels: int) -> int:
-    """Slots for places where pixels were, in a plane of so many."""
-    return 1 << min(COUNTER_BITS, max(12, (2 * pixels).bit_length()))
+    return slot_count(32 * pixels)
 
 
 class Mixing(Streams):
@@ -140,7 +140,7 @@ class Mixing(Streams):
             np.full((3, 8, SPREADS, MORE), CANDIDATE_WEIGHT),
             np.full((3, 8, SEEN, MORE), CANDIDATE_WEIGHT),
             np.zeros((3, CANDIDATES, AGREEMENTS, 8), dtype=np.uint32),
-            np.zeros(1 if weights else place_count(pixels), dtype=np.uint32),
+            np.zeros(1 if weights else slot_count(2 * pixels), dtype=np.uint32),
         )
 
     def start_stage(self, pixels: np.ndarray, truth: np.ndarray | None) -> np.ndarray:

@@ -180,7 +180,8 @@ def code_call(
             take(state, size, coder.code(weights, digits), n)
             size //= 4
         out[:, c] = state.low
-        finish_channel(state, base, step, c, n, tables)
+        if step < channels - 1:  # after the last one, nobody asks
+            finish_channel(state, base, step, c, n, tables)
     if channels == 1:
         out[:] = out[:, 1:2]
     return out

@@ -158,17 +158,26 @@ def test_strips_of_any_height_and_the_network_come_back(
     assert np.array_equal(decode_network(payload, (13, 22, channels), predictor, schedule), plane)
 
 
+def with_and_without(weights: window.WindowWeights, names: tuple[str, ...]) -> list[window.WindowWeights]:
+    """The same, and the same that do not say where something starts."""
+    others = {name: values for name, values in weights.tensors.items() if name not in names}
+    return [weights, window.WindowWeights(weights.id, weights.config, others, {})]
+
+
+def started(channels: int, weights: window.WindowWeights, crop: np.ndarray) -> Mixing:
+    """An encoder that is about to code a picture."""
+    planar = np.ascontiguousarray(crop.transpose(2, 0, 1)).astype(np.int16)
+    one = Mixing(channels, crop.shape[0] * crop.shape[1], weights)
+    one.start_stage(np.zeros_like(planar), planar)
+    return one
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_fit_starts_where_the_weights_say(predictor: Predictor, photo: np.ndarray, channels: int) -> None:
     """Of colours in raster order; and starting there pays on a small picture."""
-    trained = predictor.weights
-    unknown = {name: values for name, values in trained.tensors.items() if name not in mixing.FITS}
-    plain = window.WindowWeights(trained.id, trained.config, unknown, {})
-    planar = np.ascontiguousarray(photo[200:232, 300:332].transpose(2, 0, 1)).astype(np.int16)
     sizes = []
-    for weights in (trained, plain):
-        one = Mixing(channels, 32 * 32, weights)
-        one.start_stage(np.zeros_like(planar), planar)
+    for weights in with_and_without(predictor.weights, mixing.FITS):
+        one = started(channels, weights, photo[200:232, 300:332])
         one.code_raster(4)
         sizes.append(len(one.finish()))
     assert sizes[0] < sizes[1] if channels == 3 else sizes[0] == sizes[1]
@@ -177,13 +186,9 @@ def test_the_fit_starts_where_the_weights_say(predictor: Predictor, photo: np.nd
 def test_mixers_start_where_the_weights_say(predictor: Predictor, photo: np.ndarray) -> None:
     """In raster order with the network only; and starting there pays on a small picture."""
     trained = predictor.weights
-    unknown = {name: values for name, values in trained.tensors.items() if name not in mixing.MIXERS}
-    plain = window.WindowWeights(trained.id, trained.config, unknown, {})
-    planar = np.ascontiguousarray(photo[200:248, 300:348].transpose(2, 0, 1)).astype(np.int16)
     sizes = []
-    for weights in (trained, plain):
-        one = Mixing(3, 48 * 48, weights)
-        one.start_stage(np.zeros_like(planar), planar)
+    for weights in with_and_without(trained, mixing.MIXERS):
+        one = started(3, weights, photo[200:248, 300:348])
         one._start_mixers(mixing.RASTER_KIND, 2, 4)
         for mixer, name in zip(one.learned, mixing.MIXERS, strict=False):
             assert np.array_equal(mixer, trained.tensors[name] / 4096) == (weights is trained)
