@@ -101,8 +101,8 @@ def inlined(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]
     """A decorator as `compiled` for what only compiled functions call, none of which keeps a call to it.
 
     LLVM puts it in place. Where Numba did that (inline="always"), it typed and lowered every copy anew: the
-    mixing coder took a quarter more time to compile, and its code a tenth more to run. There is no wrapper for
-    calls from Python, which take a quarter of the time to compile: such a call crashes.
+    mixing coder took a quarter more time to compile, and its code a tenth more to run. There is no wrapper
+    for calls from Python, which take a quarter of the time to compile: such a call crashes.
     """
     placed: dict[str, Any] = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     decorate: Any = njit(nogil=True, **placed, **options)
