@@ -69,7 +69,14 @@ def offsets(radius: int) -> list[tuple[int, int]]:
 
 def raster_pattern(radius: int) -> np.ndarray:
     """Indices of the positions that come before in raster order."""
-    return np.arange(((2 * radius + 1) ** 2 - 1) // 2)
+    return diagonal_pattern(radius, radius + 1)
+
+
+def diagonal_pattern(radius: int, slope: int) -> np.ndarray:
+    """Indices of the positions that come before on diagonals x + slope * y: with a slope above the
+    radius, in raster order.
+    """
+    return np.array([i for i, (dy, dx) in enumerate(offsets(radius)) if dx + slope * dy < 0])
 
 
 def lattice_pattern(radius: int, phase: tuple[int, int], first: int) -> np.ndarray:

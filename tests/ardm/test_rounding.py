@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from ardm.networks.window import WindowNet, weight_exponent
+from ardm.training.examples import Batch, training_batch
 from ardm.training.integers import to_integers
-from ardm.training.photos import Batch, TrainingRecipe, training_batch
+from ardm.training.recipe import TrainingRecipe
 from ardm.training.rounding import rounded
 from ardm.window import WindowConfig
 

@@ -15,10 +15,13 @@ from PIL import Image
 
 from ardm.exact import window
 from ardm.exact.predictor import Predictor
-from ardm.training import export, photos
-from ardm.training.photos import Pool, TrainingRecipe, training_batch
+from ardm.training import examples, export, photos
+from ardm.training.examples import collect, image_runs, training_batch
+from ardm.training.photos import Pool
+from ardm.training.recipe import TrainingRecipe
 from ardm.training.run import load_tensors
-from ardm.window import WindowConfig
+from ardm.training.windows import WindowRun
+from ardm.window import WindowConfig, offsets
 from codec import compress, decompress
 
 SMALL = ["radius=2", "width=16", "depth=1", "mixture=2", "pixels=512", "warmup=5"]
@@ -77,7 +80,7 @@ def test_a_run_resumes_exactly(folder: Path, tmp_path: Path) -> None:
     ways = ("quantize_from=0.5", "decay_from=2", "augment=1")
     train(folder, tmp_path / "whole", "steps=9", *ways)
     for limit in ("2", "6", "9"):
-        run = photos.PhotoRun.update
+        run = WindowRun.update
         left = [int(limit)]
 
         def update(self, loss, left=left, run=run):  # type: ignore[no-untyped-def]
@@ -86,7 +89,7 @@ def test_a_run_resumes_exactly(folder: Path, tmp_path: Path) -> None:
             return run(self, loss)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(photos.PhotoRun, "update", update)
+            patch.setattr(WindowRun, "update", update)
             resume(folder, tmp_path / "parts", "steps=9", *ways)
     whole, parts = (load_tensors(tmp_path / name / "checkpoint.safetensors") for name in ("whole", "parts"))
     assert whole[1]["step"] == parts[1]["step"] == 9
@@ -96,15 +99,28 @@ def test_a_run_resumes_exactly(folder: Path, tmp_path: Path) -> None:
         assert torch.equal(value, parts[0][name]), name
 
 
+def test_new_blocks_change_nothing_at_first(trained: Path, folder: Path, tmp_path: Path) -> None:
+    """A run that begins with a smaller network's checkpoint begins with what that computes."""
+    start = trained / "checkpoint.safetensors"
+    more = ("--start", str(start), "--set", "depth=3", "--set", "rate=0", "--set", "decay_from=2")
+    train(folder, tmp_path, "steps=1", "minutes=0", "quantize_from=2", more=more)
+    grown, about = export.load_average(tmp_path / "checkpoint.safetensors")
+    small, _ = export.load_average(start)
+    small.quantized = False
+    batch = training_batch(np.zeros((1, 64, 64, 3), np.uint8), TrainingRecipe(small.config, pixels=512), 0)
+    assert (grown.config.depth, about["step"]) == (3, 1)
+    assert torch.allclose(grown(batch.views), small(batch.views), atol=1e-4)
+
+
 def resume(folder: Path, out: Path, *items: str) -> None:
     """Go on until the run is interrupted, as by a signal, and save what there is; or to its end."""
-    save, kept = photos.PhotoRun.save, []
+    save, kept = WindowRun.save, []
 
     def remember(self, *given):  # type: ignore[no-untyped-def]
         kept.append(self)
         return given and None
 
-    restore = photos.PhotoRun.__init__
+    restore = WindowRun.__init__
 
     def start(self, *given, **named):  # type: ignore[no-untyped-def]
         restore(self, *given, **named)
@@ -122,7 +138,7 @@ def resume(folder: Path, out: Path, *items: str) -> None:
         *settings(*items),
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(photos.PhotoRun, "__init__", start)
+        patch.setattr(WindowRun, "__init__", start)
         done = CliRunner().invoke(photos.main, arguments)
     if done.exit_code:
         assert done.exit_code == 1, (done.output, done.exception)
@@ -155,11 +171,33 @@ def test_batches_depend_on_seed_and_step_only(photo: np.ndarray) -> None:
     for first, second in zip(one.views, two.views, strict=True):
         for field in ("columns", "values", "odd", "missing"):
             assert torch.equal(getattr(first, field), getattr(second, field))
-    assert len(one.views) == 1 + photos.GROUPS + 1  # raster order, prefixes of the lattice, random sets
+    assert len(one.views) == 1 + examples.GROUPS + 1  # raster order, prefixes of the lattice, random sets
     assert 0.4 * 1024 < len(one.pixel) <= 1024
     assert all(
         other.pixel.shape != one.pixel.shape or not torch.equal(other.pixel, one.pixel) for other in others
     )
+
+
+def test_small_pictures_and_diagonals(photo: np.ndarray) -> None:
+    """Pictures of 32 x 32 that are mirrored only: every window is one of the picture's or its mirror image's."""
+    picture = np.ascontiguousarray(photo[:32, :32])
+    network = WindowConfig(2, 16, 1, 2)
+    recipe = TrainingRecipe(network, pixels=512, raster=0, lattice=0, diagonal=1, turned=False)
+    batch = training_batch(picture[None], recipe, 3)
+    (views,) = batch.views
+    pattern = [offsets(2)[i] for i in views.columns]
+    assert all(dx + 2 * dy < 0 for dy, dx in pattern)
+    assert len(batch.pixel) == 512
+    seen = set()
+    for image in (picture, picture[:, ::-1]):
+        whole = collect(
+            image.copy(), image_runs(32, 32), views.columns.numpy(), 2, 0, np.zeros(32, np.float32), 0
+        )
+        seen |= {(*v, *p) for v, p in zip(whole[0].values.tolist(), whole[2].tolist(), strict=True)}
+    found = {(*v, *p) for v, p in zip(views.values.tolist(), batch.pixel.tolist(), strict=True)}
+    assert found <= seen
+    everything = TrainingRecipe(network, pixels=1024, turned=False)
+    assert len(training_batch(picture[None], everything, 1).views) == 1 + examples.GROUPS + 1
 
 
 def test_export_follows_the_simulation(trained: Path, folder: Path, tmp_path: Path) -> None:

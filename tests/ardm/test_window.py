@@ -31,8 +31,8 @@ from ardm.networks.window import WindowNet
 from ardm.orders import LATTICE_ORDER
 from ardm.released import WeightsError
 from ardm.training import gather
+from ardm.training.examples import Batch, collect, image_runs
 from ardm.training.integers import to_integers
-from ardm.training.photos import Batch, collect, image_runs
 from ardm.training.rounding import rounded
 from ardm.window import WindowConfig, lattice_pattern, offsets, raster_pattern
 from codec import compress, decompress, text
