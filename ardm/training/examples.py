@@ -29,6 +29,7 @@ LATTICE_LEVELS = (0.8, 0.15, 0.05)  # shares of the pyramid's levels in lattice 
 # rows that do not know all of a pattern are padded to multiples of this: products of new shapes are slow the
 # first time
 UNIT = 256
+SCORED = 2**14  # pixels that are scored at once, about
 AHEAD = 0.3  # share of lattice groups whose phase is coded early, as merged calls do
 
 
@@ -187,48 +188,50 @@ def moved(batch: Batch, device: torch.device) -> Batch:
 # ---- to be scored by ---------------------------------------------------------------------------------------
 
 
-def image_runs(height: int, width: int, phase: tuple[int, int] | None = None) -> np.ndarray:
-    """All pixels of an image, or of one of its phases, as runs of whole rows."""
+def image_runs(height: int, width: int, phase: tuple[int, int] | None = None, count: int = 1) -> np.ndarray:
+    """All pixels of some images of a shape, or of one of their phases, as runs of whole rows."""
     py, px, step = (*phase, PATCH) if phase else (0, 0, 1)
-    rows = np.arange(py, height, step)
-    runs = np.zeros((len(rows), gather.RUN_FIELDS), np.int64)
-    runs[:, 1], runs[:, 2], runs[:, 5], runs[:, 6] = width, 1, height, width
-    runs[:, 7], runs[:, 8], runs[:, 9], runs[:, 10] = rows, px, step, len(range(px, width, step))
+    image, row = (i.reshape(-1) for i in np.mgrid[:count, py:height:step])
+    runs = np.zeros((len(row), gather.RUN_FIELDS), np.int64)
+    runs[:, 0], runs[:, 1], runs[:, 2] = image * height * width, width, 1
+    runs[:, 5], runs[:, 6] = height, width
+    runs[:, 7], runs[:, 8], runs[:, 9], runs[:, 10] = row, px, step, len(range(px, width, step))
     return runs
 
 
 @torch.no_grad()
 def image_bits(
     net: WindowNet,
-    image: np.ndarray,
+    images: np.ndarray,
     pattern: np.ndarray,
     phase: tuple[int, int] | None,
     kind: int,
-    share: float = 0,
+    share: float | np.ndarray = 0,
     seed: int = 0,
-) -> float:
-    """Mean bits per subpixel of an image, uint8 (h, w, 3), or of one phase of it, with one pattern of
-    knowledge.
+) -> np.ndarray:
+    """Mean bits per subpixel of each image, or of one phase of it, with one pattern of knowledge: float64
+    (N,). images: uint8 (N, h, w, 3); share: for random sets, of what is known: one for all, or for every row
+    of pixels, (N h,).
     """
     device = next(net.parameters()).device
-    runs = image_runs(image.shape[0], image.shape[1], phase)
-    total, count = 0.0, 0
-    for start in range(0, len(runs), 48):
-        some = runs[start : start + 48]
-        shares = np.full(len(some), share, np.float32)
-        batch = moved(
-            Batch(*_listed(collect(image, some, pattern, net.config.radius, kind, shares, seed + start))),
-            device,
+    images = np.ascontiguousarray(images)
+    count, height, width, _ = images.shape
+    runs = image_runs(height, width, phase, count)
+    shares = np.broadcast_to(np.asarray(share, np.float32), len(runs))
+    together = max(1, SCORED // int(runs[0, 10]))
+    found = []
+    for start in range(0, len(runs), together):
+        part = slice(start, start + together)
+        share = np.ascontiguousarray(shares[part])
+        views, base, pixel = collect(
+            images, runs[part], pattern, net.config.radius, kind, share, seed + start
         )
+        batch = moved(Batch([views], base, pixel), device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=not net.quantized):
             out = net(batch.views)
-        total += float(likelihood.bits(out, batch.pixel, batch.base, net.config.mixture).double().sum())
-        count += batch.pixel.numel()
-    return total / count
-
-
-def _listed(parts: tuple[Views, Any, Any]) -> tuple[list[Views], Any, Any]:
-    return [parts[0]], parts[1], parts[2]
+        bits = likelihood.bits(out, batch.pixel, batch.base, net.config.mixture)
+        found.append(bits.double().mean(1).cpu())
+    return torch.cat(found).view(count, -1).mean(1).numpy()
 
 
 def validate(
@@ -238,29 +241,27 @@ def validate(
     sizes (the bound), and, with a slope, along diagonals.
     """
     radius = net.config.radius
-
-    def ordered(pattern: np.ndarray) -> float:
-        return float(np.mean([image_bits(net, x, pattern, None, gather.RASTER) for x in images]))
-
-    few = [np.ascontiguousarray(x[:128, :128]) for x in images[::every]]
-    lattice = [
-        np.mean(
-            [
-                image_bits(net, x, lattice_pattern(radius, p, k), p, gather.LATTICE)
-                for k, p in enumerate(LATTICE_ORDER)
-            ]
-        )
-        for x in few
-    ]
-    everything = np.arange(net.config.positions)
+    few, everything = images[::every, :128, :128], np.arange(net.config.positions)
     sizes = (0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
-    bound = [
-        np.mean([image_bits(net, x[:64, :64].copy(), everything, None, gather.RANDOM, u, 9) for u in sizes])
-        for x in few
+
+    def mean(
+        part: np.ndarray,
+        pattern: np.ndarray,
+        kind: int,
+        phase: tuple[int, int] | None = None,
+        share: float = 0,
+    ) -> float:
+        return float(image_bits(net, part, pattern, phase, kind, share, 9).mean())
+
+    lattice = [
+        mean(few, lattice_pattern(radius, p, k), gather.LATTICE, p) for k, p in enumerate(LATTICE_ORDER)
     ]
+    bound = [mean(few[:, :64, :64], everything, gather.RANDOM, share=u) for u in sizes]
     found = {
-        "raster": ordered(raster_pattern(radius)),
+        "raster": mean(images, raster_pattern(radius), gather.RASTER),
         "lattice": float(np.mean(lattice)),
         "bound": float(np.mean(bound)),
     }
-    return found if slope is None else found | {"diagonal": ordered(diagonal_pattern(radius, slope))}
+    if slope is not None:
+        found["diagonal"] = mean(images, diagonal_pattern(radius, slope), gather.RASTER)
+    return found

@@ -1,7 +1,7 @@
 """From a training checkpoint to a weights file: round, prove the bounds, measure, write. `ardm-export` is its
 command.
 
-Knows images only through `ardm.training.photos`' loader.
+Knows files of images only through `ardm.training.photos`' loader.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from ardm.training.photos import list_images, load_crops, split_sources
 from ardm.training.recipe import TrainingRecipe
 from ardm.training.rounding import rounded
 from ardm.training.run import load_tensors, load_weights
-from ardm.window import WindowConfig, lattice_pattern, raster_pattern
+from ardm.window import WindowConfig, diagonal_pattern, lattice_pattern, raster_pattern
 
 EXAMPLES = 6  # batches by which weights are rounded
+SHARES = 32  # of known pixels, evenly spaced, at which random sets are measured
 SMALL = 128  # side of the part of each image on which phases are measured
 
 
@@ -43,14 +44,14 @@ def load_average(checkpoint: Path) -> tuple[WindowNet, dict[str, Any]]:
     return net.eval(), about
 
 
-def on_grids(net: WindowNet, crops: np.ndarray) -> WindowNet:
-    """A copy whose weights and activations are on the grids of integers. crops: uint8 (N, h, h, 3), of
-    training images.
+def on_grids(net: WindowNet, pictures: np.ndarray, recipe: TrainingRecipe) -> WindowNet:
+    """A copy whose weights and activations are on the grids of integers. pictures: uint8 (N, h, h, 3), of
+    those trained on; recipe: of the training.
 
     A network that was not trained with activations on their grid is fitted to it by its activations on the
-    crops.
+    pictures.
     """
-    examples = [training_batch(crops, TrainingRecipe(network=net.config), step) for step in range(EXAMPLES)]
+    examples = [training_batch(pictures, recipe, step) for step in range(EXAMPLES)]
     net = copy.deepcopy(net)
     if not net.quantized:
         net.calibrate(lambda: [net(batch.views) for batch in examples])
@@ -66,20 +67,75 @@ def measure(net: WindowNet, images: np.ndarray) -> np.ndarray:
     """
     out = np.zeros((window.LEVELS, PHASES, PHASES), np.float32)
     for level in range(window.LEVELS):
-        parts = [
-            np.ascontiguousarray(image[:: PATCH**level, :: PATCH**level][:SMALL, :SMALL]) for image in images
-        ]
-        if min(parts[0].shape[:2]) < 2 * PATCH:
+        part = images[:, :: PATCH**level, :: PATCH**level][:, :SMALL, :SMALL]
+        if min(part.shape[1:3]) < 2 * PATCH:
             out[level] = out[level - 1]
             continue
         for k in range(PHASES):
             for j in range(k, PHASES):
                 phase = LATTICE_ORDER[j]
                 pattern = lattice_pattern(net.config.radius, phase, k)
-                out[level, k, j] = np.mean(
-                    [image_bits(net, part, pattern, phase, gather.LATTICE) for part in parts]
-                )
+                out[level, k, j] = image_bits(net, part, pattern, phase, gather.LATTICE).mean()
     return out
+
+
+def measure_orders(net: WindowNet, images: np.ndarray) -> dict[str, np.ndarray]:
+    """What `ardm.calls.OrderBits` needs besides `bits`: `diagonal_bits`, float32 (radius + 1,), and
+    `random_bits`, float32 (SHARES + 1,). images: uint8 (N, h, w, 3).
+    """
+    radius, everything = net.config.radius, np.arange(net.config.positions)
+
+    def mean(pattern: np.ndarray, kind: int, share: float = 0.0) -> float:
+        return float(image_bits(net, images, pattern, None, kind, share, 9).mean())
+
+    return {
+        "diagonal_bits": np.array(
+            [mean(diagonal_pattern(radius, slope), gather.RASTER) for slope in range(1, radius + 2)],
+            np.float32,
+        ),
+        "random_bits": np.array(
+            [mean(everything, gather.RANDOM, i / SHARES) for i in range(SHARES + 1)], np.float32
+        ),
+    }
+
+
+def export(
+    checkpoint: Path, pictures: np.ndarray, images: np.ndarray, orders: bool = False, **provenance: Any
+) -> tuple[bytes, dict[str, Any]]:
+    """The weights file of a checkpoint, and its provenance. pictures: uint8 (N, h, h, 3), of those trained
+    on; images: uint8 (N, h, w, 3), others, that bits are measured on; orders: also in those of `ardm.calls`.
+    """
+    trained, state = load_average(checkpoint)
+    stored = state["recipe"]
+    net = on_grids(trained, pictures, TrainingRecipe(**stored | {"network": trained.config}))
+    tensors = to_integers(net)
+    tensors["bits"] = measure(net, images)
+    pattern = raster_pattern(net.config.radius)
+    raster = image_bits(net, images[:, :SMALL, :SMALL], pattern, None, gather.RASTER)
+    tensors["raster_bits"] = np.array([raster.mean()], np.float32)
+    if orders:
+        tensors |= measure_orders(net, images)
+    with torch.no_grad():
+        simulated = {k: round(v, 4) for k, v in validate(net, images, 3).items()}
+        trained.quantized = False
+        real = {k: round(v, 4) for k, v in validate(trained, images, 3).items()}
+    provenance = {
+        "recipe": stored,
+        "step": state["step"],
+        "seconds": state["seconds"],
+        "integer": simulated,
+        "float": real,
+    } | provenance
+    return window.serialize(net.config, tensors, provenance), provenance
+
+
+def write(data: bytes, name: str, out: Path, provenance: dict[str, Any]) -> None:
+    """Write a weights file, NAME-ID.safetensors, to the folder `out`, and say so, in JSON."""
+    weights = window.parse(data)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{name}-{weights.id}.safetensors"
+    path.write_bytes(data)
+    click.echo(json.dumps({"path": str(path), "id": weights.id, "bytes": len(data), **provenance}))
 
 
 @click.command()
@@ -109,41 +165,9 @@ def main(checkpoint: Path, folder: Path, held_out: int, images: int, out: Path, 
     """
     training, files = split_sources(list_images(folder), held_out)
     crops = load_crops(files[:: max(1, len(files) // images)])
-    trained, state = load_average(checkpoint)
-    net = on_grids(trained, load_crops(training[:: max(1, len(training) // (4 * images))]))
-    tensors = to_integers(net)
-    small = [np.ascontiguousarray(crop[:SMALL, :SMALL]) for crop in crops]
-    tensors["bits"] = measure(net, crops)
-    tensors["raster_bits"] = np.array(
-        [
-            np.mean(
-                [
-                    image_bits(net, crop, raster_pattern(net.config.radius), None, gather.RASTER)
-                    for crop in small
-                ]
-            )
-        ],
-        np.float32,
-    )
-    with torch.no_grad():
-        simulated = {k: round(v, 4) for k, v in validate(net, crops, 3).items()}
-        trained.quantized = False
-        real = {k: round(v, 4) for k, v in validate(trained, crops, 3).items()}
-    provenance = {
-        "recipe": state["recipe"],
-        "step": state["step"],
-        "seconds": state["seconds"],
-        "held_out": held_out,
-        "note": note,
-        "integer": simulated,
-        "float": real,
-    }
-    data = window.serialize(net.config, tensors, provenance)
-    weights = window.parse(data)
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / f"photo-{weights.id}.safetensors"
-    path.write_bytes(data)
-    click.echo(json.dumps({"path": str(path), "id": weights.id, "bytes": len(data), **provenance}))
+    pictures = load_crops(training[:: max(1, len(training) // (4 * images))])
+    data, provenance = export(checkpoint, pictures, crops, held_out=held_out, note=note)
+    write(data, "photo", out, provenance)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 from benchmarks import cifar10
-from codec.errors import CorruptError
 
 
 @pytest.fixture
@@ -129,41 +128,3 @@ def test_train_resume_and_measure(data: Path, tmp_path: Path) -> None:
     )
     assert json.loads(target.read_text())["rows"] == found["rows"]
     assert {row["policy"] for row in found["rows"]} == {"joint", "each_stage", "even", "full"}
-
-
-def test_files_of_images_are_restored_in_another_process(data: Path, tmp_path: Path) -> None:
-    run, files = tmp_path / "run", tmp_path / "files"
-    settings = ("patch=4", "width=8", "blocks=1", "batch=4", "mixture=2", "quantize_from=0.4")
-    arguments = [
-        "train",
-        str(data),
-        str(run),
-        "--steps",
-        "5",
-        *(part for setting in settings for part in ("--set", setting)),
-    ]
-    assert CliRunner().invoke(cifar10.main, arguments, catch_exceptions=False).exit_code == 0
-    found = invoke(
-        "compress",
-        data,
-        run / "average.safetensors",
-        files,
-        "--calls",
-        "4",
-        "--images",
-        2,
-        "--table-images",
-        2,
-    )
-    ours, *others = found["rows"]
-    assert ours["lossless"] == 2
-    assert all(row["lossless"] == 2 for row in others)
-    assert ours["mean"] - ours["without_header"] == pytest.approx(found["header_bits"], abs=2e-4)
-    # integers, the simulation of them, and a few bytes of the coder
-    assert ours["without_header"] == pytest.approx(ours["model_bits"], abs=0.05)
-
-    codec = cifar10.ImageCodec(files / "model.safetensors")
-    good = (files / "4" / "00000.c10").read_bytes()
-    for bad in (good[:10], b"X" + good[1:], good[:5] + b"\0" + good[6:], good[:-1], good[:-40] + bytes(40)):
-        with pytest.raises((click.ClickException, CorruptError)):
-            codec.decode(bad)
