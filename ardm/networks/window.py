@@ -87,6 +87,8 @@ class WindowNet(nn.Module):
             None  # while they are measured: of every channel of the stream, then inside each block
         )
         self.quantized = False
+        # where an optimiser wants them: lists that take the inputs of every product but the first
+        self.inputs: list[list[torch.Tensor]] | None = None
         with torch.no_grad():
             for second in list(self.hidden)[1::2]:
                 second.mul_(STREAM_SHARE)
@@ -151,11 +153,18 @@ class WindowNet(nn.Module):
         """What follows the first product: (N, W) -> float32 (N, 10 K). seen: is given the sums of every
         layer, the first and the head's too, and returns them.
         """
+        weights, biases = [*self.hidden, self.head], [*self.hidden_bias, self.head_bias]
+
+        def product(x: torch.Tensor, which: int) -> torch.Tensor:
+            if self.inputs is not None and torch.is_grad_enabled():
+                self.inputs[which].append(x.detach())
+            return F.linear(x, weights[which], biases[which])
+
         x = self.activate(seen(sums), 0)
         for i in range(self.config.depth):
-            y = self.activate(seen(F.linear(x, self.hidden[2 * i], self.hidden_bias[2 * i])), 1 + i)
-            x = self.activate(seen(x + F.linear(y, self.hidden[2 * i + 1], self.hidden_bias[2 * i + 1])), 0)
-        return self.in_units(seen(F.linear(x, self.head, self.head_bias)).float())
+            y = self.activate(seen(product(x, 2 * i)), 1 + i)
+            x = self.activate(seen(x + product(y, 2 * i + 1)), 0)
+        return self.in_units(seen(product(x, 2 * self.config.depth)).float())
 
     def in_units(self, out: torch.Tensor) -> torch.Tensor:
         """Sums of the head (N, 10 K) in the units of `ardm.likelihood`."""

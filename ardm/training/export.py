@@ -107,7 +107,7 @@ def export(
     """
     trained, state = load_average(checkpoint)
     stored = state["recipe"]
-    net = on_grids(trained, pictures, TrainingRecipe(**stored | {"network": trained.config}))
+    net = on_grids(trained, pictures, TrainingRecipe.of(stored))
     tensors = to_integers(net)
     tensors["bits"] = measure(net, images)
     pattern = raster_pattern(net.config.radius)

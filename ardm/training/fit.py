@@ -22,7 +22,7 @@ from ardm.discrete import Space
 from ardm.networks import CHAINS, Config, Exact, Network, build, parameter_count
 from ardm.objective import Estimate, bound, training_loss
 from ardm.orders import spread_places
-from ardm.training.locoprop import Local, LocoProp
+from ardm.training.locoprop import Local, of_trunk, with_adamw
 from ardm.training.run import (
     CheckpointError,
     Run,
@@ -99,15 +99,7 @@ def optimizers(net: Network, recipe: TrainingRecipe) -> list[torch.optim.Optimiz
     """Those that the recipe names. LocoProp's come with AdamW for what is no matrix product."""
     if recipe.optimizer != "locoprop" or not isinstance(net, Exact):
         return usual_optimizers(net, recipe)
-    mine = LocoProp(net.body, [(net.head, net.head_bias)], recipe.rate, recipe.local)
-    taken = {id(p) for group in mine.param_groups for p in group["params"]}
-    others = [p for p in net.parameters() if id(p) not in taken]
-    return [
-        mine,
-        torch.optim.AdamW(
-            others, lr=recipe.rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True
-        ),
-    ]
+    return with_adamw(of_trunk(net.body, [(net.head, net.head_bias)], recipe.local.matching), net, recipe)
 
 
 def load_network(path: Path) -> tuple[Network, TrainingRecipe]:

@@ -25,6 +25,7 @@ import torch
 from torch import nn
 
 from ardm.networks.layers import Conv, Trunk
+from ardm.networks.window import WindowNet
 
 
 @dataclass(frozen=True)
@@ -83,59 +84,22 @@ class Regression:
         return moved.T @ self.x / (reach * len(self.x)), moved.mean(0) / reach
 
     def forget(self) -> None:
-        self.inputs, self.others = [], []
+        self.inputs.clear()
+        self.others.clear()
 
 
 class LocoProp(torch.optim.Optimizer):
-    """The layers of a trunk that are matrix products, and linear heads on its result. Other parameters need
-    an optimiser of their own.
+    """Layers that are matrix products: those of `of_trunk` or `of_window`. Other parameters need an optimiser
+    of their own.
 
-    heads: (weight (outputs, width), bias (outputs,)) that read the trunk's last layer. Listens to the trunk's
-    forward passes with gradients; `step` uses the gradients that backpropagation left in `.grad`, and forgets
-    the passes. `lr` has the scale of Adam's: a weight whose gradient keeps its sign moves about so far per
-    step.
+    What the layers see in passes with gradients is kept; `step` uses the gradients that backpropagation left
+    in `.grad`, and forgets the passes. `lr` has the scale of Adam's: a weight whose gradient keeps its sign
+    moves about so far per step.
     """
 
-    def __init__(
-        self, trunk: Trunk, heads: Sequence[tuple[nn.Parameter, nn.Parameter]], lr: float, local: Local
-    ) -> None:
-        self.local = local
-        self.regressions: list[Regression] = []
-        last = trunk.convs()[-1]
-        for conv in trunk.convs():
-            if conv.layer.kernel == (1, 1) and conv.layer.groups == 1:
-                self.regressions.append(Regression(conv.weight, conv.bias, local.matching))
-                self._listen(conv, self.regressions[-1])
-        for weight, bias in heads:
-            # no transfer function: the matching loss is the squared one
-            self.regressions.append(Regression(weight, bias, False))
-            self._listen_to_result(last, self.regressions[-1])
+    def __init__(self, regressions: Sequence[Regression], lr: float, local: Local) -> None:
+        self.local, self.regressions = local, list(regressions)
         super().__init__([p for r in self.regressions for p in (r.weight, r.bias)], {"lr": lr})
-
-    @staticmethod
-    def _listen(conv: Conv, regression: Regression) -> None:
-        def rows(x: torch.Tensor) -> torch.Tensor:  # (B, C, h, w) -> (positions, features)
-            return (x if conv.layer.across else x.movedim(1, -1)).detach().flatten(0, -2)
-
-        def hook(module: nn.Module, arguments: tuple[Any, ...], result: torch.Tensor) -> None:
-            if torch.is_grad_enabled():
-                x, shift, residual, *_ = arguments
-                regression.inputs.append(rows(x))
-                if regression.transfer:
-                    other = torch.zeros_like(result) if residual is None else residual
-                    regression.others.append(
-                        rows(other if shift is None else other + shift[:, :, None, None])
-                    )
-
-        conv.register_forward_hook(hook)
-
-    @staticmethod
-    def _listen_to_result(conv: Conv, regression: Regression) -> None:
-        def hook(module: nn.Module, arguments: tuple[Any, ...], result: torch.Tensor) -> None:
-            if torch.is_grad_enabled():
-                regression.inputs.append(result.detach().movedim(1, -1).flatten(0, -2))
-
-        conv.register_forward_hook(hook)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         for regression in self.regressions:
@@ -176,3 +140,68 @@ class LocoProp(torch.optim.Optimizer):
         square.mul_(self.local.decay).addcmul_(gradient, gradient, value=1 - self.local.decay)
         momentum.mul_(self.local.momentum).addcdiv_(gradient, square.sqrt().add_(1e-10))
         parameter.sub_(momentum, alpha=rate)
+
+
+def with_adamw(regressions: Sequence[Regression], net: nn.Module, recipe: Any) -> list[torch.optim.Optimizer]:
+    """LocoProp for these layers of a network, AdamW for all else. recipe: has rate, weight_decay, local."""
+    mine = LocoProp(regressions, recipe.rate, recipe.local)
+    taken = {id(p) for group in mine.param_groups for p in group["params"]}
+    others = [p for p in net.parameters() if id(p) not in taken]
+    return [
+        mine,
+        torch.optim.AdamW(
+            others, lr=recipe.rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True
+        ),
+    ]
+
+
+# ---- which layers, and how what they see is kept -----------------------------------------------------------
+
+
+def of_trunk(
+    trunk: Trunk, heads: Sequence[tuple[nn.Parameter, nn.Parameter]], matching: bool
+) -> list[Regression]:
+    """The layers of a trunk that are matrix products, and linear heads on its result: (weight (outputs,
+    width), bias (outputs,)). matching: the matching loss is wanted.
+    """
+    found: list[Regression] = []
+    for conv in trunk.convs():
+        if conv.layer.kernel == (1, 1) and conv.layer.groups == 1:
+            found.append(Regression(conv.weight, conv.bias, matching))
+            _listen(conv, found[-1])
+    for weight, bias in heads:
+        # no transfer function: the matching loss is the squared one
+        found.append(Regression(weight, bias, False))
+        _listen_to_result(trunk.convs()[-1], found[-1])
+    return found
+
+
+def of_window(net: WindowNet) -> list[Regression]:
+    """The products of a window network but the first, whose inputs are sparse; for the squared loss."""
+    weights, biases = [*net.hidden, net.head], [*net.hidden_bias, net.head_bias]
+    found = [Regression(w, b, False) for w, b in zip(weights, biases, strict=True)]
+    net.inputs = [r.inputs for r in found]
+    return found
+
+
+def _listen(conv: Conv, regression: Regression) -> None:
+    def rows(x: torch.Tensor) -> torch.Tensor:  # (B, C, h, w) -> (positions, features)
+        return (x if conv.layer.across else x.movedim(1, -1)).detach().flatten(0, -2)
+
+    def hook(module: nn.Module, arguments: tuple[Any, ...], result: torch.Tensor) -> None:
+        if torch.is_grad_enabled():
+            x, shift, residual, *_ = arguments
+            regression.inputs.append(rows(x))
+            if regression.transfer:
+                other = torch.zeros_like(result) if residual is None else residual
+                regression.others.append(rows(other if shift is None else other + shift[:, :, None, None]))
+
+    conv.register_forward_hook(hook)
+
+
+def _listen_to_result(conv: Conv, regression: Regression) -> None:
+    def hook(module: nn.Module, arguments: tuple[Any, ...], result: torch.Tensor) -> None:
+        if torch.is_grad_enabled():
+            regression.inputs.append(result.detach().movedim(1, -1).flatten(0, -2))
+
+    conv.register_forward_hook(hook)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from ardm.training.locoprop import Local
 from ardm.window import WindowConfig
 
 
@@ -22,8 +25,11 @@ class TrainingRecipe:
     turned: bool = True  # pictures are turned and mirrored, all eight ways; if not, mirrored left to right
     rate: float = 2e-3  # peak learning rate
     optimizer: str = (
-        "muon"  # Muon for the weight matrices between hidden layers, Adam for the rest; adamw: AdamW for all
+        # Muon for the weight matrices between hidden layers, Adam for the rest; adamw: AdamW for all;
+        # locoprop: LocoProp for all products but the first, AdamW for the rest
+        "muon"
     )
+    local: Local = field(default_factory=Local)  # of locoprop
     weight_decay: float = 0.0  # of adamw
     warmup: float = 500  # steps
     decay_from: float = (
@@ -34,3 +40,11 @@ class TrainingRecipe:
     exact_from: float = 2.0  # share after which bf16 is switched off
     augment: float = 0.5  # share of crops that get one or more photometric changes
     seed: int = 1
+
+    @staticmethod
+    def of(stored: Mapping[str, Any]) -> TrainingRecipe:
+        """The recipe that a checkpoint holds as a dict."""
+        fields = dict(stored) | {"network": WindowConfig(**stored["network"])}
+        if "local" in stored:
+            fields["local"] = Local(**stored["local"])
+        return TrainingRecipe(**fields)

@@ -24,8 +24,9 @@ import torch
 from ardm import likelihood
 from ardm.networks.window import WindowNet
 from ardm.training.examples import Batch, moved, training_batch, validate
+from ardm.training.locoprop import of_window, with_adamw
 from ardm.training.recipe import TrainingRecipe
-from ardm.training.run import Run, average_losses, load_tensors, load_weights
+from ardm.training.run import Run, average_losses, load_tensors, load_weights, usual_optimizers
 from ardm.window import WindowConfig
 
 
@@ -37,6 +38,13 @@ class WindowRun(Run[WindowNet]):
         assert isinstance(r, TrainingRecipe)
         falling = max(0.0, (self.progress - r.decay_from) / (1 - r.decay_from)) if r.decay_from < 1 else 0.0
         return float(r.rate * min(1.0, (self.step + 1) / r.warmup) * max(0.0, 1 - falling))
+
+
+def optimizers(net: WindowNet, recipe: TrainingRecipe) -> list[torch.optim.Optimizer]:
+    """Those that the recipe names."""
+    if recipe.optimizer == "locoprop":
+        return with_adamw(of_window(net), net, recipe)
+    return usual_optimizers(net, recipe)
 
 
 def grow(run: WindowRun, path: Path) -> None:
@@ -87,6 +95,7 @@ class Session:
     every: float  # minutes between validations
     resume: Path | None  # checkpoint to go on from
     compiled: bool  # the likelihood
+    clock: Callable[[], float]  # seconds that count
 
 
 class Pictures(Protocol):
@@ -106,7 +115,7 @@ def train(
     """
     out, device, resume = session.out, session.device, session.resume
     keep_memory()
-    run = WindowRun(recipe, lambda: WindowNet(recipe.network), device)
+    run = WindowRun(recipe, lambda: WindowNet(recipe.network), device, optimizers, session.clock)
     out.mkdir(parents=True, exist_ok=True)
     if resume is not None:
         about = load_tensors(resume)[1]
@@ -163,6 +172,7 @@ def train(
 
 # ---- what a command is told --------------------------------------------------------------------------------
 
+CLOCKS = {"wall": time.monotonic, "cpu": time.thread_time}
 SESSION_OPTIONS = [
     click.option(
         "--out",
@@ -199,6 +209,13 @@ SESSION_OPTIONS = [
         "--compile/--no-compile", "compiled", default=True, show_default=True, help="Compile the likelihood."
     ),
     click.option(
+        "--clock",
+        type=click.Choice(list(CLOCKS)),
+        default="wall",
+        show_default=True,
+        help="What minutes of the schedule are; cpu: of the thread that learns, for comparisons.",
+    ),
+    click.option(
         "--set",
         "settings",
         multiple=True,
@@ -226,6 +243,7 @@ def start(
     limit: float,
     every: float,
     compiled: bool,
+    clock: str,
 ) -> tuple[TrainingRecipe, Session]:
     """Recipe and session of a run: the recipe given, or that of the checkpoint it goes on from, with the
     settings' changes.
@@ -237,8 +255,7 @@ def start(
     source = checkpoint if resume and checkpoint.exists() else start
     if source is not None:
         about = load_tensors(source)[1]
-        stored = dict(about["recipe"])
-        recipe = TrainingRecipe(**stored | {"network": WindowConfig(**stored["network"])})
+        recipe = TrainingRecipe.of(about["recipe"])
     recipe = replace(recipe, network=replace(recipe.network, **network), **changes)
     if source is not None and finish is not None and source == start:
         done = about["seconds"] / 60
@@ -247,7 +264,7 @@ def start(
             recipe, minutes=done + finish, decay_from=share(0), quantize_from=share(0), exact_from=share(0.95)
         )
     print(json.dumps(asdict(recipe)))
-    return recipe, Session(out, torch.device(device), limit, every, source, compiled)
+    return recipe, Session(out, torch.device(device), limit, every, source, compiled, CLOCKS[clock])
 
 
 def changed(settings: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -14,10 +14,12 @@ import torch.nn.functional as F
 from ardm.discrete import Space
 from ardm.networks import Config, Exact, build
 from ardm.networks.layers import Conv
+from ardm.networks.window import WindowNet
 from ardm.objective import training_loss
 from ardm.training import fit
-from ardm.training.locoprop import Local, LocoProp
+from ardm.training.locoprop import Local, LocoProp, of_trunk, of_window
 from ardm.training.run import CheckpointError
+from ardm.window import WindowConfig
 
 SPACE = Space((8,), 4, 2, False)
 
@@ -35,7 +37,7 @@ def prepared(local: Local, lr: float = 0.01) -> tuple[Exact, LocoProp, dict[str,
     for conv in net.body.convs():
         conv.register_forward_hook(lambda m, a, r: seen.setdefault(m.layer.name, []).append(a[:3]))
     net.body.convs()[-1].register_forward_hook(lambda m, a, r: seen.setdefault("head", []).append(r.detach()))
-    mine = LocoProp(net.body, [(net.head, net.head_bias)], lr, local)
+    mine = LocoProp(of_trunk(net.body, [(net.head, net.head_bias)], local.matching), lr, local)
     generator = torch.Generator().manual_seed(1)
     training_loss(net, torch.randint(4, (5, 8), generator=generator), generator)[0].backward()
     return net, mine, seen
@@ -243,3 +245,28 @@ def test_recipes_of_older_checkpoints_load() -> None:
         assert fit.recipe_from({"recipe": {**about["recipe"], "muon": muon}}) == fit.TrainingRecipe(
             SPACE, optimizer=optimizer
         )
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_products_of_a_window_network_are_regressions(which: int) -> None:
+    """Both of a block, and the head: with what the network itself gives them."""
+    torch.manual_seed(4)
+    net, local = WindowNet(WindowConfig(1, 6, 1, 1)), Local(iterations=3, reach=2.0, momentum=0.5, decay=0.8)
+    mine = LocoProp(of_window(net), 0.05, local)
+    sums, seen = torch.randn(40, 6), []
+    net.parameters_of(sums, lambda s: seen.append(s.detach()) or s).square().mean().backward()
+    weight, bias = [*net.hidden, net.head][which], [*net.hidden_bias, net.head_bias][which]
+    first = F.relu(seen[0])  # the stream; then inside the block; then the stream again
+    x = [first, F.relu(seen[1]), F.relu(seen[2])][which]
+    start, given = [p.detach().clone() for p in (weight, bias)], [p.grad.clone() for p in (weight, bias)]
+
+    def gradients(weights: list[torch.Tensor]) -> list[torch.Tensor]:
+        delta = x @ (weights[0] - start[0]).T + weights[1] - start[1]
+        return [delta.T @ x / len(x) / local.reach + given[0], delta.mean(0) / local.reach + given[1]]
+
+    expected = rmsprop(start, gradients, local, 0.05)
+    mine.step()
+    assert not torch.equal(weight, start[0])
+    assert torch.allclose(weight, expected[0], atol=1e-5)
+    assert torch.allclose(bias, expected[1], atol=1e-5)
+    assert not any(r.inputs for r in mine.regressions)
