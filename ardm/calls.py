@@ -131,6 +131,24 @@ def plan_random(measured: OrderBits, height: int, width: int, budget: int, seed:
     return Plan("random", (seed, *starts), bits)
 
 
+def fill(measured: OrderBits, unknown: np.ndarray, budget: int, seed: int) -> list[Call]:
+    """Calls of the unknown pixels alone, in a random order, planned. unknown: bool (h, w)."""
+    height, width = unknown.shape
+    pixels = random_pixels(height, width, seed)
+    pixels = pixels[unknown[pixels[:, 0], pixels[:, 1]]]
+    if not len(pixels):
+        return []
+    losses = random_losses(measured, unknown.size)[-len(pixels) :]
+    (starts,) = budgets.plan([losses], min(budget, len(losses)))
+    return in_parts(pixels, starts)
+
+
+def in_rows(height: int, width: int, budget: int) -> list[Call]:
+    """Calls of equal length, row by row."""
+    (starts,) = budgets.even(height * width, 1, min(budget, height * width))
+    return in_parts(_pixels(height, width), starts)
+
+
 def random_losses(measured: OrderBits, size: int) -> list[float]:
     """Bits per subpixel of a pixel when 0, 1, .. size - 1 others are known; never more than with fewer."""
     table = np.interp(np.arange(size) / size, np.linspace(0, 1, len(measured.random)), measured.random)

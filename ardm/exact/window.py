@@ -34,6 +34,8 @@ from ardm.window import NEAR_SHIFT, UNKNOWN_BASE, WEIGHT_MAX, WindowConfig, base
 
 FORMAT = "ardm window weights 1"
 PHOTO_ID = "09462029"  # of the set that new files are written with
+SMALL_ID = "00000000"  # of the model of small pictures, which no file of the codec asks for
+SMALL_FOLDER = FOLDER / "small"
 ID_BYTES = 4
 EXACT = 2**24  # float32 holds every integer up to here
 LEVELS = 4  # of the pyramid, for which bits of phases were measured
@@ -160,6 +162,14 @@ def parse(data: bytes) -> WindowWeights:
 def load(weights_id: str = PHOTO_ID) -> WindowWeights:
     """Weights of the package by id. Raises WeightsError if the package does not have them."""
     return parse(released.read(weights_id, FOLDER))
+
+
+@lru_cache(maxsize=1)
+def load_small() -> WindowWeights:
+    """The model of small pictures that the package has, which has bits of `ardm.calls.OrderBits`. Raises
+    WeightsError.
+    """
+    return parse(released.read(SMALL_ID, SMALL_FOLDER))
 
 
 # ---- the reference -----------------------------------------------------------------------------------------

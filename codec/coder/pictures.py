@@ -1,7 +1,7 @@
 """Small pictures call by call, in any order of their pixels, by the network's distributions alone: coded or
 drawn. Knows calls and pixels; no files.
 
-The same walk writes, reads and draws: what differs is the `codec.coder.plain.SymbolCoder`.
+The same walk writes, reads and draws: what differs is the `codec.coder.plain.Symbols`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import numpy as np
 from ardm.calls import Call
 from ardm.exact.evaluate import Canvas
 from ardm.exact.predictor import Predictor, new_canvas
-from codec.coder.plain import SymbolCoder, code_call, tables_of
+from codec.coder.plain import Symbols, code_call, tables_of
 
 
 def code_picture(
-    coder: SymbolCoder,
+    coder: Symbols,
     predictor: Predictor,
     calls: Sequence[Call],
     canvas: Canvas,

@@ -35,13 +35,17 @@ FIRST_ROOM = 1024  # words of an encoder
 FIRST_SIZE = 4 ** (DIGITS - 1)  # values in a part, of the first digit
 
 
-class SymbolCoder(Protocol):
-    """One end of the stream. Both ends are driven by the same calls in the same order."""
+class Symbols(Protocol):
+    """What decides symbols: one end of a stream, or chance."""
 
     def code(self, weights: np.ndarray, symbols: np.ndarray | None) -> np.ndarray:
         """weights: float32 (N, A), frequencies minus one, rows add up to 2**24 - A; symbols: int32 (N,), None
-        when decoding.
+        when decoding. Returns them, int32 (N,).
         """
+
+
+class SymbolCoder(Symbols, Protocol):
+    """One end of a stream. Both ends are driven by the same calls in the same order."""
 
     def finish(self) -> bytes:
         """What an encoder wrote."""
@@ -143,7 +147,7 @@ def _code(
 
 
 class Drawer:
-    """A SymbolCoder that draws symbols by their frequencies, where what an encoder wrote is missing."""
+    """Symbols that are drawn by their frequencies, where what an encoder wrote is missing."""
 
     def __init__(self, continuation: Continuation) -> None:
         self._rest = continuation
@@ -155,7 +159,7 @@ class Drawer:
 
 
 def code_call(
-    coder: SymbolCoder,
+    coder: Symbols,
     params: np.ndarray,
     base: np.ndarray,
     tables: mixture.Tables,

@@ -44,13 +44,16 @@ EXIT_HELP = (
     "--model",
     metavar="CHECKPOINT",
     type=click.Path(path_type=Path),
-    help="Draw from a network trained with ardm.training.fit.",
+    help="Draw from a network trained with ardm.training.fit, instead of the shipped one.",
 )
 @click.option(
     "--budget",
     type=click.IntRange(1),
     metavar="N",
-    help="Network calls; needed with --model; for --size, all that make a difference.",
+    help=(
+        "Network calls for each image; needed with --model; without, 100; for --size, all that make a "
+        "difference."
+    ),
 )
 @click.option("--count", type=click.IntRange(1), metavar="N", help="Examples; default 16.")
 @click.option(
@@ -63,8 +66,8 @@ EXIT_HELP = (
     "--order",
     type=click.Choice(ORDERS),
     help=(
-        "In which values are drawn: random, the default; rows, as they lie; spread, those drawn together "
-        "far apart."
+        "In which values are drawn: random, the default with --model; rows, as they lie; spread, those drawn "
+        "together far apart. Default without: what the budget program finds."
     ),
 )
 @click.option(
@@ -125,34 +128,39 @@ def command(model: Path | None, size: str | None, complete: str | None, **given:
     """Draw images or text from a model.
 
     \b
+    ardm-sample --budget 20 --seed 7 -o grid.png
+    ardm-sample --known image.png --mask mask.png -o filled.png
     ardm-sample --model checkpoint.safetensors --budget 50 -o grid.png
     ardm-sample --model text.safetensors --budget 20 --known "th_ c_t"
     ardm-sample --size 256x256 -o new.png
     ardm-sample --complete cut.ardm -o whole.png
     """
-    if sum(way is not None for way in (model, size, complete)) != 1:
-        raise click.UsageError("say one of --model CHECKPOINT, --size WIDTHxHEIGHT and --complete FILE.")
+    if sum(way is not None for way in (model, size, complete)) > 1:
+        raise click.UsageError(
+            "say at most one of --model CHECKPOINT, --size WIDTHxHEIGHT and --complete FILE."
+        )
     misplaced = [
         name
         for name in ("count", "temperature", "order", "known", "mask")
-        if given[name] is not None and not model
+        if given[name] is not None and (size or complete)
     ]
     misplaced += ["adaptive"] * (given["adaptive"] and size is None)
     misplaced += ["budget"] * (complete is not None and given["budget"] is not None)
     if misplaced:
         raise click.UsageError(
             f"--{misplaced[0]} does not go with "
-            f"{'--size' if size else '--complete' if complete else '--model'}."
+            f"{'--size' if size else '--complete' if complete else '--model, nor without --size'}."
         )
-    name = complete or str(model or "the photo model")
+    name = complete or str(model or f"the model of {'photos' if size else 'small pictures'}")
     try:
         if complete:
             _complete(complete, **given)
         elif size:
             _draw(size, **given)
-        else:
-            assert model is not None
+        elif model:
             _sample(model, **given)
+        else:
+            _sample_small(**given)
     except (ArdmError, ValueError) as error:
         say(str(error) if str(error).startswith(name) else f"{name}: {error}")
         raise click.exceptions.Exit(error.exit_code if isinstance(error, ArdmError) else 1) from None
@@ -317,6 +325,46 @@ def _as_png(space: Space, drawn: torch.Tensor, invented: int) -> bytes:
     return png.write(
         png.Png(grid if channels > 1 else grid[..., 0], Kind(8 * levels.itemsize), False, said, b"")
     )
+
+
+# ---- from the model of small pictures ----------------------------------------------------------------------
+
+
+def _sample_small(
+    budget: int | None,
+    count: int | None,
+    temperature: float | None,
+    order: str | None,
+    known: str | None,
+    mask: str | None,
+    **given: Any,
+) -> None:
+    if (known is None) != (mask is None):
+        raise click.UsageError("--known and --mask go together for images.")
+    target = _target(given["output"], None, given["force"])
+    _set_threads(given["threads"])
+    import torch
+
+    from ardm.discrete import Space
+    from ardm.exact.device import find_device
+    from codec import pictures
+
+    space = Space((3, pictures.SIDE, pictures.SIDE), 256, likelihood="logistics")
+    parts, invented = None, space.size
+    if known is not None:
+        values, where = _known_image(space, known, str(mask), given["max_pixels"])
+        invented -= int(where.sum())
+        parts = (values.permute(1, 2, 0).to(torch.uint8).numpy(), where.all(0).numpy())
+    drawn = pictures.draw_pictures(
+        count or 16,
+        budget or pictures.BUDGET,
+        seed=given["seed"],
+        temperature=1.0 if temperature is None else temperature,
+        order=order or "best",
+        given=parts,
+        device=find_device(given["device"]),
+    )
+    _write(target, _as_png(space, torch.from_numpy(drawn).permute(0, 3, 1, 2), invented), given["force"])
 
 
 # ---- from the photo codec ----------------------------------------------------------------------------------
