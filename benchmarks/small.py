@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 import zlib
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,9 @@ from ardm.released import FOLDER
 from ardm.training import export as exporting
 from ardm.training import gather
 from ardm.training.examples import image_bits
+from ardm.training.locoprop import Local
 from ardm.training.recipe import TrainingRecipe
-from ardm.training.windows import session_options, start, train
+from ardm.training.windows import Session, session_options, start, train
 from ardm.window import WindowConfig
 from benchmarks.cifar10 import DATA, JSON, VALID, finish, load
 from benchmarks.photos import make_codec
@@ -108,6 +110,50 @@ def export(checkpoint: Path, data: Path, out: Path, note: str) -> None:
         checkpoint, images[:-VALID:20], images[-VALID:], orders=True, data="CIFAR-10", note=note
     )
     exporting.write(written, "small", out, provenance)
+
+
+FAMILIES = {  # dials to try, of each optimiser
+    "adamw": tuple({"rate": rate} for rate in (1e-3, 3e-3)),
+    "muon": tuple({"rate": rate} for rate in (2e-3, 5e-3)),
+    "locoprop": tuple(
+        {"rate": rate, "local": Local(reach=reach)} for rate in (3e-3, 1e-2) for reach in (3.0, 30.0)
+    ),
+}
+
+
+@main.command()
+@DATA
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--sweep", type=float, default=2.0, show_default=True, help="Minutes for every trial.")
+@click.option("--minutes", type=float, default=20.0, show_default=True, help="For each with its best dials.")
+@click.option("--names", default=",".join(FAMILIES), show_default=True)
+@JSON
+def optimizers(data: Path, out: Path, sweep: float, minutes: float, names: str, target: Path | None) -> None:
+    """AdamW, Muon and LocoProp-S, from the same weights on the same batches, by processor time of the thread
+    that learns; each first tries its dials, then runs with the best of them. Goes on where it stopped.
+    """
+    images, rows = pictures(data, "train"), []
+
+    def run(name: str, minutes: float, dials: dict[str, Any]) -> dict[str, Any]:
+        said = "-".join(f"{v.reach if isinstance(v, Local) else v:g}" for v in dials.values())
+        folder = out / f"{name}-{said}-{minutes:g}"
+        recipe = replace(
+            RECIPE, optimizer=name, minutes=minutes, decay_from=0.6, warmup=100, ema=0.99, **dials
+        )
+        at = folder / "checkpoint.safetensors"
+        place = Session(
+            folder, torch.device("cpu"), 1e9, 2.5, at if at.exists() else None, True, time.thread_time
+        )
+        train(recipe, place, lambda _: Unchanged(images[:-VALID]), images[-VALID::2])
+        last = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])
+        rows.append({"optimizer": name, "dials": said, "of_minutes": minutes, **last})
+        click.echo(json.dumps(rows[-1]))
+        return rows[-1]
+
+    for name in names.split(","):
+        trials = [(run(name, sweep, dials)["bound"], i) for i, dials in enumerate(FAMILIES[name])]
+        run(name, minutes, FAMILIES[name][min(trials)[1]])
+        finish({"network": asdict(RECIPE.network), "rows": rows}, target)
 
 
 # ---- likelihoods -------------------------------------------------------------------------------------------

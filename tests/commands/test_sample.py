@@ -26,6 +26,7 @@ from codec.coder import arithmetic, kernel
 from codec.coder.continuation import Continuation
 from codec.commands import sample as command
 from codec.damage.invent import complete, draw
+from codec.pictures import draw_pictures
 from codec.samples import Kind
 from tests import pngs
 from tests.compiled import called
@@ -352,8 +353,9 @@ def test_text(text: Path, tmp_path: Path) -> None:
 
 
 def test_wrong_usage(colour: Path, text: Path, tmp_path: Path) -> None:
-    for arguments in ([], ["--model", text, "--size", "8x8"], ["--size", "8x8", "--complete", "a.ardm"]):
-        assert "say one of --model" in ask(*arguments, code=2).stderr
+    for arguments in (["--model", text, "--size", "8x8"], ["--size", "8x8", "--complete", "a.ardm"]):
+        assert "say at most one of --model" in ask(*arguments, code=2).stderr
+    assert "say with -o" in ask(code=2).stderr
     assert "--model needs --budget" in ask("--model", text, code=2).stderr
     assert "say with -o" in ask("--model", colour, "--budget", 4, code=2).stderr
     assert (
@@ -381,6 +383,53 @@ def test_wrong_usage(colour: Path, text: Path, tmp_path: Path) -> None:
     line = trained(Space((4,), 5, ordered=False), tmp_path / "line")
     assert "neither images nor text" in ask("--model", line, "--budget", 4, code=1).stderr
     only_files(tmp_path, "line")
+
+
+# ---- the model of small pictures ---------------------------------------------------------------------------
+
+
+def test_small_pictures_out_of_the_box(tmp_path: Path) -> None:
+    """Nothing but a budget is said; the same seed gives the same grid, whatever the count."""
+    out = tmp_path / "grid.png"
+    ask("--budget", 20, "--seed", 7, "--count", 2, "-o", out)
+    grid = read(out)
+    assert grid.shape == (32, 65, 3)
+    assert b"3072 of 3072 samples of each image are invented" in out.read_bytes()
+    one = draw_pictures(1, 20, seed=7)[0]
+    assert np.array_equal(one, grid[:, :32])
+    assert not np.array_equal(one, grid[:, 33:])
+    others = [draw_pictures(1, 20, seed=7, order=order)[0] for order in ("random", "rows", "spread")]
+    assert len({image.tobytes() for image in (one, *others, draw_pictures(1, 20, seed=8)[0])}) >= 4
+
+
+def test_small_pictures_look_like_pictures() -> None:
+    """Neighbours are alike; the colder, the more; a network that knows nothing would fail."""
+    warm = draw_pictures(6, 94, seed=1).astype(float)
+    cold = draw_pictures(6, 94, seed=1, temperature=0.5).astype(float)
+    steps = [np.abs(np.diff(images, axis=2)).mean() for images in (warm, cold)]
+    assert steps[1] < steps[0] < 30
+    assert warm.std() > 20
+
+
+def test_a_small_picture_is_filled_in(tmp_path: Path, photo: np.ndarray) -> None:
+    image = np.ascontiguousarray(photo[:32, :32])
+    mask = np.full((32, 32), 255, np.uint8)
+    mask[8:24, 8:24] = 0
+    for name, pixels in (("known", image), ("mask", mask)):
+        (tmp_path / f"{name}.png").write_bytes(png.write(png.Png(pixels, Kind(8), False, b"", b"")))
+    out = tmp_path / "out.png"
+    known = ("--known", tmp_path / "known.png", "--mask", tmp_path / "mask.png", "--count", 1, "-o", out)
+    ask("--budget", 30, *known)
+    found = read(out)
+    assert np.array_equal(found[mask == 255], image[mask == 255])
+    # nearer to what was there than the mean of what is known around it
+    hole = mask == 0
+    mean = np.abs(image[hole].astype(float) - image[~hole].mean(0)).mean()
+    assert np.abs(found[hole].astype(float) - image[hole]).mean() < 1.2 * mean
+    assert b"768 of 3072 samples of each image are invented" in out.read_bytes()
+    assert "go together" in ask("--known", "a.png", "-f", "-o", out, code=2).stderr
+    with pytest.raises(ValueError, match="temperature 0 to 16"):
+        draw_pictures(1, 20, temperature=-1)
 
 
 # ---- the photo codec's own models --------------------------------------------------------------------------
