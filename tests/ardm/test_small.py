@@ -15,7 +15,9 @@ from click.testing import CliRunner
 
 from ardm.calls import OrderBits, Plan, best, diagonals, lattice, random_pixels
 from ardm.exact.predictor import Predictor, new_canvas
-from benchmarks import small
+from ardm.training.recipe import TrainingRecipe
+from ardm.window import WindowConfig
+from benchmarks import small, soda
 from codec.coder.pictures import code_picture
 from codec.coder.plain import new_coder
 from codec.coder.selftest import synthetic_weights
@@ -90,6 +92,12 @@ def test_train_export_and_files(data: Path, tmp_path: Path) -> None:
     assert all(2 < row["mean"] < 9 for row in found["rows"])
     found = invoke("files", weights, data, tmp_path / "files", "--calls", "20,100", "--images", 9)
     assert all(row["lossless"] == 9 for row in found["rows"])
+    done = CliRunner().invoke(
+        soda.main, [str(data), str(checkpoint), "--minutes", "0.002"], catch_exceptions=False
+    )
+    found = json.loads(done.output.splitlines()[-1])
+    assert found["code_bits"] == pytest.approx(32 / 3072, abs=1e-4)
+    assert 2 < found["with"]["own"] < 9
     codec = small.ImageCodec(weights, tmp_path / "files" / "orders.json")
     good = (tmp_path / "files" / "0" / "00000.c10").read_bytes()
     for bad in (good[:7], b"X" + good[1:], good[:4] + b"\t" + good[5:], good[:-1], good[:-40] + bytes(40)):
@@ -101,3 +109,11 @@ def invoke(*arguments: object) -> dict:
     result = CliRunner().invoke(small.main, [str(a) for a in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return json.loads(result.output.splitlines()[-1]) if arguments[0] != "train" else {}
+
+
+def test_a_batch_of_numbered_pictures_tells_whose_its_pixels_are(data: Path) -> None:
+    images = small.pictures(data, "train")
+    recipe = TrainingRecipe(WindowConfig(2, 16, 1, 2), pixels=512, turned=False)
+    batch, some, which = soda.drawn(images, soda.numbered(len(images)), recipe, 3)
+    for pixel, picture in zip(batch.pixel.tolist(), some[which].tolist(), strict=True):
+        assert [int(v) for v in pixel] in [p for row in picture for p in row]
