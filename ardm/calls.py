@@ -125,10 +125,16 @@ def best(measured: OrderBits, height: int, width: int, budget: int, seed: int = 
 
 def plan_random(measured: OrderBits, height: int, width: int, budget: int, seed: int) -> Plan:
     """A random order, cut by the paper's dynamic program (`ardm.budget.plan`)."""
-    losses = random_losses(measured, height * width)
-    (starts,) = budgets.plan([losses], min(budget, len(losses)))
-    bits = budgets.policy_cost([losses], [starts]) / len(losses)
+    starts, bits = _planned(measured, height * width, height * width, budget)
     return Plan("random", (seed, *starts), bits)
+
+
+@lru_cache(maxsize=64)
+def _planned(measured: OrderBits, size: int, unknown: int, budget: int) -> tuple[tuple[int, ...], float]:
+    """(first places of the calls of the last so many of `size` pixels, bits per subpixel)."""
+    losses = random_losses(measured, size)[size - unknown :]
+    (starts,) = budgets.plan([losses], min(budget, unknown))
+    return tuple(starts), budgets.policy_cost([losses], [starts]) / unknown
 
 
 def fill(measured: OrderBits, unknown: np.ndarray, budget: int, seed: int) -> list[Call]:
@@ -138,9 +144,7 @@ def fill(measured: OrderBits, unknown: np.ndarray, budget: int, seed: int) -> li
     pixels = pixels[unknown[pixels[:, 0], pixels[:, 1]]]
     if not len(pixels):
         return []
-    losses = random_losses(measured, unknown.size)[-len(pixels) :]
-    (starts,) = budgets.plan([losses], min(budget, len(losses)))
-    return in_parts(pixels, starts)
+    return in_parts(pixels, _planned(measured, unknown.size, len(pixels), budget)[0])
 
 
 def in_rows(height: int, width: int, budget: int) -> list[Call]:

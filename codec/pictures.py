@@ -63,12 +63,13 @@ def draw_pictures(
         )
     check_coder(True)
     predictor = Tempered(window.load_small(), temperature, device)
+    measured = OrderBits.of(predictor.weights.tensors)
     drawn = np.empty((count, SIDE, SIDE, 3), np.uint8)
     for i in range(count):
         canvas = new_canvas(SIDE, SIDE)
         if given:
             canvas.image[given[1]], canvas.mask[:] = given[0][given[1]], given[1]
-        calls = _calls(OrderBits.of(predictor.weights.tensors), canvas.mask, budget, order, seed + i)
+        calls = _calls(measured, canvas.mask, budget, order, seed + i)
         drawn[i] = code_picture(Drawer(Continuation([seed, i], 0)), predictor, calls, canvas)
     return drawn
 
