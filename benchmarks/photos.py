@@ -224,8 +224,10 @@ def find_images(folder: Path, held_out: int, limit: int) -> list[Path]:
     return found[:: max(1, len(found) // limit)] if limit else found
 
 
-def as_arrays(files: list[Path], folder: Path, crop: int = 0) -> list[Path]:
-    """RGB of images as .npy files in a folder. crop: only the upper left square of this side."""
+def as_arrays(files: list[Path], folder: Path, crop: int = 0, mode: str = "RGB") -> list[Path]:
+    """Images as .npy files in a folder. crop: only the upper left square of this side. mode: Pillow's; L is
+    luma by Rec. 601.
+    """
     from PIL import Image
 
     written = []
@@ -233,7 +235,7 @@ def as_arrays(files: list[Path], folder: Path, crop: int = 0) -> list[Path]:
         with Image.open(path) as image:
             side = crop or max(image.size)
             written.append(folder / f"{path.stem}.npy")
-            np.save(written[-1], np.ascontiguousarray(np.asarray(image.convert("RGB"))[:side, :side]))
+            np.save(written[-1], np.ascontiguousarray(np.asarray(image.convert(mode))[:side, :side]))
     return written
 
 
@@ -322,6 +324,7 @@ def main() -> None:
     parser.add_argument(
         "--held-out", type=int, default=0, help="only the images that ardm-train holds out with this number"
     )
+    parser.add_argument("--grey", action="store_true", help="their luma (Rec. 601) instead of colours")
     parser.add_argument("--limit", type=int, default=0, help="about so many images, evenly spread")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path)
@@ -330,7 +333,7 @@ def main() -> None:
     files = find_images(arguments.folder, arguments.held_out, arguments.limit)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        images = as_arrays(files, folder, arguments.crop)
+        images = as_arrays(files, folder, arguments.crop, "L" if arguments.grey else "RGB")
         results = []
         for name in names:
             results.append(measure(name, images, folder, arguments.threads))
