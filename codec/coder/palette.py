@@ -26,7 +26,7 @@ SAMPLE = 64  # rows and columns that tell quickly that a tile has more colours
 # indices that are stored in less than this share of their number are hardly worth the seconds that the coder
 # for graphics takes, if there are more than LARGE
 EMPTY, LARGE = 200, 2**18
-OF_INDICES = Method.RAW, Method.FILTERED, Method.GRAPHICS
+METHODS = Method.RAW, Method.FILTERED, Method.GRAPHICS  # of the palette, and of the indices
 
 
 def may_be_few(tile: np.ndarray) -> bool:
@@ -56,7 +56,7 @@ def colours_of(tile: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 
 def pack(colours: np.ndarray, indices: np.ndarray, work: Work) -> bytes:
     """The payload of a tile. Arguments as `colours_of` returns them."""
-    of_colours, packed = stored.encode(_in_rows(colours))
+    of_colours, packed = _smallest(_in_rows(colours), work)
     of_indices, coded = _smallest(indices[..., None], work)
     length = varint(len(packed)) if of_colours != Method.RAW else b""
     return bytes([len(colours) - 1, of_colours | of_indices << 4]) + length + packed + coded
@@ -74,7 +74,7 @@ class PaletteCoder:
     def decode(self, payload: bytes, shape: Shape, work: Work) -> np.ndarray:
         height, width, channels = shape
         try:
-            colours, method, at = _open(payload, channels)
+            colours, method, at = _open(payload, channels, replace(work, progress=None, continuation=None))
         except TruncatedError:
             if work.continuation is None:
                 raise
@@ -93,7 +93,7 @@ class PaletteCoder:
 
     def least_bytes(self, shape: Shape, schedule: Schedule) -> int:
         height, width, _ = shape
-        indices = min(coder_of(method).least_bytes((height, width, 1), schedule) for method in OF_INDICES)
+        indices = min(coder_of(method).least_bytes((height, width, 1), schedule) for method in METHODS)
         return 3 + indices  # number of colours, methods, and a byte of the palette at least
 
 
@@ -101,7 +101,7 @@ PALETTE_CODER = PaletteCoder()
 
 
 def _smallest(plane: np.ndarray, work: Work) -> tuple[int, bytes]:
-    """(method, payload) of indices, uint8 (h, w, 1)."""
+    """(method, payload) of a plane, uint8 (h, w, 1)."""
     found = stored.encode(plane)
     if plane.size > LARGE and len(found[1]) * EMPTY < plane.size:
         return found
@@ -109,14 +109,14 @@ def _smallest(plane: np.ndarray, work: Work) -> tuple[int, bytes]:
     return (int(Method.GRAPHICS), coded) if len(coded) < len(found[1]) else found
 
 
-def _open(payload: bytes, channels: int) -> tuple[np.ndarray, int, int]:
+def _open(payload: bytes, channels: int, work: Work) -> tuple[np.ndarray, int, int]:
     """(colours, uint8 (n, c); method of the indices; where these begin). Raises CorruptError, or
     TruncatedError.
     """
     if len(payload) < 2:
         raise TruncatedError("its palette is cut short.")
     count, (of_indices, of_colours), at = payload[0] + 1, divmod(payload[1], 16), 2
-    if of_indices not in OF_INDICES or of_colours not in (Method.RAW, Method.FILTERED):
+    if of_indices not in METHODS or of_colours not in METHODS:
         raise CorruptError(
             f"a tile's palette and indices have the methods {of_colours} and {of_indices}, which cannot be."
         )
@@ -125,7 +125,7 @@ def _open(payload: bytes, channels: int) -> tuple[np.ndarray, int, int]:
         length, at = read_varint(payload, at)
     if at + length > len(payload):
         raise TruncatedError("its palette is cut short.")
-    rows = stored.decode(of_colours, payload[at : at + length], (channels, count, 1))
+    rows = coder_of(of_colours).decode(payload[at : at + length], (channels, count, 1), work)
     colours = np.ascontiguousarray(rows[..., 0].T)
     # equal colours, or another order, would be other bytes for the same pixels
     keys = _luminance(colours) << 32 | _as_numbers(colours)
