@@ -62,6 +62,31 @@ def pack(colours: np.ndarray, indices: np.ndarray, work: Work) -> bytes:
     return bytes([len(colours) - 1, of_colours | of_indices << 4]) + length + packed + coded
 
 
+def open_payload(payload: bytes, channels: int) -> tuple[np.ndarray, int, int]:
+    """(colours, uint8 (n, c); method of the indices; where these begin). channels: of the tile. Raises
+    CorruptError, or TruncatedError.
+    """
+    if len(payload) < 2:
+        raise TruncatedError("its palette is cut short.")
+    count, (of_indices, of_colours), at = payload[0] + 1, divmod(payload[1], 16), 2
+    if of_indices not in METHODS or of_colours not in METHODS:
+        raise CorruptError(
+            f"a tile's palette and indices have the methods {of_colours} and {of_indices}, which cannot be."
+        )
+    length = count * channels
+    if of_colours != Method.RAW:
+        length, at = read_varint(payload, at)
+    if at + length > len(payload):
+        raise TruncatedError("its palette is cut short.")
+    rows = coder_of(of_colours).decode(payload[at : at + length], (channels, count, 1), Work())
+    colours = np.ascontiguousarray(rows[..., 0].T)
+    # equal colours, or another order, would be other bytes for the same pixels
+    keys = _luminance(colours) << 32 | _as_numbers(colours)
+    if not (keys[1:] > keys[:-1]).all():
+        raise CorruptError("a tile's palette is not sorted, each colour once.")
+    return colours, of_indices, at + length
+
+
 class PaletteCoder:
     """A `codec.coder.work.PlaneCoder` of whole tiles: uint8 (h, w, c), c from 1 to 4."""
 
@@ -74,7 +99,7 @@ class PaletteCoder:
     def decode(self, payload: bytes, shape: Shape, work: Work) -> np.ndarray:
         height, width, channels = shape
         try:
-            colours, method, at = _open(payload, channels, replace(work, progress=None, continuation=None))
+            colours, method, at = open_payload(payload, channels)
         except TruncatedError:
             if work.continuation is None:
                 raise
@@ -107,31 +132,6 @@ def _smallest(plane: np.ndarray, work: Work) -> tuple[int, bytes]:
         return found
     coded = coder_of(Method.GRAPHICS).encode(plane, replace(work, progress=None))
     return (int(Method.GRAPHICS), coded) if len(coded) < len(found[1]) else found
-
-
-def _open(payload: bytes, channels: int, work: Work) -> tuple[np.ndarray, int, int]:
-    """(colours, uint8 (n, c); method of the indices; where these begin). Raises CorruptError, or
-    TruncatedError.
-    """
-    if len(payload) < 2:
-        raise TruncatedError("its palette is cut short.")
-    count, (of_indices, of_colours), at = payload[0] + 1, divmod(payload[1], 16), 2
-    if of_indices not in METHODS or of_colours not in METHODS:
-        raise CorruptError(
-            f"a tile's palette and indices have the methods {of_colours} and {of_indices}, which cannot be."
-        )
-    length = count * channels
-    if of_colours != Method.RAW:
-        length, at = read_varint(payload, at)
-    if at + length > len(payload):
-        raise TruncatedError("its palette is cut short.")
-    rows = coder_of(of_colours).decode(payload[at : at + length], (channels, count, 1), work)
-    colours = np.ascontiguousarray(rows[..., 0].T)
-    # equal colours, or another order, would be other bytes for the same pixels
-    keys = _luminance(colours) << 32 | _as_numbers(colours)
-    if not (keys[1:] > keys[:-1]).all():
-        raise CorruptError("a tile's palette is not sorted, each colour once.")
-    return colours, of_indices, at + length
 
 
 def _without_colours(shape: Shape, continuation: Continuation) -> np.ndarray:
