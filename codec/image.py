@@ -115,7 +115,7 @@ def _encode_tiles(
 
 
 def _of_tile(found: list[tuple[Coded, Coded]]) -> Coded:
-    """The smaller way to code a tile. found: of each of its planes or samples, (it alone; with all others)."""
+    """The smaller way to code a tile. found: of each of its planes, it alone; it with all others."""
     return smallest([pair for alone, _ in found for pair in alone], *(together for _, together in found))
 
 

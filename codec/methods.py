@@ -62,9 +62,7 @@ METHODS = {
     Method.FILE: Row("file", whole=True),
     Method.HIGH_DEPTH: Row("high_depth", "codec.coder.high_depth:HIGH_DEPTH_CODER", extent=Extent.SAMPLES),
     Method.INCLUDED: Row("included"),  # a plane that the entry before it codes, too
-    Method.PALETTE: Row(
-        "palette", "codec.coder.palette:PALETTE_CODER", extent=Extent.TILE, counters=True
-    ),
+    Method.PALETTE: Row("palette", "codec.coder.palette:PALETTE_CODER", extent=Extent.TILE, counters=True),
 }
 
 
@@ -103,7 +101,9 @@ def check_entry(method: int, length: int, i: int, header: Header, before: int | 
         )
     held = before is not None and _planes_of(METHODS[Method(before)].extent, header) > 1
     if method == Method.INCLUDED and not held:
-        raise CorruptError("a plane is said to be coded in the entry before its own, which has no such plane.")
+        raise CorruptError(
+            "a plane is said to be coded in the entry before its own, which has no such plane."
+        )
     if held and (method != Method.INCLUDED or length):
         raise CorruptError("a plane is coded again that the entry before its own has coded already.")
 

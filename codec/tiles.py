@@ -179,7 +179,11 @@ def _jobs_of(opened: Opened, tile: int, part: np.ndarray) -> list[PlaneJob]:
     for j, plane in enumerate(split(part)):
         index = tile * header.planes + j
         extent = METHODS[Method(header.entries[index].method)].extent
-        target = {Extent.PLANE: plane, Extent.SAMPLES: samples_of(part)[j // header.kind.size], Extent.TILE: part}
+        target = {
+            Extent.PLANE: plane,
+            Extent.SAMPLES: samples_of(part)[j // header.kind.size],
+            Extent.TILE: part,
+        }
         jobs.append(PlaneJob(index, target[extent], top, left, opened))
     return jobs
 

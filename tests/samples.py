@@ -57,7 +57,13 @@ def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
         "raster-one-strip": (Method.NETWORK, crop, {"order": "raster", "budget": 90}),
         "alpha": (Method.NETWORK, np.concatenate([crop, alpha], 2), {"order": "raster"}),
         "tiles": (Method.NETWORK, _photo()[190:206, 330:350], {"order": "raster", "tile": 8}),
-        "graphics": (Method.GRAPHICS, _photo()[190:238, 330:378] // 64 * 64, {}),
+        "graphics": (Method.GRAPHICS, _photo()[190:207, 330:347].repeat(3, 0).repeat(3, 1), {}),
+        "palette": (Method.PALETTE, _photo()[190:214, 330:354] // 64 * 64, {}),
+        "palette-alpha": (
+            Method.PALETTE,
+            np.concatenate([steps[..., None] // 2, 255 - steps[..., None]], 2),
+            {"tile": 12, "order": "lattice"},
+        ),
         "indexed": (
             Method.GRAPHICS,
             _photo()[190:206, 330:350, 1] // 16,

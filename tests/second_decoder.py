@@ -10,6 +10,7 @@ import json
 import lzma
 import zlib
 from collections import defaultdict
+from itertools import pairwise
 from math import ceil, exp, frexp, log2, prod, sqrt
 from math import log as ln
 from pathlib import Path
@@ -253,7 +254,7 @@ def decode_palette(payload, shape, head, net):
     packed = r.take(r.varint() if of_palette else n * shape[2])
     colours = decode_plane(of_palette, packed, (shape[2], n, 1), head, net)[..., 0].T
     keys = [(int(2 * k[0] + 5 * k[1] + k[2] if len(k) > 2 else k[0]), *k.tolist()) for k in colours]
-    check(all(a < b for a, b in zip(keys, keys[1:], strict=False)))
+    check(all(a < b for a, b in pairwise(keys)))
     indices = decode_plane(of_indices, r.rest(), (*shape[:2], 1), head, net)[..., 0]
     check(indices.max() < n)
     return colours[indices]

@@ -77,7 +77,13 @@ def claim(
 @pytest.mark.parametrize("height", [10**6, 2**32 - 1])
 @pytest.mark.parametrize(
     ("method", "schedule"),
-    [(0, LATTICE), (1, LATTICE), (Method.GRAPHICS, LATTICE), *((Method.NETWORK, way) for way in WAYS)],
+    [
+        (0, LATTICE),
+        (1, LATTICE),
+        (Method.GRAPHICS, LATTICE),
+        (Method.PALETTE, LATTICE),
+        *((Method.NETWORK, way) for way in WAYS),
+    ],
 )
 def test_a_few_bytes_cannot_claim_much(height: int, method: int, schedule: Schedule) -> None:
     """With any limits: an image far beyond them, and one within them whose tiles have no data to speak of."""

@@ -30,9 +30,7 @@ METHODS = Method.RAW, Method.FILTERED, Method.GRAPHICS  # of the palette, and of
 
 
 def may_be_few(tile: np.ndarray) -> bool:
-    """Whether a few of a tile's pixels, at even distances, have at most `MOST` colours: photos have more. Takes
-    no time.
-    """
+    """Whether some of a tile's pixels have at most `MOST` colours: those of photos have more."""
     rows, columns = (max(1, size // SAMPLE) for size in tile.shape[:2])
     return len(np.unique(_as_numbers(tile[::rows, ::columns]))) <= MOST
 
@@ -109,7 +107,7 @@ class PaletteCoder:
         if indices.max() >= len(colours):
             if work.continuation is None:
                 raise CorruptError(
-                    f"a tile has a pixel of colour {indices.max()}, but its palette has {len(colours)} colours, "
+                    f"a tile has a pixel of colour {indices.max()}, but its palette has {len(colours)}, "
                     "counted from 0."
                 )
             indices = np.minimum(indices, len(colours) - 1)  # drawn by a coder that knows of no palette
