@@ -212,7 +212,7 @@ def _bad_content() -> dict[str, bytes]:
     """What is in payloads and metadata."""
     fine = _open("fine-grey-listed")[1]
     few = _open("palette-noise")[1]  # number of colours less 1, 0, rows of colours, indices
-    alpha = bytes(256)
+    alpha = bytes(600)
     header, _ = _open("png-exact-interlaced-palette")
     chunks, (_, form) = header.metadata
     forms = {"cut": form[:5], "hash": form[:-16] + bytes(16)}
@@ -239,7 +239,7 @@ def _bad_content() -> dict[str, bytes]:
         "bad-palette-cut": _palette(few[:40]),
         "bad-palette-order": _palette(few[:2] + few[3:1:-1] + few[4:]),
         "bad-palette-index": _palette(few[:-1] + b"\xff"),
-        "bad-palette-again": _palette(few, (Entry(Method.RAW, 256, zlib.crc32(alpha)), alpha)),
+        "bad-palette-again": _palette(few, (Entry(Method.RAW, 600, zlib.crc32(alpha)), alpha)),
         "bad-palette-plain": _with("palette-noise", schedule=Schedule(plain=True, slope=7)),
         "bad-sample-of-too-many-bits": _head("samples-palette-4", sort=1),
         "bad-pixel-hash": _with("one-pixel", digest=bytes(12)),

@@ -40,10 +40,10 @@ def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
     rng = np.random.default_rng(1)
     checks = (np.add.outer(np.arange(60) // 10, np.arange(80) // 10) % 2)[..., None] * np.array([250, 90, 10])
     other = np.random.default_rng(2)
-    blocks = other.integers(0, 256, (18, 20, 3), dtype=np.uint8).repeat(5, 0).repeat(5, 1)  # 360 colours
+    blocks = photo[200:220, 330:352].repeat(4, 0).repeat(4, 1)  # many colours, of which a palette costs more
     pixel_art = np.concatenate([crop // 96 * 96, alpha // 128 * 255], 2)
     pixel_art[:24, :24] = np.concatenate([crop, alpha], 2)[:24, :24]  # a tile of many colours
-    few = other.integers(0, 256, (150, 4), dtype=np.uint8)[other.integers(0, 150, (16, 16))]
+    few = other.integers(0, 256, (256, 4), dtype=np.uint8)[other.integers(0, 256, (20, 30))]
     return {
         "photo-rgb": (crop, {}),
         "photo-rgba": (np.concatenate([crop, alpha], 2), {}),
@@ -56,7 +56,7 @@ def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
         "one-pixel": (crop[:1, :1], {}),
         "large": (photo[100:292, 300:492], {}),
         "raster-one-strip": (crop, {"order": "raster", "budget": 512}),
-        "raster-graphics": (blocks[::-1, :70], {"order": "raster"}),
+        "raster-graphics": (blocks[::-1, :80], {"order": "raster"}),
         "palette-rgb": (checks.astype(np.uint8), {}),
         "palette-rgba-tiles": (pixel_art, {"tile": 24, "order": "lattice"}),
         "palette-grey-alpha": (pixel_art[24:, :, 2:], {}),

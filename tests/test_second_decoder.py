@@ -35,7 +35,7 @@ STAND_FOR = {
     "random-grey": "2 random plain, grey of 8 bits, 1 tile",
     "random-order": "2 random plain, RGB of 8 bits, 1 tile",
     "palette-rgb": "7, RGB of 8 bits, 1 tile",
-    "palette-rgba-tiles": "2 1 7 6, RGBA of 8 bits, 9 tiles",
+    "palette-rgba-tiles": "2 1 7 6 lattice mixing, RGBA of 8 bits, 9 tiles",
     "palette-grey-alpha": "7 6, grey + alpha of 8 bits, 1 tile",
     "palette-grey": "7, grey of 8 bits, 1 tile",
     "palette-noise": "7 6, RGBA of 8 bits, 1 tile",
