@@ -48,7 +48,7 @@ def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
     alpha = np.add.outer(np.arange(12), np.arange(11)).astype(np.uint8)[..., None] * 9
     return {
         "raw": (RAW, np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8), {}),
-        "filtered": (FILTERED, steps, {}),
+        "filtered": (FILTERED, steps, {"plain": True}),
         "lattice": (Method.NETWORK, crop, {"order": "lattice", "budget": 6}),
         "lattice-plain": (Method.NETWORK, crop, {"order": "lattice", "budget": 3, "plain": True}),
         "random": (Method.NETWORK, crop, {"seed": 7, "budget": 5}),
