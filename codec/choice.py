@@ -71,17 +71,19 @@ def encode_tile(tile: np.ndarray, work: Work) -> Coded:
     Returns (method, payload) of all its planes, coded together by a palette; nothing where it has too many
     colours, or can hardly win. Tells `work.progress` nothing, since the planes are coded apart, too.
     """
-    if work.schedule.plain or not palette.may_be_few(tile):
+    if work.schedule.plain:  # which learns nothing
+        return []
+    some = palette.colours_of(palette.some_of(tile))
+    if some is None:
+        return []
+    # The network knows greys well, and a photo in grey has no more than 256.
+    if _are_grey(some[0]) and roughly(tile[..., :1]) >= GRAPHICS * tile[..., 0].size:
         return []
     found = palette.colours_of(tile)
     if found is None:
         return []
-    colours, indices = found
-    # The network knows greys well, and a photo in grey has no more than 256.
-    if _are_grey(colours) and roughly(indices[..., None]) >= GRAPHICS * indices.size:
-        return []
     included: Coded = [(Method.INCLUDED, b"")] * (tile.shape[2] in (2, 4))
-    return [(Method.PALETTE, palette.pack(colours, indices, work)), *included]
+    return [(Method.PALETTE, palette.pack(*found, work)), *included]
 
 
 def smallest(*ways: Coded) -> Coded:

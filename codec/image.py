@@ -101,21 +101,20 @@ def _encode_tiles(
             return encode_samples(samples, work), []
         return [encode_plane(samples, work, kind.few)], [] if tile is None else encode_tile(tile, work)
 
-    jobs, counts = [], []
+    jobs: list[tuple[np.ndarray, np.ndarray | None]] = []
     for top, left, h, w in header.tiles:
         part = array[top : top + h, left : left + w]
         apart = samples_of(part) if both_bytes else split(part)
         whole = part if kind.depth == 8 and not kind.indexed else None  # coded beside the first plane
         jobs += [(samples, None if i else whole) for i, samples in enumerate(apart)]
-        counts.append(len(apart))
-    done = iter(in_parallel(code, jobs, stop))
-    coded = [pair for count in counts for pair in _of_tile(list(itertools.islice(done, count)))]
+    done, of_tile = in_parallel(code, jobs, stop), len(jobs) // header.tile_count
+    coded = [pair for i in range(0, len(done), of_tile) for pair in _of_tile(done[i : i + of_tile])]
     entries = tuple(Entry(method, len(payload), zlib.crc32(payload)) for method, payload in coded)
     return container.write(replace(header, entries=entries), [payload for _, payload in coded])
 
 
 def _of_tile(found: list[tuple[Coded, Coded]]) -> Coded:
-    """The smaller way to code a tile. found: of each of its planes, it alone; it with all others."""
+    """The smallest way to code a tile. found: of each of its planes, it alone; it with all others."""
     return smallest([pair for alone, _ in found for pair in alone], *(together for _, together in found))
 
 
