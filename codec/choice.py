@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 
-from codec.coder import stored
+from codec.coder import palette, stored
 from codec.coder.work import Work
 from codec.methods import Method, coder_of
 from codec.samples import Kind
@@ -21,6 +21,8 @@ EMPTY, SMALL = 200, 2**18
 # Samples of 16 bits may be smaller byte by byte if zlib needs less than HOPE times what the coder of high
 # depths does, and less than this share of them.
 HOPE, NOISE = 1.15, 0.75
+
+Coded = list[tuple[int, bytes]]  # (method, payload) of one plane after the other
 
 
 def encode_plane(plane: np.ndarray, work: Work, few: bool = False) -> tuple[int, bytes]:
@@ -43,7 +45,7 @@ def encode_plane(plane: np.ndarray, work: Work, few: bool = False) -> tuple[int,
     return method, payload
 
 
-def encode_samples(samples: np.ndarray, work: Work) -> list[tuple[int, bytes]]:
+def encode_samples(samples: np.ndarray, work: Work) -> Coded:
     """samples: uint16 (h, w, 1 or 3).
 
     Returns (method, payload) of the high bytes and of the low ones, the smallest of: both together; each as a
@@ -51,7 +53,7 @@ def encode_samples(samples: np.ndarray, work: Work) -> list[tuple[int, bytes]]:
     """
     high, low = split(samples)
     rough = roughly(high) + roughly(low)
-    together: list[tuple[int, bytes]] = []
+    together: Coded = []
     if not work.schedule.plain and rough * 100 >= samples.size:
         payload = coder_of(Method.HIGH_DEPTH).encode(samples, work)
         together = [(Method.HIGH_DEPTH, payload), (Method.INCLUDED, b"")]
@@ -60,10 +62,39 @@ def encode_samples(samples: np.ndarray, work: Work) -> list[tuple[int, bytes]]:
             work.done(samples.nbytes)
             return together
     apart = [encode_plane(high, work), encode_plane(low, work)]
-    return min(
-        (ways for ways in (together, apart) if ways),
-        key=lambda ways: sum(len(payload) for _, payload in ways),
-    )
+    return smallest(together, apart)
+
+
+def encode_tile(tile: np.ndarray, work: Work) -> Coded:
+    """tile: uint8 (h, w, c), c from 1 to 4, levels of light.
+
+    Returns (method, payload) of all its planes, coded together by a palette; nothing where it has too many
+    colours, or can hardly win. Tells `work.progress` nothing, since the planes are coded apart, too.
+    """
+    if work.schedule.plain:  # which learns nothing
+        return []
+    some = palette.colours_of(palette.some_of(tile))
+    if some is None:
+        return []
+    # The network knows greys well, and a photo in grey has no more than 256.
+    if _are_grey(some[0]) and roughly(tile[..., :1]) >= GRAPHICS * tile[..., 0].size:
+        return []
+    found = palette.colours_of(tile)
+    if found is None:
+        return []
+    included: Coded = [(Method.INCLUDED, b"")] * (tile.shape[2] in (2, 4))
+    return [(Method.PALETTE, palette.pack(*found, work)), *included]
+
+
+def smallest(*ways: Coded) -> Coded:
+    """Of ways to code the same planes, of which some may be empty, the smallest; of equal ones the first."""
+    return min((way for way in ways if way), key=lambda way: sum(len(payload) for _, payload in way))
+
+
+def _are_grey(colours: np.ndarray) -> bool:
+    """Whether colours (n, c) are greys of one opacity."""
+    levels, alpha = (colours, colours[:, :0]) if colours.shape[1] in (1, 3) else np.split(colours, [-1], 1)
+    return bool((levels == levels[:, :1]).all() and (alpha == alpha[:1]).all())
 
 
 def looks_like_graphics(array: np.ndarray, kind: Kind) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from ardm.exact.predictor import Predictor, new_canvas, windows
 from ardm.exact.window import by_float64, reference
 from codec import container, cost
-from codec.choice import encode_plane, encode_samples, looks_like_graphics
+from codec.choice import Coded, encode_plane, encode_samples, encode_tile, looks_like_graphics, smallest
 from codec.coder.work import Progress, Work
 from codec.container import Entry, Header
 from codec.ending import operation
@@ -94,15 +94,28 @@ def _encode_tiles(
     told = teller(progress, stop)
     both_bytes = kind.size == 2 and not header.folded
 
-    def code(job: np.ndarray, spare: int) -> list[tuple[int, bytes]]:
+    def code(job: tuple[np.ndarray, np.ndarray | None], spare: int) -> tuple[Coded, Coded]:
         work = Work(header.schedule, predictor, spare, told)
-        return encode_samples(job, work) if job.itemsize == 2 else [encode_plane(job, work, kind.few)]
+        samples, tile = job
+        if samples.itemsize == 2:
+            return encode_samples(samples, work), []
+        return [encode_plane(samples, work, kind.few)], [] if tile is None else encode_tile(tile, work)
 
-    parts = [array[top : top + h, left : left + w] for top, left, h, w in header.tiles]
-    jobs = [job for part in parts for job in (samples_of(part) if both_bytes else split(part))]
-    coded = list(itertools.chain.from_iterable(in_parallel(code, jobs, stop)))
+    jobs: list[tuple[np.ndarray, np.ndarray | None]] = []
+    for top, left, h, w in header.tiles:
+        part = array[top : top + h, left : left + w]
+        apart = samples_of(part) if both_bytes else split(part)
+        whole = part if kind.depth == 8 and not kind.indexed else None  # coded beside the first plane
+        jobs += [(samples, None if i else whole) for i, samples in enumerate(apart)]
+    done, of_tile = in_parallel(code, jobs, stop), len(jobs) // header.tile_count
+    coded = [pair for i in range(0, len(done), of_tile) for pair in _of_tile(done[i : i + of_tile])]
     entries = tuple(Entry(method, len(payload), zlib.crc32(payload)) for method, payload in coded)
     return container.write(replace(header, entries=entries), [payload for _, payload in coded])
+
+
+def _of_tile(found: list[tuple[Coded, Coded]]) -> Coded:
+    """The smallest way to code a tile. found: of each of its planes, it alone; it with all others."""
+    return smallest([pair for alone, _ in found for pair in alone], *(together for _, together in found))
 
 
 def _two_tiles_pay(array: np.ndarray, kind: Kind) -> bool:

@@ -8,7 +8,7 @@ Numba.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -30,6 +30,17 @@ class Method(IntEnum):
     FILE = 4
     HIGH_DEPTH = 5
     INCLUDED = 6
+    PALETTE = 7
+
+
+class Extent(Enum):
+    """What one entry of the index codes. Entries after it, of what it codes beside its own plane, have the
+    method INCLUDED.
+    """
+
+    PLANE = "a plane"
+    SAMPLES = "samples of 16 bits, in the entry of their high bytes"
+    TILE = "all planes of a tile, in the entry of the first"
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,7 @@ class Row:
     label: str  # of its planes, in listings
     coder: str = ""  # "module:object"; none where there is nothing to code
     whole: bool = False  # of the entry of a file that is kept whole, and of no other
-    both_bytes: bool = False  # of samples of 16 bits in the entry of their high bytes
+    extent: Extent = Extent.PLANE
     counters: bool = False  # whether it has the mixing coder's counters, the most memory of all
 
 
@@ -49,8 +60,9 @@ METHODS = {
     Method.NETWORK: Row("network", "codec.coder.network:NETWORK_CODER", counters=True),
     Method.GRAPHICS: Row("graphics", "codec.coder.graphics:GRAPHICS_CODER", counters=True),
     Method.FILE: Row("file", whole=True),
-    Method.HIGH_DEPTH: Row("high_depth", "codec.coder.high_depth:HIGH_DEPTH_CODER", both_bytes=True),
-    Method.INCLUDED: Row("included"),  # low bytes, where the high ones' method had both
+    Method.HIGH_DEPTH: Row("high_depth", "codec.coder.high_depth:HIGH_DEPTH_CODER", extent=Extent.SAMPLES),
+    Method.INCLUDED: Row("included"),  # a plane that the entry before it codes, too
+    Method.PALETTE: Row("palette", "codec.coder.palette:PALETTE_CODER", extent=Extent.TILE, counters=True),
 }
 
 
@@ -76,8 +88,28 @@ def check_entry(method: int, length: int, i: int, header: Header, before: int | 
             f"a tile is coded with method {method}, which does not fit a file "
             f"{'kept whole' if header.whole else 'of tiles'}."
         )
-    if row.both_bytes and (header.kind.size == 1 or i % 2 or header.folded or header.schedule.plain):
+    if row.extent is Extent.SAMPLES and (
+        header.kind.size == 1 or i % 2 or header.folded or header.schedule.plain
+    ):
         raise CorruptError("a tile is coded as samples of 16 bits, which it has not.")
-    had_both = before is not None and METHODS[Method(before)].both_bytes
-    if (method == Method.INCLUDED) != (i % 2 == 1 and had_both) or (method == Method.INCLUDED and length):
-        raise CorruptError("the low bytes of samples of 16 bits are not where their high bytes are.")
+    if row.extent is Extent.TILE and (
+        header.kind.depth != 8 or header.kind.indexed or i % header.planes or header.schedule.plain
+    ):
+        raise CorruptError(
+            "a tile is coded by a palette of its own, which only whole tiles of levels of 8 bits may be, and "
+            "none of a plain file."
+        )
+    held = before is not None and _planes_of(METHODS[Method(before)].extent, header) > 1
+    if method == Method.INCLUDED and not held:
+        raise CorruptError(
+            "a plane is said to be coded in the entry before its own, which has no such plane."
+        )
+    if held and (method != Method.INCLUDED or length):
+        raise CorruptError("a plane is coded again that the entry before its own has coded already.")
+
+
+def _planes_of(extent: Extent, header: Header) -> int:
+    """How many planes of a tile an entry codes, its own the first of them. No kind has more than two of these
+    together: two bytes of a sample, or colour and alpha of 8 bits.
+    """
+    return {Extent.PLANE: 1, Extent.SAMPLES: 2, Extent.TILE: header.planes}[extent]

@@ -22,7 +22,7 @@ from codec.coder.schedule import Order
 from codec.coder.work import Progress, Work
 from codec.container import Header
 from codec.errors import ArdmError, CorruptError, UnsupportedError
-from codec.methods import METHODS, Method, coder_of
+from codec.methods import METHODS, Extent, Method, coder_of
 from codec.opened import Opened, check_payload, place_of
 from codec.parallel import in_parallel, set_threads
 from codec.presets import TILE
@@ -52,7 +52,9 @@ class PlaneJob:
     """A plane of a tile that is to be decoded."""
 
     index: int  # of all planes of the file
-    target: np.ndarray  # uint8 (h, w, 1 or 3), a view of the image; uint16 if both bytes are coded together
+    # a view of the image: uint8 (h, w, 1 or 3); uint16 if both bytes are coded together; (h, w, C) if all
+    # planes of the tile are
+    target: np.ndarray
     top: int
     left: int
     opened: Opened
@@ -63,7 +65,9 @@ class PlaneJob:
 
     @property
     def coded(self) -> bool:
-        """Whether there is anything to be decoded: low bytes may be in what the plane before decodes."""
+        """Whether there is anything to be decoded: low bytes or alpha may be in what the plane before
+        decodes.
+        """
         return bool(METHODS[Method(self.method)].coder)
 
     def decode(self, work: Work) -> None:
@@ -174,8 +178,13 @@ def _jobs_of(opened: Opened, tile: int, part: np.ndarray) -> list[PlaneJob]:
     top, left, _, _ = header.tiles[tile]
     for j, plane in enumerate(split(part)):
         index = tile * header.planes + j
-        both = METHODS[Method(header.entries[index].method)].both_bytes
-        jobs.append(PlaneJob(index, samples_of(part)[j // 2] if both else plane, top, left, opened))
+        extent = METHODS[Method(header.entries[index].method)].extent
+        target = {
+            Extent.PLANE: plane,
+            Extent.SAMPLES: samples_of(part)[j // header.kind.size],
+            Extent.TILE: part,
+        }
+        jobs.append(PlaneJob(index, target[extent], top, left, opened))
     return jobs
 
 

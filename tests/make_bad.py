@@ -57,7 +57,13 @@ EXPECTED: dict[str, tuple[type[ArdmError], str]] = {
     "bad-random-calls": (CorruptError, "must have 1 to 255 network calls"),
     "bad-fine-depth": (CorruptError, "does not say which levels"),
     "bad-fine-list": (CorruptError, "lists 0 levels"),
-    "bad-fine-apart": (CorruptError, "not where their high bytes are"),
+    "bad-fine-apart": (CorruptError, "has coded already"),
+    "bad-palette-methods": (CorruptError, "have the methods 0 and 2, which cannot be"),
+    "bad-palette-cut": (TruncatedError, "its palette is cut short"),
+    "bad-palette-order": (CorruptError, "palette is not sorted"),
+    "bad-palette-index": (CorruptError, "a pixel of colour 255, but its palette has"),
+    "bad-palette-again": (CorruptError, "has coded already"),
+    "bad-palette-plain": (CorruptError, "none of a plain file"),
     "bad-sample-of-too-many-bits": (CorruptError, "but has 2 bits"),
     "bad-pixel-hash": (CorruptError, "hash of the decoded pixels does not match"),
     "bad-whole-file-hash": (CorruptError, "file kept whole does not match"),
@@ -108,6 +114,14 @@ def _fine(payload: bytes) -> bytes:
     """The golden file of listed levels, with another payload."""
     entries = (Entry(Method.HIGH_DEPTH, len(payload), zlib.crc32(payload)), Entry(Method.INCLUDED, 0, 0))
     return container.write(replace(_open("fine-grey-listed")[0], entries=entries), [payload])
+
+
+def _palette(payload: bytes, more: tuple[Entry, bytes] = (Entry(Method.INCLUDED, 0, 0), b"")) -> bytes:
+    """The golden file of a palette and indices as they are, with another payload, and perhaps another plane of
+    alpha.
+    """
+    entries = (Entry(Method.PALETTE, len(payload), zlib.crc32(payload)), more[0])
+    return container.write(replace(_open("palette-noise")[0], entries=entries), [payload, more[1]])
 
 
 FIELDS = ("version", "flags", "sort", "width", "height", "tile_height", "tile_width")  # as HEAD begins
@@ -197,6 +211,8 @@ def _bad_layers() -> dict[str, bytes]:
 def _bad_content() -> dict[str, bytes]:
     """What is in payloads and metadata."""
     fine = _open("fine-grey-listed")[1]
+    few = _open("palette-noise")[1]  # number of colours less 1, 0, rows of colours, indices
+    alpha = bytes(600)
     header, _ = _open("png-exact-interlaced-palette")
     chunks, (_, form) = header.metadata
     forms = {"cut": form[:5], "hash": form[:-16] + bytes(16)}
@@ -219,6 +235,12 @@ def _bad_content() -> dict[str, bytes]:
         "bad-fine-depth": _fine(b"\x11" + fine[1:]),
         "bad-fine-list": _fine(fine[:2] + b"\0" + fine[3:]),
         "bad-fine-apart": _with("fine-grey-listed", entries=apart),
+        "bad-palette-methods": _palette(few[:1] + b"\x20" + few[2:]),
+        "bad-palette-cut": _palette(few[:40]),
+        "bad-palette-order": _palette(few[:2] + few[3:1:-1] + few[4:]),
+        "bad-palette-index": _palette(few[:-1] + b"\xff"),
+        "bad-palette-again": _palette(few, (Entry(Method.RAW, 600, zlib.crc32(alpha)), alpha)),
+        "bad-palette-plain": _with("palette-noise", schedule=Schedule(plain=True, slope=7)),
         "bad-sample-of-too-many-bits": _head("samples-palette-4", sort=1),
         "bad-pixel-hash": _with("one-pixel", digest=bytes(12)),
         "bad-whole-file-hash": _with("whole-file", digest=bytes(12)),

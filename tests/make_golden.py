@@ -39,19 +39,30 @@ def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
     ] % np.uint16(16)
     rng = np.random.default_rng(1)
     checks = (np.add.outer(np.arange(60) // 10, np.arange(80) // 10) % 2)[..., None] * np.array([250, 90, 10])
+    other = np.random.default_rng(2)
+    blocks = photo[200:220, 330:352].repeat(4, 0).repeat(4, 1)  # many colours, of which a palette costs more
+    pixel_art = np.concatenate([crop // 96 * 96, alpha // 128 * 255], 2)
+    pixel_art[:24, :24] = np.concatenate([crop, alpha], 2)[:24, :24]  # a tile of many colours
+    few = other.integers(0, 256, (256, 4), dtype=np.uint8)[other.integers(0, 256, (20, 30))]
     return {
         "photo-rgb": (crop, {}),
         "photo-rgba": (np.concatenate([crop, alpha], 2), {}),
         "photo-grey": (crop[..., 1], {}),
         "photo-grey-alpha": (np.concatenate([crop[..., :1], alpha], 2), {}),
         "noise": (rng.integers(0, 256, (20, 30, 3), dtype=np.uint8), {}),
-        "graphics": (checks.astype(np.uint8), {}),
-        "flat": (np.pad(checks[:1, :1].astype(np.uint8), ((90, 509), (120, 479), (0, 0))), {}),
+        "graphics": (blocks, {}),
+        "flat": (np.pad(checks[:1, :1].astype(np.uint8), ((90, 509), (120, 479), (0, 0))), {"plain": True}),
         "tiles": (crop, {"tile": 24}),
         "one-pixel": (crop[:1, :1], {}),
         "large": (photo[100:292, 300:492], {}),
         "raster-one-strip": (crop, {"order": "raster", "budget": 512}),
-        "raster-graphics": (np.where(crop > 140, 230, crop // 64 * 60).astype(np.uint8), {"order": "raster"}),
+        "raster-graphics": (blocks[::-1, :80], {"order": "raster"}),
+        "palette-rgb": (checks.astype(np.uint8), {}),
+        "palette-rgba-tiles": (pixel_art, {"tile": 24, "order": "lattice"}),
+        "palette-grey-alpha": (pixel_art[24:, :, 2:], {}),
+        "palette-grey": (np.array([0, 3, 90, 255], np.uint8)[crop[..., 1] // 64], {}),
+        "palette-noise": (few, {}),
+        "palette-flat": (np.pad(checks[:1, :1].astype(np.uint8), ((90, 509), (120, 479), (0, 0))), {}),
         "plain-rgb": (crop, {"plain": True}),
         "plain-grey": (crop[..., 1], {"plain": True}),
         "plain-tiles": (crop, {"plain": True, "tile": 24}),

@@ -56,3 +56,13 @@ def decode_high_depth(
     return coder_of(Method.HIGH_DEPTH).decode(
         payload, shape, Work(threads=threads, continuation=continuation)
     )
+
+
+def encode_palette(tile: np.ndarray) -> bytes:
+    return coder_of(Method.PALETTE).encode(tile, Work())
+
+
+def decode_palette(
+    payload: bytes, shape: tuple[int, int, int], continuation: Continuation | None = None
+) -> np.ndarray:
+    return coder_of(Method.PALETTE).decode(payload, shape, Work(continuation=continuation))

@@ -48,7 +48,7 @@ def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
     alpha = np.add.outer(np.arange(12), np.arange(11)).astype(np.uint8)[..., None] * 9
     return {
         "raw": (RAW, np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8), {}),
-        "filtered": (FILTERED, steps, {}),
+        "filtered": (FILTERED, steps, {"plain": True}),
         "lattice": (Method.NETWORK, crop, {"order": "lattice", "budget": 6}),
         "lattice-plain": (Method.NETWORK, crop, {"order": "lattice", "budget": 3, "plain": True}),
         "random": (Method.NETWORK, crop, {"seed": 7, "budget": 5}),
@@ -57,7 +57,13 @@ def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
         "raster-one-strip": (Method.NETWORK, crop, {"order": "raster", "budget": 90}),
         "alpha": (Method.NETWORK, np.concatenate([crop, alpha], 2), {"order": "raster"}),
         "tiles": (Method.NETWORK, _photo()[190:206, 330:350], {"order": "raster", "tile": 8}),
-        "graphics": (Method.GRAPHICS, _photo()[190:238, 330:378] // 64 * 64, {}),
+        "graphics": (Method.GRAPHICS, _photo()[190:207, 330:347].repeat(3, 0).repeat(3, 1), {}),
+        "palette": (Method.PALETTE, _photo()[190:214, 330:354] // 64 * 64, {}),
+        "palette-alpha": (
+            Method.PALETTE,
+            np.concatenate([steps[..., None] // 2, 255 - steps[..., None]], 2),
+            {"tile": 12, "order": "lattice"},
+        ),
         "indexed": (
             Method.GRAPHICS,
             _photo()[190:206, 330:350, 1] // 16,

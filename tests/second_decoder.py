@@ -10,6 +10,7 @@ import json
 import lzma
 import zlib
 from collections import defaultdict
+from itertools import pairwise
 from math import ceil, exp, frexp, log2, prod, sqrt
 from math import log as ln
 from pathlib import Path
@@ -145,6 +146,8 @@ def least_payload(method, plane, head):
         shapes = level_shapes(h, w)
         root = prod(shapes[min(len(head.stages), len(shapes) - 1)])
         return 2 + min(root * c, 2) + words(rate * (pixels - root) * c)
+    if method == 7:
+        return 3 + min(pixels, 1 + ceil(pixels / 8192), words(8 * b * pixels))
     if method == 5:
         return 2 + (c - 1) + c * words(8 * b * pixels)
     return {0: pixels * c, 1: 1 + ceil(pixels * c / 8192), 3: words(8 * b * pixels * c)}.get(method, 0)
@@ -157,15 +160,20 @@ def read_index(content, head):
     count = tiles * (2 - head.channels % 2) * (2 if head.depth == 16 else 1)
     check(6 * (1 if head.whole else count) <= len(content))
     planes = [SimpleNamespace(shift=0)] if head.whole else list(planes_of(head))
-    before = None
+    included = False  # whether the entry before has coded this plane
     for plane in planes:
         plane.method, plane.length, plane.crc = r.number(), r.varint(), r.number(4)
-        check(plane.method < 7, "U")
+        check(plane.method < 8, "U")
         check((plane.method == 4) == head.whole)
         check(plane.method != 5 or (plane.shift and not head.folded and not head.plain))
-        check((plane.method == 6) == (before == 5))
+        check((plane.method == 6) == included)
         check(plane.method != 6 or plane.length == 0)
-        before = plane.method
+        if plane.method == 7:
+            first = plane.area[2].start == 0
+            check(first and head.depth == 8 and not head.indexed and not head.plain)
+            plane.shape = (*plane.shape[:2], head.channels)
+            plane.area = (*plane.area[:2], slice(0, head.channels))
+        included = plane.method == 5 or (plane.method == 7 and head.channels in (2, 4))
     check(r.at == len(content))
     return planes
 
@@ -228,12 +236,28 @@ def decode_plane(method, payload, shape, head, net):
         return decode_stored(method, payload, shape)
     if method == 5:
         return decode_fine(payload, *shape)
+    if method == 7:
+        return decode_palette(payload, shape, head, net)
     if method == 3:
         return decode_raster(payload, shape, None, 1)
     if head.order == RASTER:
         check(head.slope == net.R + 1, "U")
         return decode_raster(payload, shape, net, head.strip, head.plain)
     return decode_stages(payload, shape, head, net)
+
+
+def decode_palette(payload, shape, head, net):
+    r = Reader(payload)
+    n, methods = r.number() + 1, r.number()
+    of_palette, of_indices = methods & 15, methods >> 4
+    check({of_palette, of_indices} <= {0, 1, 3})
+    packed = r.take(r.varint() if of_palette else n * shape[2])
+    colours = decode_plane(of_palette, packed, (shape[2], n, 1), head, net)[..., 0].T
+    keys = [(int(2 * k[0] + 5 * k[1] + k[2] if len(k) > 2 else k[0]), *k.tolist()) for k in colours]
+    check(all(a < b for a, b in pairwise(keys)))
+    indices = decode_plane(of_indices, r.rest(), (*shape[:2], 1), head, net)[..., 0]
+    check(indices.max() < n)
+    return colours[indices]
 
 
 def decode_stored(method, data, shape):

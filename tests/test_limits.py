@@ -77,7 +77,13 @@ def claim(
 @pytest.mark.parametrize("height", [10**6, 2**32 - 1])
 @pytest.mark.parametrize(
     ("method", "schedule"),
-    [(0, LATTICE), (1, LATTICE), (Method.GRAPHICS, LATTICE), *((Method.NETWORK, way) for way in WAYS)],
+    [
+        (0, LATTICE),
+        (1, LATTICE),
+        (Method.GRAPHICS, LATTICE),
+        (Method.PALETTE, LATTICE),
+        *((Method.NETWORK, way) for way in WAYS),
+    ],
 )
 def test_a_few_bytes_cannot_claim_much(height: int, method: int, schedule: Schedule) -> None:
     """With any limits: an image far beyond them, and one within them whose tiles have no data to speak of."""
@@ -179,7 +185,7 @@ def test_the_surest_network_keeps_the_bound(predictor: Predictor, channels: int)
 
 
 def test_each_limit_has_its_sentence(photo: np.ndarray) -> None:
-    image = photo[:40, :50]
+    image = photo[200:240, 300:350]
     data = compress(image, order="lattice", budget=8, tile=20)
     calls = cost.of(container.read(data)[0], len(data), 1).calls
     assert calls == 48  # 8 for each of 6 tiles

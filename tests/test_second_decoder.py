@@ -34,6 +34,12 @@ STAND_FOR = {
     "plain-lattice": "2 lattice plain, RGB of 8 bits, 1 tile",
     "random-grey": "2 random plain, grey of 8 bits, 1 tile",
     "random-order": "2 random plain, RGB of 8 bits, 1 tile",
+    "palette-rgb": "7, RGB of 8 bits, 1 tile",
+    "palette-rgba-tiles": "2 1 7 6 lattice mixing, RGBA of 8 bits, 9 tiles",
+    "palette-grey-alpha": "7 6, grey + alpha of 8 bits, 1 tile",
+    "palette-grey": "7, grey of 8 bits, 1 tile",
+    "palette-noise": "7 6, RGBA of 8 bits, 1 tile",
+    "palette-flat": "7, RGB of 8 bits, 1 tile",
     "samples-grey-16": "2 1 raster plain, grey of 16 bits, 1 tile",
     "samples-folded-16": "2 3 lattice mixing, RGB of 16 bits folded, 1 tile",
     "fine-grey-listed": "5 6, grey of 16 bits, 1 tile",
@@ -104,7 +110,9 @@ def test_golden_file(name):
         np.testing.assert_array_equal(found, pixels)
 
 
-@pytest.mark.parametrize("name", ["noise", "flat", "graphics", "source-tiff", "fine-rgb-10", "whole-file"])
+@pytest.mark.parametrize(
+    "name", ["noise", "flat", "graphics", "source-tiff", "fine-rgb-10", "palette-rgb", "whole-file"]
+)
 def test_flipped_byte(name):
     data = bytearray((GOLDEN / f"{name}.ardm").read_bytes())
     data[-len(parse(bytes(data))[1][-1].payload) // 2 - 1] ^= 0x10
@@ -122,6 +130,7 @@ def test_flipped_byte(name):
         "source-tiff",
         "plain-grey",
         "fine-rgb-10",
+        "palette-rgb",
         "png-content-interlaced-palette",
     ],
 )

@@ -106,9 +106,10 @@ def complete(
     where anything of a pixel is invented; what was done). What was decoded before the end of a tile that is
     cut short is not in the mask, though only the whole tile has a checksum; from the first row of a phase on
     in which the coder saw a word that is not there, pixels are in it. A tile that is all there, but damaged,
-    is drawn anew as a whole. Planes that were stored rather than modelled, and low bytes of 16 bits that are
-    coded apart, cannot be drawn: what is missing of them is grey (alpha opaque, indices 0), or as their
-    filter continues it.
+    is drawn anew as a whole. Planes that were stored rather than modelled, tiles of which not even the
+    palette is there, and low bytes of 16 bits that are coded apart, cannot be drawn: what is missing of them
+    is grey (alpha opaque, indices 0), or as their filter continues it; of tiles with a palette, whatever is
+    drawn beyond it is its last colour.
 
     A plane's pixels lie one after the other, all channels of each, so that about as many are kept as there
     are bytes. Three channels of 16 bits lie one after the other. Of planes coded plainly in lattice or random

@@ -25,6 +25,7 @@ from ardm.orders import PATCH
 from codec.coder import plain
 from codec.coder.continuation import Continuation
 from codec.coder.mixing import Mixing
+from codec.coder.palette import open_payload
 from codec.coder.schedule import Order, Schedule
 from codec.coder.streams import Streams
 from codec.coder.walk import as_rgb, walk
@@ -93,8 +94,9 @@ def bits_of(
 def measure(
     plane: np.ndarray, payload: bytes, method: int, schedule: Schedule, predictor: Predictor, few: bool
 ) -> PlaneBits:
-    """Of a plane, uint8 (h, w, 1 or 3), that was decoded of a payload. few: as in `codec.samples.Kind`: the
-    network knows no such pixels, and is no ruler for them.
+    """Of a plane, uint8 (h, w, 1 or 3), or of a tile, (h, w, 1 to 4), where the method codes all its planes,
+    that was decoded of a payload. few: as in `codec.samples.Kind`: the network knows no such pixels, and is
+    no ruler for them.
     """
     if method == Method.NETWORK:
         way = _levels if schedule.order != Order.RASTER else _raster
@@ -106,6 +108,8 @@ def measure(
         call = np.arange(height * width, dtype=np.int32).reshape(height, width)
         share = np.ones((height, width)) if ruler is None else ruler.sum(0)
         return PlaneBits(_fitted(_by_strip(share, rows), payload), Fineness.ROW, ruler, call)
+    if method == Method.PALETTE:
+        return _indices(plane, payload)
     return whole(plane.shape[:2], len(payload))
 
 
@@ -173,6 +177,17 @@ def _raster(plane: np.ndarray, payload: bytes, schedule: Schedule, predictor: Pr
         share = _by_strip(share, strip_bits(decoder, height, width, schedule.strip))
         fineness = Fineness.STRIP
     return PlaneBits(_fitted(share, payload), fineness, network, call)
+
+
+def _indices(tile: np.ndarray, payload: bytes) -> PlaneBits:
+    """Of a tile with a palette, whose bytes all pixels share."""
+    height, width, channels = tile.shape
+    _, method, at = open_payload(payload, channels)
+    if method != Method.GRAPHICS:
+        return whole((height, width), len(payload))
+    rows = strip_bits(Mixing(1, height * width, None, payload[at:], _sound()), height, width, 1)
+    call = np.arange(height * width, dtype=np.int32).reshape(height, width)
+    return PlaneBits(_fitted(_by_strip(np.ones((height, width)), rows), payload), Fineness.ROW, None, call)
 
 
 def _levels(plane: np.ndarray, payload: bytes, schedule: Schedule, predictor: Predictor) -> PlaneBits:

@@ -23,7 +23,8 @@ from codec.inspect.drawings import (
 from codec.inspect.facts import Coded, by_method
 from codec.inspect.surveys import PICTURE, Survey
 
-METHODS = "network", "graphics", "high depth", "stored", "whole file", "included"  # one colour each
+# one colour each
+METHODS = "network", "graphics", "high depth", "stored", "whole file", "included", "palette"
 HOTTEST = 0.995  # share of pixels that are not the hottest colour
 MOST_TILES, MOST_COLUMNS = 3000, 120
 

@@ -23,7 +23,7 @@ from codec.inspect.frames import Frame, fill_in, window_of
 from codec.inspect.measure import PlaneBits, measure, whole
 from codec.inspect.showing import as_png, kept, shown
 from codec.limits import Limits
-from codec.methods import METHODS, Method
+from codec.methods import METHODS, Extent, Method
 from codec.opened import Opened, check_not_empty, open_bytes
 from codec.reader import ImageReader
 from codec.samples import fold
@@ -193,7 +193,8 @@ def _measure(
             entry = header.entries[tile * header.planes + j]
             if METHODS[Method(entry.method)].counters:
                 payload = opened.payload(tile * header.planes + j)
-                bits = measure(plane, payload, entry.method, header.schedule, ruler, header.kind.few)
+                coded = array[inside] if METHODS[Method(entry.method)].extent is Extent.TILE else plane
+                bits = measure(coded, payload, entry.method, header.schedule, ruler, header.kind.few)
             else:
                 bits = whole(plane.shape[:2], entry.length)
             measured.append(Measured(tile * header.planes + j, bits))

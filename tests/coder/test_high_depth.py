@@ -238,12 +238,12 @@ def test_its_entries_stand_where_they_belong(photo: np.ndarray) -> None:
     assert np.array_equal(decompress(put_together(data, sound)), image)
     raw = [(0, bytes(64))]
     for wrong, says in (
-        (sound[:2] + sound[3:] + sound[2:3], "not where their high bytes are"),
-        (sound[:1] + raw + sound[2:], "not where their high bytes are"),
-        (raw + sound[1:], "not where their high bytes are"),
-        ([*sound[:3], (Method.INCLUDED, b"x")], "not where their high bytes are"),
+        (sound[:2] + sound[3:] + sound[2:3], "has no such plane"),
+        (sound[:1] + raw + sound[2:], "has coded already"),
+        (raw + sound[1:], "has no such plane"),
+        ([*sound[:3], (Method.INCLUDED, b"x")], "has coded already"),
         ([*sound[:3], (Method.HIGH_DEPTH, alpha)], "which it has not"),
-        ([sound[0], (Method.NETWORK, alpha), *sound[2:]], "not where their high bytes are"),
+        ([sound[0], (Method.NETWORK, alpha), *sound[2:]], "has coded already"),
     ):
         with pytest.raises(CorruptError, match=says):
             decompress(put_together(data, wrong))
@@ -251,10 +251,7 @@ def test_its_entries_stand_where_they_belong(photo: np.ndarray) -> None:
         with pytest.raises(CorruptError, match="which it has not"):
             decompress(put_together(data, sound, **changes))
     eight = compress(np.zeros((8, 8), np.uint8))
-    for method, says in (
-        (Method.HIGH_DEPTH, "which it has not"),
-        (Method.INCLUDED, "not where their high bytes are"),
-    ):
+    for method, says in ((Method.HIGH_DEPTH, "which it has not"), (Method.INCLUDED, "has no such plane")):
         with pytest.raises(CorruptError, match=says):
             decompress(put_together(eight, [(method, b"")]))
 

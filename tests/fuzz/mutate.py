@@ -354,9 +354,9 @@ def _sizes(rng: random.Random) -> bytes:
 def _method(parts: Parts, rng: random.Random, blind: Blind) -> None:
     if parts.planes:
         at = rng.randrange(len(parts.planes))
-        method = rng.randint(0, Method.INCLUDED)
+        method = rng.randint(0, Method.PALETTE)
         parts.planes[at] = method, parts.planes[at][1]
-        if method == Method.HIGH_DEPTH:
+        if method == Method.HIGH_DEPTH or (method == Method.PALETTE and rng.random() < 0.5):
             parts.planes[at + 1 : at + 2] = [(Method.INCLUDED, b"")]
 
 
@@ -376,6 +376,9 @@ def _payload(parts: Parts, rng: random.Random, blind: Blind) -> None:
             raw = payload
         raw = blind(raw) if rng.random() < 0.5 else bytes(v ^ (rng.random() < 0.1) for v in raw)
         payload = bytes([rng.randint(0, 8)]) + lzma.compress(raw, lzma.FORMAT_RAW, filters=stored._FILTERS)
+    elif method == Method.PALETTE and payload and rng.random() < 0.3:  # another palette, or other methods
+        methods = rng.choice((0, 1, 3)) | rng.choice((0, 1, 3)) << 4
+        payload = bytes([rng.choice((0, 1, payload[0], 255)), methods]) + payload[rng.choice((1, 2, 2, 3)) :]
     elif rng.random() < 0.5:  # the same length, which is what most checks want first
         changed = bytearray(payload)
         for _ in range(rng.choice((1, 1, 4, 20)) if changed else 0):

@@ -161,7 +161,7 @@ def test_calls_of_raster_order(strip: int) -> None:
 
 
 def test_graphics_are_measured_by_rows(photo: np.ndarray, predictor: Predictor) -> None:
-    pixels = photo[100:164, 300:380] // 64 * 64
+    pixels = photo[200:220, 330:352].repeat(4, 0).repeat(4, 1)
     opened, found = measured(pixels, predictor, order="raster")
     assert opened.header.entries[0].method == Method.GRAPHICS
     assert found.fineness == Fineness.ROW
@@ -170,6 +170,20 @@ def test_graphics_are_measured_by_rows(photo: np.ndarray, predictor: Predictor) 
     assert few.network is None
     assert few.spent.sum(1) == pytest.approx(found.spent.sum(1))
     assert np.ptp(few.spent, axis=1) == pytest.approx(0, abs=1e-9)
+
+
+def test_indices_of_a_palette_are_measured_by_rows(photo: np.ndarray, predictor: Predictor) -> None:
+    pixels = photo[100:164, 300:380] // 64 * 64
+    opened, found = measured(pixels, predictor, order="raster")
+    assert opened.header.entries[0].method == Method.PALETTE
+    assert found.fineness == Fineness.ROW
+    assert found.network is None
+    assert found.spent.sum() == pytest.approx(8 * len(opened.payload(0)))
+    assert np.ptp(found.spent, axis=1) == pytest.approx(0, abs=1e-9)
+    assert np.ptp(found.spent[:, 0]) > 0
+    flat, found = measured(np.full((600, 600, 3), 9, np.uint8), predictor)  # indices that are stored
+    assert flat.header.entries[0].method == Method.PALETTE
+    assert found.fineness == Fineness.PLANE
 
 
 def test_nothing_is_known_within_other_planes() -> None:

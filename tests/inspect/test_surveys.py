@@ -41,6 +41,8 @@ FILES = [
     "samples-grey-2",
     "samples-palette-4",
     "fine-rgb-10",
+    "palette-flat",
+    "palette-rgba-tiles",
     "png-content-interlaced-palette",
     "whole-file",
 ]
