@@ -34,7 +34,7 @@ from ardm.window import NEAR_SHIFT, UNKNOWN_BASE, WEIGHT_MAX, WindowConfig, base
 
 FORMAT = "ardm window weights 1"
 PHOTO_ID = "09462029"  # of the set that new files are written with
-SMALL_ID = "00000000"  # of the model of small pictures, which no file of the codec asks for
+SMALL_ID = "e9812928"  # of the model of small pictures, which no file of the codec asks for
 SMALL_FOLDER = FOLDER / "small"
 ID_BYTES = 4
 EXACT = 2**24  # float32 holds every integer up to here
