@@ -19,20 +19,18 @@ from codec.png.file import (
     find_chunk,
     from_bytes,
     has_palette,
-    kept_size,
     listed,
     metadata_chunks,
     metadata_in,
-    pack_chunks,
     read,
     read_head,
     scanlines,
     showing_chunks,
     to_bytes,
-    unpack_chunks,
     usual_filters,
     write,
 )
+from codec.png.kept import kept_size, pack_chunks, unpack_chunks
 
 __all__ = [
     "MAX_CHUNKS",

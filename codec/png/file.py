@@ -142,7 +142,7 @@ def read_head(data: bytes, max_pixels: int) -> Head:
         if begins(data):
             raise CorruptError("the PNG's signature is damaged, perhaps by a transfer as text.")
         raise InputError("not a PNG image.")
-    kind, at, end = next(_walk_chunks(data, 8), (b"", 0, 0))
+    kind, at, end = next(walk_chunks(data, 8), (b"", 0, 0))
     if kind == b"CgBI":
         raise IndivisibleError("it has Apple's changes to the format (CgBI)")
     if kind != b"IHDR" or end - at != 25:
@@ -186,7 +186,7 @@ def _check_kept(head: Head, before: list[Chunk], after: list[Chunk]) -> None:
 
 def check_chunks(png: Png) -> None:
     """Raise what `dissect` would of a file with these kept chunks."""
-    _check_kept(png.head, list(_walk_chunks(png.before, 0)), list(_walk_chunks(png.after, 0)))
+    _check_kept(png.head, list(walk_chunks(png.before, 0)), list(walk_chunks(png.after, 0)))
 
 
 def read(data: bytes, max_pixels: int) -> Png:
@@ -289,7 +289,7 @@ def metadata_in(chunks: bytes) -> Metadata:
     one that cannot be unpacked, or is too short, says nothing. Raises as `dissect` does for damaged chunks.
     """
     icc, exif, xmp, per_metre, gamma = b"", b"", b"", None, None
-    for kind, at, end in _walk_chunks(chunks, 0):
+    for kind, at, end in walk_chunks(chunks, 0):
         data = chunks[at + 8 : end - 4]
         if kind == b"iCCP" and not icc:
             icc = _unzip(data[data.find(b"\0") + 2 :])
@@ -308,13 +308,13 @@ def metadata_in(chunks: bytes) -> Metadata:
 
 def find_chunk(chunks: bytes, kind: bytes) -> bytes | None:
     """The data of the first chunk of a type, None if there is none."""
-    return next((chunks[at + 8 : end - 4] for k, at, end in _walk_chunks(chunks, 0) if k == kind), None)
+    return next((chunks[at + 8 : end - 4] for k, at, end in walk_chunks(chunks, 0) if k == kind), None)
 
 
 def listed(chunks: bytes) -> list[tuple[str, int, str]]:
     """(type, bytes of its data, what it says if it is one of text) of chunk after chunk."""
     out = []
-    for kind, at, end in _walk_chunks(chunks, 0):
+    for kind, at, end in walk_chunks(chunks, 0):
         data, is_text = chunks[at + 8 : end - 4], kind in TEXTS
         keyword = data.partition(b"\0")[0] + b"\0"
         said = keyword + _text(kind, data).removeprefix(keyword) if is_text else b""
@@ -325,7 +325,7 @@ def listed(chunks: bytes) -> list[tuple[str, int, str]]:
 
 def showing_chunks(png: Png) -> bytes:
     """Of the chunks before the image data those that hold for any part of the image, too."""
-    return b"".join(png.before[at:end] for kind, at, end in _walk_chunks(png.before, 0) if kind in SHOWING)
+    return b"".join(png.before[at:end] for kind, at, end in walk_chunks(png.before, 0) if kind in SHOWING)
 
 
 def has_palette(png: Png) -> bool:
@@ -339,7 +339,7 @@ def bound_to_bytes(png: Png) -> list[str]:
     """
     names = []
     for block in (png.before, png.after):
-        for kind, at, end in _walk_chunks(block, 0):
+        for kind, at, end in walk_chunks(block, 0):
             said = BOUND.get(kind)
             if kind in TEXTS:
                 text = _text(kind, block[at + 8 : end - 4])
@@ -366,42 +366,7 @@ def _unzip(packed: bytes) -> bytes:
     return b""
 
 
-def pack_chunks(png: Png) -> bytes:
-    """The kept chunks as one block of bytes, empty if there are none."""
-    if not png.before and not png.after:
-        return b""
-    return zlib.compress(struct.pack("<I", len(png.before)) + png.before + png.after, 9)
-
-
-def kept_size(block: bytes) -> int:
-    """Bytes that `unpack_chunks` would unpack, found without holding them."""
-    inflate, size = zlib.decompressobj(), 0
-    with contextlib.suppress(zlib.error):
-        while block and size <= MAX_CHUNKS:
-            size += len(inflate.decompress(block, PIECE))
-            block = inflate.unconsumed_tail
-    return size
-
-
-def unpack_chunks(block: bytes) -> tuple[bytes, bytes]:
-    """Inverse of `pack_chunks`: (before, after). Raises CorruptError."""
-    inflate = zlib.decompressobj()
-    try:
-        data = inflate.decompress(block, MAX_CHUNKS + 5)
-    except zlib.error as error:
-        raise CorruptError(f"the kept PNG chunks cannot be unpacked ({error}).") from error
-    if not inflate.eof or len(data) < 4 or struct.unpack_from("<I", data)[0] > len(data) - 4:
-        raise CorruptError("the kept PNG chunks are damaged, or larger than 64 MiB.")
-    (n,) = struct.unpack_from("<I", data)
-    before, after = data[4 : 4 + n], data[4 + n :]
-    for part in (before, after):
-        for kind, _, _ in _walk_chunks(part, 0):
-            if not kind[0] & 32 and kind != b"PLTE":
-                raise CorruptError(f"the kept PNG chunks hold {kind!r}, which would change the image.")
-    return before, after
-
-
-def _walk_chunks(data: bytes, at: int) -> Iterator[Chunk]:
+def walk_chunks(data: bytes, at: int) -> Iterator[Chunk]:
     """(type, start, end) of chunk after chunk, CRCs checked, to the end of `data`."""
     while at < len(data):
         if at + 12 > len(data):
@@ -426,7 +391,7 @@ def _walk_chunks(data: bytes, at: int) -> Iterator[Chunk]:
 def _chunks(data: bytes) -> list[Chunk]:
     """All chunks of a file, up to and with IEND. Chunks in impossible places are errors."""
     out = []
-    for one in _walk_chunks(data, 8):
+    for one in walk_chunks(data, 8):
         out.append(one)
         if one[0] == b"IEND":
             break

@@ -251,6 +251,24 @@ def test_kept_chunks_cannot_change_the_image() -> None:
         png.unpack_chunks(png.pack_chunks(forged))
 
 
+def test_sorted_palettes_take_few_bytes() -> None:
+    """As differences, where these are smaller; damaged ones are refused."""
+    ramp = np.arange(196, dtype=np.uint8)
+    for palette, most in ((np.stack([ramp, ramp, 255 - ramp], 1), 60), (ramp[:60].reshape(-1, 3) * 77, 120)):
+        image = png.Png(
+            np.zeros((1, 1), np.uint8), Kind(8, True), False, png.chunk(b"PLTE", palette.tobytes()), b""
+        )
+        block = png.pack_chunks(image)
+        assert len(block) < most
+        assert png.unpack_chunks(block) == (image.before, b"")
+    forged = zlib.compress(struct.pack("<I", 16) + png.chunk(b"PLTd", b"1234"))
+    with pytest.raises(CorruptError, match="4 bytes, which are no whole colours"):
+        png.unpack_chunks(forged)
+    forged = zlib.compress(struct.pack("<I", 0) + png.chunk(b"PLTd", b"123"))
+    with pytest.raises(CorruptError, match="would change the image"):
+        png.unpack_chunks(forged)
+
+
 def test_a_small_file_cannot_ask_for_much_memory() -> None:
     """200 MB of zeros in 200 kB, in an image of 4 pixels, and an image of 10**8 pixels that has none of
     them.
