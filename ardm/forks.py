@@ -25,15 +25,25 @@ def forked() -> bool:
 
 
 def _before() -> None:
-    """Wait for all that is done under `steady`, then for what Numba compiles, which may be under it."""
+    """Wait for all that is done under `steady`, then for what Numba compiles, which may be under it, then for
+    LLVM, which Numba also asks to forget what it has compiled, at any time.
+    """
     steady.acquire()
-    locks = [steady]
-    # none while Numba is being imported
-    compiling = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
-    if compiling:
-        compiling.acquire()
-        locks.append(compiling)
-    _waited[:] = locks
+    _waited[:] = [steady]
+    # none until Numba has been imported, which is done under `steady`
+    _take(getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None))
+    _take(getattr(getattr(_llvm(), "_lock", None), "_lock", None))
+
+
+def _take(lock: Any) -> None:
+    if lock:
+        lock.acquire()
+        _waited.append(lock)
+
+
+def _llvm() -> Any:
+    """llvmlite's functions, all of which hold one lock."""
+    return getattr(sys.modules.get("llvmlite.binding.ffi"), "lib", None)
 
 
 def _after() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ardm.exact.predictor import Predictor, new_canvas, windows
 from ardm.exact.window import by_float64, reference
+from ardm.forks import steady
 from codec import container, cost
 from codec.choice import Coded, encode_plane, encode_samples, encode_tile, looks_like_graphics, smallest
 from codec.coder.work import Progress, Work
@@ -223,8 +224,9 @@ def open_within(data: ReadableBuffer | Opened, limits: Limits, threads: int, sal
 
 def whole_pixels(opened: Opened, limits: Limits) -> np.ndarray:
     """The pixels of an image file that is kept whole. Raises as `decompress` does."""
-    from codec import png
-    from codec.formats import sources
+    with steady:  # a fork would split an import
+        from codec import png
+        from codec.formats import sources
 
     source = opened.kept_file()
     try:

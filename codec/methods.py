@@ -13,6 +13,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ardm.forks import steady
 from codec.errors import CorruptError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ METHODS = {
 def coder_of(method: int) -> PlaneCoder:
     """The coder of a method that has one."""
     module, _, name = METHODS[Method(method)].coder.partition(":")
-    return getattr(import_module(module), name)
+    with steady:  # a fork would split an import
+        return getattr(import_module(module), name)
 
 
 def check_entry(method: int, length: int, i: int, header: Header, before: int | None) -> None:

@@ -20,7 +20,7 @@ from tests import pngs
 
 APOSTROPHE, QUOTE = "'", '"'
 START = """
-import atexit, os, signal, sys, threading
+import atexit, os, signal, sys, threading, traceback
 import numpy as np
 import codec
 rng = np.random.default_rng(0)
@@ -38,6 +38,8 @@ def fork_and_work():
         signal.alarm(240)  # on a busy machine all is compiled first
         work()
         os._exit(0)
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(1)
 """
@@ -161,6 +163,28 @@ def work():
     assert not any(kind == "ignore" and said is None and category is Warning for kind, said, category, *_ in warnings.filters)
     archive.pack(file.getvalue(), exactly=False)
     print("done", flush=True)
+fork_and_work()
+thread.join()
+""",
+        1,
+    )
+
+
+def test_a_fork_waits_for_llvm() -> None:
+    """Which forgets what was compiled whenever Python finds that nobody refers to it, in any thread."""
+    check(
+        """
+import time
+from llvmlite.binding import ffi
+import numba
+reached = threading.Event()
+def forget():
+    with ffi.lib._lock:
+        reached.set()
+        time.sleep(1)
+thread = threading.Thread(target=forget)
+thread.start()
+assert reached.wait(60)
 fork_and_work()
 thread.join()
 """,
@@ -339,7 +363,7 @@ def test_an_end_that_is_near_refuses_daemon_threads_only(monkeypatch: pytest.Mon
 
 def test_no_lock_is_left_behind_by_a_fork() -> None:
     forks._before()
-    assert len(forks._waited) == 2
+    assert len(forks._waited) == 3
     forks._after()
     thread = threading.Thread(target=lambda: forks.steady.acquire(timeout=5) and forks.steady.release())
     thread.start()
