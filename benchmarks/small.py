@@ -5,7 +5,7 @@ files of single images.
     python -m benchmarks.small train DATA --out RUN                      # goes on where it stopped
     python -m benchmarks.small train DATA --out END --start RUN/checkpoint.safetensors --finish 30
     python -m benchmarks.small export END/checkpoint.safetensors DATA    # integer weights; prints the path
-    python -m benchmarks.small nll WEIGHTS DATA                          # bounds and orders, all test images
+    python -m benchmarks.small nll END/checkpoint.safetensors WEIGHTS DATA    # bound and orders, test images
     python -m benchmarks.small files WEIGHTS DATA FILES                  # single images, decoded elsewhere
 
 Every command prints its result as JSON on the last line; --json writes it. Bits are per dimension (subpixel),
@@ -35,7 +35,6 @@ from ardm.exact import window
 from ardm.exact.predictor import Predictor, new_canvas
 from ardm.networks.window import WindowNet
 from ardm.objective import Estimate
-from ardm.released import FOLDER
 from ardm.training import export as exporting
 from ardm.training import gather
 from ardm.training.examples import image_bits
@@ -100,7 +99,10 @@ def train_command(data: Path, **said: Any) -> None:
 @click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @DATA
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), default=FOLDER, help="Folder of the result."
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=window.SMALL_FOLDER,
+    help="Folder of the result.",
 )
 @click.option("--note", default="", help="Free text for the provenance.")
 def export(checkpoint: Path, data: Path, out: Path, note: str) -> None:
