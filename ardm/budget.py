@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ardm.orders import group_breaks
+
 
 def plan(losses: Sequence[Sequence[float]], budget: int) -> list[list[int]]:
     """Best policy of `budget` calls for one stage or several together (the paper plans each stage by itself).
@@ -158,3 +160,19 @@ def share_calls(stages: list[np.ndarray], roots: Sequence[float], budget: int) -
                 b -= calls[-1]
             answer = (i + 1, calls[::-1])
     return answer
+
+
+def share_levels(
+    options: Sequence[tuple[np.ndarray, list[list[int]]]],
+    pixels: Sequence[int],
+    roots: Sequence[float],
+    budget: int,
+) -> tuple[float, tuple[int, ...]]:
+    """`share_calls` between the levels of a pyramid. options: `merge_phases` of every level, finest first;
+    pixels: of every level. Returns (cost, break bits of every stage used, as `ardm.orders.lattice_groups`
+    takes them).
+    """
+    stages = [costs * pixels[i] / 16 for i, (costs, _) in enumerate(options)]
+    used, calls = share_calls(stages, roots, budget)
+    bits = roots[used] + sum(float(stages[i][c]) for i, c in enumerate(calls))
+    return bits, tuple(group_breaks(options[i][1][c]) for i, c in enumerate(calls))

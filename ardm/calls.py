@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ardm import budget as budgets
-from ardm.orders import PATCH, PHASES, group_breaks, lattice_groups
+from ardm.orders import PATCH, PHASES, lattice_groups, level_shapes, phase_pixels
 
 
 class Call(NamedTuple):
@@ -92,16 +92,14 @@ def lattice(height: int, width: int, breaks: Sequence[int]) -> list[Call]:
     calls = [Call(PATCH ** len(breaks), _pixels(*shape[-1]))]
     for level in reversed(range(len(breaks))):
         for group in lattice_groups(breaks[level]):
-            parts = [_pixels(*shape[level], *phase) for phase, _ in group]
+            parts = [phase_pixels(*shape[level], phase) for phase, _ in group]
             calls.append(Call(PATCH**level, np.concatenate(parts)))
     return [call for call in calls if len(call.where)]
 
 
-def _pixels(height: int, width: int, top: int = 0, left: int = 0) -> np.ndarray:
-    """Pixels of a picture, or of a phase of it, row by row."""
-    step = PATCH if top or left else 1
-    rows, columns = np.meshgrid(np.arange(top, height, step), np.arange(left, width, step), indexing="ij")
-    return np.stack([rows.reshape(-1), columns.reshape(-1)], 1).astype(np.int32)
+def _pixels(height: int, width: int) -> np.ndarray:
+    """All pixels, row by row: int32 (h w, 2)."""
+    return np.stack(np.divmod(np.arange(height * width), width), 1).astype(np.int32)
 
 
 # ---- the best order ----------------------------------------------------------------------------------------
@@ -161,24 +159,17 @@ def random_losses(measured: OrderBits, size: int) -> list[float]:
 
 def plan_lattice(measured: OrderBits, height: int, width: int, budget: int) -> Plan | None:
     """Lattice order, with phases merged and calls shared between levels; None if the budget is too small."""
-    shape, pixels = (height, width), [height * width]
-    while max(shape) > PATCH:
-        shape = (-(-shape[0] // PATCH), -(-shape[1] // PATCH))
-        pixels.append(shape[0] * shape[1])
+    pixels = [h * w for h, w in level_shapes(height, width)]
     levels = len(pixels) - 1
     if budget < levels + 1:
         return None
     if not levels:
         return Plan("lattice", (), float(measured.random[0]))
     options = [_groupings(measured, min(level, len(measured.phases) - 1)) for level in range(levels)]
-    stages = [cost * pixels[i] / (PHASES + 1) for i, (cost, _) in enumerate(options)]
     root = float(measured.random[0]) * pixels[-1]
     unused = [np.inf] * levels  # every level is coded by the network
-    _, calls = budgets.share_calls(stages, [*unused, root], min(budget - 1, PHASES * levels))
-    bits = root + sum(float(stages[i][c]) for i, c in enumerate(calls))
-    return Plan(
-        "lattice", tuple(group_breaks(options[i][1][c]) for i, c in enumerate(calls)), bits / pixels[0]
-    )
+    bits, breaks = budgets.share_levels(options, pixels, [*unused, root], min(budget - 1, PHASES * levels))
+    return Plan("lattice", breaks, bits / pixels[0])
 
 
 @lru_cache(maxsize=64)

@@ -64,6 +64,24 @@ def geometry(phase: Offset) -> int:
     return {(2, 2): 0, (0, 2): 1, (2, 0): 2}[phase]
 
 
+def level_shapes(height: int, width: int) -> list[tuple[int, int]]:
+    """Shapes of an image, its stride-4 lattice, that lattice's lattice, ... down to the first that fits 4 x
+    4.
+    """
+    shapes = [(height, width)]
+    while max(shapes[-1]) > PATCH:
+        shapes.append((-(-shapes[-1][0] // PATCH), -(-shapes[-1][1] // PATCH)))
+    return shapes
+
+
+def phase_pixels(height: int, width: int, phase: Offset) -> np.ndarray:
+    """Pixels of a phase, row by row: int32 (N, 2)."""
+    rows, columns = np.meshgrid(
+        np.arange(phase[0], height, PATCH), np.arange(phase[1], width, PATCH), indexing="ij"
+    )
+    return np.stack([rows.ravel(), columns.ravel()], 1).astype(np.int32)
+
+
 def random_ranks(seed: int, stage: int, height: int, width: int) -> np.ndarray:
     """A seeded random order of the non-lattice pixels of a stage.
 

@@ -11,8 +11,8 @@ import numpy as np
 from ardm import budget as budgets
 from ardm.exact import window
 from ardm.exact.window import WindowWeights
-from ardm.orders import PHASES, group_breaks
-from codec.coder.schedule import MAX_CALLS, Order, Schedule, level_shapes
+from ardm.orders import PHASES, level_shapes
+from codec.coder.schedule import MAX_CALLS, Order, Schedule
 from codec.settings import Settings
 
 # rows of a strip in raster order: as many pixels as share a load of weights (`ardm.exact.evaluate.BLOCK`)
@@ -77,10 +77,7 @@ def lattice_stages(
     if not count:
         return roots[0], ()
     options = [_groupings(weights, min(level, window.LEVELS - 1)) for level in range(count)]
-    stages = [costs * pixels[i] / 16 for i, (costs, _) in enumerate(options)]
-    used, calls = budgets.share_calls(stages, roots, min(budget or PHASES * count, PHASES * count))
-    bits = roots[used] + sum(float(stages[i][c]) for i, c in enumerate(calls))
-    return bits, tuple(group_breaks(options[i][1][c]) for i, c in enumerate(calls))
+    return budgets.share_levels(options, pixels, roots, min(budget or PHASES * count, PHASES * count))
 
 
 @lru_cache(maxsize=64)

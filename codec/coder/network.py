@@ -12,13 +12,13 @@ import math
 import numpy as np
 
 from ardm.exact.predictor import Predictor
-from ardm.orders import PATCH
+from ardm.orders import PATCH, level_shapes
 from ardm.units import WEIGHT_TOP
 from codec.coder import kernel, plain, stored
 from codec.coder.arithmetic import MARGIN, mixed_bytes
 from codec.coder.continuation import Continuation
 from codec.coder.mixing import Mixing
-from codec.coder.schedule import Order, Schedule, level_shapes
+from codec.coder.schedule import Order, Schedule
 from codec.coder.selftest import check_coder
 from codec.coder.walk import PixelModel, as_rgb, planar, walk
 from codec.coder.work import Shape, Work

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from ardm.orders import PATCH
+from ardm.orders import level_shapes
 
 STAGES_MOST = 16
 MAX_CALLS = 255  # of one stage in random order: bounds what a small file can cost
@@ -19,16 +19,6 @@ class Order(IntEnum):
     RASTER = 0  # row after row, in strips
     LATTICE = 1  # stage after stage, phase after phase
     RANDOM = 2  # stage after stage, in a seeded random order
-
-
-def level_shapes(height: int, width: int) -> list[tuple[int, int]]:
-    """Shapes of an image, its stride-4 lattice, that lattice's lattice, ... down to the first that fits 4 x
-    4.
-    """
-    shapes = [(height, width)]
-    while max(shapes[-1]) > PATCH:
-        shapes.append((-(-shapes[-1][0] // PATCH), -(-shapes[-1][1] // PATCH)))
-    return shapes
 
 
 @dataclass(frozen=True)

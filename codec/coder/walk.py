@@ -16,8 +16,8 @@ import numpy as np
 
 from ardm.exact.evaluate import Canvas
 from ardm.exact.predictor import Predictor, new_canvas
-from ardm.orders import LATTICE_ORDER, PATCH, Group, RandomGroups, lattice_groups
-from codec.coder.schedule import Order, Schedule, level_shapes
+from ardm.orders import LATTICE_ORDER, PATCH, Group, RandomGroups, lattice_groups, level_shapes, phase_pixels
+from codec.coder.schedule import Order, Schedule
 
 
 class PixelModel(Protocol):
@@ -89,11 +89,9 @@ def _code_call(
     first = LATTICE_ORDER.index(group[0][0]) if schedule.order == Order.LATTICE else 0
     answers = []
     for phase, chosen in group:
-        rows, columns = np.meshgrid(
-            np.arange(phase[0], canvas.height, PATCH), np.arange(phase[1], canvas.width, PATCH), indexing="ij"
-        )
-        inside = slice(None) if chosen is None else chosen.ravel()
-        where = np.stack([rows.ravel()[inside], columns.ravel()[inside]], 1).astype(np.int32)
+        where = phase_pixels(canvas.height, canvas.width, phase)
+        if chosen is not None:
+            where = where[chosen.ravel()]
         if len(where):
             answer = (
                 predictor.lattice(canvas, phase, first, where)

@@ -207,8 +207,8 @@ def _sample(
         )
     if text and mask is not None:
         raise click.UsageError(f"--mask does not go with text; mark what is unknown in --known with {HOLE}.")
-    if not text and (known is None) != (mask is None):
-        raise click.UsageError("--known and --mask go together for images.")
+    if not text:
+        _check_known(known, mask)
     target = None if text and given["output"] is None else _target(given["output"], path, given["force"])
     parts = None
     if known is not None:
@@ -227,6 +227,11 @@ def _sample(
     ).cpu()
     invented = space.size - (int(parts[1].sum()) if parts else 0)
     _write(target, _as_text(drawn) if text else _as_png(space, drawn, invented), given["force"])
+
+
+def _check_known(known: str | None, mask: str | None) -> None:
+    if (known is None) != (mask is None):
+        raise click.UsageError("--known and --mask go together for images.")
 
 
 def _order(space: Space, name: str) -> torch.Tensor | None:
@@ -339,8 +344,7 @@ def _sample_small(
     mask: str | None,
     **given: Any,
 ) -> None:
-    if (known is None) != (mask is None):
-        raise click.UsageError("--known and --mask go together for images.")
+    _check_known(known, mask)
     target = _target(given["output"], None, given["force"])
     _set_threads(given["threads"])
     import torch

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ardm.exact.predictor import Predictor
-from ardm.orders import PHASES
+from ardm.orders import PHASES, level_shapes
 from codec import container
 from codec.coder.continuation import Continuation
-from codec.coder.schedule import level_shapes
 from codec.coder.work import Progress, Work
 from codec.container import Header
 from codec.ending import operation

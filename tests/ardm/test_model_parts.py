@@ -9,8 +9,8 @@ import torch
 from ardm import likelihood, orders, units
 from ardm.budget import even, merge_phases, plan, policy_cost, share_calls
 from ardm.exact import mixture
+from ardm.orders import level_shapes
 from ardm.window import base_weights, lattice_pattern, offsets, raster_pattern
-from codec.coder.schedule import level_shapes
 
 pytestmark = pytest.mark.quick
 

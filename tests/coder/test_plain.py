@@ -18,12 +18,12 @@ from ardm.exact import mixture
 from ardm.exact.on_device import by_torch
 from ardm.exact.predictor import Predictor, new_canvas, windows
 from ardm.exact.window import WindowWeights
-from ardm.orders import lattice_groups
+from ardm.orders import lattice_groups, level_shapes
 from ardm.units import CODING_ORDER
 from codec import CorruptError, TruncatedError, compress, container, decompress, info
 from codec.coder import plain
 from codec.coder.rangecoder import ONE
-from codec.coder.schedule import Order, Schedule, level_shapes
+from codec.coder.schedule import Order, Schedule
 from codec.coder.selftest import synthetic_weights
 from codec.scheduling import lattice_stages
 from tests.planes import decode_network, encode_network, plan
