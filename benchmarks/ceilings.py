@@ -28,8 +28,8 @@ from codec.coder import kernel
 from codec.coder.arithmetic import PAD
 from codec.coder.kernel import COUNT_MAX, Network
 from codec.coder.mixing import (
+    NO_EXPERTS,
     RASTER_CROSS,
-    RASTER_EXPERTS,
     RASTER_KIND,
     Mixing,
     _no_network,
@@ -85,7 +85,7 @@ class Told(Mixing):
         inner[:] = base.reshape(height, width, 3).transpose(2, 0, 1)
         wave = (min(STRIP, height), slope)
         self._run(
-            self._phase(RASTER_KIND, (0, 0, 1), wave, own, RASTER_CROSS, near, RASTER_EXPERTS),
+            self._phase(RASTER_KIND, (0, 0, 1), wave, own, RASTER_CROSS, near, NO_EXPERTS),
             self._network(params, *_no_network(), np.zeros(0, np.int32)),
         )
 

@@ -689,8 +689,7 @@ def table_of(cell, *sizes):
 
 RASTER_OWN = [(-1, 0), (0, -1), (-1, -1), (-1, 1), (-2, 0), (0, -2)]
 RASTER_OWN += [(-2, -1), (-2, 1), (-1, -2), (-1, 2), (-2, -2), (-2, 2)]
-RASTER_EXPERTS = [(4, 4, -4, 0), (0, 4, 0, 0), (4, 0, 0, 0)]
-LATTICE_EXPERTS = [(1, 1, 1, 1), (2, 0, 0, 2), (0, 2, 2, 0)]
+EXPERTS = [(4, 4, -4, 0), (0, 4, 0, 0), (4, 0, 0, 0)]  # of graphics
 SQUARE = sorted(
     ((dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)), key=lambda o: (o[0] ** 2 + o[1] ** 2, o)
 )
@@ -705,7 +704,7 @@ class Mixing:
     def __init__(self, stream, pixels, channels, net, raster):
         self.stream, self.net = stream, net
         self.slots = 2 ** clip((32 * pixels).bit_length(), 12, 22) // 16
-        first = 6 if net else 4  # inputs that are no counters
+        first = 3 if net else 4  # inputs that are no counters
         row = [0.6] + [0.4 / (first - 1)] * (first - 1) + [0.0] * (8 - first)
         if not net:
             row += [0.2] * 3
@@ -719,21 +718,22 @@ class Mixing:
             self.B = (net.tensors["mixer.seen"] / 4096).tolist()
             self.rules = SimpleNamespace(**vars(self.rules) | {"rate": 0.003})
         self.P, self.Q = table_of(CELLS, 3, 8, 16), table_of(CELLS, 7, 3, 8, 16)
-        self.counters = [[defaultdict(lambda: [2**23, 0]) for j in range(4)] for s in range(3)]
+        self.counters = [[defaultdict(lambda: [2**23, 0]) for j in range(5)] for s in range(3)]
 
     def begin_stage(self, V, h, w):
         self.V, self.h, self.w = V, h, w
         self.E = [grid(h, w) for _ in V]
-        self.X = [grid(h, w, lambda: [0, 0, 0, 0]) for _ in V]
+        self.experts = [] if self.net else EXPERTS
+        self.X = [grid(h, w, lambda: [0] * (1 + len(self.experts))) for _ in V]
 
     def begin_phase(self, phase):
         """A phase, or the whole plane in raster order"""
         self.raster = phase is None
         if self.raster:
-            self.kind, self.own, self.near, self.experts = 6, RASTER_OWN, RASTER_OWN[:6], RASTER_EXPERTS
+            self.kind, self.own, self.near = 6, RASTER_OWN, RASTER_OWN[:6]
             self.cross, self.top, self.left, self.step = self.own[:6], 0, 0, 1
         else:
-            self.top, self.left, self.step, self.experts = *phase, 4, LATTICE_EXPERTS
+            self.top, self.left, self.step = *phase, 4
             y, x = phase
             order = {phase: n for n, phase in enumerate([(0, 0), *PHASES])}
             before = [(o, order[(y + o[0]) % 4, (x + o[1]) % 4]) for o in SQUARE]
@@ -863,7 +863,7 @@ class Mixing:
         places = judges(self.near, y, x, self.step)
         c.count = 1 + sum(weight for v, u, weight in places)
         c.error = 45 + sum(weight * self.E[s][v][u] for v, u, weight in places)
-        sums = [sum(weight * self.X[s][v][u][e] for v, u, weight in places) for e in range(4)]
+        sums = [sum(weight * self.X[s][v][u][e] for v, u, weight in places) for e in range(len(c.at))]
         share = 1.0 / c.count
         if not self.net:
             c.deviation = (sums[0] * 0.0625 + 2.0) * share
@@ -882,9 +882,14 @@ class Mixing:
             c.context += 8 if s and V[0][y][x] != V[0][y][x - 1] else 0
         key = (s + 1) * 32452843
         key += sum(n * V[e][y][x] for e, n in enumerate((1299709, 15485863)[:s]))
-        c.keys = [key, key + 7919 * int(c.at[0] * 2.0 + 2048.0) + 5]
-        if not self.net:
-            v1, v2, v3, v4 = c.here[:4]
+        c.keys = [key, key + 7919 * int(c.at[0] + 2048.0) + 5]
+        v1, v2, v3, v4 = c.here[:4]
+        if self.net:
+            for o, salt in (0, 9), (1, 11), (3, 13):
+                dy, dx = self.own[o]
+                shade = c.here[o] - (V[0][y + dy][x + dx] if s else 0)
+                c.keys.append(key + 7919 * (shade + 256) + salt)
+        else:
             c.keys.append(key + 7919 * (256 * v1 + v2) + 9)
             c.keys.append(key + 7919 * (((256 * v1 + v2) * 256 + v3) * 256 + v4) + 11)
 
@@ -895,7 +900,7 @@ class Mixing:
     def value(self, c):
         s, net, whole = c.s, self.net, c.total * 16777216.0
         c.moved = [center + c.correction for center in c.center]
-        low, plain, moved, expert = 0, [0.0, whole], [0.0, whole], [[0.0, 16777216.0] for e in range(4)]
+        low, plain, moved, expert = 0, [0.0, whole], [0.0, whole], [[0.0, 16777216.0] for _ in c.at]
 
         def below(centers):
             total = 0.0
@@ -911,7 +916,7 @@ class Mixing:
             half = 128 >> b
             edge = low + half - 0.5
             Fm, Fp = below(c.moved), 0.0
-            Fe = [float(sigmoid((edge - c.at[e]) * c.sharp[e])) for e in range(4)]
+            Fe = [float(sigmoid((edge - at) * sharp)) for at, sharp in zip(c.at, c.sharp, strict=True)]
             floor = 16.0 * c.total * half
             one, zero = moved[1] - Fm + floor, Fm - moved[0] + floor
             certain = False
@@ -947,7 +952,7 @@ class Mixing:
             moved[side], expert[0][side] = Fm, Fe[0]
             if not certain:
                 plain[side] = Fp
-                for e in range(1, 4):
+                for e in range(1, len(c.at)):
                     expert[e][side] = Fe[e]
         return low
 

@@ -8,10 +8,11 @@ decision is predicted by `INPUTS` models; their log-odds are mixed by two gated 
 lpaq) and refined by two adaptive tables, then coded:
 
     network       the network's mixture of logistics; the same, moved by the least-squares correction
-    experts       single logistics around the corrected mean and around sums of neighbours, as wide as their
-                  errors nearby were
-    counters      how often the bit was 1 after the same earlier channels of the pixel, and the same with the
-                  corrected mean; without the network also after the same neighbours
+    experts       single logistics around the corrected mean and, without the network, around sums of
+                  neighbours, as wide as their errors nearby were
+    counters      how often the bit was 1 after the same earlier channels of the pixel; the same with the
+                  corrected mean; with the network also after the same neighbour, of which less its G counts
+                  where G is known, and without it after the same neighbours
     candidates    without the network: values that may be repeated, as sure as the same kind of candidate was
                   right in the same surroundings
 
@@ -36,8 +37,9 @@ from codec.coder.arithmetic import LEAST, PAD, exact_decimals, log, sigmoid, sol
 from codec.coder.rangecoder import ONE, code_bit
 
 INPUTS = 8
-EXPERTS = 4  # the counters take the inputs that network and experts leave free
-COUNTERS = 4  # most of them
+EXPERTS = 4  # without the network; with it there is one. Counters take the inputs that are left free
+COUNTERS = 5  # most of them
+NORTH, WEST, NORTH_EAST = 0, 1, 3  # in raster order, among the nearest known pixels
 MIXTURE = 5  # most logistic components
 BATCH = 4  # pixels learned from at once
 FIRST_FIT, EARLY = 64, 1024
@@ -128,9 +130,7 @@ class Phase(NamedTuple):
     own: np.ndarray  # int64 (n, 2), offsets of known neighbours, nearest first
     cross: int  # the first so many of them are looked at in the other channels too
     near: np.ndarray  # int64 (m, 2), offsets at which errors are known
-    mean_of: (
-        np.ndarray
-    )  # int64 (experts - 1, 5): quarters of the first four neighbours, and whether G corrects
+    mean_of: np.ndarray  # int64 (experts - 1, 4): quarters of the first four neighbours
     rates: tuple[float, float]  # at which mixers learn, at first and in the end
 
 
@@ -139,7 +139,7 @@ class Planes(NamedTuple):
 
     pixel: np.ndarray  # int16 (3, h + 2 PAD, w + 2 PAD): known values, and the base elsewhere
     error: np.ndarray  # int16 (h + 2 PAD, w + 2 PAD, 3)
-    expert_error: np.ndarray  # int16 (h + 2 PAD, w + 2 PAD, 3, EXPERTS)
+    expert_error: np.ndarray  # int16 (h + 2 PAD, w + 2 PAD, 3, experts)
 
 
 class Learned(NamedTuple):
@@ -480,35 +480,52 @@ def _key(s: Any, at: Any, layout: Any, pixel: Any) -> Any:
 
 
 @inlined(**BORROWING)
+def _shade(s: Any, neighbour: Any, room: Any) -> Any:
+    """A neighbour's value, or how far it is from the neighbour's G where this pixel's G is known: cameras
+    and converters leave colours that go together.
+    """
+    shade = room.around[CODING_ORDER[s], neighbour]
+    if s:
+        shade -= room.around[1, neighbour]
+    return np.uint64(int(shade) + 256)
+
+
+@inlined(**BORROWING)
 def _find_counters(s: Any, key: Any, guess: Any, layout: Any, counters: Any, room: Any) -> None:
     """Where the counters of a value's upper half are; those of its lower half are fetched by a guess."""
     hashed, slot, around = room.hashed, room.slot, room.around
     flat, size, c = counters, layout.counters, CODING_ORDER[s]
     slots, of_channel = (size >> np.uint64(4)) - np.uint64(1), np.uint64(s * COUNTERS) * size
-    hashed[1] = key + np.uint64(int(room.mean_at[0] * 2.0 + 2048.0)) * PLACE + np.uint64(5)
-    slot[1] = _slot(hashed[1], slots)
-    _prefetch(flat, of_channel + size + slot[1])
-    lower = np.uint64((guess >> 4) + 1) * LOWER_HALF
-    for j in range(2):
-        _prefetch(flat, of_channel + np.uint64(j) * size + _slot(hashed[j] + lower, slots))
-    if layout.counts > 2:
+    hashed[1] = key + np.uint64(int(room.mean_at[0] + 2048.0)) * PLACE + np.uint64(5)
+    if layout.components:
+        hashed[2] = key + _shade(s, NORTH, room) * PLACE + np.uint64(9)
+        hashed[3] = key + _shade(s, WEST, room) * PLACE + np.uint64(11)
+        hashed[4] = key + _shade(s, NORTH_EAST, room) * PLACE + np.uint64(13)
+    else:
         pair = np.uint64(int(around[c, 0]) * 256 + int(around[c, 1]))
         more = np.uint64(int(around[c, 2]) * 256 + int(around[c, 3]))
         hashed[2] = key + pair * PLACE + np.uint64(9)
         hashed[3] = key + (pair * np.uint64(65536) + more) * PLACE + np.uint64(11)
-        slot[2], slot[3] = _slot(hashed[2], slots), _slot(hashed[3], slots)
+    lower = np.uint64((guess >> 4) + 1) * LOWER_HALF
+    for i in range(1, layout.counts):
+        j = np.uint64(i)
+        slot[j] = _slot(hashed[j], slots)
+        _prefetch(flat, of_channel + j * size + slot[j])
+    for i in range(layout.counts):
+        j = np.uint64(i)
+        _prefetch(flat, of_channel + j * size + _slot(hashed[j] + lower, slots))
 
 
 @inlined(**BORROWING)
 def _ask_experts(s: Any, green: Any, layout: Any, mean_of: Any, room: Any) -> None:
-    """What the other experts expect: sums of neighbours, corrected by how far the same is off in G."""
+    """What the other experts expect: sums of neighbours, corrected by how far the same sum is off in G."""
     around, c = room.around, CODING_ORDER[s]
     for j in range(layout.experts - 1):
         here_sum, green_sum = 0.0, 0.0
         for o in range(4):
             here_sum += mean_of[j, o] * around[c, o]
             green_sum += mean_of[j, o] * around[1, o]
-        if s and mean_of[j, 4]:
+        if s:
             here_sum += 4.0 * green - green_sum
         room.mean_at[j + 1] = here_sum * 0.25
 
@@ -518,7 +535,7 @@ def _add_errors(i: Any, times: Any, layout: Any, planes: Any, sums: Any) -> Any:
     """Add the experts' errors at a place, `times` times; returns the same of the network's."""
     errors = planes.expert_error
     for j in range(layout.experts):
-        sums[np.uint64(j)] += times * errors[np.uint64(i * EXPERTS + j)]
+        sums[np.uint64(j)] += times * errors[np.uint64(i * layout.experts + j)]
     return times * planes.error[np.uint64(i)]
 
 
@@ -858,7 +875,7 @@ def _learn_value(
     planes.error[np.uint64(i)] = int(min(abs(surprise) / (deviation + 0.25), 4.0) * 64.0)
     errors = planes.expert_error
     for j in range(layout.experts):
-        errors[np.uint64(i * EXPERTS + j)] = int(min(abs(value - room.mean_at[j]), 255.0) * 16.0)
+        errors[np.uint64(i * layout.experts + j)] = int(min(abs(value - room.mean_at[j]), 255.0) * 16.0)
 
 
 @inlined(**BORROWING)

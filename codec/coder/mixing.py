@@ -46,11 +46,9 @@ from codec.coder.kernel import (
 from codec.coder.streams import LINE, STRIP, Streams
 
 COUNTER_BITS = 22  # log2 of the most slots of a table
-# Experts as quarters of the four nearest known pixels, and whether the error of the same expert on G is
-# added.
-LATTICE_EXPERTS = np.array([(1, 1, 1, 1, 1), (2, 0, 0, 2, 1), (0, 2, 2, 0, 1)])
-# the same in raster order, with the network or without
-RASTER_EXPERTS = np.array([(4, 4, -4, 0, 1), (0, 4, 0, 0, 1), (4, 0, 0, 0, 1)])
+# Experts without the network, as quarters of the four nearest known pixels; with it they would add nothing
+GRAPHICS_EXPERTS = np.array([(4, 4, -4, 0), (0, 4, 0, 0), (4, 0, 0, 0)])
+NO_EXPERTS = GRAPHICS_EXPERTS[:0]
 # neighbours that the least-squares fit looks at: in the channel itself, in each other one
 OWN, LATTICE_CROSS, RASTER_CROSS = 12, 10, 6
 KINDS, RASTER_KIND = 7, 6  # of phases: six in lattice order
@@ -156,8 +154,9 @@ class Mixing(Streams):
         self.shape = (height, width)
         if self.continuation:
             self.continuation.start_stage(height, width)
+        experts = 1 if self.weights else EXPERTS
         self.planes = Planes(
-            padded, np.zeros((*shape, 3), dtype=np.int16), np.zeros((*shape, 3, EXPERTS), dtype=np.int16)
+            padded, np.zeros((*shape, 3), dtype=np.int16), np.zeros((*shape, 3, experts), dtype=np.int16)
         )
         self.truth = np.zeros((3, 1, 1), dtype=np.int16) if truth is None else np.ascontiguousarray(truth)
         return padded[:, PAD : PAD + height, PAD : PAD + width]
@@ -176,7 +175,7 @@ class Mixing(Streams):
         part[:] = base.T.reshape(part.shape)
         place = (*phase, PATCH)
         self._run(
-            self._phase(kind, place, (1, 0), own, LATTICE_CROSS, near, LATTICE_EXPERTS),
+            self._phase(kind, place, (1, 0), own, LATTICE_CROSS, near, NO_EXPERTS),
             self._network(params.reshape(-1), *_no_network(), np.zeros(0, np.int32)),
         )
         return part.reshape(3, -1).T.astype(np.uint8)
@@ -189,6 +188,7 @@ class Mixing(Streams):
         last time.
         """
         own, near = raster_geometry()
+        experts = NO_EXPERTS if self.weights else GRAPHICS_EXPERTS
         height, width = self.shape
         canvas = np.zeros(3 * height * width + evaluate.SPARE, np.uint8)
         if self.weights is None:
@@ -203,7 +203,7 @@ class Mixing(Streams):
         slope = self.weights.config.radius + 1 if self.weights else RASTER_SLOPE
         wave = (min(strip or height, height), slope)
         self._run(
-            self._phase(RASTER_KIND, (0, 0, 1), wave, own, RASTER_CROSS, near, RASTER_EXPERTS),
+            self._phase(RASTER_KIND, (0, 0, 1), wave, own, RASTER_CROSS, near, experts),
             self._network(np.zeros(0, np.int32), net, scratch, seen, block),
             told,
         )

@@ -19,7 +19,7 @@ def test_what_mixers_learn_is_a_start(photo: np.ndarray) -> None:
     assert [values.shape for values in few.values()] == shapes
     assert [values.dtype for values in few.values()] == [np.int16] * 2 + [np.float32] * 2
     assert any((few[name] != more[name]).any() for name in MIXERS)
-    start = np.round(np.array([0.6, 0.08, 0.08, 0.08, 0.08, 0.08, 0, 0]) * 4096)
+    start = np.round(np.array([0.6, 0.2, 0.2, 0, 0, 0, 0, 0]) * 4096)
     untouched = (few["mixer.spread"] == start).all(-1)
     assert 0 < untouched.sum() < untouched.size
     matrix = few["fit.matrix"]
