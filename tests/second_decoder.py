@@ -699,7 +699,9 @@ CELLS = [SQ[16 + min(768, (128 * cell + 3) // 6)] for cell in range(40)]
 class Mixing:
     """Method 2 that learns, and method 3, which has no network; state of a plane, stage and phase"""
 
-    rules = SimpleNamespace(limit=12.0, cells=1.5, mixed=0.5, refined=0.25, rate=0.005, cell_rate=0.012)
+    rules = SimpleNamespace(
+        limit=12.0, cells=1.5, mixed=0.5, refined=0.25, rate=0.005, cell_rate=0.012, first_rate=0
+    )
 
     def __init__(self, stream, pixels, channels, net, raster):
         self.stream, self.net = stream, net
@@ -708,7 +710,7 @@ class Mixing:
         row = [0.6] + [0.4 / (first - 1)] * (first - 1) + [0.0] * (8 - first)
         if not net:
             row += [0.2] * 3
-            self.rules = SimpleNamespace(**vars(self.rules))
+            self.rules = SimpleNamespace(**vars(self.rules) | {"first_rate": 0.02})
             self.places = 2 ** clip((2 * pixels).bit_length(), 12, 22)
             self.last, self.match, self.run = {}, None, 0
             self.agreed = [[defaultdict(lambda: [2**23, 0]) for j in range(3)] for s in range(3)]
@@ -716,7 +718,7 @@ class Mixing:
         if net and raster and "mixer.spread" in net.tensors:
             self.A = (net.tensors["mixer.spread"] / 4096).tolist()
             self.B = (net.tensors["mixer.seen"] / 4096).tolist()
-            self.rules = SimpleNamespace(**vars(self.rules) | {"rate": 0.003})
+            self.rules = SimpleNamespace(**vars(self.rules) | {"first_rate": 0.006})
         self.P, self.Q = table_of(CELLS, 3, 8, 16), table_of(CELLS, 7, 3, 8, 16)
         self.counters = [[defaultdict(lambda: [2**23, 0]) for j in range(5)] for s in range(3)]
 
@@ -757,8 +759,8 @@ class Mixing:
     def code(self, pixels, out=None, base=None):
         for n, (y, x) in enumerate(pixels):
             if self.raster and x == 0:
-                if not self.net:  # slower and slower
-                    self.rules.rate = 0.002 + (0.02 - 0.002) * (30000.0 / (30000.0 + y * self.w))
+                if first := self.rules.first_rate:  # slower and slower
+                    self.rules.rate = 0.002 + (first - 0.002) * (30000.0 / (30000.0 + y * self.w))
                 for rows in self.V:
                     begin_row(rows, y)
             self.pixel(y, x, out[n] if self.net else None, base[n].tolist() if self.net else None)

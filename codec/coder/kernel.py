@@ -51,9 +51,9 @@ AGREEMENTS = 128  # contexts of whether a candidate is right
 RUN = 15  # pixels that a match has been right, in these contexts at most
 APM_CELLS = 40
 
-# at which mixers learn, at first and in the end: such as start from nothing, from what training taught them,
-# and those without the network, which are halfway after FALL pixels
-LEARNING_RATES, TRAINED_RATES, GRAPHICS_RATES = (0.005, 0.005), (0.003, 0.003), (0.02, 0.002)
+# at which mixers learn, at first and in the end, halfway after FALL pixels: such as start from nothing, from
+# what training taught them (a small picture may be unlike it), and those without the network
+LEARNING_RATES, TRAINED_RATES, GRAPHICS_RATES = (0.005, 0.005), (0.006, 0.002), (0.02, 0.002)
 FALL = 30000.0
 FORGET = 1 / 0.9997
 RIDGE = 1.0
