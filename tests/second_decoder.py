@@ -713,6 +713,7 @@ class Mixing:
             self.rules = SimpleNamespace(**vars(self.rules) | {"first_rate": 0.02})
             self.places = 2 ** clip((2 * pixels).bit_length(), 12, 22)
             self.last, self.match, self.run = {}, None, 0
+            self.changed, self.new_row = defaultdict(int), False
             self.agreed = [[defaultdict(lambda: [2**23, 0]) for j in range(3)] for s in range(3)]
         self.A, self.B = table_of(row, 3, 8, 16), table_of(row, 3, 8, 36)
         if net and raster and "mixer.spread" in net.tensors:
@@ -759,6 +760,7 @@ class Mixing:
     def code(self, pixels, out=None, base=None):
         for n, (y, x) in enumerate(pixels):
             if self.raster and x == 0:
+                self.new_row = False
                 if first := self.rules.first_rate:  # slower and slower
                     self.rules.rate = 0.002 + (first - 0.002) * (30000.0 / (30000.0 + y * self.w))
                 for rows in self.V:
@@ -792,6 +794,9 @@ class Mixing:
         if not self.net:
             self.run = self.run + 1 if self.match and right[2] == 1 else 0
             self.last[hashed] = (y, x)
+            self.new_row |= any(rows[y][x] != rows[y - 1][x] for rows in V)
+            if any(rows[y][x] != rows[y][x - 1] for rows in V):
+                self.changed[x] = y + 1
 
     def find_match(self, y, x):
         key = 0
@@ -813,7 +818,10 @@ class Mixing:
         pairs = (w, nw), (n, nw), (n, rows[y - 1][x + 1]), (n, rows[y - 2][x]), (w, rows[y][x - 2])
         equal = sum((a == b) << i for i, (a, b) in enumerate(pairs))
         same = rows[self.match[0]][self.match[1]] if self.match else -1
-        known = equal, equal, 2 * min(self.run, 15) + (same == n) if self.match else 0
+        last = self.changed[x]
+        since = 0 if last == 0 else 1 if y - last < 8 else 2
+        above, left = equal + 128 * self.new_row, equal + 128 * since
+        known = above, left, 2 * min(self.run, 15) + (same == n) if self.match else 0
         counters = [[self.agreed[c.s][j][32 * right[j] + known[j], b] for b in range(8)] for j in range(3)]
         return list(zip((n, w, same), counters, strict=True))
 

@@ -47,8 +47,9 @@ FIRST_FIT, EARLY = 64, 1024
 REFIT_EARLY, REFIT = 32, 96
 CONTEXTS, SPREADS, SEEN = 16, 16, 36  # contexts of the tables and mixers
 CANDIDATES, MORE = 3, 4  # values that graphics may repeat; weights that they have beside those of the inputs
-AGREEMENTS = 128  # contexts of whether a candidate is right
+AGREEMENTS = 384  # contexts of whether a candidate is right
 RUN = 15  # pixels that a match has been right, in these contexts at most
+RECENT = 8  # rows since a change that count as few
 APM_CELLS = 40
 
 # at which mixers learn, at first and in the end, halfway after FALL pixels: such as start from nothing, from
@@ -223,6 +224,9 @@ class Room(NamedTuple):
     # int64 (4,): a place in a flat plane, 0: none; pixels that it has been right; slot of `places`; its
     # column
     match: np.ndarray
+    # int64 (columns,): 1 + the row in which a pixel last was unlike the one to its left; 0: none
+    changed: np.ndarray
+    new_row: np.ndarray  # int64 (1,), 1 once a pixel of this row was unlike the one above it
     cells: np.ndarray  # uint64 (5,): first weights of both mixers, cells of both tables, node of the counters
 
 
@@ -251,6 +255,8 @@ def new_room(fitted: Fitted, phase: Phase) -> Room:
         np.zeros(CANDIDATES, dtype=np.int64),
         np.zeros(CANDIDATES, dtype=np.uint64),
         np.zeros(4, dtype=np.int64),
+        np.zeros(phase.shape[1], dtype=np.int64),
+        np.zeros(1, dtype=np.int64),
         np.zeros(5, dtype=np.uint64),
     )
 
@@ -343,6 +349,7 @@ def _ask(r: Any, q: Any, last_row: Any, slope: Any, columns: Any, network: Any) 
 def _start_row(r: Any, rates: Any, layout: Any, pixel: Any, room: Any) -> None:
     """How fast mixers learn; and beyond the edge stands what a decoder knows already."""
     at_first, in_the_end = rates
+    room.new_row[0] = 0
     room.rate[0] = in_the_end + (at_first - in_the_end) * (FALL / (FALL + r * layout.columns))
     for s in range(layout.channels if layout.step == 1 else 0):
         edge = CODING_ORDER[s] * layout.plane + (r + PAD) * layout.stride
@@ -710,9 +717,23 @@ def _note_match(at: Any, places: Any, room: Any) -> None:
 
 
 @inlined(**BORROWING)
+def _note_changes(at: Any, layout: Any, pixel: Any, room: Any) -> None:
+    """Whether the pixel is unlike the one above it, and the one to its left: pictures that were enlarged, and
+    drawn ones, have rows and columns where much changes.
+    """
+    for s in range(layout.channels):
+        i = CODING_ORDER[s] * layout.plane + at.here
+        if pixel[i] != pixel[i - layout.stride]:
+            room.new_row[0] = 1
+        if pixel[i] != pixel[i - 1]:
+            room.changed[at.column] = at.row + 1
+
+
+@inlined(**BORROWING)
 def _find_candidates(s: Any, at: Any, layout: Any, pixel: Any, room: Any) -> None:
     """Values that may be repeated, and where it is counted how often such ones were: for the pixels above and
-    to the left by which neighbours are equal, for the match by how long it has been right.
+    to the left by which neighbours are equal, and by what changed in the row or the column; for the match by
+    how long it has been right.
     """
     plane, stride = CODING_ORDER[s] * layout.plane, layout.stride
     here = plane + at.here
@@ -727,8 +748,11 @@ def _find_candidates(s: Any, at: Any, layout: Any, pixel: Any, room: Any) -> Non
     if room.match[0]:
         room.candidate[2] = pixel[plane + room.match[0]]
         known = min(room.match[1], RUN) * 2 + (1 if room.candidate[2] == north else 0)
+    last = room.changed[at.column]
+    since = 0 if last == 0 else 1 if at.row - last < RECENT else 2
     for j in range(CANDIDATES):
         context = room.right[j] * 32 + (pattern if j < 2 else known)
+        context += 128 * (room.new_row[0] if j == 0 else since if j == 1 else 0)
         room.agreed_at[j] = np.uint64(((s * CANDIDATES + j) * AGREEMENTS + context) * 8)
 
 
@@ -1040,5 +1064,6 @@ def code_rows(
                         seen[i] = seen[i + 2] = value
             if not components:
                 _note_match(at, flat_learned.places, room)
+                _note_changes(at, layout, pixel, room)
             if step == 1 and q == columns - 1:
                 _right_edge(r, layout, pixel)
