@@ -21,7 +21,7 @@ from ardm.training.photos import list_images, load_crops, split_sources
 from codec.coder.kernel import FORGET
 from codec.coder.mixing import FITS, MIXER_ONE, MIXERS, Mixing
 
-SIDE = 160  # of a crop
+SIDE = 256  # of a crop
 WARM_UP = 20  # crops before the mean begins
 FIT_PIXELS = 150  # that the least-squares problem shall seem to have seen
 
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("weights", type=Path, help="the file that ardm-export wrote; it is replaced")
     parser.add_argument("folder", type=Path, help="the training folder")
     parser.add_argument("--held-out", type=int, default=100, help="the same number as in training")
-    parser.add_argument("--crops", type=int, default=110)
+    parser.add_argument("--crops", type=int, default=300)
     arguments = parser.parse_args()
     weights = window.parse(arguments.weights.read_bytes())
     files = split_sources(list_images(arguments.folder), arguments.held_out)[0]

@@ -643,24 +643,25 @@ class Fit:
 
 
 def mixed_bit(stream, x, weights, tables, rules):
-    """A bit of which inputs say log-odds: two sets of weights mix them, two tables refine the result"""
-    A, B = weights
+    """A bit of which inputs say log-odds: sets of weights mix them, two tables refine the result"""
     P, Q = tables
-    za = zb = 0.0
-    for n in range(len(x)):
-        za += A[n] * x[n]
-        zb += B[n] * x[n]
-    za, zb = clip(za, -rules.limit, rules.limit), clip(zb, -rules.limit, rules.limit)
-    z = (za + zb) * 0.5
+    sums = []
+    for row in weights:
+        total = 0.0
+        for weight, odds in zip(row, x, strict=False):
+            total += weight * odds
+        sums.append(clip(total, -rules.limit, rules.limit))
+    z = sums[0] + sums[1]
+    z = (z + sums[2]) * (1 / 3) if len(sums) == 3 else z * 0.5
     t = (z + 12.0) * rules.cells
     cell = int(t)
     r = t - cell
     refined = (P[cell] + (P[cell + 1] - P[cell]) * r) + (Q[cell] + (Q[cell + 1] - Q[cell]) * r)
     bit = stream.bit(chance_of(rules.mixed * squash(z) + rules.refined * refined))
-    da, db = (bit - squash(za)) * rules.rate, (bit - squash(zb)) * rules.rate
-    for n in range(len(x)):
-        A[n] += da * x[n]
-        B[n] += db * x[n]
+    for row, total in zip(weights, sums, strict=True):
+        delta = (bit - squash(total)) * rules.rate
+        for n, odds in enumerate(x):
+            row[n] += delta * odds
     cell += int(r + 0.5)
     P[cell] += (bit - P[cell]) * rules.cell_rate
     Q[cell] += (bit - Q[cell]) * rules.cell_rate
@@ -700,7 +701,7 @@ class Mixing:
     """Method 2 that learns, and method 3, which has no network; state of a plane, stage and phase"""
 
     rules = SimpleNamespace(
-        limit=12.0, cells=1.5, mixed=0.5, refined=0.25, rate=0.005, cell_rate=0.012, first_rate=0
+        limit=12.0, cells=1.5, mixed=0.5, refined=0.25, rate=0.005, cell_rate=0.008, rates=None
     )
 
     def __init__(self, stream, pixels, channels, net, raster):
@@ -710,16 +711,17 @@ class Mixing:
         row = [0.6] + [0.4 / (first - 1)] * (first - 1) + [0.0] * (8 - first)
         if not net:
             row += [0.2] * 3
-            self.rules = SimpleNamespace(**vars(self.rules) | {"first_rate": 0.02})
+            self.rules = SimpleNamespace(**vars(self.rules) | {"rates": (0.02, 0.002, 30000.0)})
             self.places = 2 ** clip((2 * pixels).bit_length(), 12, 22)
             self.last, self.match, self.run = {}, None, 0
             self.changed, self.new_row = defaultdict(int), False
             self.agreed = [[defaultdict(lambda: [2**23, 0]) for j in range(3)] for s in range(3)]
-        self.A, self.B = table_of(row, 3, 8, 16), table_of(row, 3, 8, 36)
+        self.A, self.B, self.C = (table_of(row, 3, 8, n) for n in (16, 36, 64))
         if net and raster and "mixer.spread" in net.tensors:
             self.A = (net.tensors["mixer.spread"] / 4096).tolist()
             self.B = (net.tensors["mixer.seen"] / 4096).tolist()
-            self.rules = SimpleNamespace(**vars(self.rules) | {"first_rate": 0.006})
+            self.C = (net.tensors["mixer.color"] / 4096).tolist()
+            self.rules = SimpleNamespace(**vars(self.rules) | {"rates": (0.01, 0.0015, 4000.0)})
         self.P, self.Q = table_of(CELLS, 3, 8, 16), table_of(CELLS, 7, 3, 8, 16)
         self.counters = [[defaultdict(lambda: [2**23, 0]) for j in range(5)] for s in range(3)]
 
@@ -761,8 +763,9 @@ class Mixing:
         for n, (y, x) in enumerate(pixels):
             if self.raster and x == 0:
                 self.new_row = False
-                if first := self.rules.first_rate:  # slower and slower
-                    self.rules.rate = 0.002 + (first - 0.002) * (30000.0 / (30000.0 + y * self.w))
+                if self.rules.rates:  # slower and slower
+                    first, last, fall = self.rules.rates
+                    self.rules.rate = last + (first - last) * (fall / (fall + y * self.w))
                 for rows in self.V:
                     begin_row(rows, y)
             self.pixel(y, x, out[n] if self.net else None, base[n].tolist() if self.net else None)
@@ -890,6 +893,7 @@ class Mixing:
             above, left, corner = V[s][y - 1][x], V[s][y][x - 1], V[s][y - 1][x - 1]
             c.context = (above != left) + 2 * (above != corner) + 4 * (left != corner)
             c.context += 8 if s and V[0][y][x] != V[0][y][x - 1] else 0
+        c.color = (V[0][y][x] >> 5) + 8 * (V[1][y][x] >> 5) if s else 0
         key = (s + 1) * 32452843
         key += sum(n * V[e][y][x] for e, n in enumerate((1299709, 15485863)[:s]))
         c.keys = [key, key + 7919 * int(c.at[0] + 2048.0) + 5]
@@ -930,10 +934,10 @@ class Mixing:
             floor = 16.0 * c.total * half
             one, zero = moved[1] - Fm + floor, Fm - moved[0] + floor
             certain = False
-            if net and one < zero * 0.003:
-                certain = expert[0][1] - Fe[0] < (Fe[0] - expert[0][0]) * 0.003
-            elif net and zero < one * 0.003:
-                certain = Fe[0] - expert[0][0] < (expert[0][1] - Fe[0]) * 0.003
+            if net and one < zero * 0.002:
+                certain = expert[0][1] - Fe[0] < (Fe[0] - expert[0][0]) * 0.002
+            elif net and zero < one * 0.002:
+                certain = Fe[0] - expert[0][0] < (expert[0][1] - Fe[0]) * 0.002
             if certain:
                 bit = self.stream.bit(chance_of(one / (one + zero)))
             else:
@@ -949,7 +953,9 @@ class Mixing:
                 asked = [(counters_of[b], said(candidate, b, low)) for candidate, counters_of in c.candidates]
                 x += [sign * (log(float(q + 1)) - log(float(2**24 - q))) for (q, _), sign in asked]
                 seen = [n if n < 3 else 3 if n < 6 else 4 if n < 16 else 5 for _, n in counters]
-                weights = self.A[s][b][c.spread], self.B[s][b][6 * seen[0] + seen[1]]
+                weights = [self.A[s][b][c.spread], self.B[s][b][6 * seen[0] + seen[1]]]
+                if net:
+                    weights.append(self.C[s][b][c.color])
                 tables = self.P[s][b][c.context], self.Q[self.kind][s][b][c.spread]
                 bit = mixed_bit(self.stream, x, weights, tables, self.rules)
                 for counter, sign in [(counter, 1) for counter in counters] + asked:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ardm.exact import window
-from ardm.networks.window import WindowNet
+from ardm.networks.window import WindowNet, weight_exponent
 from ardm.orders import LATTICE_ORDER, PATCH, PHASES
 from ardm.released import FOLDER
 from ardm.training import gather
@@ -44,6 +44,18 @@ def load_average(checkpoint: Path) -> tuple[WindowNet, dict[str, Any]]:
     return net.eval(), about
 
 
+@torch.no_grad()
+def within_reach(net: WindowNet) -> None:
+    """Make channels inside blocks smaller whose weights are above what bytes can hold without a shift to the
+    left; the weights that read them grow, so that the network computes the same.
+    """
+    for first, bias, second in zip(net.hidden[::2], net.hidden_bias[::2], net.hidden[1::2], strict=True):
+        factor = torch.exp2(weight_exponent(first).clamp(max=0))
+        first.mul_(factor[:, None])
+        bias.mul_(factor)
+        second.div_(factor)
+
+
 def on_grids(net: WindowNet, pictures: np.ndarray, recipe: TrainingRecipe) -> WindowNet:
     """A copy whose weights and activations are on the grids of integers. pictures: uint8 (N, h, h, 3), of
     those trained on; recipe: of the training.
@@ -56,6 +68,7 @@ def on_grids(net: WindowNet, pictures: np.ndarray, recipe: TrainingRecipe) -> Wi
     if not net.quantized:
         net.calibrate(lambda: [net(batch.views) for batch in examples])
         net.quantized = True
+    within_reach(net)
     return rounded(net, examples)
 
 

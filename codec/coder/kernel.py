@@ -4,8 +4,8 @@ learns from each.
 Knows arrays of numbers only; `codec.coder.mixing` prepares them. Specified in docs/format/mixing.md.
 
 A pixel's channels are coded G, R, B; a value as eight decisions, the most significant bit first. Every
-decision is predicted by `INPUTS` models; their log-odds are mixed by two gated logistic mixers (Mattern 2012;
-lpaq) and refined by two adaptive tables, then coded:
+decision is predicted by `INPUTS` models; their log-odds are mixed by gated logistic mixers (Mattern 2012;
+lpaq), three with the network and two without, and refined by two adaptive tables, then coded:
 
     network       the network's mixture of logistics; the same, moved by the least-squares correction
     experts       single logistics around the corrected mean and, without the network, around sums of
@@ -45,24 +45,24 @@ BATCH = 4  # pixels learned from at once
 FIRST_FIT, EARLY = 64, 1024
 # pixels between two solutions of the least-squares problem, among the first EARLY and later
 REFIT_EARLY, REFIT = 32, 96
-CONTEXTS, SPREADS, SEEN = 16, 16, 36  # contexts of the tables and mixers
+CONTEXTS, SPREADS, SEEN, COLORS = 16, 16, 36, 64  # contexts of the tables and mixers
 CANDIDATES, MORE = 3, 4  # values that graphics may repeat; weights that they have beside those of the inputs
 AGREEMENTS = 384  # contexts of whether a candidate is right
 RUN = 15  # pixels that a match has been right, in these contexts at most
 RECENT = 8  # rows since a change that count as few
 APM_CELLS = 40
 
-# at which mixers learn, at first and in the end, halfway after FALL pixels: such as start from nothing, from
-# what training taught them (a small picture may be unlike it), and those without the network
-LEARNING_RATES, TRAINED_RATES, GRAPHICS_RATES = (0.005, 0.005), (0.006, 0.002), (0.02, 0.002)
-FALL = 30000.0
+# at which mixers learn, at first and in the end: such as start from nothing, from
+# what training taught them (a picture may be unlike it), and those without the network
+LEARNING_RATES, TRAINED_RATES, GRAPHICS_RATES = (0.005, 0.005), (0.01, 0.0015), (0.02, 0.002)
+FALL, GRAPHICS_FALL = 4000.0, 30000.0  # pixels after which the rate is halfway, with the network and without
 FORGET = 1 / 0.9997
 RIDGE = 1.0
 CORRECTION_MAX = 64.0
-APM_RATE = 0.012
+APM_RATE = 0.008
 WIDTH = 0.65  # width of an expert's logistic over its mean absolute error
 COUNT_MAX = 250
-CERTAIN = 0.003
+CERTAIN = 0.002
 PLACE, LOWER_HALF = np.uint64(7919), np.uint64(0x2545F4914F6CDD1D)  # multipliers of hashes
 
 
@@ -148,6 +148,7 @@ class Learned(NamedTuple):
 
     by_spread: np.ndarray  # float64 (3, 8, SPREADS, INPUTS), weights of a mixer
     by_seen: np.ndarray  # float64 (3, 8, SEEN, INPUTS), of the other
+    by_color: np.ndarray  # float64 (3, 8, COLORS, INPUTS), of a third, with the network
     by_context: np.ndarray  # float64 (3, 8, CONTEXTS, APM_CELLS), refines
     by_kind: np.ndarray  # float64 (kinds, 3, 8, SPREADS, APM_CELLS), refines
     counters: np.ndarray  # uint32 (3, COUNTERS, slots)
@@ -215,7 +216,7 @@ class Room(NamedTuple):
     own_at: np.ndarray  # int64, `Phase.own` in a flat plane
     near_at: np.ndarray  # int64, `Phase.near`
     rate: np.ndarray  # (1,), at which mixers learn in this row
-    mixed: np.ndarray  # (3,), of a decision: log-odds by both mixers, place between two cells of a table
+    mixed: np.ndarray  # (4,), of a decision: log-odds by the mixers, place between two cells of a table
     features: np.ndarray  # `Fitted.features`, flat
     solution: np.ndarray  # `Fitted.solution`, flat
     candidate: np.ndarray  # int64 (CANDIDATES,), values: above, to the left, at the match (-1: none)
@@ -227,7 +228,8 @@ class Room(NamedTuple):
     # int64 (columns,): 1 + the row in which a pixel last was unlike the one to its left; 0: none
     changed: np.ndarray
     new_row: np.ndarray  # int64 (1,), 1 once a pixel of this row was unlike the one above it
-    cells: np.ndarray  # uint64 (5,): first weights of both mixers, cells of both tables, node of the counters
+    # uint64 (6,): first weights of the mixers, cells of both tables, node of the counters
+    cells: np.ndarray
 
 
 def new_room(fitted: Fitted, phase: Phase) -> Room:
@@ -248,7 +250,7 @@ def new_room(fitted: Fitted, phase: Phase) -> Room:
         phase.own[:, 0] * stride + phase.own[:, 1],
         phase.near[:, 0] * stride + phase.near[:, 1],
         np.zeros(1),
-        np.zeros(3),
+        np.zeros(4),
         fitted.features.reshape(-1),
         fitted.solution.reshape(-1),
         np.zeros(CANDIDATES, dtype=np.int64),
@@ -257,7 +259,7 @@ def new_room(fitted: Fitted, phase: Phase) -> Room:
         np.zeros(4, dtype=np.int64),
         np.zeros(phase.shape[1], dtype=np.int64),
         np.zeros(1, dtype=np.int64),
-        np.zeros(5, dtype=np.uint64),
+        np.zeros(6, dtype=np.uint64),
     )
 
 
@@ -349,8 +351,9 @@ def _ask(r: Any, q: Any, last_row: Any, slope: Any, columns: Any, network: Any) 
 def _start_row(r: Any, rates: Any, layout: Any, pixel: Any, room: Any) -> None:
     """How fast mixers learn; and beyond the edge stands what a decoder knows already."""
     at_first, in_the_end = rates
+    fall = FALL if layout.components else GRAPHICS_FALL
     room.new_row[0] = 0
-    room.rate[0] = in_the_end + (at_first - in_the_end) * (FALL / (FALL + r * layout.columns))
+    room.rate[0] = in_the_end + (at_first - in_the_end) * (fall / (fall + r * layout.columns))
     for s in range(layout.channels if layout.step == 1 else 0):
         edge = CODING_ORDER[s] * layout.plane + (r + PAD) * layout.stride
         for i in range(PAD):
@@ -641,7 +644,7 @@ def _counter_inputs(s: Any, b: Any, low: Any, layout: Any, counters: Any, room: 
     flat, size = counters, layout.counters
     of_channel = np.uint64(s * COUNTERS) * size
     node = np.uint64((1 << b) + (low >> (8 - b)) if b < 4 else (1 << (b - 4)) + ((low & 15) >> (8 - b)))
-    room.cells[4] = node
+    room.cells[5] = node
     seen_both = 0
     for j in range(layout.counts):
         counter = flat[of_channel + np.uint64(j) * size + room.slot[np.uint64(j)] + node]
@@ -661,8 +664,8 @@ def _to_lower_half(low: Any, layout: Any, room: Any) -> None:
 
 @inlined(**BORROWING)
 def _mix(first_weight: Any, first_cell: Any, layout: Any, learned: Any, room: Any) -> Any:
-    """Probability of a 1: both mixers, refined by both tables. first_weight, first_cell: uint64 (2,)-tuples,
-    where the decision's weights and cells begin.
+    """Probability of a 1: the mixers, refined by both tables. first_weight, first_cell: tuples of 3 and 2
+    uint64, where the decision's weights and cells begin.
     """
     weight_a, weight_b, table_a, table_b = (
         learned.by_spread,
@@ -670,15 +673,19 @@ def _mix(first_weight: Any, first_cell: Any, layout: Any, learned: Any, room: An
         learned.by_context,
         learned.by_kind,
     )
-    wa, wb = first_weight
-    za, zb = 0.0, 0.0
+    wa, wb, wc = first_weight
+    za, zb, zc = 0.0, 0.0, 0.0
     for i in range(INPUTS):
         j = np.uint64(i)
         za += weight_a[wa + j] * room.x[j]
     for i in range(INPUTS):
         j = np.uint64(i)
         zb += weight_b[wb + j] * room.x[j]
-    if not layout.components:
+    if layout.components:
+        for i in range(INPUTS):
+            j = np.uint64(i)
+            zc += learned.by_color[wc + j] * room.x[j]
+    else:
         va, vb = wa >> np.uint64(1), wb >> np.uint64(1)  # MORE is half of INPUTS
         for i in range(CANDIDATES):
             j, x = np.uint64(i), room.x[np.uint64(INPUTS + i)]
@@ -686,15 +693,16 @@ def _mix(first_weight: Any, first_cell: Any, layout: Any, learned: Any, room: An
             zb += learned.more_by_seen[vb + j] * x
     za = min(max(za, -12.0), 12.0)
     zb = min(max(zb, -12.0), 12.0)
-    z = (za + zb) * 0.5
+    zc = min(max(zc, -12.0), 12.0)
+    z = (za + zb + zc) * (1 / 3) if layout.components else (za + zb) * 0.5
     t = (z + 12.0) * 1.5
     cell = int(t)
     fraction = t - cell
     ta, tb = first_cell[0] + np.uint64(cell), first_cell[1] + np.uint64(cell)
     refined_a = table_a[ta] + (table_a[ta + np.uint64(1)] - table_a[ta]) * fraction
     refined_b = table_b[tb] + (table_b[tb + np.uint64(1)] - table_b[tb]) * fraction
-    room.mixed[0], room.mixed[1], room.mixed[2] = za, zb, fraction
-    room.cells[0], room.cells[1], room.cells[2], room.cells[3] = wa, wb, ta, tb
+    room.mixed[0], room.mixed[1], room.mixed[2], room.mixed[3] = za, zb, zc, fraction
+    room.cells[0], room.cells[1], room.cells[2], room.cells[3], room.cells[4] = wa, wb, wc, ta, tb
     return 0.5 * squash(z) + 0.25 * (refined_a + refined_b)
 
 
@@ -802,14 +810,20 @@ def _learn_decision(s: Any, b: Any, low: Any, bit: Any, layout: Any, learned: An
         learned.by_kind,
     )
     counters, size = learned.counters, layout.counters
-    za, zb, fraction = room.mixed[0], room.mixed[1], room.mixed[2]
-    wa, wb, ta, tb, node = room.cells[0], room.cells[1], room.cells[2], room.cells[3], room.cells[4]
+    za, zb, zc, fraction = room.mixed[0], room.mixed[1], room.mixed[2], room.mixed[3]
+    wa, wb, wc = room.cells[0], room.cells[1], room.cells[2]
+    ta, tb, node = room.cells[3], room.cells[4], room.cells[5]
     da, db = (bit - squash(za)) * room.rate[0], (bit - squash(zb)) * room.rate[0]
     for i in range(INPUTS):
         j = np.uint64(i)
         weight_a[wa + j] += da * room.x[j]
         weight_b[wb + j] += db * room.x[j]
-    if not layout.components:
+    if layout.components:
+        dc = (bit - squash(zc)) * room.rate[0]
+        for i in range(INPUTS):
+            j = np.uint64(i)
+            learned.by_color[wc + j] += dc * room.x[j]
+    else:
         _learn_candidates((wa, wb), (da, db), (b, low, bit), learned, room)
     nearer = np.uint64(int(fraction + 0.5))
     table_a[ta + nearer] += (bit - table_a[ta + nearer]) * APM_RATE
@@ -825,12 +839,12 @@ def _code_value(
     s: Any, answer: Any, total: Any, contexts: Any, layout: Any, learned: Any, stream: Any, room: Any
 ) -> Any:
     """Code a value as eight decisions. answer: it, when encoding; total: sum of the network's weights;
-    contexts: (spread, context of the first table). Returns the value.
+    contexts: (spread, context of the first table, color). Returns the value.
     """
     decoding, _, coder, words = stream
     components, experts, x = layout.components, layout.experts, room.x
     below, above, middle = room.below, room.above, room.middle
-    spread, context = contexts
+    spread, context, color = contexts
     low, second_half = 0, False
     plain_low, plain_high, moved_low, moved_high = 0.0, total * ONE, 0.0, total * ONE
     for j in range(experts):
@@ -863,6 +877,7 @@ def _code_value(
                 (
                     np.uint64((of_bit * SPREADS + spread) * INPUTS),
                     np.uint64((of_bit * SEEN + seen_both) * INPUTS),
+                    np.uint64((of_bit * COLORS + color) * INPUTS),
                 ),
                 (
                     np.uint64((of_bit * CONTEXTS + context) * APM_CELLS),
@@ -969,9 +984,12 @@ def _code_channel(
     spread = int(min(max(log(deviation + 0.1) * 2.885 + 6.0, 0.0), 15.0))
     for k in range(components):
         room.moved[k] = room.center[k] + correction
+    color = 0
+    if s:
+        color = (green >> 5) + 8 * (int(pixel[np.uint64(at.here)]) >> 5)  # R, where it is not coded its base
     if not components:
         _find_candidates(s, at, layout, pixel, room)
-    value = _code_value(s, answer, total, (spread, context), layout, learned, stream, room)
+    value = _code_value(s, answer, total, (spread, context, color), layout, learned, stream, room)
     room.residuals[s] = value - base
     pixel[np.uint64(center)] = value
     _learn_value(s, value, deviation, at, layout, planes, fitted, room)
@@ -1024,6 +1042,7 @@ def code_rows(
     flat_learned = Learned(
         learned.by_spread.reshape(-1),
         learned.by_seen.reshape(-1),
+        learned.by_color.reshape(-1),
         learned.by_context.reshape(-1),
         learned.by_kind.reshape(-1),
         learned.counters.reshape(-1),

@@ -26,6 +26,7 @@ from codec.coder.kernel import (
     APM_CELLS,
     BATCH,
     CANDIDATES,
+    COLORS,
     CONTEXTS,
     COUNTERS,
     EXPERTS,
@@ -56,7 +57,7 @@ KINDS, RASTER_KIND = 7, 6  # of phases: six in lattice order
 # right
 RASTER_SLOPE = 4
 # tensors of the weights file: what mixers start from in raster order with the network
-MIXERS = ("mixer.spread", "mixer.seen")
+MIXERS = ("mixer.spread", "mixer.seen", "mixer.color")
 MIXER_ONE = 4096  # in them, a weight of 1
 # likewise, of colours: sums of the least-squares problem, as of a few pixels that were seen before
 FITS = ("fit.matrix", "fit.vector")
@@ -132,6 +133,7 @@ class Mixing(Streams):
         self.learned = Learned(
             np.zeros((3, 8, SPREADS, INPUTS)),
             np.zeros((3, 8, SEEN, INPUTS)),
+            np.zeros((3, 8, COLORS, INPUTS)),
             np.tile(cells, (3, 8, CONTEXTS, 1)),
             np.tile(cells, (KINDS, 3, 8, SPREADS, 1)),
             np.zeros((3, COUNTERS, counters), dtype=np.uint32),
@@ -270,7 +272,7 @@ class Mixing(Streams):
         start[: first + experts] = 0.4 / (first + experts - 1)
         start[0] = 0.6
         trained = self._trained(kind)
-        for mixer, name in zip(self.learned[:2], MIXERS, strict=True):
+        for mixer, name in zip(self.learned[:3], MIXERS, strict=True):
             mixer[:] = trained[name] / MIXER_ONE if trained else start
 
     def _start_fit(self, kind: int, fitted: Fitted, features: int, work: np.ndarray) -> None:
