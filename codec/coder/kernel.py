@@ -655,11 +655,15 @@ def _counter_inputs(s: Any, b: Any, low: Any, layout: Any, counters: Any, room: 
 
 
 @inlined(**BORROWING)
-def _to_lower_half(low: Any, layout: Any, room: Any) -> None:
-    """Where the counters of a value's lower half are."""
-    slots = (layout.counters >> np.uint64(4)) - np.uint64(1)
-    for j in range(layout.counts):
-        room.slot[j] = _slot(room.hashed[j] + np.uint64((low >> 4) + 1) * LOWER_HALF, slots)
+def _to_lower_half(s: Any, low: Any, layout: Any, counters: Any, room: Any) -> None:
+    """Where the counters of a value's lower half are, which are fetched if they were not guessed."""
+    flat, size = counters, layout.counters
+    of_channel = np.uint64(s * COUNTERS) * size
+    slots, lower = (size >> np.uint64(4)) - np.uint64(1), np.uint64((low >> 4) + 1) * LOWER_HALF
+    for i in range(layout.counts):
+        j = np.uint64(i)
+        room.slot[j] = _slot(room.hashed[j] + lower, slots)
+        _prefetch(flat, of_channel + j * size + room.slot[j])
 
 
 @inlined(**BORROWING)
@@ -845,13 +849,15 @@ def _code_value(
     components, experts, x = layout.components, layout.experts, room.x
     below, above, middle = room.below, room.above, room.middle
     spread, context, color = contexts
-    low, second_half = 0, False
+    low = 0
     plain_low, plain_high, moved_low, moved_high = 0.0, total * ONE, 0.0, total * ONE
     for j in range(experts):
         below[j], above[j] = 0.0, float(ONE)
     for b in range(8):
         half = 128 >> b
         edge = low + half - 0.5
+        if b == 4:
+            _to_lower_half(s, low, layout, learned.counters, room)
         plain, shifted = 0.0, _below(edge, components, room.moved, room)
         middle[0] = sigmoid((edge - room.mean_at[0]) * room.sharp[0])
         floor = 16.0 * total * half
@@ -866,9 +872,6 @@ def _code_value(
                 x[0] = log(one) - log(zero)
                 x[1] = log(plain_high - plain + floor) - log(plain - plain_low + floor)
             _expert_inputs(half, layout, room)
-            if b >= 4 and not second_half:
-                second_half = True
-                _to_lower_half(low, layout, room)
             seen_both = _counter_inputs(s, b, low, layout, learned.counters, room)
             if not components:
                 _candidate_inputs(b, low, learned.agreed, room)

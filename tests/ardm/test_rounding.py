@@ -1,5 +1,5 @@
 """Rounding of trained weights (`ardm.training.rounding`): on the grids, better than rounding each by itself,
-and with no example without effect.
+with no example without effect, and possible at all for a channel of great weights.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from ardm.networks.window import WindowNet, weight_exponent
+from ardm.released import WeightsError
 from ardm.training.examples import Batch, training_batch
+from ardm.training.export import within_reach
 from ardm.training.integers import to_integers
 from ardm.training.recipe import TrainingRecipe
 from ardm.training.rounding import rounded
@@ -86,3 +88,22 @@ def test_later_weights_make_up_for_earlier_ones(
 def test_examples_decide(net: WindowNet, examples: list[Batch]) -> None:
     one, two = rounded(net, examples[:1]), rounded(net, examples)
     assert not torch.equal(one.head, two.head)
+
+
+@torch.no_grad()
+def test_great_weights_come_within_reach(net: WindowNet, examples: list[Batch]) -> None:
+    """A channel inside a block, whose weights no byte holds without a shift to the left, is made smaller; in
+    real numbers the network computes the same.
+    """
+    net.quantized = False
+    net.hidden[2][5].mul_(2000)
+    net.hidden_bias[2][5].mul_(2000)
+    net.hidden[3][:, 5].div_(2000)
+    assert weight_exponent(net.hidden[2]).min() < 0
+    with pytest.raises(WeightsError, match="shifts"):
+        to_integers(net)
+    before = copy.deepcopy(net)
+    within_reach(net)
+    to_integers(net)
+    assert error(net, before, examples) < 1e-9
+    assert torch.equal(net.hidden[0], before.hidden[0])
