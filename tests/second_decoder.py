@@ -954,8 +954,7 @@ class Mixing:
                 x += [sign * (log(float(q + 1)) - log(float(2**24 - q))) for (q, _), sign in asked]
                 seen = [n if n < 3 else 3 if n < 6 else 4 if n < 16 else 5 for _, n in counters]
                 weights = [self.A[s][b][c.spread], self.B[s][b][6 * seen[0] + seen[1]]]
-                if net:
-                    weights.append(self.C[s][b][c.color])
+                weights += [self.C[s][b][c.color]] * bool(net)
                 tables = self.P[s][b][c.context], self.Q[self.kind][s][b][c.spread]
                 bit = mixed_bit(self.stream, x, weights, tables, self.rules)
                 for counter, sign in [(counter, 1) for counter in counters] + asked:

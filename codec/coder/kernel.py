@@ -52,8 +52,8 @@ RUN = 15  # pixels that a match has been right, in these contexts at most
 RECENT = 8  # rows since a change that count as few
 APM_CELLS = 40
 
-# at which mixers learn, at first and in the end: such as start from nothing, from
-# what training taught them (a picture may be unlike it), and those without the network
+# at which mixers learn, at first and in the end: such as start from nothing, from what training taught them
+# (a picture may be unlike it), and those without the network
 LEARNING_RATES, TRAINED_RATES, GRAPHICS_RATES = (0.005, 0.005), (0.01, 0.0015), (0.02, 0.002)
 FALL, GRAPHICS_FALL = 4000.0, 30000.0  # pixels after which the rate is halfway, with the network and without
 FORGET = 1 / 0.9997
