@@ -49,7 +49,7 @@ def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
     return {
         "raw": (RAW, np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8), {}),
         "filtered": (FILTERED, steps, {"plain": True}),
-        "lattice": (Method.NETWORK, crop, {"order": "lattice", "budget": 6}),
+        "lattice": (Method.NETWORK, _photo()[190:206, 330:346], {"order": "lattice", "budget": 6}),
         "lattice-plain": (Method.NETWORK, crop, {"order": "lattice", "budget": 3, "plain": True}),
         "random": (Method.NETWORK, crop, {"seed": 7, "budget": 5}),
         "raster": (Method.NETWORK, crop, {"order": "raster"}),
