@@ -490,6 +490,12 @@ def _key(s: Any, at: Any, layout: Any, pixel: Any) -> Any:
 
 
 @inlined(**BORROWING)
+def _lower(key: Any, value: Any) -> Any:
+    """Key of the counters of a value's lower half, by its upper one."""
+    return key + np.uint64((value >> 4) + 1) * LOWER_HALF
+
+
+@inlined(**BORROWING)
 def _shade(s: Any, neighbour: Any, room: Any) -> Any:
     """A neighbour's value, or how far it is from the neighbour's G where this pixel's G is known: cameras
     and converters leave colours that go together.
@@ -516,14 +522,13 @@ def _find_counters(s: Any, key: Any, guess: Any, layout: Any, counters: Any, roo
         more = np.uint64(int(around[c, 2]) * 256 + int(around[c, 3]))
         hashed[2] = key + pair * PLACE + np.uint64(9)
         hashed[3] = key + (pair * np.uint64(65536) + more) * PLACE + np.uint64(11)
-    lower = np.uint64((guess >> 4) + 1) * LOWER_HALF
     for i in range(1, layout.counts):
         j = np.uint64(i)
         slot[j] = _slot(hashed[j], slots)
         _prefetch(flat, of_channel + j * size + slot[j])
     for i in range(layout.counts):
         j = np.uint64(i)
-        _prefetch(flat, of_channel + j * size + _slot(hashed[j] + lower, slots))
+        _prefetch(flat, of_channel + j * size + _slot(_lower(hashed[j], guess), slots))
 
 
 @inlined(**BORROWING)
@@ -659,10 +664,10 @@ def _to_lower_half(s: Any, low: Any, layout: Any, counters: Any, room: Any) -> N
     """Where the counters of a value's lower half are, which are fetched if they were not guessed."""
     flat, size = counters, layout.counters
     of_channel = np.uint64(s * COUNTERS) * size
-    slots, lower = (size >> np.uint64(4)) - np.uint64(1), np.uint64((low >> 4) + 1) * LOWER_HALF
+    slots = (size >> np.uint64(4)) - np.uint64(1)
     for i in range(layout.counts):
         j = np.uint64(i)
-        room.slot[j] = _slot(room.hashed[j] + lower, slots)
+        room.slot[j] = _slot(_lower(room.hashed[j], low), slots)
         _prefetch(flat, of_channel + j * size + room.slot[j])
 
 

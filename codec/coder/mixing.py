@@ -272,7 +272,7 @@ class Mixing(Streams):
         start[: first + experts] = 0.4 / (first + experts - 1)
         start[0] = 0.6
         trained = self._trained(kind)
-        for mixer, name in zip(self.learned[:3], MIXERS, strict=True):
+        for mixer, name in zip(self.learned[: len(MIXERS)], MIXERS, strict=True):
             mixer[:] = trained[name] / MIXER_ONE if trained else start
 
     def _start_fit(self, kind: int, fitted: Fitted, features: int, work: np.ndarray) -> None:
