@@ -18,6 +18,7 @@ import numpy as np
 
 from codec.errors import CorruptError, InputError, LimitError, TruncatedError, UnsupportedError
 from codec.png import filters
+from codec.png.squeeze import squeeze
 from codec.samples import Kind
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -224,7 +225,7 @@ def dissect(data: bytes, max_pixels: int) -> tuple[Png, Coding]:
 
 def write(png: Png) -> bytes:
     """Encode a PNG with the kept chunks in their places."""
-    stream = zlib.compress(scanlines(png, usual_filters(png)), 9)
+    stream = squeeze(scanlines(png, usual_filters(png)))
     return assemble(png, [stream[at : at + PIECE] for at in range(0, len(stream), PIECE)])
 
 
