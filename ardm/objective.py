@@ -71,22 +71,15 @@ def information(network: Network, x: torch.Tensor, known: torch.Tensor, digit: i
 
 
 def training_loss(
-    network: Network,
-    x: torch.Tensor,
-    generator: torch.Generator,
-    cross_entropy: float = 0.0,
-    order: torch.Tensor | None = None,
-    horizon: int | None = None,
+    network: Network, x: torch.Tensor, generator: torch.Generator, cross_entropy: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(loss to minimise, bound), both in bits per variable, scalars.
 
     x: int64 (B, *shape). One call per stage; t is uniform, stratified over the batch. The loss adds
-    `cross_entropy` times the unweighted mean cost of the unknown variables (appendix B). order: places (B,
-    *shape) to use instead of uniformly random ones; horizon: count only so many of the variables that come
-    next in it.
+    `cross_entropy` times the unweighted mean cost of the unknown variables (appendix B).
     """
     b, d = x.shape[0], network.space.size
-    where = ranks(network.space.shape, b, generator) if order is None else order
+    where = ranks(network.space.shape, b, generator)
     total = torch.zeros((), device=x.device)
     plain = torch.zeros((), device=x.device)
     for digit in reversed(range(network.space.stages)):
@@ -96,11 +89,7 @@ def training_loss(
         t = (spread * d / b).long().clamp(max=d - 1)  # variables known
         known = where < t.view(-1, *[1] * (x.dim() - 1))
         left = d - t
-        cost = information(network, x, known, digit)
-        if horizon is not None:
-            cost = cost.masked_fill(where >= (t + horizon).view(-1, *[1] * (x.dim() - 1)), 0.0)
-            left = left.clamp(max=horizon)
-        cost = cost.flatten(1).sum(1)
+        cost = information(network, x, known, digit).flatten(1).sum(1)
         total = total + (cost / left).mean()
         plain = plain + cost.sum() / left.sum()
     return (total + cross_entropy * plain) * BITS, total * BITS

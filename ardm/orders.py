@@ -139,6 +139,15 @@ def group_starts(breaks: int, count: int) -> list[int]:
     return [0, *(j + 1 for j in range(count - 1) if breaks >> j & 1)]
 
 
+def cell_places(size: int, cell: int) -> np.ndarray:
+    """An order of `size` variables in a row, cut into cells: the first place of all cells, then the second
+    one, and so on. int64 (size,), the place 0..size-1 of each. One cell as long as the row: left to right.
+    """
+    places = np.empty(size, dtype=np.int64)
+    places[np.argsort(np.arange(size) % cell, kind="stable")] = np.arange(size)
+    return places
+
+
 class RandomGroups(Sequence[Group]):
     """Calls of a stage in a seeded random order, cut into `calls` parts of equal size up to one pixel; fewer
     where pixels are fewer.

@@ -19,7 +19,7 @@ import bz2
 import json
 import lzma
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +33,18 @@ from ardm.exact.discrete_predictor import DiscretePredictor
 from ardm.exact.frequencies import digit_frequencies
 from ardm.exact.weights import Weights
 from ardm.generate import Policy
-from ardm.networks import Config, Exact
+from ardm.networks import Config, Context, Exact, Network
 from ardm.objective import Estimate, bound, diffusion_bound, exact_bits, loss_table
-from ardm.orders import spread_places
-from ardm.training.fit import TrainingRecipe, fit, load_network
+from ardm.orders import cell_places, spread_places
+from ardm.training import contexts
+from ardm.training.fit import Session, TrainingRecipe, fit, load_network
 from benchmarks.photos import provenance
 from codec.text.header import CELL
 
 BLOCK = 256
+BUDGETS = (256, 64, 20, 5)
 SPACE = Space((BLOCK,), 27, ordered=False)
-NETWORK = Config("lattice", width=192, blocks=6, kernel=5, dilations=(1, 2, 4, 8, 4, 2))
+NETWORK = Config("context", width=384, blocks=4, kernel=65)
 
 
 def recipe(minutes: float) -> TrainingRecipe:
@@ -51,14 +53,11 @@ def recipe(minutes: float) -> TrainingRecipe:
         SPACE,
         NETWORK,
         minutes=minutes,
-        batch=32,
+        batch=8192,  # letters, each with what is known around it
         rate=2e-3,
-        ema=0.9993,
-        quantize_from=0.8,
-        exact_from=0.92,
-        cross_entropy=1e-4,
-        spread=0.3,
-        rows=0.35,
+        ema=0.998,
+        quantize_from=0.75,
+        exact_from=0.97,
     )
 
 
@@ -85,21 +84,34 @@ def blocks_of(text: torch.Tensor, count: int) -> torch.Tensor:
     return every[torch.linspace(0, len(every) - 1, count).long()].long()
 
 
+def in_cells(cell: int) -> Policy:
+    """Calls of a block in cells of so many places side by side: one place of all cells after the other."""
+    place = np.arange(BLOCK) % cell
+    return [np.cumsum([0, *np.bincount(place)])[:-1].tolist()]
+
+
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(arguments.threads)
     text = load(arguments.data, "train")
 
-    def draw(batch: int, generator: torch.Generator) -> torch.Tensor:
-        at = torch.randint(0, len(text) - BLOCK, (batch, 1), generator=generator)
-        return text[at + torch.arange(BLOCK)].long()
+    chosen = recipe(arguments.minutes)
 
-    run = fit(
-        recipe(arguments.minutes),
-        draw,
-        blocks_of(load(arguments.data, "valid"), 512),
-        arguments.run,
-        every=5.0,
-    )
+    def objective(net: Network, generator: torch.Generator) -> torch.Tensor:
+        assert isinstance(net, Context)
+        masks, kernel = chosen.masks, chosen.network.kernel
+        return contexts.loss(net, *contexts.draw(text, SPACE, kernel, masks, chosen.batch, generator))
+
+    valid = blocks_of(load(arguments.data, "valid"), 256)
+
+    def measure(net: Network) -> dict[str, float]:
+        return {
+            f"cells of {c}": float(
+                exact_bits(net, valid[::4], torch.from_numpy(cell_places(BLOCK, c)), in_cells(c)).mean()
+            )
+            for c in chosen.masks.cells
+        }
+
+    run = fit(chosen, objective, valid, arguments.run, Session(every=5.0), measure)
     return {"steps": run.step, "minutes": round(run.seconds / 60, 1)}
 
 
@@ -165,6 +177,19 @@ def others() -> dict[str, Callable[[bytes], bytes]]:
     }
 
 
+def ways(
+    net: Network, valid: torch.Tensor, budget: int, generator: torch.Generator
+) -> Iterator[tuple[str, torch.Tensor, Policy]]:
+    """(name, order, policy) of the ways to spend a budget on a block."""
+    shuffled = torch.randperm(BLOCK, generator=torch.Generator().manual_seed(0))
+    yield "random, even", shuffled, even(BLOCK, 1, budget)
+    if budget < BLOCK:
+        table = loss_table(net, [valid], generator, order=shuffled)
+        yield "random, planned", shuffled, plan(table.tolist(), budget)
+    yield "spread", torch.from_numpy(spread_places(BLOCK)), even(BLOCK, 1, budget)
+    yield "cells", torch.from_numpy(cell_places(BLOCK, budget)), in_cells(budget)
+
+
 def blocks(arguments: argparse.Namespace) -> dict[str, Any]:
     """Bits per character of the float network (with simulated integers, if it has them) in blocks of the test
     text.
@@ -184,22 +209,18 @@ def blocks(arguments: argparse.Namespace) -> dict[str, Any]:
     ):
         rows[name] = vars(Estimate.of(value))
         print(name, rows[name], flush=True)
-    orders = {
-        "random": torch.randperm(BLOCK, generator=generator),
-        "spread": torch.from_numpy(spread_places(BLOCK)),
-    }
-    for name, order in orders.items():
-        table = loss_table(net, [valid], generator, order=order)
-        policies: dict[str, Policy] = {str(BLOCK): even(BLOCK, 1, BLOCK)}
-        for budget in (64, 20, 5):
-            policies[str(budget)] = plan(table.tolist(), budget)
-            policies[f"{budget} even"] = even(BLOCK, 1, budget)
-        for calls, policy in policies.items():
+    for budget in BUDGETS:
+        found = {}
+        for name, order, policy in ways(net, valid, budget, generator):
             begun = time.monotonic()
-            rows[f"{name} {calls}"] = vars(Estimate.of(exact_bits(net, test, order, policy))) | {
-                "seconds": round(time.monotonic() - begun, 1)
+            found[name] = float(exact_bits(net, valid, order, policy).mean())
+            rows[f"{budget} calls, {name}"] = {
+                "validation": found[name],
+                **vars(Estimate.of(exact_bits(net, test, order, policy))),
+                "seconds": round(time.monotonic() - begun, 1),
             }
-            print(name, calls, rows[f"{name} {calls}"], flush=True)
+            print(budget, name, rows[f"{budget} calls, {name}"], flush=True)
+        rows[f"{budget} calls, best on validation"] = min(found, key=found.__getitem__)
     letters = np.array([32, *range(97, 123)], dtype=np.uint8)
     pieces = [letters[block.numpy()].tobytes() for block in test]
     whole = letters[load(arguments.data, "test").numpy()].tobytes()

@@ -37,7 +37,7 @@ from ardm.budget import even, plan, policy_cost
 from ardm.discrete import Space
 from ardm.networks import Config, Network, multiply_accumulates, parameter_count
 from ardm.objective import Estimate, bound, diffusion_bound, exact_bits, loss_table, ranks
-from ardm.training.fit import TrainingRecipe, fit, load_network, recipe_from
+from ardm.training.fit import Session, TrainingRecipe, fit, load_network, of_examples, recipe_from
 from ardm.training.run import load_tensors
 
 SHAPE = (3, 32, 32)
@@ -280,7 +280,8 @@ def train_one(recipe: TrainingRecipe, data: Path, out: Path, limit: float, every
         index = torch.randint(0, len(kept), (batch,), generator=generator, device=kept.device)
         return flipped(kept[index], generator).long()
 
-    fit(recipe, draw, valid[:: VALID // 64], out, device, limit, every, clock=CLOCKS[clock])
+    session = Session(device, limit, every, CLOCKS[clock])
+    fit(recipe, of_examples(recipe, draw), valid[:: VALID // 64], out, session)
 
 
 @main.command()

@@ -11,7 +11,9 @@ import torch
 
 from ardm.exact.carriers import Carrier, choose_carrier
 from ardm.exact.weights import Weights
-from ardm.networks import TokenGrid, conditions
+from ardm.networks import TokenGrid, conditions, context_conditions, context_of, context_planes
+
+SHARE = 2**13  # variables that a context network is evaluated for at once: bounds memory
 
 
 class DiscretePredictor:
@@ -45,6 +47,8 @@ class DiscretePredictor:
         """Parameters of the variables `where`, int32 (B, n, P); arguments as in `ardm.networks`, where: int64
         (n,).
         """
+        if self.weights.model.network.name == "context":
+            return self._in_context(seen, known, where)
         planes, guess = self.frame.tokens(seen, known, digit)
         tokens = planes.to(torch.int8)
         batch, _, rows, columns = tokens.shape
@@ -60,3 +64,18 @@ class DiscretePredictor:
         if out.shape[0] != batch:
             out = out[0].unflatten(1, (batch, columns)).transpose(0, 1)
         return self.frame.scatter(out.reshape(batch, -1, rows, columns), guess).flatten(1, -2)[:, where]
+
+    def _in_context(self, seen: torch.Tensor, known: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+        """The same of a network that is evaluated for the variables asked for alone."""
+        batch, count = seen.shape[0], where.numel()
+        rows = self.space.size * torch.arange(batch)[:, None] + where
+        kernel = self.weights.model.network.kernel
+        cond = context_conditions(self.space, seen.device).numpy().astype(np.int64)
+        out = torch.empty((batch * count, self.space.parameters), dtype=torch.int32)
+        for start in range(0, batch * count, SHARE):
+            part = rows.flatten()[start : start + SHARE]
+            states = context_of(self.space, kernel, seen, known, part)
+            tokens = context_planes(self.space, states).to(torch.int8).T[None, :, None].contiguous()
+            features = self.carrier.features(tokens, cond)
+            out[start : start + SHARE] = self.carrier.read_out(features, tokens, 0, 0).T
+        return out.view(batch, count, -1)

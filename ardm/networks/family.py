@@ -1,5 +1,5 @@
-"""Order-agnostic networks for any discrete data, by name: unet, transformer, mixer, lattice, window. Knows
-spaces and tensors; no orders, training or bytes.
+"""Order-agnostic networks for any discrete data, by name: unet, transformer, mixer, lattice, window, context.
+Knows spaces and tensors; no orders, training or bytes.
 
 All share one interface. `network(seen, known, digit, wanted)` takes what is known of a batch and answers, in
 one call, for every variable:
@@ -8,15 +8,15 @@ one call, for every variable:
     known   bool  (B, *shape)
     digit   int                  the stage
     wanted  bool (B, *shape)     optional: whose parameters will be read; others may be anything
-                                 (the window evaluates no more pixels than asked for)
+                                 (window and context evaluate no more than is asked for)
     result  float32 (B, *shape, P), parameters of `ardm.discrete.Space`
 
 Names: unet is the paper's (appendix D: residual blocks at full resolution around a middle attention layer, Ho
 et al. 2020), transformer the pre-norm encoder with sinusoidal positions (Vaswani et al. 2017), mixer the
-MLP-Mixer (Tolstikhin et al. 2021) without its norms, lattice the text codec's convolutions: these two are
-chains of `ardm.networks.layers.Layer`, only matrix products, additions and ReLU, so they also run in exact
-integers (`ardm.exact.carriers`). window is the photo codec's network (`ardm.window`), over pictures of any
-size.
+MLP-Mixer (Tolstikhin et al. 2021) without its norms, lattice convolutions over patches, context the text
+codec's perceptron over the letters around one: these three are chains of `ardm.networks.layers.Layer`, only
+matrix products, additions and ReLU, so they also run in exact integers (`ardm.exact.carriers`). window is the
+photo codec's network (`ardm.window`), over pictures of any size.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from ardm.networks.layers import COND_ONE, MASK_ON, Conv, Layer, Trunk, fake_qua
 from ardm.networks.window import Views, WindowNet
 from ardm.window import CHANNELS, UNKNOWN_BASE, WindowConfig, base_weights, offsets
 
-NAMES = ("unet", "transformer", "mixer", "lattice", "window")
+NAMES = ("unet", "transformer", "mixer", "lattice", "window", "context")
 ONE = 32  # of a one-hot plane
 SHARES = 16  # steps in which an exact network is told how much is known
 
@@ -53,7 +53,8 @@ class Config:
     # the photo codec
     expand: int = 4
     patch: int = 1  # variables along each axis in a token; not of the unet
-    kernel: int = 3  # the lattice's, the unet's and the window's windows along each axis longer than 1
+    # the lattice's, the unet's, the window's and the context's windows along each axis longer than 1
+    kernel: int = 3
     # of the lattice's windows, along a row, block after block and round again
     dilations: tuple[int, ...] = (1,)
     cond_width: int = 64  # hidden units of the conditioning function
@@ -77,7 +78,8 @@ class Config:
 
 def build(config: Config, space: Space) -> Network:
     """The network of a configuration for a space. Raises ValueError if they do not fit."""
-    return {"unet": UNet, "transformer": Transformer, "window": Window}.get(config.name, Exact)(config, space)
+    kinds = {"unet": UNet, "transformer": Transformer, "window": Window, "context": Context}
+    return kinds.get(config.name, Exact)(config, space)
 
 
 class TokenGrid:
@@ -510,7 +512,17 @@ def mixer_chain(c: Config, frame: TokenGrid) -> list[Layer]:
     return layers
 
 
-CHAINS = {"lattice": lattice_chain, "mixer": mixer_chain}
+def context_chain(c: Config, frame: TokenGrid) -> list[Layer]:
+    """Residual blocks of products over what `context_planes` shows of one variable's neighbours."""
+    inputs = (c.kernel - 1) * context_states(frame.space)
+    layers = [Layer("enter", inputs, c.width, conditioned=True)]
+    for i in range(c.blocks):
+        layers.append(Layer(f"widen.{i}", c.width, c.width))
+        layers.append(Layer(f"project.{i}", c.width, c.width, residual=True))
+    return layers
+
+
+CHAINS = {"lattice": lattice_chain, "mixer": mixer_chain, "context": context_chain}
 
 
 @dataclass(frozen=True)
@@ -524,7 +536,7 @@ class Model:
 
     def __post_init__(self) -> None:
         if self.network.name not in CHAINS:
-            raise ValueError(f"only {' and '.join(CHAINS)} run in exact integers, got {self.network.name}.")
+            raise ValueError(f"only {', '.join(CHAINS)} run in exact integers, got {self.network.name}.")
 
     @property
     def width(self) -> int:
@@ -536,7 +548,7 @@ class Model:
 
     @property
     def cond_size(self) -> int:
-        return SHARES + self.space.stages
+        return self.space.stages + (0 if self.network.name == "context" else SHARES)
 
     def layers(self) -> list[Layer]:
         return CHAINS[self.network.name](self.network, TokenGrid(self.network, self.space))
@@ -572,6 +584,79 @@ class Exact(Network):
                 steps = self.get_buffer("steps")[:, None, None]
                 out = round_through(out * steps) / steps
         return self.frame.scatter(out.view(b, -1, rows, columns), guess)
+
+
+class Context(Exact):
+    """A perceptron over the kernel - 1 variables around one, for the variables that are wanted alone: one
+    evaluation codes one, as `Window` does for pixels. For names in a row, of one stage.
+    """
+
+    def __init__(self, config: Config, space: Space) -> None:
+        if space.ordered or space.stages != 1 or space.grid[:2] != (1, 1) or config.patch != 1:
+            raise ValueError(
+                "the context network is for names in one row, one stage, patch 1; got "
+                f"{'ordered values' if space.ordered else 'names'} of shape {space.shape}, {space.stages} "
+                f"stages, patch {config.patch}."
+            )
+        if config.kernel < 3:
+            raise ValueError(f"the context's kernel must be at least 3, got {config.kernel}.")
+        super().__init__(config, space)
+
+    def forward(
+        self, seen: torch.Tensor, known: torch.Tensor, digit: int, wanted: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        self.check(seen, known, digit)
+        where = (torch.ones_like(known) if wanted is None else wanted).flatten().nonzero().squeeze(1)
+        params = self.of_states(context_of(self.space, self.config.kernel, seen, known, where))
+        out = torch.zeros(known.numel(), self.space.parameters, device=params.device)
+        return out.index_copy(0, where, params).view(*seen.shape, -1)
+
+    def of_states(self, states: torch.Tensor) -> torch.Tensor:
+        """Parameters float32 (N, P) of variables with the neighbours' states of `context_of`."""
+        tokens = context_planes(self.space, states)[:, :, None, None]
+        x = self.body.trunk(tokens, context_conditions(self.space, tokens.device)).float()
+        with torch.autocast(x.device.type, enabled=False):
+            weight = fake_quantize_weight(self.head) if self.body.quantized else self.head
+            out = F.linear(x.flatten(1), weight, self.head_bias)
+            if self.body.quantized:
+                steps = self.get_buffer("steps")
+                out = round_through(out * steps) / steps
+        return out
+
+
+def context_states(space: Space) -> int:
+    """States of a neighbour: its value, or unknown, or beyond an end of the row."""
+    return space.classes + 2
+
+
+def context_of(
+    space: Space, kernel: int, seen: torch.Tensor, known: torch.Tensor, where: torch.Tensor
+) -> torch.Tensor:
+    """States of the kernel - 1 neighbours of the variables `where`, int64 (N,), indices into all of a batch:
+    int64 (N, kernel - 1).
+    """
+    radius, size = kernel // 2, space.size
+    states = torch.where(known, seen, space.classes).view(-1, size)
+    row = F.pad(states, (radius, radius), value=space.classes + 1)
+    places = torch.tensor([i for i in range(kernel) if i != radius], device=seen.device)
+    return row[(where // size)[:, None], (where % size)[:, None] + places]
+
+
+def context_planes(space: Space, states: torch.Tensor) -> torch.Tensor:
+    """One-hot vectors of neighbours' states, all in one: integers, float32, or what autocast computes in,
+    (N, neighbours * states).
+    """
+    n, neighbours = states.shape
+    device = states.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+    count = context_states(space)
+    at = states + count * torch.arange(neighbours, device=states.device)
+    return torch.zeros(n, neighbours * count, dtype=dtype, device=states.device).scatter_(1, at, float(ONE))
+
+
+def context_conditions(space: Space, device: torch.device) -> torch.Tensor:
+    """A context network is told nothing of a call but its stage: float32 (1, 1)."""
+    return torch.full((1, space.stages), float(COND_ONE), device=device)
 
 
 def conditions(space: Space, known: torch.Tensor, digit: int) -> torch.Tensor:

@@ -112,14 +112,17 @@ class Conv(nn.Module):
         weight = fake_quantize_weight(self.weight) if quantized else self.weight
         if self.layer.across:
             x = across(x)
-        x = F.conv2d(
-            x,
-            weight.view(self.shape),
-            self.bias,
-            padding=self.layer.padding,
-            dilation=(1, self.layer.dilation),
-            groups=self.groups,
-        )
+        if x.shape[2:] == (1, 1) and self.layer.kernel == (1, 1) and self.groups == 1:
+            x = F.linear(x.flatten(1), weight, self.bias)[:, :, None, None]  # faster than a convolution
+        else:
+            x = F.conv2d(
+                x,
+                weight.view(self.shape),
+                self.bias,
+                padding=self.layer.padding,
+                dilation=(1, self.layer.dilation),
+                groups=self.groups,
+            )
         if self.layer.across:
             x = across(x)
         if shift is not None:

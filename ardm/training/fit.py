@@ -15,13 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from ardm.discrete import Space
 from ardm.networks import CHAINS, Config, Exact, Network, build, parameter_count
 from ardm.objective import Estimate, bound, training_loss
-from ardm.orders import spread_places
+from ardm.training.contexts import ContextMasks
 from ardm.training.locoprop import Local, of_trunk, with_adamw
 from ardm.training.run import (
     CheckpointError,
@@ -35,9 +34,8 @@ from ardm.training.run import (
 
 OPTIMIZERS = ("adamw", "muon", "locoprop")
 
-# along an order that is not random, only the next 1/8 of the variables count: the others will be asked for
-# later
-NEXT = 8
+# (network, generator) -> what to minimise, scalar; the generator's state depends on seed and step alone
+Objective = Callable[[Network, torch.Generator], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -58,11 +56,7 @@ class TrainingRecipe:
     quantize_from: float = 2.0
     exact_from: float = 2.0
     cross_entropy: float = 0.001  # weight of the unweighted term
-    spread: float = (
-        0.0  # share of batches masked along `orders.spread_places` of cells, instead of random orders
-    )
-    rows: float = 0.0  # share masked from left to right in all cells side by side
-    cell: int = 64  # variables in a cell; where cells begin is random
+    masks: ContextMasks = field(default_factory=ContextMasks)  # of context networks on long rows
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -75,7 +69,7 @@ class TrainingRecipe:
             raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
         if self.optimizer == "locoprop" and self.network.name not in CHAINS:
             raise ValueError(
-                f"locoprop is for networks of matrix products and ReLU, {' and '.join(CHAINS)}; got "
+                f"locoprop is for networks of matrix products and ReLU, {', '.join(CHAINS)}; got "
                 f"{self.network.name}."
             )
 
@@ -91,6 +85,7 @@ def recipe_from(about: dict[str, Any]) -> TrainingRecipe:
             "space": Space(**fields["space"]),
             "network": Config(**fields["network"]),
             "local": Local(**fields.get("local", {})),
+            "masks": ContextMasks(**fields.get("masks", {})),
         }
     )
 
@@ -120,42 +115,48 @@ def load_network(path: Path) -> tuple[Network, TrainingRecipe]:
     return net.eval(), recipe
 
 
-def draw_order(recipe: TrainingRecipe, batch: int, generator: torch.Generator) -> torch.Tensor | None:
-    """Places (batch, *shape) to train along, or None for uniformly random ones."""
-    kind = float(torch.rand((), generator=generator, device=generator.device))
-    if kind >= recipe.spread + recipe.rows:
-        return None
-    size = recipe.space.size
-    places = spread_places(recipe.cell) if kind < recipe.spread else np.arange(recipe.cell)
-    shift = torch.randint(0, recipe.cell, (batch, 1), generator=generator, device=generator.device)
-    at = torch.arange(size, device=generator.device) + shift
-    # the same place in all cells, then the next one
-    rank = torch.from_numpy(places).to(generator.device)[at % recipe.cell] * size + at
-    return rank.argsort(1).argsort(1).view(batch, *recipe.space.shape)
+def of_examples(recipe: TrainingRecipe, draw: Callable[[int, torch.Generator], torch.Tensor]) -> Objective:
+    """The bound of examples. draw(batch, generator) gives them, int64 (batch, *shape)."""
+
+    def objective(net: Network, generator: torch.Generator) -> torch.Tensor:
+        return training_loss(net, draw(recipe.batch, generator), generator, recipe.cross_entropy)[0]
+
+    return objective
+
+
+@dataclass(frozen=True)
+class Session:
+    """How a training run is done; nothing of it decides the weights."""
+
+    device: torch.device | str = "cpu"
+    limit: float = 1e9  # minutes after which this process stops
+    every: float = 2.0  # minutes between validations
+    # what the schedule's minutes are measured by; `time.thread_time` counts this thread's work alone, for
+    # comparisons on a busy machine
+    clock: Callable[[], float] = time.monotonic
 
 
 def fit(
     recipe: TrainingRecipe,
-    draw: Callable[[int, torch.Generator], torch.Tensor],
+    objective: Objective,
     valid: torch.Tensor,
     out: Path,
-    device: torch.device | str = "cpu",
-    limit: float = 1e9,
-    every: float = 2.0,
-    clock: Callable[[], float] = time.monotonic,
+    session: Session | None = None,
+    measure: Callable[[Network], dict[str, float]] = lambda net: {},
 ) -> Run[Network]:
-    """Train until the schedule ends or `limit` minutes have passed in this process, going on from
+    """Train until the schedule ends or the session's limit is reached, going on from
     out/checkpoint.safetensors if there is one.
 
-    draw(batch, generator) gives int64 examples (batch, *shape); valid: examples for validation, int64. Prints
-    and logs the bound on `valid` every so many minutes. clock: what the schedule's minutes are measured by
-    (`time.thread_time` counts this thread's work alone, for comparisons on a busy machine); limit and every
-    are of the wall clock.
+    objective: what to minimise, such as `of_examples` makes; valid: examples for validation, int64, whose
+    bound is printed and logged; measure: what else to log of the averaged network.
     """
-    device = torch.device(device)
+    session = session or Session()
+    device = torch.device(session.device)
     out.mkdir(parents=True, exist_ok=True)
     recipe.space.check(valid)
-    run: Run[Network] = Run(recipe, lambda: build(recipe.network, recipe.space), device, optimizers, clock)
+    run: Run[Network] = Run(
+        recipe, lambda: build(recipe.network, recipe.space), device, optimizers, session.clock
+    )
     checkpoint = out / "checkpoint.safetensors"
     best = float("inf")
     if checkpoint.exists():
@@ -181,6 +182,7 @@ def fit(
             "loss": average_losses(losses),
             "valid": round(estimate.mean, 4),
             "error": round(estimate.error, 4),
+            **{name: round(value, 4) for name, value in measure(run.average).items()},
         }
         losses.clear()
         with (out / "log.jsonl").open("a") as log:
@@ -192,28 +194,16 @@ def fit(
             best = estimate.mean
             run.save_average(out / "best.safetensors")
 
-    def objective(net: Network) -> torch.Tensor:
-        x = draw(recipe.batch, generator)
-        order = draw_order(recipe, recipe.batch, generator)
-        return training_loss(
-            net,
-            x,
-            generator,
-            recipe.cross_entropy,
-            order,
-            recipe.space.size // NEXT if order is not None else None,
-        )[0]
-
-    while run.progress < 1 and time.monotonic() - begun < 60 * limit:
+    while run.progress < 1 and time.monotonic() - begun < 60 * session.limit:
         # of every step, so that an interruption changes nothing
         generator.manual_seed(recipe.seed * 1_000_003 + run.step)
         if run.quantizing_is_due:
             report()
             run.save(out / "float.safetensors")
-            run.start_quantizing(objective)
+            run.start_quantizing(lambda net: objective(net, generator))
             best = float("inf")  # of the integer network
-        losses.append(run.update(lambda: objective(run.net)))
-        if time.monotonic() - last > every * 60:
+        losses.append(run.update(lambda: objective(run.net, generator)))
+        if time.monotonic() - last > 60 * session.every:
             report()
             last = time.monotonic()
     report()

@@ -27,7 +27,7 @@ from ardm.exact.discrete_predictor import DiscretePredictor
 from ardm.exact.frequencies import digit_frequencies
 from ardm.exact.weights import Weights
 from ardm.generate import walk
-from ardm.orders import group_starts
+from ardm.orders import cell_places, group_starts
 from ardm.released import WeightsError
 from codec import container, ending
 from codec.coder import arithmetic
@@ -115,8 +115,6 @@ def _code_tile(
 ) -> None:
     """The letters of one tile, call by call."""
     space, tables = predictor.space, predictor.tables
-    rank = np.empty(place.size, dtype=np.int64)
-    rank[np.argsort(place, kind="stable")] = np.arange(place.size)
     before = [int((place < start).sum()) for start in starts]
     # a short tile lacks late places
     policy = [[b for b, following in zip(before, [*before[1:], place.size], strict=True) if b < following]]
@@ -130,9 +128,8 @@ def _code_tile(
         )
         return torch.from_numpy(tile[where.numpy() + MARGIN].astype(np.int64))[None]
 
-    walk(
-        space, predictor, torch.from_numpy(rank), policy, visit, torch.zeros(1, place.size, dtype=torch.int64)
-    )
+    order = torch.from_numpy(cell_places(place.size, CELL))
+    walk(space, predictor, order, policy, visit, torch.zeros(1, place.size, dtype=torch.int64))
 
 
 # ---- files -------------------------------------------------------------------------------------------------

@@ -31,8 +31,8 @@ from ardm.training import fit
 from ardm.training.run import CheckpointError, load_tensors, save_tensors
 
 K, D = 5, 3
-# of any space; for the window see test_window_network.py
-GENERAL = [name for name in NAMES if name != "window"]
+# of any space; for the others see test_window_network.py and test_context.py
+GENERAL = [name for name in NAMES if name not in ("window", "context")]
 SPACES = [
     Space((D,), K, base, ordered, likelihood)
     for base in (0, 2, 3)
@@ -285,7 +285,7 @@ def test_wrong_arguments_are_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("dials", "message"),
     [
-        ({"name": "resnet"}, "one of unet, transformer, mixer, lattice, window, got 'resnet'"),
+        ({"name": "resnet"}, "one of unet, transformer, mixer, lattice, window, context, got 'resnet'"),
         ({"width": 0}, "width must be a positive integer, got 0"),
         ({"blocks": 1.5}, "blocks must be"),
         ({"dilations": ()}, "dilations"),
@@ -506,7 +506,8 @@ def recipe(name: str = "mixer", space: Space | None = None, **fields: object) ->
 def test_networks_learn(name: str, base: int, tmp_path: Path) -> None:
     space = Space((8,), 4, base, False)
     valid = repeated(space)(64, torch.Generator().manual_seed(1))
-    run = fit.fit(recipe(name, space, steps=80, rate=0.03), repeated(space), valid, tmp_path)
+    mine = recipe(name, space, steps=80, rate=0.03)
+    run = fit.fit(mine, fit.of_examples(mine, repeated(space)), valid, tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == run.step == 80
     assert lines[-1]["valid"] < 1.6  # of 2 bits
@@ -522,10 +523,10 @@ class Interrupted(Exception):
 @pytest.mark.parametrize(("name", "optimizer"), [("mixer", "muon"), ("unet", "adamw")])
 def test_training_goes_on_as_if_never_interrupted(name: str, optimizer: str, tmp_path: Path) -> None:
     """Same weights to the last bit, through the change to simulated integers, however often it stops."""
-    mine = recipe(name, steps=16, quantize_from=0.5, optimizer=optimizer, spread=0.5)
+    mine = recipe(name, steps=16, quantize_from=0.5, optimizer=optimizer)
     draw = repeated(mine.space)
     valid = draw(16, torch.Generator().manual_seed(1))
-    whole = fit.fit(mine, draw, valid, tmp_path / "whole", every=0)
+    whole = fit.fit(mine, fit.of_examples(mine, draw), valid, tmp_path / "whole", fit.Session(every=0))
     calls = 0
 
     def stops(batch: int, generator: torch.Generator) -> torch.Tensor:
@@ -537,8 +538,8 @@ def test_training_goes_on_as_if_never_interrupted(name: str, optimizer: str, tmp
 
     for _ in range(4 if name == "mixer" else 2):
         with pytest.raises(Interrupted):
-            fit.fit(mine, stops, valid, tmp_path / "parts", every=0)
-    parts = fit.fit(mine, stops, valid, tmp_path / "parts", every=0)
+            fit.fit(mine, fit.of_examples(mine, stops), valid, tmp_path / "parts", fit.Session(every=0))
+    parts = fit.fit(mine, fit.of_examples(mine, stops), valid, tmp_path / "parts", fit.Session(every=0))
     assert parts.step == whole.step == 16
     assert parts.quantized == whole.quantized == (name == "mixer")
     for (key, a), b in zip(whole.net.state_dict().items(), parts.net.state_dict().values(), strict=True):
@@ -557,7 +558,12 @@ def test_training_goes_on_as_if_never_interrupted(name: str, optimizer: str, tmp
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained")
     mine = recipe(steps=2)
-    fit.fit(mine, repeated(mine.space), repeated(mine.space)(4, torch.Generator().manual_seed(1)), out)
+    fit.fit(
+        mine,
+        fit.of_examples(mine, repeated(mine.space)),
+        repeated(mine.space)(4, torch.Generator().manual_seed(1)),
+        out,
+    )
     return out
 
 
@@ -592,7 +598,7 @@ def test_damaged_checkpoints_are_refused(trained: Path, tmp_path: Path) -> None:
         path.write_bytes(data)
         (tmp_path / "log.jsonl").write_text("")
         with pytest.raises(CheckpointError, match="not an ardm checkpoint, or is damaged"):
-            fit.fit(mine, repeated(mine.space), valid, tmp_path)
+            fit.fit(mine, fit.of_examples(mine, repeated(mine.space)), valid, tmp_path)
         with pytest.raises(CheckpointError, match="not an ardm checkpoint, or is damaged"):
             fit.load_network(path)
         assert path.read_bytes() == data, name  # left as it was
@@ -618,14 +624,14 @@ def test_foreign_checkpoints_are_refused(trained: Path, tmp_path: Path) -> None:
     for stranger in strangers:
         x = repeated(stranger.space)(4, torch.Generator().manual_seed(1))
         with pytest.raises(CheckpointError, match=r"is of another network|of another optimiser"):
-            fit.fit(stranger, repeated(stranger.space), x, tmp_path)
+            fit.fit(stranger, fit.of_examples(stranger, repeated(stranger.space)), x, tmp_path)
     path.write_bytes((trained / "average.safetensors").read_bytes())
     with pytest.raises(CheckpointError, match="is of another network"):
-        fit.fit(mine, repeated(mine.space), valid, tmp_path)
+        fit.fit(mine, fit.of_examples(mine, repeated(mine.space)), valid, tmp_path)
     for key in ("step", "seconds", "quantized"):
         save_tensors(path, tensors, {k: v for k, v in about.items() if k != key})
         with pytest.raises(CheckpointError, match=key):
-            fit.fit(mine, repeated(mine.space), valid, tmp_path)
+            fit.fit(mine, fit.of_examples(mine, repeated(mine.space)), valid, tmp_path)
     wrong = [
         {"recipe": 3},
         {},

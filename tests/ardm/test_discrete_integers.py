@@ -18,6 +18,7 @@ TEXT = Space((64,), 27, ordered=False)
 CASES = [
     (TEXT, Config("lattice", width=32, blocks=2, kernel=5, dilations=(1, 2))),
     (TEXT, Config("mixer", width=32, blocks=1, expand=2)),
+    (TEXT, Config("context", width=32, blocks=2, kernel=9)),
     (
         Space((3, 8, 8), 256, base=4, likelihood="logistics", mixture=3),
         Config("lattice", width=32, blocks=2, patch=2),

@@ -190,7 +190,9 @@ def test_wrong_dials_are_refused(wrong: dict[str, float]) -> None:
 def test_wrong_optimisers_are_refused() -> None:
     with pytest.raises(ValueError, match="one of adamw, muon, locoprop, got 'sgd'"):
         fit.TrainingRecipe(SPACE, optimizer="sgd")
-    with pytest.raises(ValueError, match="networks of matrix products and ReLU, lattice and mixer; got unet"):
+    with pytest.raises(
+        ValueError, match="networks of matrix products and ReLU, lattice, mixer, context; got unet"
+    ):
         fit.TrainingRecipe(SPACE, Config("unet"), optimizer="locoprop")
 
 
@@ -214,7 +216,7 @@ def test_locoprop_learns_and_resumes(matching: bool, tmp_path: Path) -> None:
         ema=0.9,
     )
     valid = draw(32, torch.Generator().manual_seed(1))
-    whole = fit.fit(recipe, draw, valid, tmp_path / "whole")
+    whole = fit.fit(recipe, fit.of_examples(recipe, draw), valid, tmp_path / "whole")
     assert float(fit.validate(whole.average, valid, 1).mean()) < 1.6
     calls = 0
 
@@ -226,13 +228,18 @@ def test_locoprop_learns_and_resumes(matching: bool, tmp_path: Path) -> None:
         return draw(batch, generator)
 
     with pytest.raises(KeyboardInterrupt):
-        fit.fit(recipe, stops, valid, tmp_path / "parts", every=0)
-    parts = fit.fit(recipe, stops, valid, tmp_path / "parts")
+        fit.fit(recipe, fit.of_examples(recipe, stops), valid, tmp_path / "parts", fit.Session(every=0))
+    parts = fit.fit(recipe, fit.of_examples(recipe, stops), valid, tmp_path / "parts")
     for a, b in zip(whole.net.parameters(), parts.net.parameters(), strict=True):
         assert torch.equal(a, b)
     assert fit.load_network(tmp_path / "parts" / "average.safetensors")[1] == recipe
     with pytest.raises(CheckpointError, match="of another optimiser"):
-        fit.fit(dataclasses.replace(recipe, optimizer="adamw"), draw, valid, tmp_path / "parts")
+        fit.fit(
+            dataclasses.replace(recipe, optimizer="adamw"),
+            fit.of_examples(recipe, draw),
+            valid,
+            tmp_path / "parts",
+        )
 
 
 def test_recipes_of_older_checkpoints_load() -> None:

@@ -139,7 +139,7 @@ def test_the_tools_of_the_model_work(tmp_path: Path) -> None:
     recipe = fit.TrainingRecipe(
         space, Config("window", width=16, blocks=1, kernel=7), batch=16, rate=0.02, steps=150, ema=0.9
     )
-    run = fit.fit(recipe, draw, valid, tmp_path)
+    run = fit.fit(recipe, fit.of_examples(recipe, draw), valid, tmp_path)
     network, loaded = fit.load_network(tmp_path / "average.safetensors")
     assert loaded == run.recipe
     generator = torch.Generator().manual_seed(1)

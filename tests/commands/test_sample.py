@@ -20,7 +20,7 @@ from ardm.discrete import Space
 from ardm.generate import sample
 from ardm.networks import Config, Network, build
 from ardm.objective import exact_bits
-from ardm.training.fit import TrainingRecipe, fit
+from ardm.training.fit import TrainingRecipe, fit, of_examples
 from codec import ArdmError, CorruptError, TruncatedError, compress, container, decompress, png
 from codec.coder import arithmetic, kernel
 from codec.coder.continuation import Continuation
@@ -210,12 +210,8 @@ def trained(space: Space, folder: Path) -> Path:
     def examples(count: int, generator: torch.Generator) -> torch.Tensor:
         return torch.randint(0, space.classes, (count, *space.shape), generator=generator)
 
-    fit(
-        TrainingRecipe(space, SMALL, steps=2, batch=4),
-        examples,
-        examples(4, torch.Generator().manual_seed(0)),
-        folder,
-    )
+    recipe = TrainingRecipe(space, SMALL, steps=2, batch=4)
+    fit(recipe, of_examples(recipe, examples), examples(4, torch.Generator().manual_seed(0)), folder)
     return folder / "average.safetensors"
 
 
