@@ -334,3 +334,63 @@ if config.DISABLE_JIT:
 
 else:
     add_weighted, put_apart, activate, activate_more = _make_vectors()
+
+
+# ---- rows of a table, where inputs are one-hot -------------------------------------------------------------
+
+
+def _make_rows(groups: int) -> Any:
+    """An intrinsic that sums `groups` vectors of outputs over rows, in registers."""
+
+    @intrinsic
+    def sum_group(
+        typing: Any, table: Any, rows: Any, count: Any, o: Any, unit: Any, start: Any, sums: Any, to: Any
+    ) -> Any:
+        """sums[to + o ...] = start[o ...] + unit * sum of table[rows[k] + o ...]."""
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            table, rows, start, sums = _arrays(context, builder, signature, args, (0, 1, 5, 6))
+            slots = [cgutils.alloca_once_value(builder, _constant(0)) for _ in range(groups)]
+            with cgutils.for_range(builder, args[2]) as loop:
+                row = builder.add(builder.load(builder.gep(rows, [loop.index])), args[3])
+                for g, slot in enumerate(slots):
+                    at = builder.add(row, ir.Constant(row.type, g * LANES))
+                    values = builder.sext(_read(builder, table, at, _NARROW), _WIDE)
+                    builder.store(builder.add(builder.load(slot), values), slot)
+            one = builder.insert_element(ir.Constant(_WIDE, ir.Undefined), args[4], _WORD(0))
+            unit = builder.shuffle_vector(one, ir.Constant(_WIDE, ir.Undefined), _constant(0))
+            for g, slot in enumerate(slots):
+                at = builder.add(args[3], ir.Constant(args[3].type, g * LANES))
+                total = builder.add(
+                    _read(builder, start, at, _WIDE), builder.mul(builder.load(slot), unit)
+                )
+                _write(builder, total, sums, builder.add(args[7], at), _WIDE)
+            return context.get_dummy_value()
+
+        return types.void(table, rows, count, o, unit, start, sums, to), generate
+
+    return sum_group
+
+
+if config.DISABLE_JIT:
+
+    def sum_rows(table: Any, rows: Any, unit: Any, outputs: Any, start: Any, sums: Any, to: Any) -> None:
+        """sums[to ...] = start + unit * the sum of `outputs` numbers of int8 table from every one of rows
+        on; int64 rows, int32 unit, start and sums.
+        """
+        total = sum(table[row : row + outputs].astype(np.int32) for row in rows)
+        sums[to : to + outputs] = start[:outputs] + unit * total
+
+else:
+    _rows_4, _rows_1 = (_make_rows(g) for g in (4, 1))
+
+    @njit(nogil=True, boundscheck=False, inline="never", _nrt=False)
+    def sum_rows(table: Any, rows: Any, unit: Any, outputs: Any, start: Any, sums: Any, to: Any) -> None:
+        """The same in registers."""
+        o, count, at = np.int64(0), np.int64(rows.size), np.int64(to)
+        while outputs - o >= 4 * LANES:
+            _rows_4(table, rows, count, o, unit, start, sums, at)
+            o += 4 * LANES
+        while outputs - o >= LANES:
+            _rows_1(table, rows, count, o, unit, start, sums, at)
+            o += LANES

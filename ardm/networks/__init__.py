@@ -13,13 +13,11 @@ from ardm.networks.family import (
     Window,
     build,
     conditions,
-    context_conditions,
-    context_of,
-    context_planes,
     multiply_accumulates,
     parameter_count,
     planes,
 )
+from ardm.networks.neighbours import context_conditions, context_of, context_planes, context_states
 
 __all__ = [
     "CHAINS",
@@ -37,6 +35,7 @@ __all__ = [
     "context_conditions",
     "context_of",
     "context_planes",
+    "context_states",
     "multiply_accumulates",
     "parameter_count",
     "planes",

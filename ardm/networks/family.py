@@ -32,12 +32,21 @@ from torch import nn
 
 from ardm import likelihood, units
 from ardm.discrete import MEAN_UNIT, Space, middles, reference
-from ardm.networks.layers import COND_ONE, MASK_ON, Conv, Layer, Trunk, fake_quantize_weight, round_through
+from ardm.networks.layers import (
+    COND_ONE,
+    MASK_ON,
+    ONE,
+    Conv,
+    Layer,
+    Trunk,
+    fake_quantize_weight,
+    round_through,
+)
+from ardm.networks.neighbours import context_conditions, context_of, context_planes, context_states
 from ardm.networks.window import Views, WindowNet
 from ardm.window import CHANNELS, UNKNOWN_BASE, WindowConfig, base_weights, offsets
 
 NAMES = ("unet", "transformer", "mixer", "lattice", "window", "context")
-ONE = 32  # of a one-hot plane
 SHARES = 16  # steps in which an exact network is told how much is known
 
 
@@ -613,8 +622,10 @@ class Context(Exact):
 
     def of_states(self, states: torch.Tensor) -> torch.Tensor:
         """Parameters float32 (N, P) of variables with the neighbours' states of `context_of`."""
-        tokens = context_planes(self.space, states)[:, :, None, None]
-        x = self.body.trunk(tokens, context_conditions(self.space, tokens.device)).float()
+        device = states.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+        tokens = context_planes(self.space, states, dtype)[:, :, None, None]
+        x = self.body.trunk(tokens, context_conditions(self.space, states.device)).float()
         with torch.autocast(x.device.type, enabled=False):
             weight = fake_quantize_weight(self.head) if self.body.quantized else self.head
             out = F.linear(x.flatten(1), weight, self.head_bias)
@@ -622,41 +633,6 @@ class Context(Exact):
                 steps = self.get_buffer("steps")
                 out = round_through(out * steps) / steps
         return out
-
-
-def context_states(space: Space) -> int:
-    """States of a neighbour: its value, or unknown, or beyond an end of the row."""
-    return space.classes + 2
-
-
-def context_of(
-    space: Space, kernel: int, seen: torch.Tensor, known: torch.Tensor, where: torch.Tensor
-) -> torch.Tensor:
-    """States of the kernel - 1 neighbours of the variables `where`, int64 (N,), indices into all of a batch:
-    int64 (N, kernel - 1).
-    """
-    radius, size = kernel // 2, space.size
-    states = torch.where(known, seen, space.classes).view(-1, size)
-    row = F.pad(states, (radius, radius), value=space.classes + 1)
-    places = torch.tensor([i for i in range(kernel) if i != radius], device=seen.device)
-    return row[(where // size)[:, None], (where % size)[:, None] + places]
-
-
-def context_planes(space: Space, states: torch.Tensor) -> torch.Tensor:
-    """One-hot vectors of neighbours' states, all in one: integers, float32, or what autocast computes in,
-    (N, neighbours * states).
-    """
-    n, neighbours = states.shape
-    device = states.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
-    count = context_states(space)
-    at = states + count * torch.arange(neighbours, device=states.device)
-    return torch.zeros(n, neighbours * count, dtype=dtype, device=states.device).scatter_(1, at, float(ONE))
-
-
-def context_conditions(space: Space, device: torch.device) -> torch.Tensor:
-    """A context network is told nothing of a call but its stage: float32 (1, 1)."""
-    return torch.full((1, space.stages), float(COND_ONE), device=device)
 
 
 def conditions(space: Space, known: torch.Tensor, digit: int) -> torch.Tensor:

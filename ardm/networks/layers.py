@@ -22,6 +22,7 @@ from torch import nn
 
 COND_ONE = 16  # integer that stands for 1 in the conditioning vector
 MASK_ON = 64  # value of a known token's mask channel
+ONE = 32  # of a one-hot plane
 INPUT_EXPONENT = 5  # an input integer u stands for u * 2**-5
 WEIGHT_MAX = 63  # two u8 x s8 products fit a saturating 16-bit lane: 2 * 255 * 63 < 2**15
 ACTIVATION_MAX = 255
