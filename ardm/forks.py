@@ -3,8 +3,8 @@ Knows nothing of what is done under it.
 
 A forked process has one thread. What the others were about, they are about for ever: a lock that one of them
 held stays locked, a module that one was importing stays half there. Work of that kind is done under `steady`,
-for which a fork waits. It never takes long: an import, a compilation, one image that Pillow reads, the choice
-of a carrier.
+for which a fork waits. It never takes long: an import, a compilation, one image that Pillow reads, a
+self-test.
 """
 
 from __future__ import annotations

@@ -95,10 +95,3 @@ def bits(params: torch.Tensor, pixel: torch.Tensor, base: torch.Tensor, k: int) 
         ],
         -1,
     )
-
-
-def look_up(table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """table[index] for int32 (n,) and int32 indices of any shape (64-bit indices are several times faster in
-    torch).
-    """
-    return table.index_select(0, index.long().view(-1)).view(index.shape)

@@ -3,7 +3,7 @@ general compressors.
 
     python -m benchmarks.books train DATA RUN --minutes 100          resumable; the recipe below
     python -m benchmarks.books export DATA RUN/average.safetensors
-        integer weights into ardm/data, with what every place of a cell costs
+        integer weights into ardm/data, and what blocks cost from left to right by float and integer network
     python -m benchmarks.books blocks DATA MODEL
         bits per character in blocks of 256, by budget, beside others in the same blocks
     python -m benchmarks.books files FILE...                         whole files on disk, beside others
@@ -28,18 +28,15 @@ import torch
 
 from ardm.budget import even, plan
 from ardm.discrete import Space
-from ardm.exact import weights as weights_module
-from ardm.exact.discrete_predictor import DiscretePredictor
-from ardm.exact.frequencies import digit_frequencies
-from ardm.exact.weights import Weights
+from ardm.exact import context
+from ardm.exact.context import ContextWeights
 from ardm.generate import Policy
-from ardm.networks import Config, Context, Exact, Network
+from ardm.networks import Config, Context, Network
 from ardm.objective import Estimate, bound, diffusion_bound, exact_bits, loss_table
 from ardm.orders import cell_places, spread_places
 from ardm.training import contexts
 from ardm.training.fit import Session, TrainingRecipe, fit, load_network
 from benchmarks.photos import provenance
-from codec.text.header import CELL
 
 BLOCK = 256
 BUDGETS = (256, 64, 20, 5)
@@ -115,48 +112,38 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"steps": run.step, "minutes": round(run.seconds / 60, 1)}
 
 
-@torch.inference_mode()
-def measure_places(weights: Weights, text: torch.Tensor) -> np.ndarray:
-    """What every place of a cell costs in every call: int32 (CELL, CELL), thousandths of a bit; entry [k, j],
-    j >= k, is place j in a call that knows the places before k of all cells, the rest is 0. text: uint8
-    (N,)."""
-    predictor = DiscretePredictor(weights, shape=(len(text),))
-    total = np.zeros((CELL, CELL))
-    x = text.long()[None]
-    place = torch.arange(len(text)) % CELL
-    for k in range(CELL):
-        known = (place < k)[None]
-        where = (place >= k).nonzero().flatten()
-        params = predictor(x.masked_fill(~known, 0), known, 0, where)[0]
-        frequency = digit_frequencies(
-            predictor.space, params, torch.zeros(len(where), dtype=torch.int64), 0, predictor.tables
-        )
-        cost = -torch.log2((frequency.gather(1, x[0, where, None])[:, 0].double() + 1) / 2**24)
-        total[k] = np.bincount(place[where].numpy(), cost.numpy(), CELL) / np.maximum(
-            1, np.bincount(place[where].numpy(), minlength=CELL)
-        )
-    return np.round(1000 * total).astype(np.int32)
-
-
 def export(arguments: argparse.Namespace) -> dict[str, Any]:
     net, made_by = load_network(arguments.model)
-    if not isinstance(net, Exact) or not net.body.quantized:
+    if not isinstance(net, Context) or not net.body.quantized:
         raise SystemExit(f"{arguments.model} has no integer arithmetic yet; train until it says quantized.")
-    tensors, exponents = weights_module.to_integers(net)
     about = {"recipe": json.loads(json.dumps(made_by, default=vars)), "note": arguments.note}
-    draft = weights_module.parse(weights_module.serialize(net.model, tensors, exponents, about))
-    tensors["bits"] = measure_places(
-        draft, load(arguments.data, "valid")[1_000_000 : 1_000_000 + arguments.characters]
-    )
-    data = weights_module.serialize(net.model, tensors, exponents, about)
-    weights = weights_module.parse(data)
-    path = weights_module.FOLDER / f"text-{weights.id}.safetensors"
+    data = context.serialize(*context.to_integers(net), about)
+    weights = context.parse(data)
+    path = context.FOLDER / f"text-{weights.id}.safetensors"
     path.write_bytes(data)
+    order = torch.from_numpy(cell_places(BLOCK, BLOCK))
+    test = blocks_of(load(arguments.data, "valid"), arguments.count)
     return {
         "path": path.name,
         "bytes": len(data),
-        "bits_per_letter": round(float(np.diagonal(tensors["bits"]).mean()) / 1000, 4),
+        "float": round(float(exact_bits(net, test, order).mean()), 4),
+        "integers": round(integer_bits(weights, test), 4),
     }
+
+
+def integer_bits(weights: ContextWeights, blocks: torch.Tensor) -> float:
+    """Bits per character of blocks coded from left to right at the integer network's frequencies."""
+    config, total = weights.config, 0.0
+    row = np.pad(blocks.numpy(), ((0, 0), (config.radius, config.radius)), constant_values=config.beyond)
+    around = np.r_[0 : config.radius, config.radius + 1 : 2 * config.radius + 1]
+    for i in range(BLOCK):
+        states = row[:, i + around]
+        future = around + i >= config.radius + i
+        inside = around + i < config.radius + BLOCK
+        states[:, future & inside] = config.unknown
+        chances = context.frequencies(weights, context.reference(weights, states)) / context.TOTAL
+        total -= np.log2(chances[np.arange(len(row)), blocks[:, i].numpy()]).sum()
+    return float(total / blocks.numel())
 
 
 def ppmd(data: bytes) -> bytes:
@@ -244,7 +231,7 @@ def files(arguments: argparse.Namespace) -> dict[str, Any]:
             row[name] = len(compress(data))
         for name, options in {
             "ardm": {},
-            "ardm best": {"budget": 64},
+            "ardm plain": {"order": "plain"},
             **{f"ardm {b}": {"budget": b} for b in arguments.budgets},
         }.items():
             begun = time.monotonic()
@@ -276,11 +263,11 @@ def main() -> None:
         command.add_argument("data", type=Path)
         command.add_argument("run" if name == "train" else "model", type=Path)
     commands.choices["train"].add_argument("--minutes", type=float, default=100)
-    commands.choices["export"].add_argument("--characters", type=int, default=16384)
+    commands.choices["export"].add_argument("--count", type=int, default=64)
     commands.choices["export"].add_argument("--note", default="")
     commands.choices["blocks"].add_argument("--count", type=int, default=256)
     arguments = parser.parse_args()
-    result = {**provenance(), "weights": weights_module.TEXT_ID, **arguments.work(arguments)}
+    result = {**provenance(), "weights": context.TEXT_ID, **arguments.work(arguments)}
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1))
     print(json.dumps(result))

@@ -132,8 +132,8 @@ def texts() -> dict[str, tuple[bytes, dict[str, Any]]]:
     """name -> (bytes, options of `codec.text.pack`)."""
     prose = (GOLDEN.parents[1] / "SECURITY.md").read_bytes()[:3000]
     return {
-        "rows": (prose, {"order": "rows"}),
-        "rows-5-calls": (prose[:500], {"order": "rows", "budget": 5}),
+        "cells": (prose, {"order": "cells"}),
+        "cells-5-calls": (prose[:500], {"order": "cells", "budget": 5}),
         "plain": (prose, {"order": "plain"}),
         "packed": (b"0123456789" * 50, {}),
         "packed-all-bytes": (bytes(range(256)), {}),

@@ -134,7 +134,7 @@ def texts() -> dict[str, bytes]:
         "raw": (b"\x80\x81 a", {}),
         "packed": (b"<td></td>" * 20, {}),
         "plain": (PROSE, {"order": "plain"}),
-        "rows": (PROSE, {"order": "rows", "budget": 3}),
+        "cells": (PROSE, {"order": "cells", "budget": 3}),
     }
     return {name: text.pack(data, **options) for name, (data, options) in given.items()}
 

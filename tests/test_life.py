@@ -112,7 +112,7 @@ assert reached.wait(100)
 
 
 def test_a_fork_waits_for_what_it_must_not_split() -> None:
-    """For a first import, for the choice of a carrier and the compilations that follow it, and for Pillow's
+    """For a first import, for a self-test and the compilations that follow it, and for Pillow's
     settings.
     """
     begins = (

@@ -1,188 +1,244 @@
-"""The integer context network, compiled: parameters of the letters of a call, four at a time. Knows states of
-neighbours; no text and no coding.
+"""The context network in integers: proof of bounds, the weights file, and a plain reference. Knows no texts,
+orders or kernels.
 
-The integers are those of `ardm.exact.weights`. The first product has one input of each neighbour that is not
-0, so it is a sum of rows of a table; the others are `ardm.exact.dense`. Everything is int32 and below 2**24.
+All values are integers times 2**-exponent, as in `ardm.exact.window`, with |w| <= 127 and every |S| below
+2**24:
+
+    first    S[o] = 32 * sum over neighbours of enter[o, neighbour, its state] + bias[o]
+    hidden   S[o] = sum_i w[o, i] x[i] + bias[o]      second products of a block: + (stream[o] << shift[o])
+    y[o]     = clamp((S[o] + half[o]) >> shift[o], 0, 255)    half[o] = 2**(shift[o] - 1), 0 if shift[o] is 0
+    head     the same without the clamp: logits in 1/16 nat, one for each value
+
+The states of a neighbour are its value, unknown, and beyond an end of the row.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors.numpy import load as load_safetensors
+from safetensors.numpy import save as save_safetensors
 
-from ardm.compiled import BORROWING, compiled, inlined
-from ardm.exact import int32
-from ardm.exact.carriers import conditioning
-from ardm.exact.dense import LANES, accumulate_four, pack, padded, sum_rows
-from ardm.exact.weights import Weights
-from ardm.networks import context_states
-from ardm.networks.layers import COND_ONE, ONE
+from ardm import released
+from ardm.released import FOLDER, WeightsError
+from ardm.window import WEIGHT_MAX
 
-BLOCK = 4  # letters that share a load of weights
+if TYPE_CHECKING:
+    import torch
 
+    from ardm.networks import Context
 
-class ContextNet(NamedTuple):
-    """A network, packed for this machine; outputs of every layer padded to 16."""
-
-    sizes: np.ndarray  # int64: radius, states of a neighbour, width, products between hidden layers, outputs
-    enter: np.ndarray  # int8, flat: a row of the width for every state of every neighbour
-    enter_bias: np.ndarray  # int32, what the conditioning adds included
-    enter_shift: np.ndarray  # int32
-    hidden: np.ndarray  # packed, one after the other
-    hidden_bias: np.ndarray
-    hidden_shift: np.ndarray
-    head: np.ndarray  # packed
-    head_bias: np.ndarray
-    head_shift: np.ndarray  # padded, too
+FORMAT = "ardm context weights 1"
+TEXT_ID = "7713d9a7658de216"  # of the set that new files are written with
+ID_BYTES = 8
+EXACT = 2**24  # float32 holds every integer up to here
+ONE = 32  # what a neighbour's state counts as
+LOGIT_STEPS = 16  # of a nat
+EXP_TOP = 2**20  # of the table of exponentials
+EXP_COUNT = 256  # 16 nats: e**-16 * 2**20 is below 1
+TOTAL = 2**24  # what frequencies add up to
 
 
-class Scratch(NamedTuple):
-    rows: np.ndarray  # int64, of the table, one for each neighbour
-    sums: np.ndarray  # int32, of BLOCK letters
-    stream: np.ndarray  # uint8
-    inner: np.ndarray  # uint8
+@dataclass(frozen=True)
+class ContextConfig:
+    """The dials of an integer context network."""
+
+    classes: int
+    radius: int  # neighbours on each side
+    width: int
+    depth: int  # residual blocks
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a positive integer, got {value!r}.")
+
+    @property
+    def unknown(self) -> int:
+        """State of a neighbour that is not known."""
+        return self.classes
+
+    @property
+    def beyond(self) -> int:
+        """State of what is beyond an end of the row."""
+        return self.classes + 1
+
+    @property
+    def states(self) -> int:
+        return self.classes + 2
 
 
-def build(weights: Weights) -> ContextNet:
-    """Of a context network."""
-    t, model = weights.tensors, weights.model
-    width, outputs = padded(model.width, LANES), padded(model.space.parameters, LANES)
-    blocks = model.network.blocks
+@dataclass(frozen=True, eq=False)
+class ContextWeights:
+    """One set of integer weights, shared by threads and never written to.
 
-    def wide(weight: np.ndarray, rows: int) -> np.ndarray:
-        out = np.zeros((rows, width), np.int8)
-        out[: weight.shape[0], : weight.shape[1]] = weight
-        return pack(out)
-
-    def long(vector: np.ndarray, count: int) -> np.ndarray:
-        return np.pad(vector.astype(np.int32), (0, count - len(vector)))
-
-    told = conditioning(weights, np.full((1, model.cond_size), COND_ONE, np.int64))["enter"][0]
-    table = np.zeros((t["enter.weight"].shape[1], width), np.int8)
-    table[:, : model.width] = t["enter.weight"].reshape(model.width, -1).T
-    names = [f"{kind}.{i}" for i in range(blocks) for kind in ("widen", "project")]
-    states = context_states(model.space)
-    return ContextNet(
-        np.array([model.network.kernel // 2, states, width, len(names), outputs, model.space.parameters]),
-        table.reshape(-1),
-        long(t["enter.bias"].astype(np.int64) + told, width),
-        long(t["enter.shift"], width),
-        np.concatenate([wide(t[f"{name}.weight"].reshape(model.width, -1), width) for name in names]),
-        np.concatenate([long(t[f"{name}.bias"], width) for name in names]),
-        np.concatenate([long(t[f"{name}.shift"], width) for name in names]),
-        wide(t["head.weight"][0], outputs),
-        long(t["head.bias"][0], outputs),
-        long(t["head.shift"][0], outputs),
-    )
-
-
-@inlined(**BORROWING)
-def _rounded(total: Any, shift: Any) -> Any:
-    """total * 2**-shift, rounded half to even; shift is at least 0."""
-    half = int32.sar(int32.shl(np.int32(1), shift), np.int32(1))
-    odd = int32.sar(total, shift) & np.int32(1)
-    more = int32.add(int32.add(half, odd), np.int32(-1)) if half else np.int32(0)
-    return int32.sar(int32.add(total, more), shift)
-
-
-@inlined(**BORROWING)
-def _activate(net_shift: Any, shift_at: Any, work: Any, out: Any, width: Any, residual: Any) -> None:
-    """out = clamp(sums (+ out << shift) >> shift, 0, 255), of BLOCK letters."""
-    for p in range(BLOCK):
-        for o in range(width):
-            shift, total = net_shift[shift_at + o], work.sums[p * width + o]
-            if residual:
-                total = int32.add(total, int32.shl(np.int32(out[p * width + o]), shift))
-            value = _rounded(total, shift)
-            out[p * width + o] = min(max(value, np.int32(0)), np.int32(255))
-
-
-@inlined(**BORROWING)
-def _enter(net: Any, row: Any, at: Any, work: Any, to: Any) -> None:
-    """Sums of the first product of the letter at `at` of the row, to sums[to ...]."""
-    radius, states, width = net.sizes[0], net.sizes[1], net.sizes[2]
-    for d in range(2 * radius):
-        neighbour = at + d if d < radius else at + d + 1
-        work.rows[d] = (d * states + row[neighbour]) * width
-    sum_rows(net.enter, work.rows, np.int32(ONE), width, net.enter_bias, work.sums, to)
-
-
-@compiled(boundscheck=False, **BORROWING)
-def evaluate(net: Any, row: Any, where: Any, work: Any, params: Any) -> None:
-    """Parameters int32, flat, of the letters `where`, int64 (N,). row: uint8 (radius + n + radius,), states
-    of all letters, and of what is beyond an end.
+    tensors: `enter` int8 (W, 2 R, states), `hidden` int8 (2 L, W, W), `head` int8 (classes, W); `enter_bias`,
+    `hidden_bias`, `head_bias` and `enter_shift`, `hidden_shift`, `head_shift`, int32, one for each row; `exp`
+    int32 (256,), of `frequencies`.
     """
-    width, products, padded_outputs, outputs = net.sizes[2], net.sizes[3], net.sizes[4], net.sizes[5]
-    sums, count = work.sums, where.shape[0]
-    for first in range(0, count, BLOCK):
-        rows = min(BLOCK, count - first)
-        for p in range(rows):
-            _enter(net, row, where[first + p], work, p * width)
-        _activate(net.enter_shift, 0, work, work.stream, width, False)
-        for i in range(products):
-            second = i & 1
-            source = work.inner if second else work.stream
-            accumulate_four(
-                source,
-                0,
-                width,
-                net.hidden,
-                i * width * width,
-                width,
-                width,
-                net.hidden_bias,
-                i * width,
-                0,
-                sums,
-                width,
+
+    id: str  # first ID_BYTES of the SHA-256 of the file, in hex
+    config: ContextConfig
+    tensors: Mapping[str, np.ndarray]
+    provenance: Mapping[str, Any]
+
+
+def exponentials() -> np.ndarray:
+    """The table of `frequencies`, computed once at export and stored with the weights: int32 (256,)."""
+    return np.round(EXP_TOP * np.exp(-np.arange(EXP_COUNT) / LOGIT_STEPS)).astype(np.int32)
+
+
+def to_integers(net: Context) -> tuple[ContextConfig, dict[str, np.ndarray]]:
+    """Configuration and tensors of a network trained with simulated quantisation. Raises WeightsError if a
+    bound fails.
+    """
+    import torch
+
+    from ardm.networks import context_conditions
+    from ardm.networks.layers import COND_ONE, INPUT_EXPONENT, weight_exponent
+    from ardm.networks.layers import WEIGHT_MAX as TRAINED_MAX
+
+    def whole(x: torch.Tensor, exponent: torch.Tensor) -> np.ndarray:
+        return np.asarray((x * torch.exp2(exponent)).round(), np.int64)
+
+    def integers(weight: torch.Tensor, bias: torch.Tensor, entering: int, leaving: Any) -> list[np.ndarray]:
+        ew = weight_exponent(weight)
+        rows = np.clip(whole(weight, ew[:, None]), -TRAINED_MAX, TRAINED_MAX).astype(np.int8)
+        return [
+            rows,
+            whole(bias, entering + ew).astype(np.int32),
+            np.asarray(entering + ew - leaving, np.int32),
+        ]
+
+    with torch.no_grad():
+        body, space = net.body, net.space
+        told = body.cond_out(
+            torch.relu(body.cond_in(context_conditions(space, torch.device("cpu")) / COND_ONE))
+        )
+        layers, entering, more = [], INPUT_EXPONENT, told[0]
+        for conv in body.convs():
+            layers.append(integers(conv.weight, conv.bias + more, entering, conv.exponent))
+            entering, more = int(conv.exponent), torch.zeros(())
+        head = integers(net.head, net.head_bias, entering, torch.log2(net.get_buffer("steps")))
+    config = ContextConfig(space.classes, net.config.kernel // 2, net.config.width, net.config.blocks)
+    tensors = {"exp": exponentials()}
+    for part, (first, *hidden, last) in zip(
+        ("", "_bias", "_shift"), zip(*layers, head, strict=True), strict=True
+    ):
+        tensors |= {"enter" + part: first, "hidden" + part: np.stack(hidden), "head" + part: last}
+    tensors["enter"] = tensors["enter"].reshape(config.width, 2 * config.radius, config.states)
+    check_bounds(config, tensors)
+    return config, tensors
+
+
+def check_bounds(config: ContextConfig, tensors: Mapping[str, np.ndarray]) -> None:
+    """Prove shapes, and that no sum can leave the range in which all ways to compute are exact. Raises
+    WeightsError.
+    """
+    w = config.width
+    shapes = {
+        "enter": (w, 2 * config.radius, config.states),
+        "hidden": (2 * config.depth, w, w),
+        "head": (config.classes, w),
+    }
+    rows = {"enter": (w,), "hidden": (2 * config.depth, w), "head": (config.classes,)}
+    expected: dict[str, tuple[tuple[int, ...], Any]] = {n: (shape, np.int8) for n, shape in shapes.items()}
+    expected |= {f"{name}_{part}": (rows[name], np.int32) for name in rows for part in ("bias", "shift")}
+    expected["exp"] = (EXP_COUNT,), np.int32
+    for name, (shape, kind) in expected.items():
+        if tensors[name].shape != shape or tensors[name].dtype != kind:
+            raise WeightsError(
+                f"{name} must be {np.dtype(kind)} of shape {shape}, found {tensors[name].dtype} of "
+                f"{tensors[name].shape}."
             )
-            if second:
-                _activate(net.hidden_shift, i * width, work, work.stream, width, True)
-            else:
-                _activate(net.hidden_shift, i * width, work, work.inner, width, False)
-        accumulate_four(
-            work.stream,
-            0,
-            width,
-            net.head,
-            0,
-            width,
-            padded_outputs,
-            net.head_bias,
-            0,
-            0,
-            sums,
-            padded_outputs,
+    if tensors["exp"].min() < 0 or tensors["exp"].max() > EXP_TOP:
+        raise WeightsError(f"exp must lie in 0..{EXP_TOP}.")
+    for name in shapes:
+        weight, shift = (np.abs(tensors[name + part].astype(np.int64)) for part in ("", "_shift"))
+        if weight.max() > WEIGHT_MAX:
+            raise WeightsError(
+                f"{name}: weights must lie in -{WEIGHT_MAX}..{WEIGHT_MAX}, found {weight.max()}."
+            )
+        if tensors[name + "_shift"].min() < 0 or shift.max() > 22:
+            raise WeightsError(
+                f"{name}: shifts must lie in 0..22, found {tensors[name + '_shift'].min()}..{shift.max()}."
+            )
+        most = ONE * weight.max(-1).sum(-1) if name == "enter" else 255 * weight.sum(-1)
+        bound = most + np.abs(tensors[name + "_bias"].astype(np.int64)) + (1 << shift)
+        if name == "hidden":
+            bound = bound + (255 << shift)
+        if bound.max() >= EXACT:
+            raise WeightsError(f"{name}: a sum may reach {bound.max()}, the limit is {EXACT}.")
+
+
+def serialize(
+    config: ContextConfig, tensors: Mapping[str, np.ndarray], provenance: Mapping[str, Any]
+) -> bytes:
+    """The weights file."""
+    metadata = {
+        "format": FORMAT,
+        "network": json.dumps(asdict(config)),
+        "provenance": json.dumps(dict(provenance)),
+    }
+    return save_safetensors({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata)
+
+
+def parse(data: bytes) -> ContextWeights:
+    """Read a weights file. Raises WeightsError if it is not one, or breaks a bound."""
+    try:
+        size = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + size])["__metadata__"]
+        if metadata["format"] != FORMAT:
+            raise WeightsError(f"the weights have format {metadata['format']!r}, expected was {FORMAT!r}.")
+        tensors, config = load_safetensors(data), ContextConfig(**json.loads(metadata["network"]))
+        check_bounds(config, tensors)
+        return ContextWeights(
+            released.id_of(data, ID_BYTES), config, tensors, json.loads(metadata["provenance"])
         )
-        for p in range(rows):
-            for o in range(outputs):
-                params[(first + p) * outputs + o] = _rounded(sums[p * padded_outputs + o], net.head_shift[o])
+    except WeightsError:
+        raise
+    except Exception as error:
+        raise WeightsError(f"not an ardm weights file ({type(error).__name__}: {error}).") from error
 
 
-class CompiledContext:
-    """Answers of a context network. Thread-safe."""
+@lru_cache(maxsize=4)
+def load(weights_id: str = TEXT_ID) -> ContextWeights:
+    """Weights of the package by id. Raises WeightsError if the package does not have them."""
+    return parse(released.read(weights_id, FOLDER))
 
-    def __init__(self, weights: Weights) -> None:
-        self.net = build(weights)
-        self.radius, self.beyond = weights.model.network.kernel // 2, context_states(weights.model.space) - 1
 
-    @staticmethod
-    def suits(weights: Weights) -> bool:
-        """Whether this way has room for its states, and no sum is made larger by its shift."""
-        least = min(int(t.min()) for name, t in weights.tensors.items() if name.endswith(".shift"))
-        return context_states(weights.model.space) <= 256 and least >= 0
+# ---- the reference -----------------------------------------------------------------------------------------
 
-    def __call__(self, states: np.ndarray, where: np.ndarray) -> np.ndarray:
-        """Parameters int32 (N, P) of the letters `where`, int64 (N,). states: (n,), of all letters."""
-        row = np.pad(states.astype(np.uint8), self.radius, constant_values=self.beyond)
-        _, _, width, _, padded_outputs, outputs = self.net.sizes.tolist()
-        work = Scratch(
-            np.zeros(2 * self.radius, np.int64),
-            np.zeros(BLOCK * max(width, padded_outputs), np.int32),
-            np.zeros(BLOCK * width, np.uint8),
-            np.zeros(BLOCK * width, np.uint8),
+
+def reference(weights: ContextWeights, states: np.ndarray) -> np.ndarray:
+    """Logits in 1/16 nat, int64 (N, classes), of variables whose neighbours are in these states, int64 (N, 2
+    R). Plain int64 NumPy, slow and obvious: what the compiled network is tested against.
+    """
+    t = {name: values.astype(np.int64) for name, values in weights.tensors.items()}
+
+    def shifted(total: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        return (total + (1 << shift >> 1)) >> shift
+
+    rows = t["enter"][:, np.arange(states.shape[1]), states].sum(-1).T
+    x = np.clip(shifted(ONE * rows + t["enter_bias"], t["enter_shift"]), 0, 255)
+    for i in range(weights.config.depth):
+        (a, b), (bias_a, bias_b), (shift_a, shift_b) = (
+            t[name][2 * i : 2 * i + 2] for name in ("hidden", "hidden_bias", "hidden_shift")
         )
-        params = np.empty(len(where) * outputs, np.int32)
-        evaluate(self.net, row, np.ascontiguousarray(where), work, params)
-        return params.reshape(-1, outputs)
+        y = np.clip(shifted(x @ a.T + bias_a, shift_a), 0, 255)
+        x = np.clip(shifted(y @ b.T + bias_b + (x << shift_b), shift_b), 0, 255)
+    return shifted(x @ t["head"].T + t["head_bias"], t["head_shift"])
+
+
+def frequencies(weights: ContextWeights, logits: np.ndarray) -> np.ndarray:
+    """What the coder uses: int64 (N, classes), each at least 1, TOTAL in all. logits: of `reference`."""
+    drop = np.minimum(logits.max(-1, keepdims=True) - logits, EXP_COUNT - 1)
+    mass = weights.tensors["exp"].astype(np.int64)[drop]
+    out = 1 + mass * (TOTAL - mass.shape[1]) // mass.sum(-1, keepdims=True)
+    out[np.arange(len(out)), mass.argmax(-1)] += TOTAL - out.sum(-1)
+    return out

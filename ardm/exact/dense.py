@@ -361,9 +361,7 @@ def _make_rows(groups: int) -> Any:
             unit = builder.shuffle_vector(one, ir.Constant(_WIDE, ir.Undefined), _constant(0))
             for g, slot in enumerate(slots):
                 at = builder.add(args[3], ir.Constant(args[3].type, g * LANES))
-                total = builder.add(
-                    _read(builder, start, at, _WIDE), builder.mul(builder.load(slot), unit)
-                )
+                total = builder.add(_read(builder, start, at, _WIDE), builder.mul(builder.load(slot), unit))
                 _write(builder, total, sums, builder.add(args[7], at), _WIDE)
             return context.get_dummy_value()
 

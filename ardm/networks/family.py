@@ -15,7 +15,7 @@ Names: unet is the paper's (appendix D: residual blocks at full resolution aroun
 et al. 2020), transformer the pre-norm encoder with sinusoidal positions (Vaswani et al. 2017), mixer the
 MLP-Mixer (Tolstikhin et al. 2021) without its norms, lattice convolutions over patches, context the text
 codec's perceptron over the letters around one: these three are chains of `ardm.networks.layers.Layer`, only
-matrix products, additions and ReLU, so they also run in exact integers (`ardm.exact.carriers`). window is the
+matrix products, additions and ReLU; context also runs in exact integers (`ardm.exact.context`). window is the
 photo codec's network (`ardm.window`), over pictures of any size.
 """
 

@@ -1,7 +1,7 @@
-"""Chains of layers that also run in exact integers (`ardm.exact.carriers`): what the networks for discrete
-data are made of. Knows no data, files or orders.
+"""Chains of layers that can be turned into integers: what some networks for discrete data are made of. Knows
+no data, files or orders.
 
-Only convolutions, additions and ReLU. With `quantized` on, the float forward pass simulates the integer
+Only convolutions, additions and ReLU. With `quantized` on, the float forward pass simulates integer
 arithmetic (weights, activations and outputs rounded; gradients pass straight through).
 
     tokens (B, inputs, h, w) -> layer -> ... -> (B, width, h, w)
@@ -31,7 +31,7 @@ SPARE = 2  # bits that weights may still grow by while integers are simulated
 
 @dataclass(frozen=True)
 class Layer:
-    """One convolution of a trunk, as the float network, the exporter and the integer carriers all read it."""
+    """One convolution of a trunk, as the network and the exporter both read it."""
 
     name: str
     inputs: int

@@ -131,7 +131,7 @@ class TextContents:
         """(the file, nothing)."""
         with Progress(self.header.size, name, options) as bar:
             payload = self.source[self.at : self.at + self.header.length]
-            data = text.decode(self.header, payload, options.settings.device, bar.update)
+            data = text.decode(self.header, payload, bar.update)
         return data, ()
 
     def holds(self, file: bytes, options: Options, restored: bool) -> bool:

@@ -129,13 +129,13 @@ def _compress_text(place: Place, source: bytes, target: Place, options: Options)
     if doubt and options.pixels:
         cure = "Without --pixels it is kept as a file."
         raise InputError(f"{doubt}; expected {sources.KNOWN}, or JPEG. {cure}")
+    order = {"raster": "plain", "lattice": "cells"}.get(settings.order, "plain" if settings.plain else "auto")
     with Progress(len(source) * (1 + settings.verify), place.base, options) as bar:
         packed = text.pack(
             source,
             name=name_to_keep(place.base, ()),
             budget=settings.budget or (text.BUDGET if options.best else None),
-            order={"raster": "plain", "lattice": "rows"}.get(settings.order, "auto"),
-            device=settings.device,
+            order=order,
             verify=settings.verify,
             limits=options.limits,
             progress=bar.update,

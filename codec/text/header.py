@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 DIGEST_BYTES = 16  # of the text
 VERSION, NAMED = 1, 2  # versions; the second: a chunk with the name follows
-CELL = 64
-BUDGET = CELL  # network calls for a tile: as many as there can be
 TILE = 1 << 16  # letters that the network sees at once; bounds the memory of a call
+# network calls for a tile, if nothing else is said: in a full one, each has four times the letters that the
+# network takes at once
+BUDGET = 4096
 RAW, PACKED, MODEL = 0, 1, 2
 MEMORY = 400_000_000  # bytes that a tile takes at most, and what is loaded
 MEMORY_OF_BYTE = 24  # of the text: itself, its parts and its letters, and what they become
@@ -32,7 +33,7 @@ MEMORY_OF_BYTE = 24  # of the text: itself, its parts and its letters, and what 
 class Order(IntEnum):
     """In which order letters are coded."""
 
-    ROWS = 0  # the same place of all cells, then the next place
+    CELLS = 0  # the same place of all cells, then the next place
     PLAIN = 1  # from left to right, without the network
 
 
@@ -47,7 +48,7 @@ class TextHeader:
     crc: int  # of the payload
     order: Order = Order.PLAIN
     weights_id: str = bytes(8).hex()  # zeros: none
-    breaks: int = 0  # bit j: a new call starts after place j of the cells
+    cell: int = 0  # letters in a cell, 0 without the network
     letters: int = 0  # of all words
     words: int = 0
     name: str = ""  # under which the file comes back, if it is kept
@@ -55,8 +56,8 @@ class TextHeader:
     @property
     def calls(self) -> int:
         """Network calls in all."""
-        tiles = -(-self.stream // TILE)
-        return 0 if self.order == Order.PLAIN else tiles * (self.breaks.bit_count() + 1)
+        whole, rest = divmod(self.stream, TILE)
+        return whole * min(self.cell, TILE) + min(self.cell, rest)
 
     @property
     def stream(self) -> int:
@@ -133,7 +134,7 @@ def _parse(chunk: bytes) -> TextHeader:
         header.letters > size
         or header.words > header.letters
         or (header.letters > 0) != (header.words > 0)
-        or breaks_are_wrong(header)
+        or cell_is_wrong(header)
     ):
         raise CorruptError("the header of the text contradicts itself.")
     return header
@@ -141,19 +142,15 @@ def _parse(chunk: bytes) -> TextHeader:
 
 def _parse_model(chunk: bytes, p: int, header: TextHeader) -> tuple[TextHeader, int]:
     """The header with the fields of method MODEL, which begin at p, and the position after them."""
-    order, weights_id, (breaks,), p = (
-        chunk[p],
-        chunk[p + 1 : p + 9].hex(),
-        struct.unpack_from("<Q", chunk, p + 9),
-        p + 17,
-    )
+    order, weights_id, p = chunk[p], chunk[p + 1 : p + 9].hex(), p + 9
+    cell, p = container.read_varint(chunk, p)
     letters, p = container.read_varint(chunk, p)
     words, p = container.read_varint(chunk, p)
     if order > max(Order):
         raise UnsupportedError(
             f"the text is coded in order {order}, which this release does not know; a newer ardm may read it."
         )
-    known = replace(header, order=Order(order), weights_id=weights_id, breaks=breaks)
+    known = replace(header, order=Order(order), weights_id=weights_id, cell=cell)
     return replace(known, letters=letters, words=words), p
 
 
@@ -188,11 +185,11 @@ def info(data: ReadableBuffer, size: int | None = None) -> dict[str, Any]:
     }
 
 
-def breaks_are_wrong(header: TextHeader) -> bool:
-    """Are there calls after the last place of a cell, or without a network?"""
-    return header.breaks >> (CELL - 1) != 0 or (
-        header.order == Order.PLAIN and (header.breaks != 0 or int(header.weights_id, 16) != 0)
-    )
+def cell_is_wrong(header: TextHeader) -> bool:
+    """Is there a network without cells, or are there cells without one, or larger ones than tiles?"""
+    if header.order == Order.PLAIN:
+        return header.cell != 0 or int(header.weights_id, 16) != 0
+    return not 1 <= header.cell <= TILE
 
 
 def check_size(size: int, limits: Limits) -> None:

@@ -1,16 +1,18 @@
 """Letters coded call by call, each given what a network says of it and what its neighbours taught. Knows
-places of a text and frequencies; no network, and nothing of what stands between words.
+places of a text; nothing of what stands between words.
 
-FORMAT.md, 10.2 and 10.6, says the same in prose.
+docs/format/text.md, section 2, says the same in prose.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ardm.compiled import compiled, inlined
+from ardm.exact.context import TOTAL
+from ardm.exact.evaluate_context import ContextNet, ContextScratch, context_scratch, evaluate_context
 from codec.coder.arithmetic import log
 from codec.coder.decisions import CONTEXTS, GOLDEN, decide, hashed
 
@@ -28,32 +30,98 @@ WITH_TWO, WITH_WORD = np.uint64(0x51ED2701), np.uint64(0x2545F491)  # multiplier
 LEAST_FREQUENCY = 0.01  # added to sums of frequencies, whose logarithm is taken
 
 
-@compiled(error_model="numpy")
-def code_letters(text: Any, where: Any, frequencies: Any, truth: Any, coder: Any) -> None:
-    """Code the letters of one call, from left to right, and write them into the text.
+class Room(NamedTuple):
+    """Working memory of a tile coded with the network."""
 
-    text: uint8 (n + 2 * MARGIN,), the letters 0 (space) .. 26 known so far, UNKNOWN elsewhere, with MARGIN
-    places before and after; where: int64 (m,), ascending places to code; frequencies: float32 (m, 27), of
-    `ardm.exact.frequencies`; truth: uint8 (n,) or, when decoding, anything; coder: a
-    `codec.coder.decisions.BinaryCoder`.
+    row: np.ndarray  # uint8 (R + n + R,), states of letters as the network sees them
+    logits: np.ndarray  # int32, of the letters of a call
+    network: ContextScratch
+
+
+def room_for(net: ContextNet, size: int, cell: int) -> Room:
+    """Before anything is known of a tile of so many letters."""
+    radius, states, *_ = net.sizes.tolist()
+    row = np.full(size + 2 * radius, states - 1, dtype=np.uint8)
+    row[radius : radius + size] = states - 2
+    return Room(row, np.empty(LETTERS * -(-size // cell), np.int32), context_scratch(net))
+
+
+@compiled(error_model="numpy")
+def code_in_cells(
+    text: Any, cell: Any, net: Any, exponentials: Any, room: Any, truth: Any, coder: Any
+) -> Any:
+    """Code a tile in cells of `cell` letters: a call for the first letters of all cells, then one for the
+    second ones, and so on. Returns the letters coded: fewer than there are if one is none.
+
+    text: uint8 (n + 2 * MARGIN,), UNKNOWN, with MARGIN places before and after; net: a `ContextNet`;
+    exponentials: int32, of `ardm.exact.context.frequencies`; room: of `room_for`; truth: uint8 (n,) or, when
+    decoding, anything; coder: a `codec.coder.decisions.BinaryCoder`.
     """
     sums = np.zeros(NODES + 1)  # of the frequencies of lesser symbols
-    keys, decoding = coder.keys, coder.decoding
-    for m in range(where.size):
-        i = where[m] + MARGIN
-        for symbol in range(NODES):
-            sums[symbol + 1] = sums[symbol] + (frequencies[m, symbol] + 1.0 if symbol < LETTERS else 0.0)
-        row = _set_contexts(text, i, keys)
-        letter = np.int64(0) if decoding else np.int64(truth[where[m]])
-        node = np.int64(1)
-        for place in range(BITS - 1, -1, -1):
-            low = (node << (place + 1)) & (NODES - 1)
-            middle, high = low + (1 << place), low + (2 << place)
-            one, zero = sums[high] - sums[middle], sums[middle] - sums[low]
-            advice = log(one + LEAST_FREQUENCY) - log(zero + LEAST_FREQUENCY)
-            bit = np.int64((letter >> place) & 1)
-            node = node * 2 + decide(coder, node, row + node, bit, advice)
-        text[i] = node & (NODES - 1)
+    size, radius, done = text.size - 2 * MARGIN, net.sizes[0], 0
+    for place in range(min(cell, size)):
+        count = (size - place + cell - 1) // cell
+        evaluate_context(net, room.row, np.int64(place), np.int64(cell), count, room.network, room.logits)
+        for m in range(count):
+            at = place + m * cell
+            _set_frequencies(room.logits, LETTERS * m, exponentials, sums)
+            letter = _code_letter(text, at, sums, truth, coder)
+            if letter >= LETTERS:
+                return done
+            room.row[radius + at] = letter
+            done += 1
+    return done
+
+
+@compiled(error_model="numpy")
+def code_plainly(text: Any, truth: Any, coder: Any) -> Any:
+    """The same from left to right, without the network."""
+    sums = np.zeros(NODES + 1)
+    for symbol in range(NODES):
+        sums[symbol + 1] = sums[symbol] + (1.0 if symbol < LETTERS else 0.0)
+    size = text.size - 2 * MARGIN
+    for at in range(size):
+        if _code_letter(text, at, sums, truth, coder) >= LETTERS:
+            return at
+    return size
+
+
+@inlined(error_model="numpy")
+def _set_frequencies(logits: Any, at: Any, exponentials: Any, sums: Any) -> None:
+    """Sums of `ardm.exact.context.frequencies` of the letter whose logits begin at `at`."""
+    most, total, first = logits[at], np.int64(0), 0
+    for v in range(1, LETTERS):
+        if logits[at + v] > most:
+            most, first = logits[at + v], v
+    for v in range(LETTERS):
+        total += exponentials[min(most - logits[at + v], exponentials.size - 1)]
+    left = np.int64(TOTAL)
+    for v in range(LETTERS):
+        mass = np.int64(exponentials[min(most - logits[at + v], exponentials.size - 1)])
+        share = 1 + mass * (TOTAL - LETTERS) // total
+        left -= share
+        sums[v + 1] = share
+    sums[first + 1] += left
+    for symbol in range(NODES):
+        sums[symbol + 1] = sums[symbol] + (sums[symbol + 1] if symbol < LETTERS else 0.0)
+
+
+@inlined(error_model="numpy")
+def _code_letter(text: Any, at: Any, sums: Any, truth: Any, coder: Any) -> Any:
+    """One letter, which is written into the text and returned."""
+    i = at + MARGIN
+    row = _set_contexts(text, i, coder.keys)
+    letter = np.int64(0) if coder.decoding else np.int64(truth[at])
+    node = np.int64(1)
+    for place in range(BITS - 1, -1, -1):
+        low = (node << (place + 1)) & (NODES - 1)
+        middle, high = low + (1 << place), low + (2 << place)
+        one, zero = sums[high] - sums[middle], sums[middle] - sums[low]
+        advice = log(one + LEAST_FREQUENCY) - log(zero + LEAST_FREQUENCY)
+        bit = np.int64((letter >> place) & 1)
+        node = node * 2 + decide(coder, node, row + node, bit, advice)
+    text[i] = node & (NODES - 1)
+    return node & (NODES - 1)
 
 
 @inlined()

@@ -1,13 +1,13 @@
 """The mixing coder of texts: letters, given what a network says of them, and then what stands between the
-words. Knows arrays of letters and bytes, and the coder's words; no network, no files.
+words. Knows arrays of letters and bytes, the network, and the coder's words; no files.
 
 A text is a chain of words of the letters a-z with something between them (a space, a full stop and a space,
 the end of a line, digits, ...):
 
     gap 0 | word 1 | gap 1 | word 2 | ... | word n | gap n
 
-First come the letters of all words, small, with one space between words (`codec.text.letters`), in any order,
-call by call; within a call from left to right, so that what the counters see includes the call's own letters.
+First come the letters of all words, small, with one space between words (`codec.text.letters`), call by call;
+within a call from left to right, so that what the counters see includes the call's own letters.
 Then all words are known, and gap by gap and word by word `codec.text.marks` codes a gap's bytes, ended by a
 letter, and the next word's capitals: none, the first, all, or each letter for itself.
 
@@ -19,19 +19,30 @@ uses: elementwise float64 in a fixed order, the same everywhere.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
+from ardm.exact.context import ContextConfig, ContextWeights, check_bounds, exponentials
+from ardm.exact.evaluate_context import ContextNet, build_context
 from codec.coder.decisions import CONTEXTS, BinaryCoder, binary_decoder, binary_encoder
 from codec.coder.words import check_words
 from codec.errors import CorruptError
 from codec.text import letters as letters_module
 from codec.text import marks as marks_module
-from codec.text.letters import FIRST_ROW, LETTERS, MARGIN, code_letters, open_tile
+from codec.text.letters import (
+    FIRST_ROW,
+    LETTERS,
+    close_tile,
+    code_in_cells,
+    code_plainly,
+    open_tile,
+    room_for,
+)
 from codec.text.marks import code_marks
 from codec.text.parts import Parts
 
-DIGEST = "084cc6b183dd1061"  # of `check_compiled`
+DIGEST = "a19ddddb09dc1b65"  # of `check_compiled`
 # log2 of the counters in a context: those of a long text take 90 MiB, and a short one does not wait for that
 LEAST_SLOTS, MOST_SLOTS = 12, 20
 SLOTS_OF_LETTER = 8
@@ -40,6 +51,17 @@ COUNTER_WEIGHT, NETWORK_WEIGHT = 0.1, 0.8
 # Words of 32 bits that an encoder may need, at 17 bits a decision: a letter is five decisions; the byte of a
 # gap eight, which leaves enough for the kind of a word's capitals; a letter's capital one.
 WORDS_OF_LETTER, WORDS_OF_BYTE, WORDS_OF_CAPITAL, SPARE_WORDS = 3, 6, 1, 4
+
+
+class Network(NamedTuple):
+    """A context network, and the table of its frequencies."""
+
+    net: ContextNet
+    exponentials: np.ndarray
+
+    @staticmethod
+    def of(weights: ContextWeights) -> Network:
+        return Network(build_context(weights), weights.tensors["exp"])
 
 
 class TextCoder:
@@ -60,20 +82,26 @@ class TextCoder:
         self.binary.weights[FIRST_ROW:, CONTEXTS] = NETWORK_WEIGHT
 
     def letters(
-        self, tile: np.ndarray, where: np.ndarray, frequencies: np.ndarray, truth: np.ndarray
-    ) -> None:
-        """Code the places `where` of a tile, at least one, as `code_letters` does.
+        self, size: int, truth: np.ndarray, network: Network | None = None, cell: int = 1
+    ) -> np.ndarray:
+        """Code the letters of a tile: in cells with the network, or from left to right without. truth: uint8
+        (size,), or, when decoding, anything. Returns the letters.
 
-        Raises CorruptError for values that only a forger writes, and as soon as more is read than was
-        written.
+        Raises CorruptError for values that only a forger writes, and if more is read than was written.
         """
+        tile = open_tile(size)
         with np.errstate(over="ignore"):  # hashes wrap around; only uncompiled code notices
-            code_letters(tile, where, frequencies, truth, self.binary)
+            if network:
+                room = room_for(network.net, size, cell)
+                done = code_in_cells(tile, cell, network.net, network.exponentials, room, truth, self.binary)
+            else:
+                done = code_plainly(tile, truth, self.binary)
         # as many as the seal may have left out
         if self.binary.decoding and int(self.binary.state[0, 2]) > self.binary.words.size + 1:
             raise CorruptError("the letters of a text go on where their data has ended.")
-        if tile[where + MARGIN].max() >= LETTERS:
+        if done < size:
             raise CorruptError("a letter of the text is none.")
+        return close_tile(tile)
 
     def finish(self) -> bytes:
         """An encoder's words, little-endian."""
@@ -84,6 +112,31 @@ class TextCoder:
         return self.binary.exhausted()
 
 
+def synthetic_weights() -> ContextWeights:
+    """A network of made-up integers, whose sums come near their bounds."""
+    config = ContextConfig(LETTERS, radius=4, width=32, depth=1)
+
+    def mixed(*shape: int) -> np.ndarray:
+        return (np.arange(int(np.prod(shape)), dtype=np.int64) * 2654435761 >> 11).reshape(shape) % 255 - 127
+
+    w = config.width
+    tensors = {
+        "enter": mixed(w, 8, config.states).astype(np.int8),
+        "enter_bias": mixed(w) * 100,
+        "enter_shift": np.full(w, 6),
+        "hidden": mixed(2, w, w).astype(np.int8),
+        "hidden_bias": mixed(2, w) * 700,
+        "hidden_shift": np.full((2, w), 10),
+        "head": mixed(LETTERS, w).astype(np.int8),
+        "head_bias": mixed(LETTERS) * 500,
+        "head_shift": np.full(LETTERS, 12),
+        "exp": exponentials(),
+    }
+    tensors = {name: t if t.dtype == np.int8 else t.astype(np.int32) for name, t in tensors.items()}
+    check_bounds(config, tensors)
+    return ContextWeights("", config, tensors, {})
+
+
 @lru_cache(maxsize=1)
 def check_compiled() -> None:
     """Code a few words and compare with what every correct machine must write. Raises UnsupportedError if
@@ -91,11 +144,9 @@ def check_compiled() -> None:
     """
     text = np.array([(i * i * 7 + 5 * i) % 27 if i % 6 else 0 for i in range(1, 300)], dtype=np.uint8)
     text[(text == 0) & (np.roll(text, 1) == 0)] = 5
-    coder, tile = TextCoder(text.size, check=False), open_tile(text.size)
-    frequencies = (np.arange(text.size * 27).reshape(-1, 27) * 2654435761 >> 9) % 500000
-    for first in range(3):
-        where = np.arange(first, text.size, 3)
-        coder.letters(tile, where, frequencies[where].astype(np.float32), text)
+    coder = TextCoder(text.size, check=False)
+    coder.letters(100, text[:100])
+    coder.letters(text.size - 100, text[100:], Network.of(synthetic_weights()), 3)
     letters, starts = text[text > 0], np.append(np.flatnonzero((text > 0) & (np.roll(text, 1) == 0)), 0)
     starts = np.searchsorted(np.flatnonzero(text > 0), [0, *starts[:-1][starts[:-1] > 0], text.size]).astype(
         np.int64

@@ -1,5 +1,5 @@
 """The context network: evaluated where it is asked, blind to what is not known, learning from examples that
-are what the walk later asks.
+are what the walk later asks; and in integers, which follow the float network and are the same compiled.
 """
 
 from __future__ import annotations
@@ -11,11 +11,16 @@ import pytest
 import torch
 
 from ardm.discrete import Space
+from ardm.exact import context
+from ardm.exact.context import ContextWeights
+from ardm.exact.evaluate_context import build_context, context_scratch, evaluate_context
 from ardm.networks import Config, Context, build, context_of
 from ardm.objective import bound, exact_bits
 from ardm.orders import cell_places
+from ardm.released import WeightsError
 from ardm.training import contexts, fit
 from ardm.training.contexts import ContextMasks
+from codec.text.prose import synthetic_weights
 
 SPACE = Space((32,), 5, ordered=False)
 NET = Config("context", width=24, blocks=2, kernel=9)
@@ -144,3 +149,120 @@ def test_it_learns_a_row_in_every_order(tmp_path: Path) -> None:
     left_to_right = exact_bits(network, valid, torch.arange(32))
     assert float(left_to_right.mean()) < 0.2  # the first letter alone is 2.3 bits of 32 letters
     assert float(bound(network, valid, torch.Generator().manual_seed(1), 8).mean()) < 0.8
+
+
+# ---- integers ----------------------------------------------------------------------------------------------
+
+
+def integers(net: Context) -> ContextWeights:
+    return context.parse(context.serialize(*context.to_integers(net), {"note": "a test"}))
+
+
+def trained() -> Context:
+    """A network after a few steps, calibrated, with simulated integer arithmetic on."""
+    net, row = (
+        network(),
+        torch.randint(5, (500,), generator=torch.Generator().manual_seed(2), dtype=torch.uint8),
+    )
+    generator = torch.Generator().manual_seed(1)
+
+    def loss() -> torch.Tensor:
+        return contexts.loss(net, *contexts.draw(row, SPACE, 9, ContextMasks((8,), (0.5,)), 256, generator))
+
+    optimizer = torch.optim.Adam(net.parameters(), 3e-3)
+    for _ in range(8):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+    net.body.calibrate(loss)
+    net.body.quantized = True
+    return net.eval()
+
+
+def all_states(weights: ContextWeights, count: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, weights.config.states, (count, 2 * weights.config.radius))
+
+
+def compiled(weights: ContextWeights, row: np.ndarray, first: int, step: int, count: int) -> np.ndarray:
+    net = build_context(weights)
+    logits = np.zeros(count * weights.config.classes, np.int32)
+    evaluate_context(net, row, first, step, count, context_scratch(net), logits)
+    return logits.reshape(count, -1)
+
+
+def test_integers_follow_the_simulation() -> None:
+    net = trained()
+    weights = integers(net)
+    assert weights.config == context.ContextConfig(5, radius=4, width=24, depth=2)
+    states = all_states(weights, 400)
+    with torch.no_grad():
+        simulated = net.of_states(torch.from_numpy(states)).numpy()
+    # a sixth of a step: what the conditioning adds is rounded in the integers only
+    assert abs(simulated - context.reference(weights, states) / context.LOGIT_STEPS).mean() < 0.01
+
+
+@pytest.mark.parametrize("which", ["shipped", "trained", "made up"])
+@pytest.mark.parametrize(("first", "step", "count"), [(0, 1, 61), (3, 7, 9), (0, 1, 1), (60, 1, 1)])
+def test_compiled_integers_are_those_of_the_reference(which: str, first: int, step: int, count: int) -> None:
+    weights = {
+        "shipped": context.load,
+        "trained": lambda: integers(trained()),
+        "made up": synthetic_weights,  # sums come near their bounds
+    }[which]()
+    radius, states = weights.config.radius, weights.config.states
+    row = np.random.default_rng(3).integers(0, states, 61 + 2 * radius).astype(np.uint8)
+    around = np.delete(np.arange(2 * radius + 1), radius)
+    where = first + step * np.arange(count)
+    expected = context.reference(weights, row[where[:, None] + around])
+    assert np.array_equal(compiled(weights, row, first, step, count), expected)
+    assert len(np.unique(expected)) > 1
+
+
+def test_frequencies_are_those_of_the_float_probabilities() -> None:
+    weights = context.load()
+    logits = np.random.default_rng(1).normal(0, 40, (500, 27)).round().astype(np.int64)
+    logits[0], logits[1] = 0, np.r_[10**6, np.zeros(26)]
+    found = context.frequencies(weights, logits)
+    assert (found.sum(1) == context.TOTAL).all()
+    assert found.min() >= 1
+    chances = torch.softmax(torch.from_numpy(logits / context.LOGIT_STEPS), 1).numpy()
+    assert (chances * np.log2(np.maximum(chances, 1e-30) / (found / context.TOTAL))).sum(1).max() < 1e-4
+
+
+def test_weights_of_the_package_keep_their_bounds_and_their_name() -> None:
+    shipped = context.load()
+    context.check_bounds(shipped.config, shipped.tensors)
+    assert shipped.id == context.TEXT_ID
+    (path,) = context.FOLDER.glob("text-*.safetensors")
+    assert path.name == f"text-{shipped.id}.safetensors"
+    assert path.stat().st_size <= 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("hidden", np.full((8, 384, 384), -128, np.int8), r"must lie in -127\.\.127, found 128"),
+        ("hidden_shift", np.full((8, 384), 22, np.int32), "a sum may reach"),
+        ("hidden", np.zeros((1, 384, 384), np.int8), r"hidden must be int8 of shape \(8, 384, 384\)"),
+        ("enter_bias", np.full(384, 2**24, np.int32), "may reach"),
+        ("head_shift", np.full(27, -1, np.int32), r"shifts must lie in 0\.\.22, found -1"),
+        ("exp", np.full(256, -1, np.int32), "exp must lie in"),
+    ],
+)
+def test_bounds_are_checked(name: str, value: np.ndarray, said: str) -> None:
+    shipped = context.load()
+    with pytest.raises(WeightsError, match=said):
+        context.check_bounds(shipped.config, {**shipped.tensors, name: value})
+
+
+def test_other_files_are_no_weights() -> None:
+    shipped = context.load()
+    with pytest.raises(WeightsError, match="not an ardm weights file"):
+        context.parse(b"something else")
+    with pytest.raises(WeightsError, match="not part of this release"):
+        context.load("0123456789abcdef")
+    data = context.serialize(shipped.config, shipped.tensors, {}).replace(
+        b"context weights 1", b"context weights 2"
+    )
+    with pytest.raises(WeightsError, match="have format 'ardm context weights 2', expected was"):
+        context.parse(data)

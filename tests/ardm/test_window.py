@@ -544,7 +544,7 @@ WAYS = (
     {"seed": 5, "budget": 7},
     {"tile": 12},
 )
-TEXT_WAYS = ({"order": "rows", "budget": 6}, {"order": "plain"})
+TEXT_WAYS = ({"order": "cells", "budget": 6}, {"order": "plain"})
 PROSE = b"It was the best of times, it was the worst of times; the river rose, and nobody slept. In the morning they were gone."
 
 
@@ -603,7 +603,7 @@ with everything():
         data = compress(crop, **way)
         assert np.array_equal(decompress(data), crop)
         print(data.hex())
-    data = text.pack(PROSE, order="rows", budget=6)
+    data = text.pack(PROSE, order="cells", budget=6)
     assert text.unpack(data) == PROSE
     print(data.hex())
 """

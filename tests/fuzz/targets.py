@@ -14,14 +14,22 @@ from typing import Any, TypeVar
 from unittest import mock
 
 import numpy as np
-import torch
 
-from ardm.exact import discrete_predictor
-from ardm.exact import weights as weights_module
-from ardm.exact.carriers import Carrier
+from ardm.exact import context
 from ardm.exact.predictor import Canvas, Predictor
 from ardm.orders import PATCH
-from codec import ArdmError, Limits, archive, container, decompress, info, listing, png, recover
+from codec import (
+    ArdmError,
+    Limits,
+    UnsupportedError,
+    archive,
+    container,
+    decompress,
+    info,
+    listing,
+    png,
+    recover,
+)
 from codec.formats import frames
 from codec.formats import sources as readers
 from codec.listing import Way
@@ -29,6 +37,7 @@ from codec.opened import open_bytes
 from codec.png.exact import recipes, remake
 from codec.text import file as text
 from codec.text import header as header_of_text
+from codec.text import prose
 from codec.tiles import load_predictor
 
 Result = TypeVar("Result")
@@ -81,37 +90,29 @@ def stub() -> Stub:
     return Stub()
 
 
-class TextStub(Carrier):
-    """What `Stub` is for photos, for text: sees every place and says something of each."""
-
-    def features(self, tokens: torch.Tensor, cond: np.ndarray) -> torch.Tensor:
-        return tokens.long().sum(1) + int(cond.sum())
-
-    def read_out(self, features: torch.Tensor, tokens: torch.Tensor, item: int, place: int) -> torch.Tensor:
-        return ((torch.arange(27)[:, None] * 40503 + 31 * features[item].flatten() >> 5) % 160 - 80).to(
-            torch.int32
-        )
-
-
-def _plan(weights: weights_module.Weights, budget: int) -> int:
-    """A call for each of the first places, the last for all others: some `codec.text.file.plan_breaks`, which takes
-    longer than all the rest of a small text.
-    """
-    return (1 << min(budget, text.CELL) - 1) - 1
-
-
 @contextmanager
 def small_texts() -> Iterator[None]:
-    """Within it, texts are coded by `TextStub`, in tiles so small that short ones have several, and LZMA need
-    not clear 64 MiB for each.
+    """Within it, texts are coded by a small network of made-up integers, in tiles so small that short ones
+    have several, and LZMA need not clear 64 MiB for each.
     """
     small = [text._FILTERS[0] | {"dict_size": 1 << 16}]
     with (
-        mock.patch.object(discrete_predictor, "choose_carrier", lambda weights, device: TextStub(weights)),
-        mock.patch.multiple(text, TILE=100, _FILTERS=small, plan_breaks=_plan),
+        mock.patch.object(text, "load_network", _small_network),
+        mock.patch.multiple(text, TILE=100, _FILTERS=small),
         mock.patch.object(header_of_text, "TILE", 100),
     ):
         yield
+
+
+@lru_cache(maxsize=1)
+def _made_up() -> prose.Network:
+    return prose.Network.of(prose.synthetic_weights())
+
+
+def _small_network(weights_id: str) -> prose.Network:
+    if weights_id != context.TEXT_ID:
+        raise UnsupportedError(f"weights {weights_id} are not part of this release.")
+    return _made_up()
 
 
 def decoder(data: bytes) -> None:
@@ -253,7 +254,7 @@ def texts(data: bytes) -> None:
                 lambda: text.pack(
                     data,
                     budget=1 + len(data) % 7,
-                    order=("auto", "rows", "plain")[len(data) % 3],
+                    order=("auto", "cells", "plain")[len(data) % 3],
                     verify=False,
                     limits=LIMITS,
                 )
