@@ -1,5 +1,5 @@
-"""`compiled`: Numba's njit, whose machine code is kept for later processes where it can be; `inlined`: what
-only such functions call. Knows nothing of what is compiled.
+"""`compiled`: Numba's njit, whose machine code is kept for later processes where it can be; `internal` and
+`inlined`: what only such functions call. Knows nothing of what is compiled.
 
 What is kept saves seconds, no more: where it cannot be written (a full disk, a user without a home) or read
 again (a file cut short when the power went), the function is compiled anew, and that is all. Numba itself
@@ -17,6 +17,8 @@ from typing import Any
 
 from numba import njit
 from numba.core.caching import FunctionCache
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 
 from ardm.folder import existing_folder
 
@@ -97,16 +99,65 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
     return compile_later
 
 
+class _Draft(JITCodeLibrary):
+    """The code of a function that is only ever put into that of others, where LLVM makes the best of it: by
+    itself it is neither made better nor turned into machine code, which took a third of the time to compile.
+    What functions share was also worse for having been vectorised before it was put in place.
+    """
+
+    class Codegen:
+        """The usual one, but for the environment, which functions without Python objects do not look at."""
+
+        def __init__(self, usual: Any) -> None:
+            self._usual = usual
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._usual, name)
+
+        def set_env(self, name: str, env: Any) -> None:
+            pass
+
+    @property
+    def codegen(self) -> Any:
+        return self.Codegen(self._codegen)
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._verify_declare_only_symbols()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        return 0
+
+
+class _Drafting(Compiler):
+    """Numba's compiler, for drafts."""
+
+    def _compile_core(self) -> Any:
+        if self.state.library is None:
+            name = self.state.func_id.func_qualname
+            self.state.library = _Draft(self.state.targetctx.codegen(), name)
+            self.state.library.enable_object_caching()
+        return super()._compile_core()
+
+
+def internal(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator as `compiled` for what only compiled functions call. Python cannot: such a call crashes."""
+    no_wrappers: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    decorate: Any = njit(nogil=True, pipeline_class=_Drafting, **no_wrappers, **options)
+    return decorate  # type: ignore[no-any-return]
+
+
 def inlined(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A decorator as `compiled` for what only compiled functions call, none of which keeps a call to it.
+    """A decorator as `internal`, whose callers keep no call to the function.
 
     LLVM puts it in place. Where Numba did that (inline="always"), it typed and lowered every copy anew: the
-    mixing coder took a quarter more time to compile, and its code a tenth more to run. There is no wrapper
-    for calls from Python, which take a quarter of the time to compile: such a call crashes.
+    mixing coder took a quarter more time to compile, and its code a tenth more to run.
     """
-    placed: dict[str, Any] = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    decorate: Any = njit(nogil=True, **placed, **options)
-    return decorate  # type: ignore[no-any-return]
+    return internal(forceinline=True, **options)
 
 
 def _in_a_folder(compile_one: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,10 +16,11 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba import config, njit, types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ardm.compiled import internal
 from ardm.exact import int32
 
 LANES = 16  # outputs in a vector of int32
@@ -142,7 +143,7 @@ def _make_vnni(pixels: int, groups: int) -> Any:
 if VNNI:
     _four_4, _four_2, _four_1 = (_make_vnni(4, g) for g in (4, 2, 1))
 
-    @njit(nogil=True, boundscheck=False, inline="never", _nrt=False)
+    @internal(boundscheck=False, inline="never", _nrt=False)
     def accumulate_four(
         x: Any,
         at: Any,
@@ -197,7 +198,7 @@ elif config.DISABLE_JIT:
 
 else:
 
-    @njit(nogil=True, boundscheck=False, _nrt=False)
+    @internal(boundscheck=False, _nrt=False)
     def accumulate_four(
         x: Any,
         at: Any,
@@ -382,7 +383,7 @@ if config.DISABLE_JIT:
 else:
     _rows_4, _rows_1 = (_make_rows(g) for g in (4, 1))
 
-    @njit(nogil=True, boundscheck=False, inline="never", _nrt=False)
+    @internal(boundscheck=False, inline="never", _nrt=False)
     def sum_rows(table: Any, rows: Any, unit: Any, outputs: Any, start: Any, sums: Any, to: Any) -> None:
         """The same in registers."""
         o, count, at = np.int64(0), np.int64(rows.size), np.int64(to)

@@ -11,9 +11,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from ardm.compiled import BORROWING, compiled, inlined
+from ardm.compiled import BORROWING, compiled, inlined, internal
 from ardm.exact import int32
 from ardm.exact.dense import (
     LANES,
@@ -183,7 +182,7 @@ def scratch(net: Net) -> Scratch:
     )
 
 
-@njit(nogil=True, boundscheck=False, **BORROWING)
+@internal(boundscheck=False, **BORROWING)
 def gather(net: Any, canvas: Any, y: Any, x: Any, everything: Any, work: Any, row: Any) -> None:
     """Values and base of the pixel (y, x) into row `row` of the scratch, and the first layer's bias with its
     mask into the sums.
@@ -229,7 +228,7 @@ def gather(net: Any, canvas: Any, y: Any, x: Any, everything: Any, work: Any, ro
                 work.sums[to + o] -= net.mask[j * width + o]
 
 
-@njit(nogil=True, boundscheck=False, **BORROWING)
+@internal(boundscheck=False, **BORROWING)
 def gather_raster(net: Any, canvas: Any, y: Any, x: Any, work: Any, row: Any) -> None:
     """`gather` for raster order, where the pattern is half a window: row by row, in one piece of memory each.
 
@@ -274,7 +273,7 @@ def _shifted(total: Any, shift: Any) -> Any:
     return int32.sar(int32.add(total, int32.sar(int32.shl(np.int32(1), shift), np.int32(1))), shift)
 
 
-@njit(nogil=True, boundscheck=False, **BORROWING)
+@internal(boundscheck=False, **BORROWING)
 def _activate(
     sums: Any, to: Any, shift: Any, shift_at: Any, out: Any, at: Any, count: Any, residual: Any
 ) -> None:
@@ -287,14 +286,14 @@ def _activate(
             activate(sums, to + o, shift, shift_at + o, out, at + o)
 
 
-@njit(nogil=True, boundscheck=False, **BORROWING)
+@internal(boundscheck=False, **BORROWING)
 def _add_high(sums: Any, high: Any, count: Any) -> None:
     """sums += high * 2**NEAR_SHIFT, `count` numbers."""
     for o in range(count):
         sums[o] = int32.add(sums[o], int32.shl(high[o], np.int32(NEAR_SHIFT)))
 
 
-@njit(nogil=True, boundscheck=False, **BORROWING)
+@internal(boundscheck=False, **BORROWING)
 def finish_block(net: Any, work: Any, params: Any, to: Any, count: Any) -> None:
     """All layers, for the pixels in the BLOCK rows of the scratch, of which `count` are wanted, their first
     bias in the sums. params: int32, flat, 10 K numbers of each from `to` on.

@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from ardm.compiled import BORROWING
+from ardm.compiled import BORROWING, internal
 from ardm.exact import int32
 from ardm.exact.context import ONE, ContextWeights
 from ardm.exact.dense import LANES, accumulate_four, activate, activate_more, pack, padded, sum_rows
@@ -82,7 +81,7 @@ def context_scratch(net: ContextNet) -> ContextScratch:
     )
 
 
-@njit(nogil=True, boundscheck=False, **BORROWING)
+@internal(boundscheck=False, **BORROWING)
 def _enter(net: Any, row: Any, at: Any, work: Any, p: Any) -> None:
     """The first layer of the letter at `at` of the row, into row p of the scratch."""
     radius, states, width = net.sizes[0], net.sizes[1], net.sizes[2]
@@ -94,7 +93,7 @@ def _enter(net: Any, row: Any, at: Any, work: Any, p: Any) -> None:
         activate(work.sums, p * width + o, net.enter_shift, o, work.stream, p * width + o)
 
 
-@njit(nogil=True, boundscheck=False, **BORROWING)
+@internal(boundscheck=False, **BORROWING)
 def evaluate_context(net: Any, row: Any, first: Any, step: Any, count: Any, work: Any, logits: Any) -> None:
     """Logits int32, flat, of `count` letters, at `first` and every `step` from there.
 

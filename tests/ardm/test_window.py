@@ -10,7 +10,7 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -244,6 +244,16 @@ def loaded_again(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+def from_python(function: Callable[..., None]) -> Callable[..., None]:
+    """`accumulate_four`, which only compiled functions call."""
+
+    @njit
+    def call(x, at, x_step, w, w_at, inputs, outputs, start, start_at, start_step, sums, sums_step):  # type: ignore[no-untyped-def]
+        function(x, at, x_step, w, w_at, inputs, outputs, start, start_at, start_step, sums, sums_step)
+
+    return call  # type: ignore[no-any-return]
+
+
 @pytest.mark.parametrize("shape", [(16, 4), (48, 12), (128, 504), (240, 128)], ids=str)
 def test_plain_loops_and_vectors_multiply_the_same(
     shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
@@ -264,7 +274,7 @@ def test_plain_loops_and_vectors_multiply_the_same(
         for module in (dense, plain):
             packed = np.concatenate([np.zeros(64, np.int8), module.pack(weight)])  # somewhere within
             four = np.zeros(4 * outputs, np.int32)
-            module.accumulate_four(
+            from_python(module.accumulate_four)(
                 x.reshape(-1),
                 0,
                 inputs,

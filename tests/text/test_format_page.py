@@ -33,7 +33,7 @@ def reader() -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("data", "options"),
-    [(LONG, {"order": "plain"}), (SHORT, {"order": "cells", "budget": 6}), (SHORT, {"order": "cells"})],
+    [(LONG, {"order": "plain"}), (SHORT, {"order": "cells", "budget": 20}), (SHORT, {"order": "cells"})],
 )
 def test_the_pages_python_reads_a_text(data: bytes, options: dict[str, Any]) -> None:
     packed = text.pack(data, **options)
