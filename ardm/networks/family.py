@@ -58,9 +58,7 @@ class Config:
     width: int = 128  # channels of hidden layers
     blocks: int = 4  # residual blocks; of the unet: before, and again after, its middle
     heads: int = 4  # of attention
-    # width of the transformer's and mixer's inner layers over `width`; the lattice's 1x1 layers have it as in
-    # the photo codec
-    expand: int = 4
+    expand: int = 4  # width of the transformer's and mixer's inner layers over `width`
     patch: int = 1  # variables along each axis in a token; not of the unet
     # the lattice's, the unet's, the window's and the context's windows along each axis longer than 1
     kernel: int = 3
@@ -127,9 +125,7 @@ class TokenGrid:
 
     def scatter(self, out: torch.Tensor, guess: torch.Tensor | None) -> torch.Tensor:
         """(B, outputs, rows, columns), one vector per token -> (B, *shape, P); means of logistics get the
-        reference added.
-
-        out: float32 in the parameters' units, or integers in steps of them (`Space.parameter_steps`).
+        reference added. out: float32, in the parameters' units.
         """
         channels, height, width = self.space.grid
         rows, columns = self.patch
@@ -141,8 +137,7 @@ class TokenGrid:
             assert guess is not None
             k, classes = self.space.mixture, self.space.classes
             steps = self.space.parameter_steps[k]
-            base = ((guess - (classes - 1)) * (steps * MEAN_UNIT)).div(classes, rounding_mode="floor")
-            base = base / steps if out.is_floating_point() else base.to(out.dtype)
+            base = ((guess - (classes - 1)) * (steps * MEAN_UNIT)).div(classes, rounding_mode="floor") / steps
             x = torch.cat([x[..., :k], x[..., k : 2 * k] + base.unsqueeze(-1), x[..., 2 * k :]], -1)
         return x
 
@@ -488,11 +483,11 @@ class Window(Network):
         )
 
 
-# ---- networks that also run in integers --------------------------------------------------------------------
+# ---- chains of layers -------------------------------------------------------------------------------------
 
 
 def lattice_chain(c: Config, frame: TokenGrid) -> list[Layer]:
-    """The photo codec's convolutions over patches, for any mask."""
+    """Convolutions over patches, for any mask."""
     layers = [Layer("enter", frame.inputs, c.width, frame.kernel, conditioned=True)]
     for i in range(c.blocks):
         layers.append(
@@ -536,16 +531,14 @@ CHAINS = {"lattice": lattice_chain, "mixer": mixer_chain, "context": context_cha
 
 @dataclass(frozen=True)
 class Model:
-    """A space and an exact network for it: what its weights file says of itself. A `TrunkConfig`. Raises
-    ValueError for other networks.
-    """
+    """A space and a chain for it: the `TrunkConfig` of `Exact`. Raises ValueError for other networks."""
 
     space: Space
     network: Config
 
     def __post_init__(self) -> None:
         if self.network.name not in CHAINS:
-            raise ValueError(f"only {', '.join(CHAINS)} run in exact integers, got {self.network.name}.")
+            raise ValueError(f"only {', '.join(CHAINS)} are chains of layers, got {self.network.name}.")
 
     @property
     def width(self) -> int:
