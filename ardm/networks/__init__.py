@@ -1,23 +1,12 @@
-"""Order-agnostic networks for any discrete data, by name: `build` makes one."""
+"""Order-agnostic networks for any discrete data, by name: `build` makes one. `ardm.networks.base` says what
+they take and answer.
+"""
 
-from ardm.networks.family import (
-    CHAINS,
-    NAMES,
-    SHARES,
-    Config,
-    Context,
-    Exact,
-    Model,
-    Network,
-    TokenGrid,
-    Window,
-    build,
-    conditions,
-    multiply_accumulates,
-    parameter_count,
-    planes,
-)
+from ardm.networks.base import NAMES, Config, Network
+from ardm.networks.chains import CHAINS, SHARES, Context, Exact
+from ardm.networks.family import build, multiply_accumulates, parameter_count
 from ardm.networks.neighbours import context_conditions, context_of, context_planes, context_states
+from ardm.networks.pictures import Window
 
 __all__ = [
     "CHAINS",
@@ -26,17 +15,13 @@ __all__ = [
     "Config",
     "Context",
     "Exact",
-    "Model",
     "Network",
-    "TokenGrid",
     "Window",
     "build",
-    "conditions",
     "context_conditions",
     "context_of",
     "context_planes",
     "context_states",
     "multiply_accumulates",
     "parameter_count",
-    "planes",
 ]
