@@ -39,6 +39,15 @@ PACKAGES = (
 BORROWING: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 
 
+# of Numba, that `internal` changes; none of them is documented
+HOOKS = [
+    (JITCodeLibrary, "_optimize_final_module"),
+    (JITCodeLibrary, "_finalize_final_module"),
+    (JITCodeLibrary, "_finalize_dynamic_globals"),
+    (JITCodeLibrary, "_verify_declare_only_symbols"),
+    (JITCodeLibrary, "get_pointer_to_function"),
+    (Compiler, "_compile_core"),
+]
 _all: list[Any] = []  # functions that `compiled` made
 
 
@@ -146,8 +155,12 @@ class _Drafting(Compiler):
 
 def internal(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator as `compiled` for what only compiled functions call. Python cannot: such a call crashes."""
-    no_wrappers: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    decorate: Any = njit(nogil=True, pipeline_class=_Drafting, **no_wrappers, **options)
+    how: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    if all(
+        hasattr(owner, name) for owner, name in HOOKS
+    ):  # else as other functions are: it only takes longer
+        how["pipeline_class"] = _Drafting
+    decorate: Any = njit(nogil=True, **how, **options)
     return decorate  # type: ignore[no-any-return]
 
 

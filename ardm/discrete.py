@@ -113,7 +113,7 @@ class Space:
 
     @property
     def parameter_steps(self) -> list[int]:
-        """In how many parts exact networks divide the unit of each parameter."""
+        """In how many parts the unit of each parameter is divided where integers are simulated."""
         logits, means = 16, 2048 // MEAN_UNIT
         if self.likelihood == "logistics":
             return [logits] * self.mixture + [means] * self.mixture + [logits] * self.mixture

@@ -1,9 +1,8 @@
-"""The walk over the variables of discrete data: stage by stage, call by call. The same for scoring, sampling,
-filling in and coding.
+"""The walk over the variables of discrete data: stage by stage, call by call. The same for scoring, sampling
+and filling in.
 
 A *visitor* is asked for the digits of the variables of each call: one that scores reads them from the truth,
-one that samples draws them, an encoder writes and a decoder reads them (`codec.text`). `sample` is the one
-that draws. Knows spaces and networks; no files, no bytes.
+one that samples draws them. `sample` is the one that draws. Knows spaces and networks; no files, no bytes.
 """
 
 from __future__ import annotations

@@ -132,13 +132,6 @@ def group_breaks(sizes: list[int]) -> int:
     return breaks
 
 
-def group_starts(breaks: int, count: int) -> list[int]:
-    """First places of the calls that `breaks` describes, of `count` places. Bit j: a new call starts after
-    place j.
-    """
-    return [0, *(j + 1 for j in range(count - 1) if breaks >> j & 1)]
-
-
 def cell_places(size: int, cell: int) -> np.ndarray:
     """An order of `size` variables in a row, cut into cells: the first place of all cells, then the second
     one, and so on. int64 (size,), the place 0..size-1 of each. One cell as long as the row: left to right.

@@ -114,7 +114,9 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def export(arguments: argparse.Namespace) -> dict[str, Any]:
     net, made_by = load_network(arguments.model)
-    if not isinstance(net, Context) or not net.body.quantized:
+    if not isinstance(net, Context):
+        raise SystemExit(f"{arguments.model} is of a network {made_by.network.name}; expected was context.")
+    if not net.body.quantized:
         raise SystemExit(f"{arguments.model} has no integer arithmetic yet; train until it says quantized.")
     about = {"recipe": json.loads(json.dumps(made_by, default=vars)), "note": arguments.note}
     data = context.serialize(*context.to_integers(net), about)

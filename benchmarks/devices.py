@@ -44,15 +44,12 @@ def main() -> None:
     files: dict[str, tuple[bytes, bytes]] = {}
     for device in devices:
         begun = time.monotonic()
-        files[device] = (
-            compress(pixels, order="lattice", device=device),
-            text.pack(PROSE, order="rows", device=device),
-        )
+        files[device] = (compress(pixels, order="lattice", device=device), text.pack(PROSE, order="cells"))
         name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
         hashes = [hashlib.sha256(data).hexdigest()[:16] for data in files[device]]
         rows[device] = {
             "name": name,
-            "carrier": load_predictor(device).device,
+            "device": load_predictor(device).device,
             "hashes": hashes,
             "seconds": round(time.monotonic() - begun, 2),
         }
@@ -62,7 +59,7 @@ def main() -> None:
             same = (
                 same
                 and np.array_equal(decompress(packed[0], device=device), pixels)
-                and text.unpack(packed[1], device=device) == PROSE
+                and text.unpack(packed[1]) == PROSE
             )
     print(json.dumps({"torch": torch.__version__, "same": same, "devices": rows}))
     sys.exit(1 if not same else 3 if len(devices) == 1 else 0)

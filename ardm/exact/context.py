@@ -156,8 +156,9 @@ def check_bounds(config: ContextConfig, tensors: Mapping[str, np.ndarray]) -> No
                 f"{name} must be {np.dtype(kind)} of shape {shape}, found {tensors[name].dtype} of "
                 f"{tensors[name].shape}."
             )
-    if tensors["exp"].min() < 0 or tensors["exp"].max() > EXP_TOP:
-        raise WeightsError(f"exp must lie in 0..{EXP_TOP}.")
+    first, others = int(tensors["exp"][0]), tensors["exp"][1:]
+    if others.min() < 0 or first > EXP_TOP or first <= others.max():
+        raise WeightsError(f"exp must lie in 0..{EXP_TOP}, and its first number be the greatest.")
     for name in shapes:
         weight, shift = (np.abs(tensors[name + part].astype(np.int64)) for part in ("", "_shift"))
         if weight.max() > WEIGHT_MAX:

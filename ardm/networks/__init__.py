@@ -3,7 +3,7 @@ they take and answer.
 """
 
 from ardm.networks.base import NAMES, Config, Network
-from ardm.networks.chains import CHAINS, SHARES, Context, Exact
+from ardm.networks.chains import CHAINS, SHARES, Chain, Context
 from ardm.networks.family import build, multiply_accumulates, parameter_count
 from ardm.networks.neighbours import context_conditions, context_of, context_planes, context_states
 from ardm.networks.pictures import Window
@@ -12,9 +12,9 @@ __all__ = [
     "CHAINS",
     "NAMES",
     "SHARES",
+    "Chain",
     "Config",
     "Context",
-    "Exact",
     "Network",
     "Window",
     "build",

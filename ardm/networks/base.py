@@ -121,7 +121,7 @@ class TokenGrid:
         return first.view(1, -1, 1).expand(self.space.grid[0], -1, places).flatten()
 
     def output_steps(self) -> torch.Tensor:
-        """In how many parts an exact network divides the unit of each output: float32 (outputs,)."""
+        """In how many parts a quantized network divides the unit of each output: float32 (outputs,)."""
         per_variable = torch.tensor(self.space.parameter_steps).repeat_interleave(
             self.patch[0] * self.patch[1]
         )

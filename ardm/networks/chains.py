@@ -64,7 +64,7 @@ CHAINS = {"lattice": lattice_chain, "mixer": mixer_chain, "context": context_cha
 
 @dataclass(frozen=True)
 class Model:
-    """A space and a chain for it: the `TrunkConfig` of `Exact`. Raises ValueError for other networks."""
+    """A space and a chain for it: the `TrunkConfig` of `Chain`. Raises ValueError for other networks."""
 
     space: Space
     network: Config
@@ -89,7 +89,7 @@ class Model:
         return CHAINS[self.network.name](self.network, TokenGrid(self.network, self.space))
 
 
-class Exact(Network):
+class Chain(Network):
     """A chain of layers and a linear head; a quantized trunk simulates its integer arithmetic."""
 
     def __init__(self, config: Config, space: Space) -> None:
@@ -121,7 +121,7 @@ class Exact(Network):
         return self.frame.scatter(out.view(b, -1, rows, columns), guess)
 
 
-class Context(Exact):
+class Context(Chain):
     """A perceptron over the kernel - 1 variables around one, for the variables that are wanted alone: one
     evaluation codes one, as `Window` does for pixels. For names in a row, of one stage.
     """
@@ -162,7 +162,7 @@ class Context(Exact):
 
 
 def conditions(space: Space, known: torch.Tensor, digit: int) -> torch.Tensor:
-    """What an exact network is told about a call: the share of known variables as a thermometer, and the
+    """What a chain is told about a call: the share of known variables as a thermometer, and the
     stage. Integers 0..COND_ONE, float32 (B, ...).
     """
     count = known.flatten(1).sum(1, keepdim=True)

@@ -10,7 +10,7 @@ from torch import nn
 from ardm.discrete import Space
 from ardm.networks.attention import Attention, Transformer, UNet
 from ardm.networks.base import Config, Network
-from ardm.networks.chains import Context, Exact
+from ardm.networks.chains import Chain, Context
 from ardm.networks.layers import Conv
 from ardm.networks.pictures import Window
 from ardm.networks.window import WindowNet
@@ -19,7 +19,7 @@ from ardm.networks.window import WindowNet
 def build(config: Config, space: Space) -> Network:
     """The network of a configuration for a space. Raises ValueError if they do not fit."""
     kinds = {"unet": UNet, "transformer": Transformer, "window": Window, "context": Context}
-    return kinds.get(config.name, Exact)(config, space)
+    return kinds.get(config.name, Chain)(config, space)
 
 
 def parameter_count(network: nn.Module) -> int:
@@ -52,7 +52,7 @@ def multiply_accumulates(network: Network) -> int:
         network(seen, torch.zeros_like(seen, dtype=torch.bool), network.space.stages - 1)
     for handle in handles:
         handle.remove()
-    if isinstance(network, Exact):
+    if isinstance(network, Chain):
         total += (
             network.head.numel() * network.space.size // (network.frame.outputs // network.space.parameters)
         )

@@ -24,7 +24,7 @@ COND_ONE = 16  # integer that stands for 1 in the conditioning vector
 MASK_ON = 64  # value of a known token's mask channel
 ONE = 32  # of a one-hot plane
 INPUT_EXPONENT = 5  # an input integer u stands for u * 2**-5
-WEIGHT_MAX = 63  # two u8 x s8 products fit a saturating 16-bit lane: 2 * 255 * 63 < 2**15
+WEIGHT_MAX = 63  # of simulated integers; `ardm.exact.context` has room for 127
 ACTIVATION_MAX = 255
 SPARE = 2  # bits that weights may still grow by while integers are simulated
 
@@ -140,9 +140,7 @@ class Conv(nn.Module):
 
 
 class Trunk(nn.Module):
-    """The chain of convolutions that all exact networks share; subclasses add what reads its last activations
-    out.
-    """
+    """The layers of a chain, but for the head, which reads its last activations out."""
 
     def __init__(self, config: TrunkConfig) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from ardm.discrete import Space
-from ardm.networks import CHAINS, Config, Exact, Network, build, parameter_count
+from ardm.networks import CHAINS, Chain, Config, Network, build, parameter_count
 from ardm.objective import Estimate, bound, training_loss
 from ardm.training.contexts import ContextMasks
 from ardm.training.locoprop import Local, of_trunk, with_adamw
@@ -77,6 +77,8 @@ class TrainingRecipe:
 def recipe_from(about: dict[str, Any]) -> TrainingRecipe:
     """The recipe that a checkpoint's description holds."""
     fields = dict(about["recipe"])
+    for retired in ("spread", "rows", "cell"):  # until 1.0.0.dev, of a network for texts
+        fields.pop(retired, None)
     if "muon" in fields:  # until 0.3.0; else was Adam, which is AdamW without decay
         fields["optimizer"] = "muon" if fields.pop("muon") else "adamw"
     return TrainingRecipe(
@@ -92,7 +94,7 @@ def recipe_from(about: dict[str, Any]) -> TrainingRecipe:
 
 def optimizers(net: Network, recipe: TrainingRecipe) -> list[torch.optim.Optimizer]:
     """Those that the recipe names. LocoProp's come with AdamW for what is no matrix product."""
-    if recipe.optimizer != "locoprop" or not isinstance(net, Exact):
+    if recipe.optimizer != "locoprop" or not isinstance(net, Chain):
         return usual_optimizers(net, recipe)
     return with_adamw(of_trunk(net.body, [(net.head, net.head_bias)], recipe.local.matching), net, recipe)
 

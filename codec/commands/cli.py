@@ -45,7 +45,7 @@ EXIT_HELP = (
     is_flag=True,
     help=(
         "The smallest file that this release can make: images of up to 1024 x 1024 in one tile, which takes "
-        "twice as long on two cores; texts with the network, which takes minutes."
+        "twice as long on two cores; texts with the network, however little it gains."
     ),
 )
 @click.option(
@@ -55,13 +55,16 @@ EXIT_HELP = (
     show_default=True,
     help=(
         "raster, lattice, auto (what the budget allows and measured bits favour), or random:SEED (larger "
-        "files; for study)."
+        "files; for study). Texts: raster is without the network, lattice with it."
     ),
 )
 @click.option(
     "--plain",
     is_flag=True,
-    help="Do not learn from the image while coding it: the network alone; quicker, larger files.",
+    help=(
+        "Do not learn from the image while coding it: the network alone; of texts, the reverse. Quicker, "
+        "larger files."
+    ),
 )
 @click.option(
     "--exact",

@@ -40,8 +40,10 @@ from codec.text.header import (
     VERSION,
     Order,
     TextHeader,
+    calls_of,
     check_size,
     read,
+    too_many_calls,
 )
 from codec.text.letters import LETTERS
 from codec.text.parts import Parts, take_apart, words_of
@@ -110,7 +112,8 @@ def pack(
 
     budget: network calls for every 65,536 letters, 1..65,536: the more calls, the smaller the file, and
     hardly slower. order: "cells", which has them; "plain", which has none, and takes a third of the time;
-    "auto": cells if the network makes the first letters smaller, by 5 % at least if no budget is said. name:
+    "auto": cells if the limits allow so many calls, and the network makes the first letters smaller, by 5 %
+    at least if no budget is said. name:
     under which the file comes back, if that is to be kept. Raises ValueError for wrong options, LimitError,
     and VerifyError if what was written does not decode to the same bytes.
     """
@@ -126,7 +129,7 @@ def pack(
     parts = take_apart(data)
     if parts.letters.size * 2 > len(data) or order != "auto":
         marks = prose.encode(parts)
-        modelled = _model(data, parts, marks, order, budget, progress)
+        modelled = _model(data, parts, marks, order, budget, limits, progress)
         if len(modelled[1]) < len(payload):
             header, payload = modelled
     out = _write(replace(header, name=container.name_in(container.name_chunk(name))), payload)
@@ -251,11 +254,21 @@ def load_network(weights_id: str) -> prose.Network:
 
 
 def _model(
-    data: bytes, parts: Parts, marks: bytes, order: str, budget: int | None, progress: Progress | None
+    data: bytes,
+    parts: Parts,
+    marks: bytes,
+    order: str,
+    budget: int | None,
+    limits: Limits,
+    progress: Progress | None,
 ) -> tuple[TextHeader, bytes]:
-    """Header and payload of method MODEL. marks: of `prose.encode`; order, budget: of `pack`."""
+    """Header and payload of method MODEL. marks: of `prose.encode`; order, budget, limits: of `pack`."""
     stream, cell = parts.stream, min(budget or BUDGET, TILE)
-    network = None if order == "plain" else load_network(context.TEXT_ID)
+    calls = calls_of(stream.size, cell)
+    if order == "cells" and calls > limits.max_calls:
+        raise too_many_calls(calls, limits)
+    wanted = order == "cells" or (order == "auto" and calls <= limits.max_calls)
+    network = load_network(context.TEXT_ID) if wanted else None
     if network and order == "auto" and not network_pays(stream, cell, network, 1.0 if budget else PAYS):
         network = None
     cell = cell if network else 0

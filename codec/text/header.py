@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 DIGEST_BYTES = 16  # of the text
 VERSION, NAMED = 1, 2  # versions; the second: a chunk with the name follows
-TILE = 1 << 16  # letters that the network sees at once; bounds the memory of a call
+TILE = 1 << 16  # letters that are worked on at once
 # network calls for a tile, if nothing else is said: in a full one, each has four times the letters that the
 # network takes at once
 BUDGET = 4096
 RAW, PACKED, MODEL = 0, 1, 2
-MEMORY = 400_000_000  # bytes that a tile takes at most, and what is loaded
+MEMORY = 400_000_000  # bytes that coders take that have learned, and what is loaded
 MEMORY_OF_BYTE = 24  # of the text: itself, its parts and its letters, and what they become
 
 
@@ -56,8 +56,7 @@ class TextHeader:
     @property
     def calls(self) -> int:
         """Network calls in all."""
-        whole, rest = divmod(self.stream, TILE)
-        return whole * min(self.cell, TILE) + min(self.cell, rest)
+        return calls_of(self.stream, self.cell)
 
     @property
     def stream(self) -> int:
@@ -99,10 +98,7 @@ def read(
         )
     check_size(header.size, limits)
     if header.calls > limits.max_calls:
-        raise LimitError(
-            f"the text needs {header.calls} network calls, the limit is {limits.max_calls}; raise it with "
-            "--max-calls (max_calls=)."
-        )
+        raise too_many_calls(header.calls, limits)
     return header, at
 
 
@@ -131,7 +127,7 @@ def _parse(chunk: bytes) -> TextHeader:
     if p != len(chunk):
         raise CorruptError("the header of the text has too many bytes.")
     if (
-        header.letters > size
+        header.stream > size  # between two words there is a byte at least
         or header.words > header.letters
         or (header.letters > 0) != (header.words > 0)
         or cell_is_wrong(header)
@@ -183,6 +179,19 @@ def info(data: ReadableBuffer, size: int | None = None) -> dict[str, Any]:
         "hash": header.digest.hex(),
         "name": header.name,
     }
+
+
+def calls_of(stream: int, cell: int) -> int:
+    """Network calls of so many letters and spaces, in cells of so many, or 0."""
+    whole, rest = divmod(stream, TILE)
+    return whole * min(cell, TILE) + min(cell, rest)
+
+
+def too_many_calls(calls: int, limits: Limits) -> LimitError:
+    return LimitError(
+        f"the text needs {calls} network calls, the limit is {limits.max_calls}; raise it with --max-calls "
+        "(max_calls=)."
+    )
 
 
 def cell_is_wrong(header: TextHeader) -> bool:

@@ -19,7 +19,7 @@ from codec.coder.decisions import CONTEXTS, GOLDEN, decide, hashed
 SPACE, LETTERS, UNKNOWN = 0, 27, 31  # values of a place: 0 to 26 are known
 BITS, NODES = 5, 32  # decisions of a letter, and nodes of their tree
 MARGIN = 32  # places before and after a text; longer words are cut there
-FIRST_ROW = 4101  # of the mixer's weights; FORMAT.md numbers them after those of marks
+FIRST_ROW = 4101  # of the mixer's weights; docs/format/text.md numbers them after those of marks
 NEAREST = 6  # letters to the left that are looked at
 REACHES, RIGHTS = 6, 3  # what chooses the weights: known letters next to the left, and to the right
 ROWS = FIRST_ROW + REACHES * RIGHTS * NODES
@@ -162,7 +162,7 @@ def _part_of_word(text: Any, i: Any, way: Any, seed: Any) -> Any:
 
 
 def open_tile(count: int) -> np.ndarray:
-    """A text of `count` unknown letters, as `code_letters` takes it."""
+    """A text of `count` unknown letters, as `code_in_cells` takes it."""
     return np.full(count + 2 * MARGIN, UNKNOWN, dtype=np.uint8)
 
 

@@ -113,7 +113,7 @@ class TextCoder:
 
 
 def synthetic_weights() -> ContextWeights:
-    """A network of made-up integers, whose sums come near their bounds."""
+    """A network of made-up integers, small enough for a self-test."""
     config = ContextConfig(LETTERS, radius=4, width=32, depth=1)
 
     def mixed(*shape: int) -> np.ndarray:

@@ -9,12 +9,15 @@ import importlib.util
 import os
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from numba import config
 from numba.core import caching
 from numba.core.dispatcher import Dispatcher
 
+from ardm import compiled
 from ardm.compiled import PACKAGES
 from tests.processes import ROOT
 
@@ -85,3 +88,39 @@ def test_every_file_with_compiled_functions_makes_kept_code_stale() -> None:
     }
     assert found
     assert found <= set(PACKAGES)
+
+
+INTERNAL = """
+import numpy as np
+from numba import njit
+from ardm.compiled import compiled, inlined, internal
+@inlined()
+def twice(x):
+    return x + x
+@internal()
+def total(values):
+    out = 0.0
+    for v in values:
+        out += twice(v)
+    return out
+@compiled()
+def mean(values):
+    return total(values) / values.size
+"""
+
+
+@pytest.mark.parametrize("hooked", [True, False])
+def test_what_only_compiled_functions_call_is_not_compiled_by_itself(
+    hooked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it have to be as it is: where Numba has changed, it is as all other functions are."""
+    if not hooked:
+        monkeypatch.setattr(compiled, "HOOKS", [(object, "gone")])
+    names: dict[str, Any] = {}
+    exec(INTERNAL, names)
+    assert names["mean"](np.arange(5.0)) == 4.0
+    for name in ("twice", "total"):
+        (result,) = names[name].overloads.values()
+        made = isinstance(result.library, compiled._Draft)
+        assert made == hooked
+        assert not made or result.library.get_pointer_to_function(result.fndesc.llvm_func_name) == 0

@@ -21,7 +21,6 @@ from ardm.orders import cell_places
 from ardm.released import WeightsError
 from ardm.training import contexts, fit
 from ardm.training.contexts import ContextMasks
-from codec.text.prose import synthetic_weights
 
 SPACE = Space((32,), 5, ordered=False)
 NET = Config("context", width=24, blocks=2, kernel=9)
@@ -208,14 +207,30 @@ def test_integers_follow_the_simulation() -> None:
     assert abs(simulated - context.reference(weights, states) / context.LOGIT_STEPS).mean() < 0.01
 
 
-@pytest.mark.parametrize("which", ["shipped", "trained", "made up"])
+def extreme() -> ContextWeights:
+    """Weights of +-127, and sums near 2**24."""
+    config, rng = context.ContextConfig(27, radius=32, width=500, depth=2), np.random.default_rng(4)
+    w = config.width
+    tensors = {
+        "enter": rng.choice(np.array([-127, 127], np.int8), (w, 64, 29)),
+        "hidden": rng.choice(np.array([-127, 127], np.int8), (4, w, w)),
+        "head": rng.choice(np.array([-127, 127], np.int8), (27, w)),
+        **{f"{name}_bias": np.full(shape, 300_000) for name, shape in (("enter", w), ("head", 27))},
+        "hidden_bias": np.full((4, w), 300_000),
+        "enter_shift": np.full(w, 4),
+        "hidden_shift": np.full((4, w), 8),
+        "head_shift": np.full(27, 3),
+        "exp": context.exponentials(),
+    }
+    tensors["hidden"][::2, ::3] = 127  # all of one sign
+    tensors = {name: t if t.dtype == np.int8 else t.astype(np.int32) for name, t in tensors.items()}
+    return context.parse(context.serialize(config, tensors, {}))
+
+
+@pytest.mark.parametrize("which", ["shipped", "trained", "extreme"])
 @pytest.mark.parametrize(("first", "step", "count"), [(0, 1, 61), (3, 7, 9), (0, 1, 1), (60, 1, 1)])
 def test_compiled_integers_are_those_of_the_reference(which: str, first: int, step: int, count: int) -> None:
-    weights = {
-        "shipped": context.load,
-        "trained": lambda: integers(trained()),
-        "made up": synthetic_weights,  # sums come near their bounds
-    }[which]()
+    weights = {"shipped": context.load, "trained": lambda: integers(trained()), "extreme": extreme}[which]()
     radius, states = weights.config.radius, weights.config.states
     row = np.random.default_rng(3).integers(0, states, 61 + 2 * radius).astype(np.uint8)
     around = np.delete(np.arange(2 * radius + 1), radius)
@@ -254,6 +269,7 @@ def test_weights_of_the_package_keep_their_bounds_and_their_name() -> None:
         ("enter_bias", np.full(384, 2**24, np.int32), "may reach"),
         ("head_shift", np.full(27, -1, np.int32), r"shifts must lie in 0\.\.22, found -1"),
         ("exp", np.full(256, -1, np.int32), "exp must lie in"),
+        ("exp", np.full(256, 9, np.int32), "its first number be the greatest"),
     ],
 )
 def test_bounds_are_checked(name: str, value: np.ndarray, said: str) -> None:

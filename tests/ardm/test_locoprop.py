@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from ardm.discrete import Space
-from ardm.networks import Config, Exact, build
+from ardm.networks import Chain, Config, build
 from ardm.networks.layers import Conv
 from ardm.networks.window import WindowNet
 from ardm.objective import training_loss
@@ -24,13 +24,13 @@ from ardm.window import WindowConfig
 SPACE = Space((8,), 4, 2, False)
 
 
-def prepared(local: Local, lr: float = 0.01) -> tuple[Exact, LocoProp, dict[str, list[torch.Tensor]]]:
+def prepared(local: Local, lr: float = 0.01) -> tuple[Chain, LocoProp, dict[str, list[torch.Tensor]]]:
     """A mixer after a backward pass, its optimiser, and the inputs and other summands of every convolution in
     each call.
     """
     torch.manual_seed(3)
     net = build(Config("mixer", width=6, blocks=1, expand=2, patch=2, cond_width=4), SPACE)
-    assert isinstance(net, Exact)
+    assert isinstance(net, Chain)
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     seen: dict[str, list[torch.Tensor]] = {}
@@ -245,6 +245,8 @@ def test_locoprop_learns_and_resumes(matching: bool, tmp_path: Path) -> None:
 def test_recipes_of_older_checkpoints_load() -> None:
     """Until 0.3.0 a recipe said only whether Muon was used."""
     about = {"recipe": dataclasses.asdict(fit.TrainingRecipe(SPACE))}
+    assert fit.recipe_from(about) == fit.TrainingRecipe(SPACE)
+    about["recipe"] |= {"spread": 0.3, "rows": 0.35, "cell": 64}
     assert fit.recipe_from(about) == fit.TrainingRecipe(SPACE)
     for name in ("optimizer", "weight_decay", "local"):
         del about["recipe"][name]

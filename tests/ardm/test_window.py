@@ -291,14 +291,17 @@ def test_plain_loops_and_vectors_multiply_the_same(
             assert np.array_equal(four.reshape(4, -1), expected)
 
 
-FILES = """
+SHORT = b"The river rose, and nobody slept."
+FILES = f"""
 import sys, hashlib, numpy as np
-from codec import compress, decompress
+from codec import compress, decompress, text
+SHORT = {SHORT!r}
 crop = np.load(sys.argv[1])
-for options in ({}, {"plain": True}, {"order": "lattice", "budget": 4}, {"order": "lattice", "budget": 4, "plain": True}, {"seed": 1, "budget": 3}):
+for options in ({{}}, {{"plain": True}}, {{"order": "lattice", "budget": 4}}, {{"order": "lattice", "budget": 4, "plain": True}}, {{"seed": 1, "budget": 3}}):
     data = compress(crop, **options)
     assert np.array_equal(decompress(data), crop)
     print(hashlib.sha256(data).hexdigest())
+print(hashlib.sha256(text.pack(SHORT, order="cells")).hexdigest())
 from ardm.exact import dense
 print(dense.VNNI)
 """
@@ -327,8 +330,9 @@ def test_files_do_not_depend_on_the_compiler(
         {"order": "lattice", "budget": 4, "plain": True},
         {"seed": 1, "budget": 3},
     )
-    *hashes, vnni = done.stdout.split()
+    *hashes, words, vnni = done.stdout.split()
     assert hashes == [hashlib.sha256(compress(crop, **way)).hexdigest() for way in ways]  # type: ignore[arg-type]
+    assert words == hashlib.sha256(text.pack(SHORT, order="cells")).hexdigest()
     assert vnni == str(dense.VNNI and not environment)
 
 
@@ -579,18 +583,6 @@ def test_images_do_not_depend_on_torchs_state(
             restored = decompress(expected)
         assert data == expected
         assert np.array_equal(restored, crop)
-
-
-@pytest.mark.parametrize("state", STATES)
-def test_text_does_not_depend_on_torchs_state(
-    state: str, settled: tuple[np.ndarray, list[bytes], list[bytes]]
-) -> None:
-    for way, expected in zip(TEXT_WAYS, settled[2], strict=True):
-        with STATES[state]():
-            data = text.pack(PROSE, verify=False, **way)  # type: ignore[arg-type]
-            restored = text.unpack(expected)
-        assert data == expected
-        assert restored == PROSE
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -529,7 +529,7 @@ def _new_text(header: text.TextHeader, payload: bytes, rng: random.Random, blind
         held = _words(held, rng, blind)[: LIMITS.max_pixels]
         order = rng.choice(("auto", "cells", "plain"))
         parts = text.take_apart(held)
-        return text._model(held, parts, prose.encode(parts), order, rng.choice((1, 2, 5)), None)
+        return text._model(held, parts, prose.encode(parts), order, rng.choice((1, 2, 5)), LIMITS, None)
 
 
 def _forged_text(header: text.TextHeader, payload: bytes, rng: random.Random, blind: Blind) -> Packed:

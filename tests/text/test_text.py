@@ -194,6 +194,7 @@ def test_forged_headers_are_refused_before_any_work() -> None:
         {"letters": 10**6},
         {"words": 10**6},
         {"words": 0},
+        {"letters": header.size, "words": header.size},
         {"cell": 0},
         {"cell": text.TILE + 1},
         {"order": text.Order.PLAIN},
@@ -296,17 +297,40 @@ def test_the_compiled_coder_of_texts_computes_what_python_computes() -> None:
     assert done.stdout.strip() == prose.DIGEST
 
 
-def test_letters_that_are_none_are_refused() -> None:
+@pytest.mark.parametrize("order", ["cells", "plain"])
+@pytest.mark.parametrize("value", [27, 31])
+def test_letters_that_are_none_are_refused(order: str, value: int) -> None:
     """Only a forger writes a value above 26, which the network has no place for."""
-    header, at = text.read(SAMPLES["cells"])
-    rng = random.Random(7)
-    _, start = container.read_varint(SAMPLES["cells"], at)
-    for _ in range(20):
-        payload = bytearray(SAMPLES["cells"][at:])
-        for i in range(start - at, start - at + 8):
-            payload[i] = rng.choice([0, 255, rng.randrange(256)])
-        with pytest.raises(CorruptError):
-            text.unpack(text._write(text.replace(header, crc=zlib.crc32(payload)), bytes(payload)))
+    stream = text.take_apart(PROSE).stream.copy()
+    stream[70] = value
+    network = text.load_network(context.TEXT_ID) if order == "cells" else None
+    coder = prose.TextCoder(stream.size)
+    with pytest.raises(CorruptError, match="a letter of the text is none"):
+        coder.letters(stream.size, stream, network, 9)
+    reader = prose.TextCoder(stream.size, coder.finish() + bytes(4000))
+    with pytest.raises(CorruptError, match="a letter of the text is none"):
+        reader.letters(stream.size, np.zeros(1, np.uint8), network, 9)
+
+
+def test_limits_of_calls_hold_for_what_is_written() -> None:
+    """What the same limits would not read is not written."""
+    none = Limits(max_calls=0)
+    packed = text.pack(PROSE, limits=none)
+    assert text.read(packed, none)[0].order == text.Order.PLAIN
+    assert text.unpack(packed, limits=none) == PROSE
+    with pytest.raises(LimitError, match="needs 8 network calls, the limit is 7; raise it with --max-calls"):
+        text.pack(PROSE, order="cells", budget=8, limits=Limits(max_calls=7))
+
+
+def test_texts_do_not_need_torch() -> None:
+    """So no state of it can matter."""
+    script = (
+        "import sys; from codec import text; data = sys.stdin.buffer.read()\n"
+        "assert text.unpack(text.pack(data, order='cells')) == data\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], input=PROSE, capture_output=True, check=True)
+    assert done.stdout.strip() == b"False"
 
 
 @pytest.mark.parametrize(
