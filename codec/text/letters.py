@@ -20,13 +20,11 @@ SPACE, LETTERS, UNKNOWN = 0, 27, 31  # values of a place: 0 to 26 are known
 BITS, NODES = 5, 32  # decisions of a letter, and nodes of their tree
 MARGIN = 32  # places before and after a text; longer words are cut there
 FIRST_ROW = 4101  # of the mixer's weights; docs/format/text.md numbers them after those of marks
-NEAREST = 6  # letters to the left that are looked at
-REACHES, RIGHTS = 6, 3  # what chooses the weights: known letters next to the left, and to the right
-ROWS = FIRST_ROW + REACHES * RIGHTS * NODES
-# Where a word's hash begins, before the place and after it; and what sets the sorts of key apart.
-LEFT_SEED, RIGHT_SEED = np.uint64(5), np.uint64(7)
-NEAR_SORT, FAR_SORT, SORT = np.uint64(1 << 20), np.uint64(3 << 40), np.uint64(0xD6E8FEB86659FD93)
-WITH_TWO, WITH_WORD = np.uint64(0x51ED2701), np.uint64(0x2545F491)  # multipliers of the next letter
+NEAREST, FARTHEST = 6, 8  # contexts of the last letters: each number up to the first, and the second
+LONGEST = 12  # letters of a word so far, and one, that choose the weights
+ROWS = FIRST_ROW + LONGEST * NODES
+WORD_SEED = np.uint64(5)
+SORT = np.uint64(0xD6E8FEB86659FD93)  # sets the sorts of key apart
 LEAST_FREQUENCY = 0.01  # added to sums of frequencies, whose logarithm is taken
 
 
@@ -128,37 +126,32 @@ def _code_letter(text: Any, at: Any, sums: Any, truth: Any, coder: Any) -> Any:
 def _set_contexts(text: Any, i: Any, keys: Any) -> Any:
     """Put what a letter may depend on into keys; returns its first row of the mixer's weights."""
     left = np.uint64(0)  # of the letters to the left, nearest first
-    reach = 0  # known letters next to the left
-    for d in range(1, NEAREST + 1):
+    for d in range(1, FARTHEST + 1):
         left = hashed(left + np.uint64(text[i - d] + 1) * GOLDEN)
-        if d <= 4:
+        if d <= NEAREST:
             keys[d - 1] = left
-        if text[i - d] != UNKNOWN and reach == d - 1:
-            reach = d
-    keys[4] = left
-    near = np.uint64(text[i + 1]) * np.uint64(NODES) + np.uint64(text[i - 1])
-    far = np.uint64(text[i + 2]) * np.uint64(NODES) + np.uint64(text[i - 2])
-    keys[5] = hashed(near + NEAR_SORT)
-    keys[6] = hashed(near + far * np.uint64(NODES * NODES) + FAR_SORT)
-    before, begins = _part_of_word(text, i, -1, LEFT_SEED)
-    after, ends = _part_of_word(text, i, 1, RIGHT_SEED)
-    keys[7] = hashed(before + after * np.uint64(3) + np.uint64(begins * 2 + ends))
-    keys[8] = hashed(keys[1] + np.uint64(text[i + 1] + 1) * WITH_TWO)
-    keys[9] = hashed(before + np.uint64(text[i + 1] + 1) * WITH_WORD)
+    keys[NEAREST] = left
+    before, size, begins = _word_before(text, i)
+    last, more, _ = _word_before(text, i - size)
+    older, _, _ = _word_before(text, i - size - more)
+    keys[NEAREST + 1] = hashed(before + last * np.uint64(3))
+    keys[NEAREST + 2] = hashed(before + older * np.uint64(5))
+    keys[NEAREST + 3] = hashed(before + np.uint64(begins))
     for j in range(CONTEXTS):
         keys[j] = keys[j] + np.uint64(j + 1) * SORT
-    right = 0 if text[i + 1] == UNKNOWN else 1 if text[i + 2] == UNKNOWN else 2
-    return FIRST_ROW + (min(reach, REACHES - 1) * RIGHTS + right) * NODES
+    return FIRST_ROW + (min(size, LONGEST) - 1) * NODES
 
 
 @inlined()
-def _part_of_word(text: Any, i: Any, way: Any, seed: Any) -> Any:
-    """What is known of a word on one side of a place, -1 or 1: its hash, and whether it ends there."""
-    part, d = seed, 1
-    while d < MARGIN and text[i + way * d] != SPACE and text[i + way * d] != UNKNOWN:
-        part = hashed(part + np.uint64(text[i + way * d]) * GOLDEN)
+def _word_before(text: Any, i: Any) -> Any:
+    """Of the word whose letters end before a place: its hash, its letters and one, and whether a space comes
+    before them, not something unknown.
+    """
+    part, d = WORD_SEED, 1
+    while d < MARGIN and text[i - d] != SPACE and text[i - d] != UNKNOWN:
+        part = hashed(part + np.uint64(text[i - d]) * GOLDEN)
         d += 1
-    return part, text[i + way * d] == SPACE
+    return part, d, text[i - d] == SPACE
 
 
 def open_tile(count: int) -> np.ndarray:

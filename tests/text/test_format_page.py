@@ -13,13 +13,13 @@ import pytest
 from ardm.exact import context
 from codec.text import file as text
 from tests.processes import ROOT
+from tests.text.test_text import PROSE
 
 PAGES = [
     "FORMAT.md",
     *(f"docs/format/{name}.md" for name in ("arithmetic", "rangecoder", "decisions", "text")),
 ]
 SHORT = b"The Old man (he said) slept; in 1984."
-LONG = b"He said (twice) that the old Man went home; in 1984, or so. " * 4
 
 
 def reader() -> dict[str, Any]:
@@ -33,7 +33,7 @@ def reader() -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("data", "options"),
-    [(LONG, {"order": "plain"}), (SHORT, {"order": "cells", "budget": 20}), (SHORT, {"order": "cells"})],
+    [(PROSE, {"order": "plain"}), (SHORT, {"order": "cells", "budget": 20}), (SHORT, {"order": "cells"})],
 )
 def test_the_pages_python_reads_a_text(data: bytes, options: dict[str, Any]) -> None:
     packed = text.pack(data, **options)
