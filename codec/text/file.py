@@ -83,15 +83,28 @@ def code_stream(
     return out
 
 
-def network_pays(stream: np.ndarray, cell: int, network: prose.Network, least: float) -> bool:
-    """Whether the network makes the first tile's letters smaller by a factor of at least `least`."""
-    first = stream[:TILE]
-    sizes = []
-    for chosen in (network, None):
-        coder = prose.TextCoder(stream.size)
-        code_stream(coder, first, first.size, cell, chosen, None)
-        sizes.append(len(coder.finish()))
-    return sizes[0] < least * sizes[1]
+def encode_stream(
+    stream: np.ndarray,
+    cell: int,
+    networks: list[prose.Network | None],
+    least: float,
+    progress: Progress | None,
+) -> tuple[bytes, prose.Network | None]:
+    """(coded letters, network used). networks: one, or one and None, of which the first is used if it makes
+    the first tile's letters smaller by a factor of at least `least`.
+    """
+    first, coders = stream[:TILE], [prose.TextCoder(stream.size) for _ in networks]
+    for coder, network in zip(coders, networks, strict=True):
+        code_stream(coder, first, first.size, cell, network, None)
+    sizes = [len(coder.finish()) for coder in coders]
+    chosen = len(networks) - 1 if sizes[0] >= least * sizes[-1] else 0
+    coder, network = coders[chosen], networks[chosen]
+    if progress:
+        progress(first.size)
+    del coders  # and the memory of the one that is not used
+    rest = stream[TILE:]
+    code_stream(coder, rest, rest.size, cell, network, progress)
+    return coder.finish(), network
 
 
 # ---- files -------------------------------------------------------------------------------------------------
@@ -267,20 +280,18 @@ def _model(
     calls = calls_of(stream.size, cell)
     if order == "cells" and calls > limits.max_calls:
         raise too_many_calls(calls, limits)
-    wanted = order == "cells" or (order == "auto" and calls <= limits.max_calls)
-    network = load_network(context.TEXT_ID) if wanted else None
-    if network and order == "auto" and not network_pays(stream, cell, network, 1.0 if budget else PAYS):
-        network = None
-    cell = cell if network else 0
-    coder = prose.TextCoder(stream.size)
-    code_stream(coder, stream, stream.size, cell, network, progress)
-    letters = coder.finish()
+    networks: list[prose.Network | None] = [None]
+    if order == "cells" or (order == "auto" and calls <= limits.max_calls):
+        networks.insert(0, load_network(context.TEXT_ID))
+    if order == "cells":
+        networks.pop()
+    letters, network = encode_stream(stream, cell, networks, 1.0 if budget else PAYS, progress)
     payload = container.varint(len(letters)) + letters + marks
     header = replace(
         _header(data, MODEL, payload),
         order=Order.CELLS if network else Order.PLAIN,
         weights_id=context.TEXT_ID if network else bytes(8).hex(),
-        cell=cell,
+        cell=cell if network else 0,
     )
     return replace(header, letters=parts.letters.size, words=parts.starts.size - 1), payload
 
