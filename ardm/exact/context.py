@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ardm.networks import Context
 
 FORMAT = "ardm context weights 1"
-TEXT_ID = "7713d9a7658de216"  # of the set that new files are written with
+TEXT_ID = "a8079a44274388a6"  # of the set that new files are written with
 ID_BYTES = 8
 EXACT = 2**24  # float32 holds every integer up to here
 ONE = 32  # what a neighbour's state counts as
