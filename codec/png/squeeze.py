@@ -13,13 +13,16 @@ from codec.parallel import in_parallel
 PART = 1 << 20  # bytes compressed at once
 WINDOW = 1 << 15  # bytes that a part may refer back to
 HEADER = b"\x78\x9c"  # deflate, a window of 32 KiB, the usual level
-BEST, USUAL = 9, 6  # levels: of data of one part, which costs no time that one notices, and of more
+# bytes of data that is worked on in parts. Less takes little time, and stays what zlib makes of it at its best
+# level, which `codec.png.exact` tells in a few bytes
+LARGE = 1 << 23
+BEST, USUAL = 9, 6  # levels
 
 
 def squeeze(data: bytes) -> bytes:
     """A zlib stream of the data."""
     view = memoryview(data)
-    if len(view) <= PART:
+    if len(view) < LARGE:
         return zlib.compress(view, BEST)
 
     def part(start: int, threads: int) -> bytes:
