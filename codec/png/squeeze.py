@@ -13,8 +13,8 @@ from codec.parallel import in_parallel
 PART = 1 << 20  # bytes compressed at once
 WINDOW = 1 << 15  # bytes that a part may refer back to
 HEADER = b"\x78\x9c"  # deflate, a window of 32 KiB, the usual level
-# bytes of data that is worked on in parts. Less takes little time, and stays what zlib makes of it at its best
-# level, which `codec.png.exact` tells in a few bytes
+# bytes of data that is worked on in parts. Less takes little time, and stays what zlib makes of it at its
+# best level, which `codec.png.exact` tells in a few bytes
 LARGE = 1 << 23
 BEST, USUAL = 9, 6  # levels
 
