@@ -156,9 +156,8 @@ class _Drafting(Compiler):
 def internal(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator as `compiled` for what only compiled functions call. Python cannot: such a call crashes."""
     how: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    if all(
-        hasattr(owner, name) for owner, name in HOOKS
-    ):  # else as other functions are: it only takes longer
+    # where Numba has changed they are compiled as others are, which takes longer
+    if all(hasattr(owner, name) for owner, name in HOOKS):
         how["pipeline_class"] = _Drafting
     decorate: Any = njit(nogil=True, **how, **options)
     return decorate  # type: ignore[no-any-return]

@@ -14,17 +14,16 @@ The states of a neighbour are its value, unknown, and beyond an end of the row.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors.numpy import load as load_safetensors
-from safetensors.numpy import save as save_safetensors
 
 from ardm import released
+from ardm.exact import weights_file
+from ardm.exact.weights_file import shifted
 from ardm.released import FOLDER, WeightsError
 from ardm.window import WEIGHT_MAX
 
@@ -150,12 +149,7 @@ def check_bounds(config: ContextConfig, tensors: Mapping[str, np.ndarray]) -> No
     expected: dict[str, tuple[tuple[int, ...], Any]] = {n: (shape, np.int8) for n, shape in shapes.items()}
     expected |= {f"{name}_{part}": (rows[name], np.int32) for name in rows for part in ("bias", "shift")}
     expected["exp"] = (EXP_COUNT,), np.int32
-    for name, (shape, kind) in expected.items():
-        if tensors[name].shape != shape or tensors[name].dtype != kind:
-            raise WeightsError(
-                f"{name} must be {np.dtype(kind)} of shape {shape}, found {tensors[name].dtype} of "
-                f"{tensors[name].shape}."
-            )
+    weights_file.check_shapes(tensors, expected)
     first, others = int(tensors["exp"][0]), tensors["exp"][1:]
     if others.min() < 0 or first > EXP_TOP or first <= others.max():
         raise WeightsError(f"exp must lie in 0..{EXP_TOP}, and its first number be the greatest.")
@@ -181,30 +175,20 @@ def serialize(
     config: ContextConfig, tensors: Mapping[str, np.ndarray], provenance: Mapping[str, Any]
 ) -> bytes:
     """The weights file."""
-    metadata = {
-        "format": FORMAT,
-        "network": json.dumps(asdict(config)),
-        "provenance": json.dumps(dict(provenance)),
-    }
-    return save_safetensors({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata)
+    return weights_file.serialize(FORMAT, config, tensors, provenance)
 
 
 def parse(data: bytes) -> ContextWeights:
     """Read a weights file. Raises WeightsError if it is not one, or breaks a bound."""
-    try:
-        size = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + size])["__metadata__"]
-        if metadata["format"] != FORMAT:
-            raise WeightsError(f"the weights have format {metadata['format']!r}, expected was {FORMAT!r}.")
-        tensors, config = load_safetensors(data), ContextConfig(**json.loads(metadata["network"]))
+
+    def make(
+        fields: dict[str, Any], tensors: dict[str, np.ndarray], provenance: dict[str, Any]
+    ) -> ContextWeights:
+        config = ContextConfig(**fields)
         check_bounds(config, tensors)
-        return ContextWeights(
-            released.id_of(data, ID_BYTES), config, tensors, json.loads(metadata["provenance"])
-        )
-    except WeightsError:
-        raise
-    except Exception as error:
-        raise WeightsError(f"not an ardm weights file ({type(error).__name__}: {error}).") from error
+        return ContextWeights(released.id_of(data, ID_BYTES), config, tensors, provenance)
+
+    return weights_file.parse(data, FORMAT, make)
 
 
 @lru_cache(maxsize=4)
@@ -221,9 +205,6 @@ def reference(weights: ContextWeights, states: np.ndarray) -> np.ndarray:
     R). Plain int64 NumPy, slow and obvious: what the compiled network is tested against.
     """
     t = {name: values.astype(np.int64) for name, values in weights.tensors.items()}
-
-    def shifted(total: np.ndarray, shift: np.ndarray) -> np.ndarray:
-        return (total + (1 << shift >> 1)) >> shift
 
     rows = t["enter"][:, np.arange(states.shape[1]), states].sum(-1).T
     x = np.clip(shifted(ONE * rows + t["enter_bias"], t["enter_shift"]), 0, 255)

@@ -20,7 +20,7 @@ from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ardm.compiled import internal
+from ardm.compiled import BORROWING, inlined, internal
 from ardm.exact import int32
 
 LANES = 16  # outputs in a vector of int32
@@ -54,6 +54,18 @@ def pack(weight: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(weight).reshape(-1)
     blocks = weight.reshape(outputs // LANES, LANES, inputs // QUAD, QUAD)
     return np.ascontiguousarray(blocks.transpose(2, 0, 1, 3)).reshape(-1)
+
+
+def widened(weight: np.ndarray, outputs: int, inputs: int) -> np.ndarray:
+    """Weights int8 with rows and columns of zeros added."""
+    out = np.zeros((outputs, inputs), np.int8)
+    out[: weight.shape[0], : weight.shape[1]] = weight
+    return out
+
+
+def lengthened(vector: np.ndarray, count: int) -> np.ndarray:
+    """Biases or shifts with zeros added, int32."""
+    return np.pad(vector.astype(np.int32), (0, count - len(vector)))
 
 
 def _make_vnni(pixels: int, groups: int) -> Any:
@@ -335,6 +347,12 @@ if config.DISABLE_JIT:
 
 else:
     add_weighted, put_apart, activate, activate_more = _make_vectors()
+
+
+@inlined(**BORROWING)
+def shifted_sum(total: Any, shift: Any) -> Any:
+    """total * 2**-shift, rounded half up."""
+    return int32.sar(int32.add(total, int32.sar(int32.shl(np.int32(1), shift), np.int32(1))), shift)
 
 
 # ---- rows of a table, where inputs are one-hot -------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ardm.compiled import BORROWING, compiled, inlined, internal
+from ardm.compiled import BORROWING, compiled, internal
 from ardm.exact import int32
 from ardm.exact.dense import (
     LANES,
@@ -21,9 +21,12 @@ from ardm.exact.dense import (
     activate,
     activate_more,
     add_weighted,
+    lengthened,
     pack,
     padded,
     put_apart,
+    shifted_sum,
+    widened,
 )
 from ardm.exact.window import WindowWeights
 from ardm.window import CHANNELS, NEAR_SHIFT, UNKNOWN_BASE, base_weights, near_inputs, near_positions, offsets
@@ -76,14 +79,6 @@ def build(weights: WindowWeights, pattern: np.ndarray, raster: bool = False) -> 
         for (dy, dx), weight in zip(places, base, strict=True):
             rows[dy + config.radius, CHANNELS * (dx + config.radius) :][:CHANNELS] = weight
 
-    def wide(weight: np.ndarray, rows: int, columns: int) -> np.ndarray:
-        out = np.zeros((rows, columns), np.int8)
-        out[: weight.shape[0], : weight.shape[1]] = weight
-        return out
-
-    def long(vector: np.ndarray, count: int) -> np.ndarray:
-        return np.pad(vector.astype(np.int32), (0, count - len(vector)))
-
     high = np.zeros_like(t["enter"])
     high[:, near_inputs(config.radius)] = t["near"]
     spread, high_spread = np.zeros((2, config.width, inputs), np.int8)
@@ -121,17 +116,17 @@ def build(weights: WindowWeights, pattern: np.ndarray, raster: bool = False) -> 
         slots.astype(np.int64),
         base,
         rows.reshape(-1),
-        pack(wide(spread, width, inputs)),
-        pack(wide(high_spread[:, first:last], width, last - first)),
-        long(bias, width),
-        np.concatenate([np.zeros(0, np.int32), *(long(row, width) for row in mask.T)]),
-        long(t["enter_shift"], width),
-        np.concatenate([pack(wide(h, width, width)) for h in t["hidden"]]),
-        np.concatenate([long(b, width) for b in t["hidden_bias"]]),
-        np.concatenate([long(s, width) for s in t["hidden_shift"]]),
-        pack(wide(t["head"], outputs, width)),
-        long(t["head_bias"], outputs),
-        long(t["head_shift"], outputs),
+        pack(widened(spread, width, inputs)),
+        pack(widened(high_spread[:, first:last], width, last - first)),
+        lengthened(bias, width),
+        np.concatenate([np.zeros(0, np.int32), *(lengthened(row, width) for row in mask.T)]),
+        lengthened(t["enter_shift"], width),
+        np.concatenate([pack(widened(h, width, width)) for h in t["hidden"]]),
+        np.concatenate([lengthened(b, width) for b in t["hidden_bias"]]),
+        np.concatenate([lengthened(s, width) for s in t["hidden_shift"]]),
+        pack(widened(t["head"], outputs, width)),
+        lengthened(t["head_bias"], outputs),
+        lengthened(t["head_shift"], outputs),
     )
 
 
@@ -267,12 +262,6 @@ def gather_raster(net: Any, canvas: Any, y: Any, x: Any, work: Any, row: Any) ->
             put_apart(work.values, values_at + v * step + i, pixels, at + i, line, i)
 
 
-@inlined(**BORROWING)
-def _shifted(total: Any, shift: Any) -> Any:
-    """total * 2**-shift, rounded half up."""
-    return int32.sar(int32.add(total, int32.sar(int32.shl(np.int32(1), shift), np.int32(1))), shift)
-
-
 @internal(boundscheck=False, **BORROWING)
 def _activate(
     sums: Any, to: Any, shift: Any, shift_at: Any, out: Any, at: Any, count: Any, residual: Any
@@ -350,7 +339,7 @@ def finish_block(net: Any, work: Any, params: Any, to: Any, count: Any) -> None:
     )
     for p in range(count):
         for o in range(outputs):
-            params[to + p * outputs + o] = _shifted(sums[p * padded_outputs + o], net.head_shift[o])
+            params[to + p * outputs + o] = shifted_sum(sums[p * padded_outputs + o], net.head_shift[o])
 
 
 @compiled(_nrt=False)

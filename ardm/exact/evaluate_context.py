@@ -12,9 +12,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ardm.compiled import BORROWING, internal
-from ardm.exact import int32
 from ardm.exact.context import ONE, ContextWeights
-from ardm.exact.dense import LANES, accumulate_four, activate, activate_more, pack, padded, sum_rows
+from ardm.exact.dense import (
+    LANES,
+    accumulate_four,
+    activate,
+    activate_more,
+    lengthened,
+    pack,
+    padded,
+    shifted_sum,
+    sum_rows,
+    widened,
+)
 
 BLOCK = 4  # letters that share a load of weights
 
@@ -47,27 +57,19 @@ def build_context(weights: ContextWeights) -> ContextNet:
     t, config = weights.tensors, weights.config
     width, outputs = padded(config.width, LANES), padded(config.classes, LANES)
 
-    def wide(weight: np.ndarray, rows: int) -> np.ndarray:
-        out = np.zeros((rows, width), np.int8)
-        out[: weight.shape[0], : weight.shape[1]] = weight
-        return pack(out)
-
-    def long(vector: np.ndarray, count: int) -> np.ndarray:
-        return np.pad(vector.astype(np.int32), (0, count - len(vector)))
-
     table = np.zeros((2 * config.radius, config.states, width), np.int8)
     table[..., : config.width] = np.moveaxis(t["enter"], 0, -1)
     return ContextNet(
         np.array([config.radius, config.states, width, config.depth, outputs, config.classes], np.int64),
         table.reshape(-1),
-        long(t["enter_bias"], width),
-        long(t["enter_shift"], width),
-        np.concatenate([wide(h, width) for h in t["hidden"]]),
-        np.concatenate([long(b, width) for b in t["hidden_bias"]]),
-        np.concatenate([long(s, width) for s in t["hidden_shift"]]),
-        wide(t["head"], outputs),
-        long(t["head_bias"], outputs),
-        long(t["head_shift"], outputs),
+        lengthened(t["enter_bias"], width),
+        lengthened(t["enter_shift"], width),
+        np.concatenate([pack(widened(h, width, width)) for h in t["hidden"]]),
+        np.concatenate([lengthened(b, width) for b in t["hidden_bias"]]),
+        np.concatenate([lengthened(s, width) for s in t["hidden_shift"]]),
+        pack(widened(t["head"], outputs, width)),
+        lengthened(t["head_bias"], outputs),
+        lengthened(t["head_shift"], outputs),
     )
 
 
@@ -131,8 +133,4 @@ def evaluate_context(net: Any, row: Any, first: Any, step: Any, count: Any, work
         )
         for p in range(rows):
             for o in range(outputs):
-                shift = net.head_shift[o]
-                half = int32.sar(int32.shl(np.int32(1), shift), np.int32(1))
-                logits[(m + p) * outputs + o] = int32.sar(
-                    int32.add(sums[p * padded_outputs + o], half), shift
-                )
+                logits[(m + p) * outputs + o] = shifted_sum(sums[p * padded_outputs + o], net.head_shift[o])

@@ -17,17 +17,16 @@ with |w| <= 127 and every |S| below 2**24, so that int32 and float32 both hold t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load as load_safetensors
-from safetensors.numpy import save as save_safetensors
 
 from ardm import released, units
+from ardm.exact import weights_file
+from ardm.exact.weights_file import shifted
 from ardm.orders import PHASES
 from ardm.released import FOLDER, WeightsError
 from ardm.window import NEAR_SHIFT, UNKNOWN_BASE, WEIGHT_MAX, WindowConfig, base_weights, near_inputs
@@ -93,13 +92,10 @@ def check_bounds(config: WindowConfig, tensors: Mapping[str, np.ndarray]) -> Non
         for part in ("bias", "shift")
     }
     shapes["near"] = (w, len(near_inputs(config.radius)))
-    for name, shape in shapes.items():
-        kind = np.int8 if name in ("enter", "near", "hidden", "head") else np.int32
-        if tensors[name].shape != shape or tensors[name].dtype != kind:
-            raise WeightsError(
-                f"{name} must be {np.dtype(kind)} of shape {shape}, found {tensors[name].dtype} of "
-                f"{tensors[name].shape}."
-            )
+    bytes_of = ("enter", "near", "hidden", "head")
+    weights_file.check_shapes(
+        tensors, {name: (shape, np.int8 if name in bytes_of else np.int32) for name, shape in shapes.items()}
+    )
     for name in ("enter", "hidden", "head"):
         weight, shift = tensors[name].astype(np.int64), tensors[name + "_shift"].astype(np.int64)
         bias = np.abs(tensors[name + "_bias"].astype(np.int64))
@@ -128,34 +124,24 @@ def serialize(
     config: WindowConfig, tensors: Mapping[str, np.ndarray], provenance: Mapping[str, Any]
 ) -> bytes:
     """The weights file."""
-    metadata = {
-        "format": FORMAT,
-        "network": json.dumps(asdict(config)),
-        "provenance": json.dumps(dict(provenance)),
-    }
-    return save_safetensors({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata)
+    return weights_file.serialize(FORMAT, config, tensors, provenance)
 
 
 def parse(data: bytes) -> WindowWeights:
     """Read a weights file. Raises WeightsError if it is not one, or breaks a bound."""
-    try:
-        size = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + size])["__metadata__"]
-        if metadata["format"] != FORMAT:
-            raise WeightsError(f"the weights have format {metadata['format']!r}, expected was {FORMAT!r}.")
-        tensors, config = load_safetensors(data), WindowConfig(**json.loads(metadata["network"]))
+
+    def make(
+        fields: dict[str, Any], tensors: dict[str, np.ndarray], provenance: dict[str, Any]
+    ) -> WindowWeights:
+        config = WindowConfig(**fields)
         check_bounds(config, tensors)
         if tensors["bits"].shape != (LEVELS, PHASES, PHASES):
             raise WeightsError(
                 f"bits must have shape {(LEVELS, PHASES, PHASES)}, found {tensors['bits'].shape}."
             )
-        return WindowWeights(
-            released.id_of(data, ID_BYTES), config, tensors, json.loads(metadata["provenance"])
-        )
-    except WeightsError:
-        raise
-    except Exception as error:
-        raise WeightsError(f"not an ardm weights file ({type(error).__name__}: {error}).") from error
+        return WindowWeights(released.id_of(data, ID_BYTES), config, tensors, provenance)
+
+    return weights_file.parse(data, FORMAT, make)
 
 
 @lru_cache(maxsize=4)
@@ -207,9 +193,6 @@ def reference(
     values = np.where(known[..., None], np.clip(pixels - base[:, None], -128, 127), 0).reshape(
         len(pixels), -1
     )
-
-    def shifted(total: np.ndarray, shift: np.ndarray) -> np.ndarray:
-        return (total + (1 << shift >> 1)) >> shift
 
     x = np.clip(
         shifted(

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from ardm.discrete import Space
 from ardm.networks import Context
 
-AHEAD = 4  # a variable may be coded up to so many calls early, as merged calls do
+AHEAD = 4  # calls: a variable may be coded so much before all that its place allows is known
 EARLY = 0.15  # share of examples along cells that are
 OPEN = 0.5  # share of examples whose block has neighbours, as in a long text
 

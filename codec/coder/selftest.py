@@ -16,7 +16,7 @@ from ardm.units import make_tables
 from ardm.window import WindowConfig
 from codec.coder import plain
 from codec.coder.mixing import Mixing
-from codec.coder.words import check_words
+from codec.coder.words import check_words, made_up
 
 MIXING_DIGEST = "f3ee24d38d1af9c7"  # of what `mixing_words` makes
 PLAIN_DIGEST = "9c70a43102565a71"  # of what `plain_words` makes
@@ -41,20 +41,17 @@ def synthetic_weights() -> window.WindowWeights:
     config = WindowConfig(radius=6, width=32, depth=1)
     n, w, k = config.positions, config.width, config.outputs
 
-    def mixed(*shape: int) -> np.ndarray:
-        return (np.arange(int(np.prod(shape)), dtype=np.int64) * 2654435761 >> 11).reshape(shape) % 255 - 127
-
     tensors = {
-        "enter": mixed(w, 3 * n).astype(np.int8),
-        "near": mixed(w, 24).astype(np.int8) // 16,
-        "enter_bias": mixed(w) * 900,
+        "enter": made_up(w, 3 * n).astype(np.int8),
+        "near": made_up(w, 24).astype(np.int8) // 16,
+        "enter_bias": made_up(w) * 900,
         "enter_shift": np.full(w, 9),
-        "mask": mixed(w, n) * 20,
-        "hidden": mixed(2, w, w).astype(np.int8),
-        "hidden_bias": mixed(2, w) * 700,
+        "mask": made_up(w, n) * 20,
+        "hidden": made_up(2, w, w).astype(np.int8),
+        "hidden_bias": made_up(2, w) * 700,
         "hidden_shift": np.full((2, w), 10),
-        "head": mixed(k, w).astype(np.int8),
-        "head_bias": mixed(k) * 500,
+        "head": made_up(k, w).astype(np.int8),
+        "head_bias": made_up(k) * 500,
         "head_shift": np.full(k, 9),
     }
     tensors = {

@@ -1,10 +1,19 @@
-"""`check_words`: is what was compiled right? Knows nothing of what is compiled."""
+"""Self-tests: made-up numbers to compute with, and is what was compiled right? Knows nothing of what is
+compiled.
+"""
 
 from __future__ import annotations
 
 import hashlib
 
+import numpy as np
+
 from codec.errors import UnsupportedError
+
+
+def made_up(*shape: int) -> np.ndarray:
+    """Integers -127..127 without a pattern, the same everywhere, int64."""
+    return (np.arange(int(np.prod(shape)), dtype=np.int64) * 2654435761 >> 11).reshape(shape) % 255 - 127
 
 
 def check_words(words: bytes, digest: str, coder: str) -> None:

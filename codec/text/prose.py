@@ -26,7 +26,7 @@ import numpy as np
 from ardm.exact.context import ContextConfig, ContextWeights, check_bounds, exponentials
 from ardm.exact.evaluate_context import ContextNet, build_context
 from codec.coder.decisions import CONTEXTS, BinaryCoder, binary_decoder, binary_encoder
-from codec.coder.words import check_words
+from codec.coder.words import check_words, made_up
 from codec.errors import CorruptError
 from codec.text import letters as letters_module
 from codec.text import marks as marks_module
@@ -116,19 +116,16 @@ def synthetic_weights() -> ContextWeights:
     """A network of made-up integers, small enough for a self-test."""
     config = ContextConfig(LETTERS, radius=4, width=32, depth=1)
 
-    def mixed(*shape: int) -> np.ndarray:
-        return (np.arange(int(np.prod(shape)), dtype=np.int64) * 2654435761 >> 11).reshape(shape) % 255 - 127
-
     w = config.width
     tensors = {
-        "enter": mixed(w, 8, config.states).astype(np.int8),
-        "enter_bias": mixed(w) * 100,
+        "enter": made_up(w, 8, config.states).astype(np.int8),
+        "enter_bias": made_up(w) * 100,
         "enter_shift": np.full(w, 6),
-        "hidden": mixed(2, w, w).astype(np.int8),
-        "hidden_bias": mixed(2, w) * 700,
+        "hidden": made_up(2, w, w).astype(np.int8),
+        "hidden_bias": made_up(2, w) * 700,
         "hidden_shift": np.full((2, w), 10),
-        "head": mixed(LETTERS, w).astype(np.int8),
-        "head_bias": mixed(LETTERS) * 500,
+        "head": made_up(LETTERS, w).astype(np.int8),
+        "head_bias": made_up(LETTERS) * 500,
         "head_shift": np.full(LETTERS, 12),
         "exp": exponentials(),
     }
