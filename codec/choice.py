@@ -9,6 +9,7 @@ import zlib
 import numpy as np
 
 from codec.coder import palette, stored
+from codec.coder.converted import CONVERTED_CODER
 from codec.coder.work import Work
 from codec.methods import Method, coder_of
 from codec.samples import Kind
@@ -27,12 +28,12 @@ Coded = list[tuple[int, bytes]]  # (method, payload) of one plane after the othe
 
 def encode_plane(plane: np.ndarray, work: Work, few: bool = False) -> tuple[int, bytes]:
     """plane: uint8 (h, w, 1 or 3). few: as in `codec.samples.Kind`. Returns (method, payload), the smallest
-    of: by the network, by the coder for graphics if the plane may be such, and stored."""
+    of: by the network (colours converted back, if they were converted), by the coder for graphics if the plane may be such, and stored."""
     rough = roughly(plane)
     tried: list[tuple[int, bytes]] = []
     if rough * EMPTY >= plane.size or plane.size <= SMALL:
         if not few:  # labels and coarse steps are never for the network, which has not seen such
-            tried.append((Method.NETWORK, coder_of(Method.NETWORK).encode(plane, work)))
+            tried.append(_by_network(plane, work))
         if few or (rough < GRAPHICS * plane.size and not work.schedule.plain):
             tried.append((Method.GRAPHICS, coder_of(Method.GRAPHICS).encode(plane, work)))
     if few or not tried:
@@ -43,6 +44,16 @@ def encode_plane(plane: np.ndarray, work: Work, few: bool = False) -> tuple[int,
         if len(other[1]) <= len(payload):
             return other
     return method, payload
+
+
+def _by_network(plane: np.ndarray, work: Work) -> tuple[int, bytes]:
+    """Of a plane, uint8 (h, w, 1 or 3), whose colours are converted back where they were made by a known
+    conversion: that is always worth it.
+    """
+    converted = CONVERTED_CODER.pack(plane, work) if plane.shape[2] == 3 else None
+    if converted is not None:
+        return Method.CONVERTED, converted
+    return Method.NETWORK, coder_of(Method.NETWORK).encode(plane, work)
 
 
 def encode_samples(samples: np.ndarray, work: Work) -> Coded:

@@ -41,7 +41,7 @@ ORDER, PLAIN, CHANNEL_AXIS, INDEXED, WHOLE, FOLDED = 3, 4, 8, 16, 32, 64
 WEIGHTS_BYTES, DIGEST_BYTES = 4, 12
 OLD_VERSIONS = 1  # what releases before 1.0 wrote
 NO_WEIGHTS = bytes(WEIGHTS_BYTES).hex()
-LISTED_PLANES = "network", "graphics", "palette", "high_depth", "stored"  # labels of methods that are counted
+LISTED_PLANES = "network", "converted", "graphics", "palette", "high_depth", "stored"  # labels of methods that are counted
 
 
 @dataclass(frozen=True)
@@ -292,9 +292,10 @@ def _read_index(payload: bytes, header: Header, limits: Limits) -> tuple[Entry, 
 
 def describe(header: Header, at: int, size: int) -> dict[str, object]:
     """What a file says of itself, as plain values. at, size: where its payloads begin, and its bytes."""
-    schedule, planes = header.schedule, [METHODS[Method(entry.method)].label for entry in header.entries]
+    schedule, rows = header.schedule, [METHODS[Method(entry.method)] for entry in header.entries]
+    planes = [row.label for row in rows]
     tile = min(header.tile[0], header.height), min(header.tile[1], header.width)
-    network, subpixels = planes.count("network"), header.width * header.height * header.channels
+    network, subpixels = any(row.network for row in rows), header.width * header.height * header.channels
     return {
         "width": header.width,
         "height": header.height,

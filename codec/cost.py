@@ -66,14 +66,13 @@ def of(header: Header, size: int, threads: int, png: bool = False, kept: int = 0
     asking = Counter(
         (height, width)
         for (_, _, height, width), _, entry in _planes(header)
-        if entry.method == Method.NETWORK
+        if METHODS[Method(entry.method)].network
     )
     calls = sum(count * header.schedule.calls(*shape) for shape, count in asking.items())
     height, width = min(header.tile[0], header.height), min(header.tile[1], header.width)
     counted = any(
-        METHODS[Method(entry.method)].counters
-        and not (entry.method == Method.NETWORK and header.schedule.plain)
-        for entry in header.entries
+        row.counters and not (row.network and header.schedule.plain)
+        for row in (METHODS[Method(entry.method)] for entry in header.entries)
     )
     return Cost(calls, memory + min(threads, len(header.entries)) * _work(height, width, counted))
 

@@ -22,7 +22,7 @@ from codec.container import Entry, Header
 from codec.ending import operation
 from codec.errors import ArdmError, CorruptError, UnsupportedError, VerifyError
 from codec.limits import NO_LIMITS, Limits, limits_of
-from codec.methods import Method
+from codec.methods import METHODS, Method
 from codec.opened import Opened, open_bytes
 from codec.parallel import in_parallel, set_threads, thread_count
 from codec.presets import TILE
@@ -148,7 +148,7 @@ def _verify(
         split(array[top : top + h, left : left + w]) for top, left, h, w in opened.header.tiles
     )
     for plane, entry in zip(planes, opened.header.entries, strict=True):
-        if entry.method == Method.NETWORK and not _agrees(plane, predictor):
+        if METHODS[Method(entry.method)].network and not _agrees(plane, predictor):
             raise VerifyError(
                 "two ways to compute the network differ on this machine; nothing was kept. Please report "
                 "this image and machine."

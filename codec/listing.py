@@ -11,7 +11,7 @@ from codec.container import PNG_FORM, SOURCE_FRAME, Header
 from codec.ending import operation
 from codec.errors import CorruptError, UnsupportedError
 from codec.limits import NO_LIMITS
-from codec.methods import Method
+from codec.methods import METHODS, Method
 from codec.opened import Opened, open_bytes
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def coarse_step(header: Header, most: float) -> int:
     """The largest step of 1, 4, 16, ... up to `most` such that every step-th pixel each way can be decoded
     without the pixels between: in lattice and random order, where all tiles begin at multiples of it.
     """
-    network = any(entry.method == Method.NETWORK for entry in header.entries)
+    network = any(METHODS[Method(entry.method)].network for entry in header.entries)
     if header.whole or not network or header.schedule.order == Order.RASTER:
         return 1
     height, width = min(header.tile[0], header.height), min(header.tile[1], header.width)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ardm.forks import steady
 from codec.errors import CorruptError, UnsupportedError
+from codec.samples import plane_channels
 
 if TYPE_CHECKING:
     from codec.coder.work import PlaneCoder
@@ -32,6 +33,7 @@ class Method(IntEnum):
     HIGH_DEPTH = 5
     INCLUDED = 6
     PALETTE = 7
+    CONVERTED = 8
 
 
 class Extent(Enum):
@@ -52,18 +54,20 @@ class Row:
     coder: str = ""  # "module:object"; none where there is nothing to code
     whole: bool = False  # of the entry of a file that is kept whole, and of no other
     extent: Extent = Extent.PLANE
+    network: bool = False  # whether it asks the network, in the file's order, plain or mixing
     counters: bool = False  # whether it has the mixing coder's counters, the most memory of all
 
 
 METHODS = {
     Method.RAW: Row("stored", "codec.coder.stored:RAW_CODER"),
     Method.FILTERED: Row("stored", "codec.coder.stored:FILTERED_CODER"),
-    Method.NETWORK: Row("network", "codec.coder.network:NETWORK_CODER", counters=True),
+    Method.NETWORK: Row("network", "codec.coder.network:NETWORK_CODER", network=True, counters=True),
     Method.GRAPHICS: Row("graphics", "codec.coder.graphics:GRAPHICS_CODER", counters=True),
     Method.FILE: Row("file", whole=True),
     Method.HIGH_DEPTH: Row("high_depth", "codec.coder.high_depth:HIGH_DEPTH_CODER", extent=Extent.SAMPLES),
     Method.INCLUDED: Row("included"),  # a plane that the entry before it codes, too
     Method.PALETTE: Row("palette", "codec.coder.palette:PALETTE_CODER", extent=Extent.TILE, counters=True),
+    Method.CONVERTED: Row("converted", "codec.coder.converted:CONVERTED_CODER", network=True, counters=True),
 }
 
 
@@ -101,6 +105,8 @@ def check_entry(method: int, length: int, i: int, header: Header, before: int | 
             "a tile is coded by a palette of its own, which only whole tiles of levels of 8 bits may be, and "
             "none of a plain file."
         )
+    if method == Method.CONVERTED and plane_channels(header.channels, header.kind)[i % header.planes] != 3:
+        raise CorruptError("a plane is coded as converted colours, which only planes of RGB may be.")
     held = before is not None and _planes_of(METHODS[Method(before)].extent, header) > 1
     if method == Method.INCLUDED and not held:
         raise CorruptError(

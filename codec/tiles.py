@@ -274,7 +274,7 @@ def load_predictor(device: str = "cpu", weights_id: str = window.PHOTO_ID) -> Pr
 
 def predictor_of(header: Header, device: str) -> Predictor | None:
     """What the planes of an image need, None if no network. Raises UnsupportedError for unknown weights."""
-    network = any(entry.method == Method.NETWORK for entry in header.entries)
+    network = any(METHODS[Method(entry.method)].network for entry in header.entries)
     return load_predictor(device, header.weights_id) if network else None
 
 

@@ -47,19 +47,21 @@ def optimizers(net: WindowNet, recipe: TrainingRecipe) -> list[torch.optim.Optim
     return usual_optimizers(net, recipe)
 
 
-def grow(run: WindowRun, path: Path) -> None:
-    """Begin with the averaged network of a checkpoint that has fewer residual blocks: those that it lacks
-    change nothing at first (Net2Net, Chen et al. 2016, arXiv 1511.05641). Raises CheckpointError.
+def change_depth(run: WindowRun, path: Path) -> None:
+    """Begin with the averaged network of a checkpoint that has more residual blocks, of which the last ones
+    are left out, or fewer: those that it lacks change nothing at first (Net2Net, Chen et al. 2016, arXiv
+    1511.05641). Raises CheckpointError.
     """
     tensors, about = load_tensors(path)
     theirs = replace(run.net.config, depth=about["recipe"]["network"]["depth"])
-    small = WindowNet(theirs)
-    load_weights(small, tensors, "average.", path)
+    other = WindowNet(theirs)
+    load_weights(other, tensors, "average.", path)
     state = run.net.state_dict()
     for i in range(theirs.depth, run.net.config.depth):
         state[f"hidden.{2 * i + 1}"].zero_()
+    common = {name: value for name, value in other.state_dict().items() if name in state}
     for net in (run.net, run.average):
-        net.load_state_dict(state | small.state_dict())
+        net.load_state_dict(state | common)
 
 
 def make_cost(net: WindowNet, compiled: bool) -> Callable[[Batch], torch.Tensor]:
@@ -119,8 +121,8 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     if resume is not None:
         about = load_tensors(resume)[1]
-        if about["recipe"]["network"]["depth"] < recipe.network.depth:
-            grow(run, resume)
+        if about["recipe"]["network"]["depth"] != recipe.network.depth:
+            change_depth(run, resume)
         else:
             run.restore(resume)
     source = pictures(run.step)

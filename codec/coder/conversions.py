@@ -1,0 +1,245 @@
+"""Colours that programs made of luma and two colour differences of 8 bits when they decoded a JPEG, a WebP, an
+AVIF or a Photo CD: the conversion, which leaves most of all RGB colours without a pixel, and the way back. Knows pixels;
+no payloads.
+
+Specified in docs/format/converted.md. The way back is the encoder's own affair: clipped colours have many
+origins, of which it takes one like the pixel's before.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ardm.compiled import BORROWING, compiled, inlined
+
+RING = 16  # how far a clipped colour's differences may be from those of the pixel before
+SLACK = 2  # how far luma may be from what an exact conversion back would give
+TOLD_BY, ENOUGH, STRAY = 64, 24, 2  # pixels that tell a conversion, at least so many, of which so many may not
+DISTINCT = 12  # colours that they must have
+ROWS = 64  # converted at a time
+
+
+class Conversion(NamedTuple):
+    """R, G and B are floor(sum / unit), clipped to 8 bits, of the luma's term and those of the differences u
+    (blue less luma) and v (red less luma). Terms: int64 (256,), in units.
+    """
+
+    label: str
+    unit: int
+    luma: np.ndarray
+    red_of_v: np.ndarray
+    green_of_u: np.ndarray
+    green_of_v: np.ndarray
+    blue_of_u: np.ndarray
+    neutral_u: int
+    neutral_v: int
+
+
+_ANY = np.arange(256, dtype=np.int64)
+
+# The values are the format's: a conversion's number is its place.
+CONVERSIONS = (
+    # ITU-T T.871, as libjpeg computes it (jdcolor.c)
+    Conversion(
+        "JPEG",
+        65536,
+        65536 * _ANY,
+        91881 * (_ANY - 128) + 32768,
+        -22554 * (_ANY - 128) + 32768,
+        -46802 * (_ANY - 128),
+        116130 * (_ANY - 128) + 32768,
+        128,
+        128,
+    ),
+    # ITU-R BT.601, as libwebp computes it (yuv.h)
+    Conversion(
+        "WebP",
+        64,
+        _ANY * 19077 >> 8,
+        (_ANY * 26149 >> 8) - 14234,
+        -(_ANY * 6419 >> 8),
+        8708 - (_ANY * 13320 >> 8),
+        (_ANY * 33050 >> 8) - 17685,
+        128,
+        128,
+    ),
+    # the first one's in 6 bits, as libyuv computes it (kYuvJPEGConstants)
+    Conversion(
+        "AVIF, full range",
+        64,
+        (_ANY * 257 * 16320 >> 16) + 32,
+        90 * (_ANY - 128),
+        -22 * (_ANY - 128),
+        -46 * (_ANY - 128),
+        113 * (_ANY - 128),
+        128,
+        128,
+    ),
+    # the second one's in 6 bits, as libyuv computes it (kYuvI601Constants, where blue's is 128)
+    Conversion(
+        "AVIF, video range",
+        64,
+        (_ANY * 257 * 18997 >> 16) - 1160,
+        102 * (_ANY - 128),
+        -25 * (_ANY - 128),
+        -52 * (_ANY - 128),
+        128 * (_ANY - 128),
+        128,
+        128,
+    ),
+    # Photo YCC, as the Kodak images were made
+    Conversion(
+        "Photo CD",
+        10000,
+        13584 * _ANY,
+        18215 * (_ANY - 137),
+        -1940 * (22179 * (_ANY - 156) // 10000) - 1,
+        -5090 * (18215 * (_ANY - 137) // 10000),
+        22179 * (_ANY - 156),
+        156,
+        137,
+    ),
+)
+
+
+def to_rgb(conversion: Conversion, planes: np.ndarray) -> np.ndarray:
+    """Colours of (v + luma, luma, u + luma), each less the neutral one and modulo 256: uint8 (h, w, 3), and
+    so is the result.
+    """
+    out = np.empty_like(planes)
+    for start in range(0, len(planes), ROWS):
+        part = planes[start : start + ROWS]
+        y = part[..., 1]
+        u = part[..., 2] - y + np.uint8(conversion.neutral_u)
+        v = part[..., 0] - y + np.uint8(conversion.neutral_v)
+        luma = conversion.luma[y]
+        green = conversion.green_of_u[u] + conversion.green_of_v[v]
+        sums = conversion.red_of_v[v], green, conversion.blue_of_u[u]
+        for c, differences in enumerate(sums):
+            out[start : start + ROWS, :, c] = np.clip((luma + differences) // conversion.unit, 0, 255)
+    return out
+
+
+def from_rgb(conversion: Conversion, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(what `to_rgb` makes these colours of; where it cannot, and makes others: bool (h, w)). rgb: uint8 (h,
+    w, 3).
+    """
+    planes = np.empty(rgb.shape, dtype=np.uint8)
+    _invert(np.ascontiguousarray(rgb), conversion[1:], _of_luma(conversion), planes)
+    return planes, (to_rgb(conversion, planes) != rgb).any(2)
+
+
+def told(some: np.ndarray) -> Conversion | None:
+    """The conversion that these colours, some of an image, seem to have come by. some: uint8 (h, w, 3)."""
+    flat = some.reshape(-1, 3)
+    telling = flat[(flat > 0).all(1) & (flat < 255).all(1) & (np.ptp(flat, axis=1) > 0)]
+    telling = telling[:: max(1, len(telling) // TOLD_BY)]
+    if len(telling) < ENOUGH or len(np.unique(telling, axis=0)) < DISTINCT:
+        return None
+    return next((known for known in CONVERSIONS if _may_be(known, telling)), None)
+
+
+def _may_be(conversion: Conversion, telling: np.ndarray) -> bool:
+    """Whether colours, (n, 3), have come by a conversion. Most pictures are told by the first few."""
+    origin = getattr(_origin, "py_func", _origin)  # as long as nothing speaks for it, it need not be compiled
+    strays, of_luma = 0, _of_luma(conversion)
+    for red, green, blue in telling.tolist():
+        strays += not origin(red, green, blue, conversion[1:], of_luma)[3]
+        if strays > STRAY:
+            return False
+    return True
+
+
+def _of_luma(conversion: Conversion) -> np.ndarray:
+    """What R, G, B and 1 add to luma when converted back: int64 (4,), of 65536."""
+    luma, red, green_u, green_v, blue = (
+        float(term[255] - term[0]) / 255 for term in conversion[2:7]
+    )  # slopes
+    forward = np.array([(luma, 0, red), (luma, green_u, green_v), (luma, blue, 0)])
+    neutral_u, neutral_v = conversion.neutral_u, conversion.neutral_v
+    black = conversion.luma[0] + np.array(
+        [
+            conversion.red_of_v[neutral_v],
+            conversion.green_of_u[neutral_u] + conversion.green_of_v[neutral_v],
+            conversion.blue_of_u[neutral_u],
+        ]
+    )
+    share = np.linalg.inv(forward)[0]
+    last = (share * (conversion.unit / 2 - black)).sum()  # half a level up, since sums are rounded down
+    return np.round(np.append(share * conversion.unit, last) * 65536).astype(np.int64)
+
+
+@compiled(**BORROWING)
+def _origin(red: Any, green: Any, blue: Any, terms: Any, of_luma: Any) -> Any:
+    """(luma, u, v, whether these give this colour), of one that is not clipped."""
+    unit, luma, red_of_v, green_of_u, green_of_v, blue_of_u, _, _ = terms
+    guess = (of_luma[0] * red + of_luma[1] * green + of_luma[2] * blue + of_luma[3] + 32768) >> 16
+    for step in range(2 * SLACK + 1):
+        y = guess + ((step + 1) >> 1) * (1 if step & 1 else -1)
+        if 0 <= y < 256:
+            v = np.searchsorted(red_of_v, red * unit - luma[y])
+            u = np.searchsorted(blue_of_u, blue * unit - luma[y])
+            if (
+                v < 256
+                and u < 256
+                and luma[y] + red_of_v[v] < (red + 1) * unit
+                and luma[y] + blue_of_u[u] < (blue + 1) * unit
+                and (luma[y] + green_of_u[u] + green_of_v[v]) // unit == green
+            ):
+                return y, u, v, True
+    y = min(max(guess, 0), 255)
+    v = min(np.searchsorted(red_of_v, red * unit - luma[y]), 255)
+    u = min(np.searchsorted(blue_of_u, blue * unit - luma[y]), 255)
+    return y, u, v, False
+
+
+@inlined(**BORROWING)
+def _lumas(value: Any, difference: Any, luma: Any, unit: Any) -> Any:
+    """(first, last) luma that gives a channel its value beside the differences' terms."""
+    first = np.searchsorted(luma, value * unit - difference) if value > 0 else 0
+    last = np.searchsorted(luma, (value + 1) * unit - difference) - 1 if value < 255 else 255
+    return first, last
+
+
+@inlined(**BORROWING)
+def _origin_near(red: Any, green: Any, blue: Any, terms: Any, near: Any) -> Any:
+    """(luma, u, v, whether these give this colour), as near as can be to those of `near`, an origin, too."""
+    unit, luma, red_of_v, green_of_u, green_of_v, blue_of_u, _, _ = terms
+    for ring in range(RING + 1):
+        for dv in range(-ring, ring + 1):
+            for du in range(-ring, ring + 1, 1 if abs(dv) == ring else max(1, 2 * ring)):
+                u, v = near[1] + du, near[2] + dv
+                if 0 <= u < 256 and 0 <= v < 256:
+                    first, last = _lumas(red, red_of_v[v], luma, unit)
+                    low, high = _lumas(blue, blue_of_u[u], luma, unit)
+                    first, last = max(first, low), min(last, high)
+                    low, high = _lumas(green, green_of_u[u] + green_of_v[v], luma, unit)
+                    first, last = max(first, low), min(last, high)
+                    if first <= last:
+                        return min(max(near[0], first), last), u, v, True
+    return near[0], near[1], near[2], False
+
+
+@compiled(**BORROWING)
+def _invert(rgb: Any, terms: Any, of_luma: Any, planes: Any) -> None:
+    """As `from_rgb`, into planes."""
+    neutral_u, neutral_v = terms[6], terms[7]
+    above = 128, neutral_u, neutral_v
+    for i in range(rgb.shape[0]):
+        before = above
+        for j in range(rgb.shape[1]):
+            red, green, blue = int(rgb[i, j, 0]), int(rgb[i, j, 1]), int(rgb[i, j, 2])
+            found = False
+            if min(red, green, blue) == 0 or max(red, green, blue) == 255:
+                y, u, v, found = _origin_near(red, green, blue, terms, before)
+            if not found:
+                y, u, v, found = _origin(red, green, blue, terms, of_luma)
+            if found:
+                before = y, u, v
+            if j == 0:
+                above = before
+            planes[i, j, 0] = (v + y - neutral_v) & 255
+            planes[i, j, 1] = y
+            planes[i, j, 2] = (u + y - neutral_u) & 255

@@ -1,0 +1,106 @@
+"""The coder of planes whose colours a known conversion made of luma and colour differences: by the network, as
+a picture in which luma stands for G, and the differences are added to it. Knows planes and payloads.
+
+Specified in docs/format/converted.md. A conversion reaches one RGB colour in four to nine; no model of R, G and
+B can tell which, and pays for it. The few pixels that it did not make are listed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ardm.orders import PATCH
+from codec.coder.conversions import CONVERSIONS, from_rgb, to_rgb, told
+from codec.coder.palette import some_of
+from codec.coder.schedule import Order, Schedule
+from codec.coder.work import Shape, Work
+from codec.container import read_varint, varint
+from codec.errors import CorruptError, TruncatedError, UnsupportedError
+from codec.methods import Method, coder_of
+
+LISTED = 64  # of so many pixels one may be listed
+Listed = tuple[np.ndarray, np.ndarray]  # places of pixels, row by row, int64 (n,); their colours, uint8 (n, 3)
+
+
+class ConvertedCoder:
+    """A `codec.coder.work.PlaneCoder` of uint8 planes (h, w, 3)."""
+
+    def pack(self, plane: np.ndarray, work: Work) -> bytes | None:
+        """The payload of a plane, None if no conversion that is known made it."""
+        conversion = told(some_of(plane))
+        if conversion is None:
+            return None
+        planes, missed = from_rgb(conversion, plane)
+        places = np.flatnonzero(missed)
+        if len(places) * LISTED > missed.size:
+            return None
+        gaps = np.diff(places, prepend=-1) - 1
+        listed = zip(gaps.tolist(), plane[missed], strict=True)
+        head = bytes([CONVERSIONS.index(conversion)]) + varint(len(places))
+        head += b"".join(varint(gap) + colour.tobytes() for gap, colour in listed)
+        return head + coder_of(Method.NETWORK).encode(planes, work)
+
+    def encode(self, plane: np.ndarray, work: Work) -> bytes:
+        payload = self.pack(plane, work)
+        if payload is None:
+            raise ValueError("no conversion that is known made a plane's colours.")
+        return payload
+
+    def decode(self, payload: bytes, shape: Shape, work: Work) -> np.ndarray:
+        height, width, _ = shape
+        network = coder_of(Method.NETWORK)
+        try:
+            number, (places, colours), at = open_payload(payload, height * width)
+        except TruncatedError:
+            if work.continuation is None:
+                raise
+            return network.decode(b"", shape, work)
+        out = to_rgb(CONVERSIONS[number], network.decode(payload[at:], shape, work))
+        rows, columns = np.divmod(places, width)
+        step = _step(shape, work)
+        there = (rows % step == 0) & (columns % step == 0)
+        out[rows[there] // step, columns[there] // step] = colours[there]
+        return out
+
+    def least_bytes(self, shape: Shape, schedule: Schedule) -> int:
+        return 2 + coder_of(Method.NETWORK).least_bytes(shape, schedule)
+
+
+CONVERTED_CODER = ConvertedCoder()
+
+
+def open_payload(payload: bytes, pixels: int) -> tuple[int, Listed, int]:
+    """(number of the conversion; pixels that it did not make; where the network's payload begins). pixels: of
+    the plane. Raises CorruptError, TruncatedError, UnsupportedError.
+    """
+    if not payload:
+        raise TruncatedError("its data is cut short.")
+    number = payload[0]
+    if number >= len(CONVERSIONS):
+        raise UnsupportedError(
+            f"a plane's colours were made by conversion {number}, which this release does not know; a newer "
+            "ardm may read it."
+        )
+    count, at = read_varint(payload, 1)
+    if count > pixels:
+        raise CorruptError(f"a plane of {pixels} pixels lists {count} of them.")
+    places, colours, place = [], bytearray(), -1
+    for _ in range(count):
+        gap, at = read_varint(payload, at)
+        place += 1 + gap
+        if place >= pixels:
+            raise CorruptError(f"a plane of {pixels} pixels lists pixel {place}, counted from 0.")
+        places.append(place)
+        colours += payload[at : at + 3]
+        at += 3
+    if at > len(payload):
+        raise TruncatedError("its data is cut short.")
+    return number, (np.array(places, np.int64), np.frombuffer(colours, np.uint8).reshape(-1, 3)), at
+
+
+def _step(shape: Shape, work: Work) -> int:
+    """Of how many pixels each way a decoder returns one."""
+    schedule = work.schedule
+    if schedule.order == Order.RASTER:
+        return 1
+    return PATCH ** min(work.level, schedule.root_level(*shape[:2]))
