@@ -206,7 +206,8 @@ def network_planes(path: Path) -> int:
     from codec.errors import NotArdmError
 
     try:
-        return int(str(info(path.read_bytes())["network_planes"]))
+        said = info(path.read_bytes())
+        return sum(int(str(said[f"{kind}_planes"])) for kind in ("network", "converted"))
     except NotArdmError:
         return 0
 
@@ -224,15 +225,28 @@ def find_images(folder: Path, held_out: int, limit: int) -> list[Path]:
     return found[:: max(1, len(found) // limit)] if limit else found
 
 
-def as_arrays(files: list[Path], folder: Path, crop: int = 0, mode: str = "RGB") -> list[Path]:
+def through_lossy(image: Any, form: str) -> Any:
+    """What a Pillow image is after a lossy file. form: such as "jpeg-85", "webp-80", "avif-80"."""
+    from PIL import Image
+
+    kind, _, quality = form.partition("-")
+    file = io.BytesIO()
+    image.save(file, kind, quality=int(quality))
+    return Image.open(file)
+
+
+def as_arrays(
+    files: list[Path], folder: Path, crop: int = 0, mode: str = "RGB", through: str = ""
+) -> list[Path]:
     """Images as .npy files in a folder. crop: only the upper left square of this side. mode: Pillow's; L is
-    luma by Rec. 601.
+    luma by Rec. 601. through: the lossy file that they are decoded from, if any.
     """
     from PIL import Image
 
     written = []
     for path in files:
-        with Image.open(path) as image:
+        with Image.open(path) as opened:
+            image = through_lossy(opened.convert("RGB"), through) if through else opened
             side = crop or max(image.size)
             written.append(folder / f"{path.stem}.npy")
             np.save(written[-1], np.ascontiguousarray(np.asarray(image.convert(mode))[:side, :side]))
@@ -302,7 +316,8 @@ def table(results: list[dict[str, Any]]) -> str:
 
 def title(whole: dict[str, Any]) -> str:
     """What was measured where, in one line. whole: a result of `main`."""
-    return f"{whole['folder']}: {whole['images']} images, {whole['cpu']}, {whole['threads']} threads, {whole['date']}, commit {whole['commit']}"
+    through = f" through {whole['through']}" if whole.get("through") else ""
+    return f"{whole['folder']}: {whole['images']} images{through}, {whole['cpu']}, {whole['threads']} threads, {whole['date']}, commit {whole['commit']}"
 
 
 def main() -> None:
@@ -325,6 +340,12 @@ def main() -> None:
         "--held-out", type=int, default=0, help="only the images that ardm-train holds out with this number"
     )
     parser.add_argument("--grey", action="store_true", help="their luma (Rec. 601) instead of colours")
+    parser.add_argument(
+        "--through",
+        default="",
+        metavar="FORM",
+        help="what images are once decoded from a lossy file: jpeg-85 (Pillow, quality 85), webp-80, avif-80",
+    )
     parser.add_argument("--limit", type=int, default=0, help="about so many images, evenly spread")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path)
@@ -333,7 +354,7 @@ def main() -> None:
     files = find_images(arguments.folder, arguments.held_out, arguments.limit)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        images = as_arrays(files, folder, arguments.crop, "L" if arguments.grey else "RGB")
+        images = as_arrays(files, folder, arguments.crop, "L" if arguments.grey else "RGB", arguments.through)
         results = []
         for name in names:
             results.append(measure(name, images, folder, arguments.threads))
@@ -341,6 +362,7 @@ def main() -> None:
     whole = {
         "folder": arguments.folder.name,
         "images": len(files),
+        "through": arguments.through,
         "threads": arguments.threads,
         **provenance(),
         "results": results,

@@ -40,7 +40,10 @@ def _there_and_back(pixels: np.ndarray, exactly: bool = False, **chosen: Any) ->
 
 
 def _photos() -> None:
+    from codec.coder.conversions import CONVERSIONS, to_rgb
+
     _there_and_back(_photo())
+    _there_and_back(to_rgb(CONVERSIONS[0], _photo()))
     _there_and_back(_photo(), order="lattice")
 
 

@@ -9,23 +9,19 @@ import os
 # as the commands do: threads that spin make a busy machine crawl
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from ardm.exact.predictor import Canvas, Predictor
 from codec.coder.selftest import synthetic_weights
 from codec.tiles import load_predictor
-
-ROOT = Path(__file__).parent.parent
+from tests import photos
 
 
 @pytest.fixture(scope="session")
 def photo() -> np.ndarray:
-    """uint8 (512, 768, 3), the photo of `make demo`."""
-    return np.asarray(Image.open(ROOT / "benchmarks" / "photo.png"))
+    """uint8 (512, 768, 3), the photo of `make demo`, but for its having been converted."""
+    return photos.photo()
 
 
 @pytest.fixture(scope="session")

@@ -63,6 +63,10 @@ EXPECTED: dict[str, tuple[type[ArdmError], str]] = {
     "bad-palette-order": (CorruptError, "palette is not sorted"),
     "bad-palette-index": (CorruptError, "a pixel of colour 255, but its palette has"),
     "bad-palette-again": (CorruptError, "has coded already"),
+    "bad-converted-grey": (CorruptError, "only planes of RGB may be"),
+    "bad-converted-listed": (CorruptError, "lists pixel 4481"),
+    "bad-converted-cut": (TruncatedError, "ends inside a length field"),
+    "unsupported-conversion-200": (UnsupportedError, "made by conversion 200"),
     "bad-palette-plain": (CorruptError, "none of a plain file"),
     "bad-sample-of-too-many-bits": (CorruptError, "but has 2 bits"),
     "bad-pixel-hash": (CorruptError, "hash of the decoded pixels does not match"),
@@ -224,6 +228,8 @@ def _bad_content() -> dict[str, bytes]:
     entry = Entry(Method.NETWORK, 3, zlib.crc32(b"\1ab"))
     claim = Header(2048, 2048, 3, (2048, 2048), header.weights_id, header.schedule, True, bytes(12), (entry,))
     little = lzma.compress(bytes(range(200)), lzma.FORMAT_RAW, filters=stored._FILTERS)
+    grey = _open("photo-grey")[0].entries[0]
+    converted = replace(grey, method=Method.CONVERTED)
     apart = (Entry(Method.HIGH_DEPTH, len(fine), zlib.crc32(fine)), Entry(Method.NETWORK, 0, 0))
     return {
         "bad-payload-too-short": container.write(claim, [b"\1ab"]),
@@ -241,6 +247,9 @@ def _bad_content() -> dict[str, bytes]:
         "bad-palette-index": _palette(few[:-1] + b"\xff"),
         "bad-palette-again": _palette(few, (Entry(Method.RAW, 600, zlib.crc32(alpha)), alpha)),
         "bad-palette-plain": _with("palette-noise", schedule=Schedule(plain=True, slope=7)),
+        "bad-converted-grey": _with("photo-grey", entries=(converted,)),
+        "bad-converted-listed": _with("converted-rgb", b"\0\x01\x81\x23abc" + bytes(300)),
+        "bad-converted-cut": _with("converted-rgb", b"\0\x7f" + bytes(300)),
         "bad-sample-of-too-many-bits": _head("samples-palette-4", sort=1),
         "bad-pixel-hash": _with("one-pixel", digest=bytes(12)),
         "bad-whole-file-hash": _with("whole-file", digest=bytes(12)),
@@ -262,6 +271,7 @@ def _unsupported() -> dict[str, bytes]:
         "unsupported-version-255": _head("one-pixel", version=255),
         "unsupported-critical-chunk-7f": _with("one-pixel", metadata=((0x7F, b"new"),)),
         "unsupported-method-200": _with("one-pixel", entries=(Entry(200, 3, 0),)),
+        "unsupported-conversion-200": _with("converted-rgb", b"\xc8" + _open("converted-rgb")[1][1:]),
         "unsupported-depth": _head("one-pixel", sort=0x25),
         "unsupported-channels-9": _head("one-pixel", sort=0x83),
         "unsupported-flag": _head("one-pixel", flags=0x88),

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from codec import archive, compress, container, png, text
+from codec.coder import conversions
 from codec.formats import qoi, sources
 from codec.samples import Kind
-from tests import pngs
+from tests import photos, pngs
 
 GOLDEN = Path(__file__).parent / "golden"
 TEXTS = Path(__file__).parent / "golden-text"
@@ -30,7 +30,7 @@ FUZZ = Path(__file__).parent / "fuzz"
 
 def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
     """name -> (pixels, options of `compress`)."""
-    photo = np.asarray(Image.open(Path(__file__).parent.parent / "benchmarks" / "photo.png"))
+    photo = photos.photo()
     crop = photo[190:253, 330:401]
     alpha = np.clip(np.add.outer(np.arange(63) * 4, np.arange(71) % 9), 0, 255).astype(np.uint8)[..., None]
     sums = photo[190:254, 330:402].reshape(32, 2, 36, 2, 3).sum(axis=(1, 3), dtype=np.uint16)  # ten bits
@@ -83,7 +83,24 @@ def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
         "fine-rgb-10": (sums, {}),
         "fine-rgba-14-replicated": ((rich << 2) | (rich >> 12), {"tile": 20}),
         "fine-grey-listed": ((crop[..., 1] // 2).astype(np.uint16) ** 2 * 4, {}),
+        **{f"converted-{name}": image for name, image in _converted(alpha).items()},
         "samples-palette-4": (crop[..., 1] // 16, {"kind": Kind(4, indexed=True)}),
+    }
+
+
+def _converted(alpha: np.ndarray) -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
+    """What every conversion makes of the same luma and differences, in every order."""
+    crop = photos.converted()[190:253, 330:401]
+    planes = conversions.from_rgb(conversions.told(crop), crop)[0]
+    planes[20:24, 20:30] //= 8  # colours that are clipped
+    made = [conversions.to_rgb(conversion, planes) for conversion in conversions.CONVERSIONS]
+    made[0][30, 10:13] = 9, 200, 33  # a few pixels that were painted afterwards
+    return {
+        "rgb": (made[0], {}),
+        "rgba-lattice": (np.concatenate([made[1], alpha], 2), {"order": "lattice"}),
+        "plain": (made[2], {"plain": True}),
+        "random": (made[3], {"seed": 9, "budget": 9}),
+        "tiles": (made[4], {"tile": 48}),
     }
 
 

@@ -58,6 +58,10 @@ def decode_high_depth(
     )
 
 
+def decode_converted(payload: bytes, shape: tuple[int, int, int], work: Work) -> np.ndarray:
+    return coder_of(Method.CONVERTED).decode(payload, shape, work)
+
+
 def encode_palette(tile: np.ndarray) -> bytes:
     return coder_of(Method.PALETTE).encode(tile, Work())
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ardm.exact.predictor import Predictor
-from codec import archive, compress, container, png, text
+from codec import archive, compress, container, text
 from codec.choice import encode_plane
 from codec.coder.stored import FILTERED, RAW
 from codec.coder.work import Work
@@ -22,10 +22,10 @@ from codec.methods import Method
 from codec.samples import Kind, planes
 from codec.tiles import load_predictor
 from tests import images, pngs
+from tests.photos import converted, photo
 from tests.planes import plan
 
 GOLDEN = Path(__file__).parent / "golden"
-PHOTO = Path(__file__).parent.parent / "benchmarks" / "photo.png"
 LIMIT = 10**6  # pixels
 
 
@@ -36,29 +36,26 @@ def golden() -> list[Path]:
     )
 
 
-@lru_cache(maxsize=1)
-def _photo() -> np.ndarray:
-    return png.read(PHOTO.read_bytes(), LIMIT).pixels
-
-
 def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
     """name -> (method of its first plane, pixels, options of `compress`)."""
-    crop, large = _photo()[190:202, 330:341], _photo()[190:222, 330:362]
+    crop, large = photo()[190:202, 330:341], photo()[190:222, 330:362]
     steps = (np.add.outer(np.arange(20) // 5, np.arange(20) // 5) % 2 * 200).astype(np.uint8)
     alpha = np.add.outer(np.arange(12), np.arange(11)).astype(np.uint8)[..., None] * 9
     return {
         "raw": (RAW, np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8), {}),
         "filtered": (FILTERED, steps, {"plain": True}),
-        "lattice": (Method.NETWORK, _photo()[190:206, 330:346], {"order": "lattice", "budget": 6}),
+        "lattice": (Method.NETWORK, photo()[190:206, 336:352], {"order": "lattice", "budget": 6}),
         "lattice-plain": (Method.NETWORK, crop, {"order": "lattice", "budget": 3, "plain": True}),
         "random": (Method.NETWORK, crop, {"seed": 7, "budget": 5}),
         "raster": (Method.NETWORK, crop, {"order": "raster"}),
         "raster-plain": (Method.NETWORK, crop[..., 1], {"order": "raster", "plain": True}),
         "raster-one-strip": (Method.NETWORK, crop, {"order": "raster", "budget": 90}),
         "alpha": (Method.NETWORK, np.concatenate([crop, alpha], 2), {"order": "raster"}),
-        "tiles": (Method.NETWORK, _photo()[190:206, 330:350], {"order": "raster", "tile": 8}),
-        "graphics": (Method.GRAPHICS, _photo()[190:207, 330:347].repeat(3, 0).repeat(3, 1), {}),
-        "palette": (Method.PALETTE, _photo()[190:214, 330:354] // 64 * 64, {}),
+        "tiles": (Method.NETWORK, photo()[190:206, 330:350], {"order": "raster", "tile": 8}),
+        "graphics": (Method.GRAPHICS, photo()[190:207, 330:347].repeat(3, 0).repeat(3, 1), {}),
+        "converted": (Method.CONVERTED, converted()[190:206, 330:346], {"order": "raster"}),
+        "converted-lattice": (Method.CONVERTED, converted()[190:206, 330:346], {"order": "lattice"}),
+        "palette": (Method.PALETTE, photo()[190:214, 330:354] // 64 * 64, {}),
         "palette-alpha": (
             Method.PALETTE,
             np.concatenate([steps[..., None] // 2, 255 - steps[..., None]], 2),
@@ -66,7 +63,7 @@ def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
         ),
         "indexed": (
             Method.GRAPHICS,
-            _photo()[190:206, 330:350, 1] // 16,
+            photo()[190:206, 330:350, 1] // 16,
             {"kind": Kind(4, indexed=True), "order": "raster"},
         ),
         "folded-16": (Method.NETWORK, crop[..., 1] * np.uint16(257), {"order": "raster"}),
@@ -101,7 +98,7 @@ def in_bytes(samples: np.ndarray, tile: int = 1024, predictor: Predictor | None 
 
 def png_files() -> dict[str, tuple[int, bytes, bool]]:
     """name -> (method of its first plane, PNG file, whether to keep it exactly)."""
-    crop = _photo()[190:206, 330:346]
+    crop = photo()[190:206, 330:346]
     return {
         "chunks": (Method.NETWORK, pngs.png_of(crop, 2, 8), False),
         "exact": (Method.NETWORK, pngs.png_of(crop, 2, 8, pieces=100), True),
@@ -145,7 +142,7 @@ def files(predictor: Predictor | None = None) -> dict[str, bytes]:
     found = {
         "bytes-16": (
             Method.NETWORK,
-            in_bytes(_photo()[190:222, 330:362, 1] * np.uint16(259), predictor=predictor),
+            in_bytes(photo()[190:222, 330:362, 1] * np.uint16(259), predictor=predictor),
         )
     }
     for name, (method, pixels, options) in arrays().items():

@@ -238,6 +238,8 @@ def decode_plane(method, payload, shape, head, net):
         return decode_fine(payload, *shape)
     if method == 7:
         return decode_palette(payload, shape, head, net)
+    if method == 8:
+        return decode_converted(payload, shape, head, net)
     if method == 3:
         return decode_raster(payload, shape, None, 1)
     if head.order == RASTER:
@@ -258,6 +260,75 @@ def decode_palette(payload, shape, head, net):
     indices = decode_plane(of_indices, r.rest(), (*shape[:2], 1), head, net)[..., 0]
     check(indices.max() < n)
     return colours[indices]
+
+
+# unit, luma, red of v, green of u, green of v, blue of u, neutral u and v
+CONVERSIONS = (
+    (
+        1 << 16,
+        lambda y: y << 16,
+        lambda v: 91881 * v - 11728000,
+        lambda u: 2919680 - 22554 * u,
+        lambda v: 5990656 - 46802 * v,
+        lambda u: 116130 * u - 14831872,
+        (128, 128),
+    ),
+    (
+        64,
+        lambda y: 19077 * y >> 8,
+        lambda v: (26149 * v >> 8) - 14234,
+        lambda u: -(6419 * u >> 8),
+        lambda v: 8708 - (13320 * v >> 8),
+        lambda u: (33050 * u >> 8) - 17685,
+        (128, 128),
+    ),
+    (
+        64,
+        lambda y: (16320 * 257 * y >> 16) + 32,
+        lambda v: 90 * v - 11520,
+        lambda u: 2816 - 22 * u,
+        lambda v: 5888 - 46 * v,
+        lambda u: 113 * u - 14464,
+        (128, 128),
+    ),
+    (
+        64,
+        lambda y: (18997 * 257 * y >> 16) - 1160,
+        lambda v: 102 * v - 13056,
+        lambda u: 3200 - 25 * u,
+        lambda v: 6656 - 52 * v,
+        lambda u: 128 * u - 16384,
+        (128, 128),
+    ),
+    (
+        10000,
+        lambda y: 13584 * y,
+        lambda v: 18215 * v - 2495455,
+        lambda u: -1940 * (22179 * (u - 156) // 10000) - 1,
+        lambda v: -5090 * (18215 * (v - 137) // 10000),
+        lambda u: 22179 * u - 3459924,
+        (156, 137),
+    ),
+)
+
+
+def decode_converted(payload, shape, head, net):
+    r = Reader(payload)
+    number, place, listed = r.number(), -1, []
+    check(number < len(CONVERSIONS), "U")
+    for _ in range(r.varint()):
+        place += 1 + r.varint()
+        listed.append((place, list(r.take(3))))
+    check(place < shape[0] * shape[1])
+    unit, luma, red, green_u, green_v, blue, (u0, v0) = CONVERSIONS[number]
+    planes = decode_plane(2, r.rest(), shape, head, net).astype(np.int64)
+    y = planes[..., 1]
+    u, v = (planes[..., 2] - y + u0) & 255, (planes[..., 0] - y + v0) & 255
+    sums = luma(y) + np.stack([red(v), green_u(u) + green_v(v), blue(u)])
+    out = np.clip(sums // unit, 0, 255).transpose(1, 2, 0).reshape(-1, 3)
+    for place, colour in listed:
+        out[place] = colour
+    return out.reshape(shape).astype(np.uint16)
 
 
 def decode_stored(method, data, shape):

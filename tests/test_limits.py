@@ -82,7 +82,7 @@ def claim(
         (1, LATTICE),
         (Method.GRAPHICS, LATTICE),
         (Method.PALETTE, LATTICE),
-        *((Method.NETWORK, way) for way in WAYS),
+        *((method, way) for method in (Method.NETWORK, Method.CONVERTED) for way in WAYS),
     ],
 )
 def test_a_few_bytes_cannot_claim_much(height: int, method: int, schedule: Schedule) -> None:

@@ -1,6 +1,6 @@
-"""Colours that programs made of luma and two colour differences of 8 bits when they decoded a JPEG, a WebP, an
-AVIF or a Photo CD: the conversion, which leaves most of all RGB colours without a pixel, and the way back. Knows pixels;
-no payloads.
+"""Colours that programs made of luma and two colour differences of 8 bits when they decoded a JPEG, a WebP,
+an AVIF or a Photo CD: the conversion, which leaves most of all RGB colours without a pixel, and the way back.
+Knows pixels; no payloads.
 
 Specified in docs/format/converted.md. The way back is the encoder's own affair: clipped colours have many
 origins, of which it takes one like the pixel's before.
@@ -16,7 +16,11 @@ from ardm.compiled import BORROWING, compiled, inlined
 
 RING = 16  # how far a clipped colour's differences may be from those of the pixel before
 SLACK = 2  # how far luma may be from what an exact conversion back would give
-TOLD_BY, ENOUGH, STRAY = 64, 24, 2  # pixels that tell a conversion, at least so many, of which so many may not
+TOLD_BY, ENOUGH, STRAY = (
+    64,
+    24,
+    2,
+)  # pixels that tell a conversion, at least so many, of which so many may not
 DISTINCT = 12  # colours that they must have
 ROWS = 64  # converted at a time
 

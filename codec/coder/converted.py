@@ -1,8 +1,8 @@
-"""The coder of planes whose colours a known conversion made of luma and colour differences: by the network, as
-a picture in which luma stands for G, and the differences are added to it. Knows planes and payloads.
+"""The coder of planes whose colours a known conversion made of luma and colour differences: by the network,
+as a picture in which luma stands for G, and the differences are added to it. Knows planes and payloads.
 
-Specified in docs/format/converted.md. A conversion reaches one RGB colour in four to nine; no model of R, G and
-B can tell which, and pays for it. The few pixels that it did not make are listed.
+Specified in docs/format/converted.md. A conversion reaches one RGB colour in four to nine; no model of R, G
+and B can tell which, and pays for it. The few pixels that it did not make are listed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from codec.errors import CorruptError, TruncatedError, UnsupportedError
 from codec.methods import Method, coder_of
 
 LISTED = 64  # of so many pixels one may be listed
-Listed = tuple[np.ndarray, np.ndarray]  # places of pixels, row by row, int64 (n,); their colours, uint8 (n, 3)
+Listed = tuple[
+    np.ndarray, np.ndarray
+]  # places of pixels, row by row, int64 (n,); their colours, uint8 (n, 3)
 
 
 class ConvertedCoder:

@@ -13,7 +13,7 @@ sum over a plane is always the payload, to the bit: what a range coder needs to 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -22,16 +22,16 @@ from ardm.exact import mixture
 from ardm.exact.predictor import Predictor, new_canvas
 from ardm.exact.window import WindowWeights
 from ardm.orders import PATCH
-from codec.coder import plain
+from codec.coder import converted, palette, plain
 from codec.coder.continuation import Continuation
 from codec.coder.mixing import Mixing
-from codec.coder.palette import open_payload
 from codec.coder.schedule import Order, Schedule
 from codec.coder.streams import Streams
 from codec.coder.walk import as_rgb, walk
+from codec.coder.work import Work
 from codec.container import read_varint
 from codec.ending import check
-from codec.methods import Method
+from codec.methods import Method, coder_of
 
 SHARE = 2**13  # pixels that are looked at together: bounds memory
 ROOT = -1  # the call of pixels that are stored before the first call
@@ -101,6 +101,8 @@ def measure(
     if method == Method.NETWORK:
         way = _levels if schedule.order != Order.RASTER else _raster
         return way(plane, payload, schedule, predictor)
+    if method == Method.CONVERTED:
+        return _converted(plane, payload, schedule, predictor)
     if method == Method.GRAPHICS:
         height, width, channels = plane.shape
         rows = strip_bits(Mixing(channels, height * width, None, payload, _sound()), height, width, 1)
@@ -179,10 +181,19 @@ def _raster(plane: np.ndarray, payload: bytes, schedule: Schedule, predictor: Pr
     return PlaneBits(_fitted(share, payload), fineness, network, call)
 
 
+def _converted(plane: np.ndarray, payload: bytes, schedule: Schedule, predictor: Predictor) -> PlaneBits:
+    """Of a plane whose colours were converted back: of luma, and luma with the differences."""
+    _, _, at = converted.open_payload(payload, plane.shape[0] * plane.shape[1])
+    work = Work(schedule, predictor)
+    planes = coder_of(Method.NETWORK).decode(payload[at:], (*plane.shape[:2], 3), work)
+    bits = measure(planes, payload[at:], Method.NETWORK, schedule, predictor, False)
+    return replace(bits, spent=_fitted(bits.spent, payload))
+
+
 def _indices(tile: np.ndarray, payload: bytes) -> PlaneBits:
     """Of a tile with a palette, whose bytes all pixels share."""
     height, width, channels = tile.shape
-    _, method, at = open_payload(payload, channels)
+    _, method, at = palette.open_payload(payload, channels)
     if method != Method.GRAPHICS:
         return whole((height, width), len(payload))
     rows = strip_bits(Mixing(1, height * width, None, payload[at:], _sound()), height, width, 1)

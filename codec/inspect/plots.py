@@ -24,7 +24,7 @@ from codec.inspect.facts import Coded, by_method
 from codec.inspect.surveys import PICTURE, Survey
 
 # one colour each
-METHODS = "network", "graphics", "high depth", "stored", "whole file", "included", "palette"
+METHODS = "network", "graphics", "high depth", "stored", "whole file", "included", "palette", "converted"
 HOTTEST = 0.995  # share of pixels that are not the hottest colour
 MOST_TILES, MOST_COLUMNS = 3000, 120
 

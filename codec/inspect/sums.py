@@ -16,7 +16,10 @@ from codec.inspect.measure import ROOT, PlaneBits
 from codec.inspect.surveys import Measured, Survey
 
 BANDS = 48  # into which raster order is cut
-CHANNELS = "green, first", "red, given green", "blue, given both"  # in coding order
+# in coding order: of a plane in RGB, and of one whose colours were converted back
+CHANNELS = "green, first", "red, given green", "blue, given both"
+DIFFERENCES = "luma, first", "red less luma", "blue less luma"
+NETWORKED = "network", "converted"
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,12 @@ def by_channel(seen: Survey) -> list[tuple[str, float, int]]:
         assert bits.network is not None
         assert bits.call is not None
         plane = seen.facts.planes[seen.facts.coded[m.index].plane]
+        names = DIFFERENCES if seen.facts.coded[m.index].method == "converted" else CHANNELS
         coded = int((bits.call != ROOT).sum())
         for i, part in enumerate(bits.network):
             label = plane
             if len(bits.network) == 3:
-                label = CHANNELS[i] if len(seen.facts.planes) == 1 else f"{plane}: {CHANNELS[i]}"
+                label = names[i] if len(seen.facts.planes) == 1 else f"{plane}: {names[i]}"
             before = out.get(label, (0.0, 0))
             out[label] = before[0] + float(part.sum()), before[1] + coded
     return [(label, *value) for label, value in out.items()]
@@ -128,4 +132,4 @@ def heat(seen: Survey) -> np.ndarray:
 
 
 def _networked(seen: Survey) -> list[Measured]:
-    return [m for m in seen.measured if seen.facts.coded[m.index].method == "network"]
+    return [m for m in seen.measured if seen.facts.coded[m.index].method in NETWORKED]

@@ -354,7 +354,7 @@ def _sizes(rng: random.Random) -> bytes:
 def _method(parts: Parts, rng: random.Random, blind: Blind) -> None:
     if parts.planes:
         at = rng.randrange(len(parts.planes))
-        method = rng.randint(0, Method.PALETTE)
+        method = rng.randint(0, max(Method))
         parts.planes[at] = method, parts.planes[at][1]
         if method == Method.HIGH_DEPTH or (method == Method.PALETTE and rng.random() < 0.5):
             parts.planes[at + 1 : at + 2] = [(Method.INCLUDED, b"")]
