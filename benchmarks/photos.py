@@ -35,8 +35,15 @@ Codec = tuple[Callable[[np.ndarray], bytes], Callable[[bytes], np.ndarray]]
 
 def make_codec(name: str, threads: int) -> Codec:
     """(encode, decode) of "png", "webp", "jxl7", "jxl9", "cjxl9g3" (the command, with larger groups), "ardm"
-    (the default), "best" (`--best`), "ardm-32" (the number is the budget), "plain", "lattice-15", "plain-lattice-15" and the
+    (the default), "best" (`--best`), "quick" (`--quick`), "ardm-32" (the number is the budget), "plain", "lattice-15", "plain-lattice-15" and the
     like."""
+    if name == "quick":
+        from codec import compress, decompress
+
+        return (
+            lambda x: compress(x, quick=True, threads=threads, verify=False),
+            lambda b: decompress(b, threads=threads),
+        )
     if name.startswith(("ardm", "best", "plain", "lattice")):
         from codec import compress, decompress
         from codec.presets import TILE

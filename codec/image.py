@@ -28,7 +28,7 @@ from codec.parallel import in_parallel, set_threads, thread_count
 from codec.presets import TILE
 from codec.samples import Kind, as_samples, fold, samples_of, widened
 from codec.samples import planes as split
-from codec.scheduling import schedule_for
+from codec.scheduling import schedule_for, weights_for
 from codec.settings import Settings, settings_of
 from codec.tiles import ALONE, as_given, decode_tiles, load_predictor, owned, pixel_digest, teller, tile_shape
 
@@ -52,10 +52,10 @@ def compress(
     """Compress an image without loss.
 
     pixels: uint8 or uint16 (H, W) or (H, W, C), C = 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA. settings, or
-    options by name (budget=, order=, seed=, plain=, tile=, device=, threads=, verify=): see
+    options by name (budget=, order=, seed=, plain=, quick=, tile=, device=, threads=, verify=): see
     `codec.settings.Settings`. kind: what the samples are, if not levels of as many bits as the dtype has:
     `codec.samples.Kind(4)` for numbers below 16, `Kind(8, indexed=True)` for indices of a palette. The bytes
-    depend on pixels, kind, budget, order, seed, plain and tile only. Thread-safe.
+    depend on pixels, kind, budget, order, seed, plain, quick and tile only. Thread-safe.
 
     Returns the bytes of an .ardm file. Raises InputError for an array of another kind, VerifyError,
     ValueError or TypeError for a bad option.
@@ -63,7 +63,7 @@ def compress(
     chosen = settings_of(settings, options)
     array, kind = as_samples(pixels, kind)
     set_threads(chosen.threads)
-    predictor = predictor or load_predictor(chosen.device)
+    predictor = predictor or load_predictor(chosen.device, weights_for(chosen))
     height, width, channels = array.shape
     shape = tile_shape(height, width, chosen.tile or (None if _two_tiles_pay(array, kind) else TILE))
     schedule = schedule_for(predictor.weights, min(shape[0], height), min(shape[1], width), chosen)
@@ -248,5 +248,5 @@ def calls_needed(height: int, width: int, settings: Settings, predictor: Predict
         return settings.budget
     rows, columns = tile_shape(height, width, settings.tile)
     rows, columns = min(rows, height), min(columns, width)
-    weights = (predictor or load_predictor()).weights
+    weights = (predictor or load_predictor(weights_id=weights_for(settings))).weights
     return schedule_for(weights, rows, columns, settings).calls(rows, columns)

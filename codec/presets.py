@@ -5,7 +5,7 @@
 import os
 
 # -1 to -9, from quick to small: what each stands for. None is a budget: fewer network calls are no quicker.
-PRESETS: dict[int, str] = {1: "--plain"} | dict.fromkeys(range(2, 9), "") | {9: "--best"}
+PRESETS: dict[int, str] = {1: "--quick"} | dict.fromkeys(range(2, 9), "") | {9: "--best"}
 ORDERS = ("auto", "lattice", "raster")  # in which a tile may be coded
 TILE = 1024  # largest side of a tile; larger tiles save little, and memory grows with them
 MAX_PIXELS = 178_000_000  # default limit

@@ -21,6 +21,11 @@ STRIP = 4
 ROOT_BITS = (8.0, 5.5, 6.5, 7.5, 8.0)
 
 
+def weights_for(settings: Settings) -> str:
+    """Id of the weights that files are written with."""
+    return window.QUICK_ID if settings.quick else window.PHOTO_ID
+
+
 def schedule_for(weights: WindowWeights, height: int, width: int, settings: Settings) -> Schedule:
     """The best schedule for tiles of a shape within the budget. Raises ValueError if raster order, asked for,
     takes more.

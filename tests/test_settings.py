@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from codec import Settings, compress
+from ardm.exact.window import PHOTO_ID, QUICK_ID, load
+from codec import Settings, compress, decompress, info
+from codec.image import calls_needed
 from codec.settings import NAMES, settings_of
 
 pytestmark = pytest.mark.quick
@@ -22,6 +24,9 @@ pytestmark = pytest.mark.quick
         ({"seed": -1}, "seed must be within"),
         ({"order": "best"}, "order must be one of auto, lattice, raster"),
         ({"order": "raster", "seed": 1}, "not raster with a seed"),
+        ({"quick": True, "budget": 9}, "quick is coding in raster order"),
+        ({"quick": True, "order": "lattice"}, "leave out budget"),
+        ({"quick": True, "seed": 3}, "leave out budget"),
     ],
 )
 def test_wrong_choices_are_refused_at_birth(given: dict[str, Any], message: str) -> None:
@@ -44,4 +49,17 @@ def test_by_name_or_as_one_object(photo: np.ndarray) -> None:
     assert data != compress(crop, settings=one, budget=8)  # a name changes one of them
     assert settings_of(None, {}) == Settings()
     assert settings_of(one, {"tile": 8}) == Settings(order="lattice", budget=3, plain=True, tile=8)
-    assert NAMES == ("budget", "order", "seed", "plain", "tile", "device", "threads", "verify")
+    assert NAMES == ("budget", "order", "seed", "plain", "quick", "tile", "device", "threads", "verify")
+
+
+def test_quick_is_plain_in_raster_order_by_a_network_of_its_own(photo: np.ndarray) -> None:
+    crop = photo[:64, :64]
+    one = Settings(quick=True)
+    assert (one.plain, one.order) == (True, "raster")
+    data = compress(crop, settings=one)
+    said = info(data)
+    assert (said["weights"], said["coding"], said["order"]) == (QUICK_ID, "plain", "raster")
+    assert np.array_equal(decompress(data), crop)
+    quick, plain = load(QUICK_ID).config, load(PHOTO_ID).config
+    assert 2 * quick.depth < plain.depth
+    assert calls_needed(64, 64, one) == said["network_calls"]

@@ -105,6 +105,30 @@ def augment(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return x.round().clamp(0, 255).to(torch.uint8)[0].permute(1, 2, 0).contiguous().numpy()
 
 
+# what luma and the differences of blue and red are taken times to give R and B: of JPEG, of Photo CD
+SCALES = (1.0, 1.772, 1.402), (1.3584, 2.2179, 1.8215)
+LUMA = 0.299, 0.587, 0.114  # of R, G and B
+
+
+def as_luma(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What the codec codes of a picture that was decoded from a lossy file, or from a Photo CD
+    (docs/format/converted.md): luma in the place of G, and the differences added to it. uint8 (h, w, 3), and
+    so is the result.
+    """
+    which = int(rng.random() < 0.3)
+    x = torch.from_numpy(crop).permute(2, 0, 1)[None].float()
+    y = (x * torch.tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
+    luma, *scales = SCALES[which]
+    differences = torch.cat([x[:, 0:1] - y, x[:, 2:3] - y], 1) / torch.tensor(scales[::-1]).view(2, 1, 1)
+    if which == 0 and rng.random() < 0.6:  # 4:2:0
+        half = F.avg_pool2d(differences, 2, ceil_mode=True).round()
+        differences = F.interpolate(half, size=x.shape[2:], mode="bilinear")
+    y = (y / luma).round()
+    red, blue = (differences.round() + y).unbind(1)
+    planes = torch.stack([red, y[:, 0], blue], 1).to(torch.int32) & 255
+    return planes.to(torch.uint8)[0].permute(1, 2, 0).contiguous().numpy()
+
+
 class Pool:
     """The crops, a share of them augmented; one is drawn anew at every other step. Its state depends on seed
     and step only.
@@ -124,9 +148,11 @@ class Pool:
 
     def renew(self, i: int, step: int) -> None:
         rng = np.random.default_rng((self.recipe.seed, 77, step))
-        self.pixels[i] = (
-            augment(self.source[i], rng) if rng.random() < self.recipe.augment else self.source[i]
-        )
+        crop = augment(self.source[i], rng) if rng.random() < self.recipe.augment else self.source[i]
+        # asked only where it may be, so that older recipes draw as they did
+        if self.recipe.converted and rng.random() < self.recipe.converted:
+            crop = as_luma(crop, rng)
+        self.pixels[i] = crop
 
     def advance(self, step: int) -> None:
         if step % self.EVERY == 0:

@@ -39,6 +39,7 @@ class TrainingRecipe:
     quantize_from: float = 2.0  # share of the schedule after which integer arithmetic is simulated
     exact_from: float = 2.0  # share after which bf16 is switched off
     augment: float = 0.5  # share of crops that get one or more photometric changes
+    converted: float = 0.0  # share of crops that are given as luma, and luma with the colour differences
     seed: int = 1
 
     @staticmethod

@@ -8,6 +8,7 @@ origins, of which it takes one like the pixel's before.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from ardm.compiled import BORROWING, compiled, inlined
 
 RING = 16  # how far a clipped colour's differences may be from those of the pixel before
-SLACK = 2  # how far luma may be from what an exact conversion back would give
+SLACK = 1  # how far luma may be from what an exact conversion back would give
 TOLD_BY, ENOUGH, STRAY = (
     64,
     24,
@@ -108,6 +109,11 @@ CONVERSIONS = (
 )
 
 
+def number_of(conversion: Conversion) -> int:
+    """The format's."""
+    return next(i for i, known in enumerate(CONVERSIONS) if known is conversion)
+
+
 def to_rgb(conversion: Conversion, planes: np.ndarray) -> np.ndarray:
     """Colours of (v + luma, luma, u + luma), each less the neutral one and modulo 256: uint8 (h, w, 3), and
     so is the result.
@@ -131,16 +137,17 @@ def from_rgb(conversion: Conversion, rgb: np.ndarray) -> tuple[np.ndarray, np.nd
     w, 3).
     """
     planes = np.empty(rgb.shape, dtype=np.uint8)
-    _invert(np.ascontiguousarray(rgb), conversion[1:], _of_luma(conversion), planes)
+    _invert(np.ascontiguousarray(rgb), conversion[1:], _of_luma(number_of(conversion)), planes)
     return planes, (to_rgb(conversion, planes) != rgb).any(2)
 
 
 def told(some: np.ndarray) -> Conversion | None:
     """The conversion that these colours, some of an image, seem to have come by. some: uint8 (h, w, 3)."""
     flat = some.reshape(-1, 3)
+    flat = flat[:: max(1, len(flat) // (8 * TOLD_BY))]
     telling = flat[(flat > 0).all(1) & (flat < 255).all(1) & (np.ptp(flat, axis=1) > 0)]
     telling = telling[:: max(1, len(telling) // TOLD_BY)]
-    if len(telling) < ENOUGH or len(np.unique(telling, axis=0)) < DISTINCT:
+    if len(telling) < ENOUGH or len(set(map(tuple, telling.tolist()))) < DISTINCT:
         return None
     return next((known for known in CONVERSIONS if _may_be(known, telling)), None)
 
@@ -148,7 +155,7 @@ def told(some: np.ndarray) -> Conversion | None:
 def _may_be(conversion: Conversion, telling: np.ndarray) -> bool:
     """Whether colours, (n, 3), have come by a conversion. Most pictures are told by the first few."""
     origin = getattr(_origin, "py_func", _origin)  # as long as nothing speaks for it, it need not be compiled
-    strays, of_luma = 0, _of_luma(conversion)
+    strays, of_luma = 0, _of_luma(number_of(conversion))
     for red, green, blue in telling.tolist():
         strays += not origin(red, green, blue, conversion[1:], of_luma)[3]
         if strays > STRAY:
@@ -156,23 +163,26 @@ def _may_be(conversion: Conversion, telling: np.ndarray) -> bool:
     return True
 
 
-def _of_luma(conversion: Conversion) -> np.ndarray:
-    """What R, G, B and 1 add to luma when converted back: int64 (4,), of 65536."""
-    luma, red, green_u, green_v, blue = (
-        float(term[255] - term[0]) / 255 for term in conversion[2:7]
-    )  # slopes
-    forward = np.array([(luma, 0, red), (luma, green_u, green_v), (luma, blue, 0)])
-    neutral_u, neutral_v = conversion.neutral_u, conversion.neutral_v
-    black = conversion.luma[0] + np.array(
-        [
-            conversion.red_of_v[neutral_v],
-            conversion.green_of_u[neutral_u] + conversion.green_of_v[neutral_v],
-            conversion.blue_of_u[neutral_u],
-        ]
+@cache
+def _of_luma(number: int) -> np.ndarray:
+    """What R, G, B and 1 add to luma when converted back: int64 (4,), of 65536. By Cramer's rule in integers,
+    so that all machines take the same origin.
+    """
+    known = CONVERSIONS[number]
+    luma, red, green_u, green_v, blue = (int(term[255] - term[0]) for term in known[2:7])  # 255 slopes
+    whole = luma * (blue * (red - green_v) - red * green_u)
+    parts = -green_v * blue, red * blue, -red * green_u
+    black = (
+        known.red_of_v[known.neutral_v],
+        known.green_of_u[known.neutral_u] + known.green_of_v[known.neutral_v],
+        known.blue_of_u[known.neutral_u],
     )
-    share = np.linalg.inv(forward)[0]
-    last = (share * (conversion.unit / 2 - black)).sum()  # half a level up, since sums are rounded down
-    return np.round(np.append(share * conversion.unit, last) * 65536).astype(np.int64)
+    # half a level up, since sums are rounded down
+    last = sum(
+        part * (known.unit - 2 * int(known.luma[0] + term)) for part, term in zip(parts, black, strict=True)
+    )
+    shares = [65536 * 255 * known.unit * part // whole for part in parts]
+    return np.array([*shares, 65536 * 255 * last // (2 * whole)], np.int64)
 
 
 @compiled(**BORROWING)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ardm.orders import PATCH
-from codec.coder.conversions import CONVERSIONS, from_rgb, to_rgb, told
+from codec.coder.conversions import CONVERSIONS, from_rgb, number_of, to_rgb, told
 from codec.coder.palette import some_of
 from codec.coder.schedule import Order, Schedule
 from codec.coder.work import Shape, Work
@@ -38,7 +38,7 @@ class ConvertedCoder:
             return None
         gaps = np.diff(places, prepend=-1) - 1
         listed = zip(gaps.tolist(), plane[missed], strict=True)
-        head = bytes([CONVERSIONS.index(conversion)]) + varint(len(places))
+        head = bytes([number_of(conversion)]) + varint(len(places))
         head += b"".join(varint(gap) + colour.tobytes() for gap, colour in listed)
         return head + coder_of(Method.NETWORK).encode(planes, work)
 

@@ -67,6 +67,11 @@ EXIT_HELP = (
     ),
 )
 @click.option(
+    "--quick",
+    is_flag=True,
+    help="As --plain, by a smaller network, in raster order: quicker still. What -1 stands for.",
+)
+@click.option(
     "--exact",
     is_flag=True,
     help="Restore the file byte for byte, not only pixels and metadata; costs a few bytes, or all of them.",
@@ -85,7 +90,6 @@ def compress_command(
     budget: int | None,
     best: bool,
     order: str,
-    plain: bool,
     exact: bool,
     pixels: bool,
     everything: bool,
@@ -103,12 +107,13 @@ def compress_command(
 
     '-' reads standard input and writes standard output. Presets: PRESETS.
     """
-    if best and (order != "auto" or plain or budget):
-        raise click.UsageError("--best chooses itself; leave out --budget, --order and --plain.")
+    alone = {name: given.pop(name) for name in ("plain", "quick")}
+    if best and (order != "auto" or budget or any(alone.values())):
+        raise click.UsageError("--best chooses itself; leave out --budget, --order, --plain and --quick.")
     order, seed = parse_order(order)
     if exact and pixels:
         raise click.UsageError("--exact keeps more than pixels; leave out --pixels.")
-    chosen = {"verify": not no_verify, "budget": budget, "order": order, "seed": seed, "plain": plain}
+    chosen = {"verify": not no_verify, "budget": budget, "order": order, "seed": seed, **alone}
     chosen |= {"tile": TILE} if best else {}
     options = options_of(given, chosen, exact=exact, pixels=pixels, everything=everything, best=best)
     each(given_of(given), options, work.compress_one)

@@ -150,7 +150,7 @@ def test_previews_have_painted_pixels(crop: np.ndarray) -> None:
 
 def test_a_painted_picture_is_coded_as_it_is(crop: np.ndarray) -> None:
     tile = crop.copy()
-    rows = 2 * SIDE // LISTED  # about twice as many pixels as may be listed, together
+    rows = SIDE // LISTED + 1  # more pixels than may be listed, together
     tile[40 : 40 + rows] = np.random.default_rng(1).integers(1, 255, (rows, SIDE, 3))
     assert told(tile) is not None
     assert CONVERTED_CODER.pack(tile, Work()) is None
