@@ -101,6 +101,7 @@ def _converted(alpha: np.ndarray) -> dict[str, tuple[np.ndarray, dict[str, Any]]
         "plain": (made[2], {"plain": True}),
         "random": (made[3], {"seed": 9, "budget": 9}),
         "tiles": (made[4], {"tile": 48}),
+        "video": (np.concatenate([picture[:60] for picture in made[5:]]), {"tile": 60}),
     }
 
 

@@ -138,6 +138,8 @@ def least_payload(method, plane, head):
 
     h, w, c = plane.shape
     pixels, b = h * w, -log2(1 - 168 / ONE)
+    if method == 8:
+        return 2 + least_payload(2, plane, head)
     p = sum(-log2(1 - 192 * q / (65536 * 1023 * 5 + 16384)) for q in (64, 16, 4, 1))
     if method == 2:
         rate = p if head.plain else 8 * b
@@ -163,7 +165,8 @@ def read_index(content, head):
     included = False  # whether the entry before has coded this plane
     for plane in planes:
         plane.method, plane.length, plane.crc = r.number(), r.varint(), r.number(4)
-        check(plane.method < 8, "U")
+        check(plane.method < 9, "U")
+        check(plane.method != 8 or plane.shape[2] == 3)
         check((plane.method == 4) == head.whole)
         check(plane.method != 5 or (plane.shift and not head.folded and not head.plain))
         check((plane.method == 6) == included)
@@ -208,7 +211,7 @@ def decode(data, weights_folder):
     """The samples as an array, or the bytes of a file that was kept whole"""
     head, planes = parse(data)
     net = None
-    if any(plane.method == 2 for plane in planes):
+    if any(plane.method in (2, 8) for plane in planes):
         net = find_network(weights_folder, head.weights)
     for plane in planes:
         check(zlib.crc32(plane.payload) == plane.crc)
@@ -308,6 +311,23 @@ CONVERSIONS = (
         lambda v: -5090 * (18215 * (v - 137) // 10000),
         lambda u: 22179 * u - 3459924,
         (156, 137),
+    ),
+    *(
+        (
+            1,
+            lambda y, black=black, of=luma: (y - black) * of >> 13,
+            lambda v, of=red: (v - 128) * of >> 13,
+            lambda u, of=green_u: (u - 128) * of >> 13,
+            lambda v, of=green_v: (v - 128) * of >> 13,
+            lambda u, of=blue: (u - 128) * of >> 13,
+            (128, 128),
+        )
+        for black, luma, red, green_u, green_v, blue in (
+            (16, 9539, 13075, -3209, -6660, 16525),
+            (16, 9539, 14686, -1747, -4366, 17305),
+            (0, 8192, 11485, -2819, -5850, 14516),
+            (0, 8192, 12901, -1534, -3835, 15201),
+        )
     ),
 )
 

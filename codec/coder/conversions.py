@@ -1,6 +1,6 @@
 """Colours that programs made of luma and two colour differences of 8 bits when they decoded a JPEG, a WebP,
-an AVIF or a Photo CD: the conversion, which leaves most of all RGB colours without a pixel, and the way back.
-Knows pixels; no payloads.
+an AVIF, a video or a Photo CD: the conversion, which leaves most of all RGB colours without a pixel, and the
+way back. Knows pixels; no payloads.
 
 Specified in docs/format/converted.md. The way back is the encoder's own affair: clipped colours have many
 origins, of which it takes one like the pixel's before.
@@ -16,7 +16,7 @@ import numpy as np
 from ardm.compiled import BORROWING, compiled, inlined
 
 RING = 16  # how far a clipped colour's differences may be from those of the pixel before
-SLACK = 1  # how far luma may be from what an exact conversion back would give
+SLACK = 2  # how far luma may be from what an exact conversion back would give
 TOLD_BY, ENOUGH, STRAY = (
     64,
     24,
@@ -43,6 +43,27 @@ class Conversion(NamedTuple):
 
 
 _ANY = np.arange(256, dtype=np.int64)
+
+
+def _swscale(
+    label: str, black: int, luma: int, red: int, green_u: int, green_v: int, blue: int
+) -> Conversion:
+    """As FFmpeg's libswscale converts yuv420p on x86 (yuv2rgb.c, yuv_2_rgb.asm): high halves of products of
+    16 bits, that are added.
+    """
+    differences = 8 * (_ANY - 128)
+    return Conversion(
+        label,
+        1,
+        8 * (_ANY - black) * luma >> 16,
+        differences * red >> 16,
+        differences * green_u >> 16,
+        differences * green_v >> 16,
+        differences * blue >> 16,
+        128,
+        128,
+    )
+
 
 # The values are the format's: a conversion's number is its place.
 CONVERSIONS = (
@@ -106,6 +127,10 @@ CONVERSIONS = (
         156,
         137,
     ),
+    _swscale("video, BT.601", 16, 9539, 13075, -3209, -6660, 16525),
+    _swscale("video, BT.709", 16, 9539, 14686, -1747, -4366, 17305),
+    _swscale("video, BT.601, full range", 0, 8192, 11485, -2819, -5850, 14516),
+    _swscale("video, BT.709, full range", 0, 8192, 12901, -1534, -3835, 15201),
 )
 
 
