@@ -5,6 +5,7 @@ exports.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from ardm.training.run import load_tensors
 from ardm.training.windows import WindowRun
 from ardm.window import WindowConfig, offsets
 from codec import compress, decompress
+from codec.coder.conversions import CONVERSIONS, to_rgb
 
 SMALL = ["radius=2", "width=16", "depth=1", "mixture=2", "pixels=512", "warmup=5"]
 
@@ -156,6 +158,39 @@ def test_the_pool_depends_on_seed_and_step_only(photo: np.ndarray) -> None:
     assert np.array_equal(pool.source, crops)
     assert not np.array_equal(pool.pixels, Pool(crops, TrainingRecipe(augment=1.0, seed=2), 7).pixels)
     assert np.array_equal(Pool(crops, TrainingRecipe(augment=0.0), 7).pixels, crops)
+    as_they_are = TrainingRecipe(augment=0.0, converted=0.0)
+    converted = replace(as_they_are, converted=1.0)
+    for step in range(8):
+        assert np.array_equal(Pool(crops, as_they_are, step).pixels, crops)
+    assert not np.array_equal(Pool(crops, converted, 7).pixels, crops)
+
+
+def test_luma_and_differences_are_what_the_codec_codes(photo: np.ndarray) -> None:
+    """Nearly: of the conversion of JPEG, where no colour is clipped, and chroma is whole."""
+    crop = photo[:200, :200] // 2 + 50
+    planes = np.stack([crop[..., 1]] * 3, 2)
+    for seed in range(8):
+        grey = photos.as_luma(planes, np.random.default_rng(seed))
+        assert (grey == grey[..., :1]).all()
+    seeds = (s for s in range(99) if (np.random.default_rng(s).random(2) > 0.6).all())
+    luma = photos.as_luma(crop, np.random.default_rng(next(seeds)))
+    back = to_rgb(CONVERSIONS[0], luma)
+    assert np.abs(back.astype(int) - crop).max() <= 2
+
+
+def test_blocks_that_are_left_out(trained: Path, folder: Path, tmp_path: Path) -> None:
+    """A run that begins with a larger network's checkpoint begins with its first blocks."""
+    start = trained
+    for depth in (3, 1):
+        path = start / "checkpoint.safetensors"
+        more = ("--start", str(path), "--set", f"depth={depth}", "--set", "rate=0", "--set", "decay_from=2")
+        start = tmp_path / str(depth)
+        train(folder, start, "steps=1", "minutes=0", "quantize_from=2", more=more)
+    small, _ = export.load_average(start / "checkpoint.safetensors")
+    before, _ = export.load_average(trained / "checkpoint.safetensors")
+    assert small.config == before.config
+    for one, other in zip(small.parameters(), before.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_batches_depend_on_seed_and_step_only(photo: np.ndarray) -> None:
