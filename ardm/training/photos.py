@@ -105,7 +105,7 @@ def augment(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return x.round().clamp(0, 255).to(torch.uint8)[0].permute(1, 2, 0).contiguous().numpy()
 
 
-# what luma and the differences of blue and red are taken times to give R and B: of JPEG, of Photo CD
+# what luma, and blue and red less luma, are taken times by the conversions of JPEG and of Photo CD
 SCALES = (1.0, 1.772, 1.402), (1.3584, 2.2179, 1.8215)
 LUMA = 0.299, 0.587, 0.114  # of R, G and B
 
@@ -115,17 +115,17 @@ def as_luma(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     (docs/format/converted.md): luma in the place of G, and the differences added to it. uint8 (h, w, 3), and
     so is the result.
     """
-    which = int(rng.random() < 0.3)
+    photo_cd = rng.random() < 0.3
+    scale, blue, red = SCALES[int(photo_cd)]
     x = torch.from_numpy(crop).permute(2, 0, 1)[None].float()
     y = (x * torch.tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
-    luma, *scales = SCALES[which]
-    differences = torch.cat([x[:, 0:1] - y, x[:, 2:3] - y], 1) / torch.tensor(scales[::-1]).view(2, 1, 1)
-    if which == 0 and rng.random() < 0.6:  # 4:2:0
+    differences = torch.cat([(x[:, 0:1] - y) / red, (x[:, 2:3] - y) / blue], 1)
+    if not photo_cd and rng.random() < 0.6:  # 4:2:0
         half = F.avg_pool2d(differences, 2, ceil_mode=True).round()
         differences = F.interpolate(half, size=x.shape[2:], mode="bilinear")
-    y = (y / luma).round()
-    red, blue = (differences.round() + y).unbind(1)
-    planes = torch.stack([red, y[:, 0], blue], 1).to(torch.int32) & 255
+    y = (y / scale).round()
+    sums = differences.round() + y
+    planes = torch.cat([sums[:, :1], y, sums[:, 1:]], 1).to(torch.int32) & 255
     return planes.to(torch.uint8)[0].permute(1, 2, 0).contiguous().numpy()
 
 
