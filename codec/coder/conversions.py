@@ -17,12 +17,8 @@ from ardm.compiled import BORROWING, compiled, inlined
 
 RING = 16  # how far a clipped colour's differences may be from those of the pixel before
 SLACK = 2  # how far luma may be from what an exact conversion back would give
-TOLD_BY, ENOUGH, STRAY = (
-    64,
-    24,
-    2,
-)  # pixels that tell a conversion, at least so many, of which so many may not
-DISTINCT = 12  # colours that they must have
+# pixels that tell a conversion, at least so many, of which so many may not, and colours that they must have
+TOLD_BY, ENOUGH, STRAY, DISTINCT = 64, 24, 2, 12
 ROWS = 64  # converted at a time
 
 
