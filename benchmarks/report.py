@@ -38,7 +38,7 @@ def plot_size_time(results: list[dict[str, Any]], path: Path) -> None:
     figure, axes = pyplot.subplots(1, len(results), figsize=(6 * len(results), 4.5), squeeze=False)
     for axis, whole in zip(axes[0], results, strict=True):
         for r in whole["results"]:
-            ours = r["codec"].startswith(("ardm", "lattice", "plain"))
+            ours = r["codec"].startswith(("ardm", "best", "lattice", "plain", "quick"))
             colour, x, y = (
                 "C0" if ours else "C1",
                 (r["decode_s_per_mp"], r["encode_s_per_mp"]),
