@@ -114,7 +114,8 @@ def line_of_image(result: dict[str, Any]) -> str:
         f"{result['order']} order, {result['coding']}, {result['network_calls']} network calls a "
         f"tile, 1 evaluation a pixel, weights {result['weights']}"
     )
-    coded = f"planes: {ways}; {asked + ', ' if result['network_planes'] else ''}pixels " if ways else "file "
+    network = asked + ", " if result["evaluations_per_pixel"] else ""
+    coded = f"planes: {ways}; {network}pixels " if ways else "file "
     return (
         f"{result['file']}: {result['width']} x {result['height']}, {kind}, {result['bytes']} bytes, "
         f"{result['bits_per_subpixel']:.3f} bits/subpixel, {coded}{result['pixel_hash']}; restores "

@@ -143,7 +143,7 @@ def _of_tiles(header: Header, said: dict[str, Any]) -> list[Fact]:
     order += f", seed {schedule.seed}" * (schedule.seed is not None)
     coding = "plain: the network alone" if schedule.plain else "mixing: learns while it codes"
     rows = [Fact("Tiles", f"{header.tile_count:,} of {width:,} x {height:,}")]
-    if said["network_planes"]:
+    if said["evaluations_per_pixel"]:
         rows += [
             Fact("Order", order),
             Fact("Coding", coding),

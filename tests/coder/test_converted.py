@@ -19,6 +19,7 @@ from codec.coder.continuation import Continuation
 from codec.coder.conversions import CONVERSIONS, Conversion, from_rgb, to_rgb, told
 from codec.coder.converted import CONVERTED_CODER, LISTED, open_payload
 from codec.coder.work import Work
+from codec.commands.report import line_of_image
 from codec.container import Entry
 from codec.methods import Method
 from codec.tiles import load_predictor
@@ -75,6 +76,9 @@ def test_what_libraries_decode_is_told_and_smaller(photo: np.ndarray, name: str)
     data = compress(tile)
     assert methods(data) == [Method.CONVERTED]
     assert np.array_equal(decompress(data), tile)
+    said = codec.info(data)
+    assert (said["converted_planes"], said["network_planes"], said["evaluations_per_pixel"]) == (1, 0, 1)
+    assert "raster order, mixing" in line_of_image(said | {"file": "a", "restores": "content"})
     noted, _ = container.read(data)
     predictor = load_predictor()
     by_network = codec.methods.coder_of(Method.NETWORK).encode(tile, Work(noted.schedule, predictor))
