@@ -95,7 +95,7 @@ def test_a_few_bytes_cannot_claim_much(height: int, method: int, schedule: Sched
     within = [
         claim(13312, 13312, method, length, channels=channels, schedule=schedule)
         for length in (0, 1, 30)
-        for channels in (1, 3)
+        for channels in (1, 3)[method == Method.CONVERTED :]  # which only planes of three channels may have
     ]
     assert max(map(len, within)) < 4000
     tracemalloc.start()

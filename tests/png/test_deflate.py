@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from codec.png.exact.deflate import deflate
-from tests.conftest import ROOT
+from tests.processes import ROOT
 
 # Some Pythons come with zlib-ng, which says so, or with another that differs in a known case.
 REAL = (
