@@ -192,7 +192,7 @@ def measure(name: str, images: list[Path], folder: Path, threads: int) -> dict[s
     return {
         "codec": name,
         "bits_per_subpixel": 8 * sum(r["bytes"] for r in rows) / sum(r["subpixels"] for r in rows),
-        "network": sum(network_planes(folder / f"{r['image']}.{name}") > 0 for r in rows),
+        "network": sum(asks_network(folder / f"{r['image']}.{name}") for r in rows),
         "mean_bits_per_subpixel": statistics.mean(8 * r["bytes"] / r["subpixels"] for r in rows),
         "encode_s_per_mp": statistics.median(
             r["encode_s"] / m for r, m in zip(rows, megapixels, strict=True)
@@ -207,16 +207,15 @@ def measure(name: str, images: list[Path], folder: Path, threads: int) -> dict[s
     }
 
 
-def network_planes(path: Path) -> int:
-    """Planes of an .ardm file that the network coded; 0 of another file."""
+def asks_network(path: Path) -> bool:
+    """Whether the network coded anything in an .ardm file; not in another file."""
     from codec import info
     from codec.errors import NotArdmError
 
     try:
-        said = info(path.read_bytes())
-        return sum(int(str(said[f"{kind}_planes"])) for kind in ("network", "converted"))
+        return bool(info(path.read_bytes())["evaluations_per_pixel"])
     except NotArdmError:
-        return 0
+        return False
 
 
 def find_images(folder: Path, held_out: int, limit: int) -> list[Path]:

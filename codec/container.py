@@ -41,14 +41,8 @@ ORDER, PLAIN, CHANNEL_AXIS, INDEXED, WHOLE, FOLDED = 3, 4, 8, 16, 32, 64
 WEIGHTS_BYTES, DIGEST_BYTES = 4, 12
 OLD_VERSIONS = 1  # what releases before 1.0 wrote
 NO_WEIGHTS = bytes(WEIGHTS_BYTES).hex()
-LISTED_PLANES = (
-    "network",
-    "converted",
-    "graphics",
-    "palette",
-    "high_depth",
-    "stored",
-)  # labels of methods that are counted
+# labels of methods that are counted
+LISTED_PLANES = "network", "converted", "graphics", "palette", "high_depth", "stored"
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,7 @@ def decode_coarsely(
 
     def work(index: int, spare: int) -> tuple[Tile, int, np.ndarray]:
         _, _, height, width = header.tiles[index]
-        step = PATCH ** min(level, header.schedule.root_level(height, width))
+        step = header.schedule.step(level, height, width)
         whole = np.empty((height, width, header.channels), dtype=header.kind.dtype)
         part = np.empty(whole[::step, ::step].shape, dtype=whole.dtype)
         given = Work(header.schedule, predictor, spare, told, level=level)

@@ -11,6 +11,7 @@ made when this module is loaded and changes no integer: |w| <= 127, 0 <= x <= 25
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -66,6 +67,20 @@ def widened(weight: np.ndarray, outputs: int, inputs: int) -> np.ndarray:
 def lengthened(vector: np.ndarray, count: int) -> np.ndarray:
     """Biases or shifts with zeros added, int32."""
     return np.pad(vector.astype(np.int32), (0, count - len(vector)))
+
+
+def packed_layers(tensors: Mapping[str, np.ndarray], width: int, outputs: int) -> tuple[np.ndarray, ...]:
+    """Weights, biases and shifts of the hidden layers, of `width`, then of the head, of `outputs`, as products
+    take them.
+    """
+    return (
+        np.concatenate([pack(widened(h, width, width)) for h in tensors["hidden"]]),
+        np.concatenate([lengthened(b, width) for b in tensors["hidden_bias"]]),
+        np.concatenate([lengthened(s, width) for s in tensors["hidden_shift"]]),
+        pack(widened(tensors["head"], outputs, width)),
+        lengthened(tensors["head_bias"], outputs),
+        lengthened(tensors["head_shift"], outputs),
+    )
 
 
 def _make_vnni(pixels: int, groups: int) -> Any:

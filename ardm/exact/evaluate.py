@@ -23,6 +23,7 @@ from ardm.exact.dense import (
     add_weighted,
     lengthened,
     pack,
+    packed_layers,
     padded,
     put_apart,
     shifted_sum,
@@ -121,12 +122,7 @@ def build(weights: WindowWeights, pattern: np.ndarray, raster: bool = False) -> 
         lengthened(bias, width),
         np.concatenate([np.zeros(0, np.int32), *(lengthened(row, width) for row in mask.T)]),
         lengthened(t["enter_shift"], width),
-        np.concatenate([pack(widened(h, width, width)) for h in t["hidden"]]),
-        np.concatenate([lengthened(b, width) for b in t["hidden_bias"]]),
-        np.concatenate([lengthened(s, width) for s in t["hidden_shift"]]),
-        pack(widened(t["head"], outputs, width)),
-        lengthened(t["head_bias"], outputs),
-        lengthened(t["head_shift"], outputs),
+        *packed_layers(t, width, outputs),
     )
 
 

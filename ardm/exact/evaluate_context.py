@@ -19,11 +19,10 @@ from ardm.exact.dense import (
     activate,
     activate_more,
     lengthened,
-    pack,
+    packed_layers,
     padded,
     shifted_sum,
     sum_rows,
-    widened,
 )
 
 BLOCK = 4  # letters that share a load of weights
@@ -64,12 +63,7 @@ def build_context(weights: ContextWeights) -> ContextNet:
         table.reshape(-1),
         lengthened(t["enter_bias"], width),
         lengthened(t["enter_shift"], width),
-        np.concatenate([pack(widened(h, width, width)) for h in t["hidden"]]),
-        np.concatenate([lengthened(b, width) for b in t["hidden_bias"]]),
-        np.concatenate([lengthened(s, width) for s in t["hidden_shift"]]),
-        pack(widened(t["head"], outputs, width)),
-        lengthened(t["head_bias"], outputs),
-        lengthened(t["head_shift"], outputs),
+        *packed_layers(t, width, outputs),
     )
 
 

@@ -61,6 +61,24 @@ def _swscale(
     )
 
 
+def _libyuv(
+    label: str, gain: int, offset: int, red: int, green_u: int, green_v: int, blue: int
+) -> Conversion:
+    """As libyuv converts (row_common.cc), in 6 bits."""
+    differences = _ANY - 128
+    return Conversion(
+        label,
+        64,
+        (_ANY * 257 * gain >> 16) + offset,
+        red * differences,
+        green_u * differences,
+        green_v * differences,
+        blue * differences,
+        128,
+        128,
+    )
+
+
 # The values are the format's: a conversion's number is its place.
 CONVERSIONS = (
     # ITU-T T.871, as libjpeg computes it (jdcolor.c)
@@ -87,30 +105,8 @@ CONVERSIONS = (
         128,
         128,
     ),
-    # the first one's in 6 bits, as libyuv computes it (kYuvJPEGConstants)
-    Conversion(
-        "AVIF, full range",
-        64,
-        (_ANY * 257 * 16320 >> 16) + 32,
-        90 * (_ANY - 128),
-        -22 * (_ANY - 128),
-        -46 * (_ANY - 128),
-        113 * (_ANY - 128),
-        128,
-        128,
-    ),
-    # the second one's in 6 bits, as libyuv computes it (kYuvI601Constants, where blue's is 128)
-    Conversion(
-        "AVIF, video range",
-        64,
-        (_ANY * 257 * 18997 >> 16) - 1160,
-        102 * (_ANY - 128),
-        -25 * (_ANY - 128),
-        -52 * (_ANY - 128),
-        128 * (_ANY - 128),
-        128,
-        128,
-    ),
+    _libyuv("AVIF, full range", 16320, 32, 90, -22, -46, 113),  # kYuvJPEGConstants
+    _libyuv("AVIF, video range", 18997, -1160, 102, -25, -52, 128),  # kYuvI601Constants
     # Photo YCC, as the Kodak images were made
     Conversion(
         "Photo CD",

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ardm.orders import PATCH
 from codec.coder.conversions import CONVERSIONS, from_rgb, number_of, to_rgb, told
 from codec.coder.palette import some_of
-from codec.coder.schedule import Order, Schedule
+from codec.coder.schedule import Schedule
 from codec.coder.work import Shape, Work
 from codec.container import read_varint, varint
 from codec.errors import CorruptError, TruncatedError, UnsupportedError
@@ -59,7 +58,7 @@ class ConvertedCoder:
             return network.decode(b"", shape, work)
         out = to_rgb(CONVERSIONS[number], network.decode(payload[at:], shape, work))
         rows, columns = np.divmod(places, width)
-        step = _step(shape, work)
+        step = work.schedule.step(work.level, height, width)
         there = (rows % step == 0) & (columns % step == 0)
         out[rows[there] // step, columns[there] // step] = colours[there]
         return out
@@ -98,11 +97,3 @@ def open_payload(payload: bytes, pixels: int) -> tuple[int, Listed, int]:
     if at > len(payload):
         raise TruncatedError("its data is cut short.")
     return number, (np.array(places, np.int64), np.frombuffer(colours, np.uint8).reshape(-1, 3)), at
-
-
-def _step(shape: Shape, work: Work) -> int:
-    """Of how many pixels each way a decoder returns one."""
-    schedule = work.schedule
-    if schedule.order == Order.RASTER:
-        return 1
-    return PATCH ** min(work.level, schedule.root_level(*shape[:2]))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from ardm.orders import level_shapes
+from ardm.orders import PATCH, level_shapes
 
 STAGES_MOST = 16
 MAX_CALLS = 255  # of one stage in random order: bounds what a small file can cost
@@ -36,6 +36,12 @@ class Schedule:
     def root_level(self, height: int, width: int) -> int:
         """Stages that a tile of this shape really has; small tiles need fewer than the schedule lists."""
         return min(len(self.stages), len(level_shapes(height, width)) - 1)
+
+    def step(self, level: int, height: int, width: int) -> int:
+        """Of how many pixels each way of such a tile a decoder returns one that may leave out so many
+        levels: 1 in raster order, which has no stages.
+        """
+        return PATCH ** min(level, self.root_level(height, width))
 
     def calls(self, height: int, width: int) -> int:
         """Network calls of one plane of a tile of this shape."""

@@ -14,12 +14,13 @@ import numpy as np
 
 from codec.inspect.measure import ROOT, PlaneBits
 from codec.inspect.surveys import Measured, Survey
+from codec.methods import METHODS
 
 BANDS = 48  # into which raster order is cut
 # in coding order: of a plane in RGB, and of one whose colours were converted back
 CHANNELS = "green, first", "red, given green", "blue, given both"
 DIFFERENCES = "luma, first", "red less luma", "blue less luma"
-NETWORKED = "network", "converted"
+NETWORKED = {row.label for row in METHODS.values() if row.network}
 
 
 @dataclass(frozen=True)
