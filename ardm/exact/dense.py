@@ -70,8 +70,8 @@ def lengthened(vector: np.ndarray, count: int) -> np.ndarray:
 
 
 def packed_layers(tensors: Mapping[str, np.ndarray], width: int, outputs: int) -> tuple[np.ndarray, ...]:
-    """Weights, biases and shifts of the hidden layers, of `width`, then of the head, of `outputs`, as products
-    take them.
+    """Weights, biases and shifts of the hidden layers, of `width`, then of the head, of `outputs`, as
+    products take them.
     """
     return (
         np.concatenate([pack(widened(h, width, width)) for h in tensors["hidden"]]),
