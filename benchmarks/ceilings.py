@@ -164,7 +164,7 @@ def raster_products(weights: WindowWeights) -> int:
 
 def measure(tile: np.ndarray, runs: int) -> dict[str, Any]:
     """Everything about one tile, uint8 (h, w, 3), with sides of at least COUNTED pixels."""
-    weights = window.load()
+    weights = window.load(window.RASTER_ID)
     height, width, _ = tile.shape
     pixels, slope = height * width, weights.config.radius + 1
     params, base = room_for_answers(weights, pixels)

@@ -3,8 +3,7 @@ step of making weights of photos.
 
 Codes crops of the training images one after another, without forgetting what the mixers learned, and puts the
 mean of what they knew after each, and of the sums of the least-squares problem, into a copy of the weights
-file, beside the network. Prints the new id,
-which belongs into `ardm.exact.window.PHOTO_ID`.
+file, beside the network. Prints the new id, which belongs into `ardm.exact.window`.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ def main() -> None:
     learned = learn(replace(weights, tensors=plain), crops)
     data = window.serialize(weights.config, plain | learned, weights.provenance)
     weights_id = window.parse(data).id
-    new = arguments.weights.with_name(f"photo-{weights_id}.safetensors")
+    new = arguments.weights.with_name(f"{arguments.weights.stem.split('-')[0]}-{weights_id}.safetensors")
     new.write_bytes(data)
     if new != arguments.weights:
         arguments.weights.unlink()

@@ -37,25 +37,23 @@ def make_codec(name: str, threads: int) -> Codec:
     """(encode, decode) of "png", "webp", "jxl7", "jxl9", "cjxl9g3" (the command, with larger groups), "ardm"
     (the default), "best" (`--best`), "quick" (`--quick`), "ardm-32" (the number is the budget), "plain", "lattice-15", "plain-lattice-15" and the
     like."""
-    if name == "quick":
+    if name in ("quick", "best"):
         from codec import compress, decompress
 
+        chosen = {name: True}
         return (
-            lambda x: compress(x, quick=True, threads=threads, verify=False),
+            lambda x: compress(x, threads=threads, verify=False, **chosen),
             lambda b: decompress(b, threads=threads),
         )
-    if name.startswith(("ardm", "best", "plain", "lattice")):
+    if name.startswith(("ardm", "plain", "lattice")):
         from codec import compress, decompress
-        from codec.presets import TILE
 
         first, *others = name.split("-")
         budget = int(others.pop()) if others and others[-1].isdigit() else None
         order = "lattice" if "lattice" in (first, *others) else "auto"
-        plain, tile = first == "plain", TILE if first == "best" else None
+        plain = first == "plain"
         return (
-            lambda x: compress(
-                x, budget=budget, order=order, plain=plain, tile=tile, threads=threads, verify=False
-            ),
+            lambda x: compress(x, budget=budget, order=order, plain=plain, threads=threads, verify=False),
             lambda b: decompress(b, threads=threads),
         )
     if name == "cjxl9g3":
@@ -278,7 +276,7 @@ def provenance() -> dict[str, Any]:
     ).stdout.strip()
     import torch
 
-    from ardm.exact.window import PHOTO_ID
+    from ardm.exact import window
 
     return {
         "date": time.strftime("%Y-%m-%d"),
@@ -286,7 +284,8 @@ def provenance() -> dict[str, Any]:
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "torch": torch.__version__,
-        "weights": PHOTO_ID,
+        "weights": f"{window.RASTER_ID}, of all orders {window.PHOTO_ID}, --best {window.LARGE_ID}, "
+        f"--quick {window.QUICK_ID}",
     }
 
 

@@ -125,7 +125,7 @@ def pack(
 def _cost_of(head: Head, size: int, settings: Settings, predictor: Predictor | None) -> cost.Cost:
     """Of compressing an image file of `size` bytes, at most."""
     calls = calls_needed(head.height, head.width, settings, predictor)
-    tile, threads = settings.tile or TILE, settings.threads or thread_count()
+    tile, threads = settings.largest_tile or TILE, settings.threads or thread_count()
     return cost.of_encoding(head.height, head.width, head.channels, head.kind, size, tile, calls, threads)
 
 

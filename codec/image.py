@@ -52,10 +52,10 @@ def compress(
     """Compress an image without loss.
 
     pixels: uint8 or uint16 (H, W) or (H, W, C), C = 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA. settings, or
-    options by name (budget=, order=, seed=, plain=, quick=, tile=, device=, threads=, verify=): see
+    options by name (budget=, order=, seed=, plain=, quick=, best=, tile=, device=, threads=, verify=): see
     `codec.settings.Settings`. kind: what the samples are, if not levels of as many bits as the dtype has:
     `codec.samples.Kind(4)` for numbers below 16, `Kind(8, indexed=True)` for indices of a palette. The bytes
-    depend on pixels, kind, budget, order, seed, plain, quick and tile only. Thread-safe.
+    depend on pixels, kind, budget, order, seed, plain, quick, best and tile only. Thread-safe.
 
     Returns the bytes of an .ardm file. Raises InputError for an array of another kind, VerifyError,
     ValueError or TypeError for a bad option.
@@ -65,7 +65,7 @@ def compress(
     set_threads(chosen.threads)
     predictor = predictor or load_predictor(chosen.device, weights_for(chosen))
     height, width, channels = array.shape
-    shape = tile_shape(height, width, chosen.tile or (None if _two_tiles_pay(array, kind) else TILE))
+    shape = tile_shape(height, width, chosen.largest_tile or (None if _two_tiles_pay(array, kind) else TILE))
     schedule = schedule_for(predictor.weights, min(shape[0], height), min(shape[1], width), chosen)
     header = Header(
         width,
@@ -246,7 +246,7 @@ def calls_needed(height: int, width: int, settings: Settings, predictor: Predict
     """Most network calls of a plane of a tile."""
     if settings.budget is not None:
         return settings.budget
-    rows, columns = tile_shape(height, width, settings.tile)
+    rows, columns = tile_shape(height, width, settings.largest_tile)
     rows, columns = min(rows, height), min(columns, width)
     weights = (predictor or load_predictor(weights_id=weights_for(settings))).weights
     return schedule_for(weights, rows, columns, settings).calls(rows, columns)

@@ -22,8 +22,15 @@ ROOT_BITS = (8.0, 5.5, 6.5, 7.5, 8.0)
 
 
 def weights_for(settings: Settings) -> str:
-    """Id of the weights that files are written with."""
-    return window.QUICK_ID if settings.quick else window.PHOTO_ID
+    """Id of the weights that files are written with. All of them know every order; those that were trained
+    for raster order most are used where nothing else can come of the choice.
+    """
+    if settings.quick:
+        return window.QUICK_ID
+    if settings.best:
+        return window.LARGE_ID
+    in_rows = settings.order == "raster" or (settings.order == "auto" and settings.budget is None)
+    return window.RASTER_ID if in_rows and settings.seed is None else window.PHOTO_ID
 
 
 def schedule_for(weights: WindowWeights, height: int, width: int, settings: Settings) -> Schedule:

@@ -13,7 +13,7 @@ import zlib
 from dataclasses import replace
 
 from codec import container, png
-from codec.coder import stored
+from codec.coder import palette, stored
 from codec.coder.schedule import Order, Schedule
 from codec.container import HEAD, INDEX, MAGIC, PNG_CHUNKS, PNG_FORM, Entry, Header, chunk, varint
 from codec.errors import ArdmError, CorruptError, LimitError, NotArdmError, TruncatedError, UnsupportedError
@@ -128,6 +128,12 @@ def _palette(payload: bytes, more: tuple[Entry, bytes] = (Entry(Method.INCLUDED,
     return container.write(replace(_open("palette-noise")[0], entries=entries), [payload, more[1]])
 
 
+def _palette_as_it_is(payload: bytes) -> bytes:
+    """The same, its palette not coded: number of colours less 1, methods, rows of colours, indices."""
+    colours, of_indices, at = palette.open_payload(payload, 4)
+    return bytes([payload[0], of_indices << 4]) + colours.T.tobytes() + payload[at:]
+
+
 FIELDS = ("version", "flags", "sort", "width", "height", "tile_height", "tile_width")  # as HEAD begins
 
 
@@ -215,7 +221,7 @@ def _bad_layers() -> dict[str, bytes]:
 def _bad_content() -> dict[str, bytes]:
     """What is in payloads and metadata."""
     fine = _open("fine-grey-listed")[1]
-    few = _open("palette-noise")[1]  # number of colours less 1, 0, rows of colours, indices
+    few = _palette_as_it_is(_open("palette-noise")[1])
     alpha = bytes(600)
     header, _ = _open("png-exact-interlaced-palette")
     chunks, (_, form) = header.metadata

@@ -915,6 +915,7 @@ class Mixing:
         last = self.changed[x]
         since = 0 if last == 0 else 1 if y - last < 8 else 2
         above, left = equal + 128 * self.new_row, equal + 128 * since
+        c.color = equal + 32 * (right[0] == 1)
         known = above, left, 2 * min(self.run, 15) + (same == n) if self.match else 0
         counters = [[self.agreed[c.s][j][32 * right[j] + known[j], b] for b in range(8)] for j in range(3)]
         return list(zip((n, w, same), counters, strict=True))
@@ -984,7 +985,8 @@ class Mixing:
             above, left, corner = V[s][y - 1][x], V[s][y][x - 1], V[s][y - 1][x - 1]
             c.context = (above != left) + 2 * (above != corner) + 4 * (left != corner)
             c.context += 8 if s and V[0][y][x] != V[0][y][x - 1] else 0
-        c.color = (V[0][y][x] >> 5) + 8 * (V[1][y][x] >> 5) if s else 0
+        if self.net:
+            c.color = (V[0][y][x] >> 5) + 8 * (V[1][y][x] >> 5) if s else 0
         key = (s + 1) * 32452843
         key += sum(n * V[e][y][x] for e, n in enumerate((1299709, 15485863)[:s]))
         c.keys = [key, key + 7919 * int(c.at[0] + 2048.0) + 5]
@@ -1044,8 +1046,7 @@ class Mixing:
                 asked = [(counters_of[b], said(candidate, b, low)) for candidate, counters_of in c.candidates]
                 x += [sign * (log(float(q + 1)) - log(float(2**24 - q))) for (q, _), sign in asked]
                 seen = [n if n < 3 else 3 if n < 6 else 4 if n < 16 else 5 for _, n in counters]
-                weights = [self.A[s][b][c.spread], self.B[s][b][6 * seen[0] + seen[1]]]
-                weights += [self.C[s][b][c.color]] * bool(net)
+                weights = [self.A[s][b][c.spread], self.B[s][b][6 * seen[0] + seen[1]], self.C[s][b][c.color]]
                 tables = self.P[s][b][c.context], self.Q[self.kind][s][b][c.spread]
                 bit = mixed_bit(self.stream, x, weights, tables, self.rules)
                 for counter, sign in [(counter, 1) for counter in counters] + asked:

@@ -25,7 +25,7 @@ from ardm.training.integers import to_integers
 from ardm.training.photos import list_images, load_crops, split_sources
 from ardm.training.recipe import TrainingRecipe
 from ardm.training.rounding import rounded
-from ardm.training.run import load_tensors, load_weights
+from ardm.training.run import CheckpointError, load_tensors, load_weights
 from ardm.window import WindowConfig, diagonal_pattern, lattice_pattern, raster_pattern
 
 EXAMPLES = 6  # batches by which weights are rounded
@@ -169,8 +169,14 @@ def write(data: bytes, name: str, out: Path, provenance: dict[str, Any]) -> None
     show_default=False,
     help="Folder of the result.",
 )
+@click.option(
+    "--name",
+    default="photo",
+    show_default=True,
+    help="Of the file, before its id: photo, raster, large, quick.",
+)
 @click.option("--note", default="", help="Free text for the provenance: data, machine, time.")
-def main(checkpoint: Path, folder: Path, held_out: int, images: int, out: Path, note: str) -> None:
+def main(checkpoint: Path, folder: Path, held_out: int, images: int, out: Path, name: str, note: str) -> None:
     """Turn a CHECKPOINT into integer weights; FOLDER is the training folder.
 
     Prints the path of what it wrote. `python -m benchmarks.mixers` adds where mixers start; then the id is
@@ -179,8 +185,11 @@ def main(checkpoint: Path, folder: Path, held_out: int, images: int, out: Path, 
     training, files = split_sources(list_images(folder), held_out)
     crops = load_crops(files[:: max(1, len(files) // images)])
     pictures = load_crops(training[:: max(1, len(training) // (4 * images))])
-    data, provenance = export(checkpoint, pictures, crops, held_out=held_out, note=note)
-    write(data, "photo", out, provenance)
+    try:
+        data, provenance = export(checkpoint, pictures, crops, held_out=held_out, note=note)
+    except CheckpointError as error:
+        raise click.ClickException(str(error)) from error
+    write(data, name, out, provenance)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from ardm.training.recipe import TrainingRecipe
+from ardm.training.run import CheckpointError
 from ardm.training.windows import session_options, start, train
 
 CROP = 384  # images are cut into squares of this side for training
@@ -168,10 +169,13 @@ class Pool:
 @session_options
 def main(folder: Path, held_out: int, **said: Any) -> None:
     """Train the photo network on a FOLDER of images; resumable."""
-    recipe, session = start(TrainingRecipe(), **said)
-    training, held = split_sources(list_images(folder), held_out)
-    crops, valid = load_crops(training), load_crops(held[:: max(1, len(held) // 24)])
-    train(recipe, session, lambda step: Pool(crops, recipe, step), valid[::2])
+    try:
+        recipe, session = start(TrainingRecipe(), **said)
+        training, held = split_sources(list_images(folder), held_out)
+        crops, valid = load_crops(training), load_crops(held[:: max(1, len(held) // 24)])
+        train(recipe, session, lambda step: Pool(crops, recipe, step), valid[::2])
+    except CheckpointError as error:
+        raise click.ClickException(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -47,21 +47,29 @@ def optimizers(net: WindowNet, recipe: TrainingRecipe) -> list[torch.optim.Optim
     return usual_optimizers(net, recipe)
 
 
-def change_depth(run: WindowRun, path: Path) -> None:
-    """Begin with the averaged network of a checkpoint that has more residual blocks, of which the last ones
-    are left out, or fewer: those that it lacks change nothing at first (Net2Net, Chen et al. 2016, arXiv
-    1511.05641). Raises CheckpointError.
+def change_shape(run: WindowRun, path: Path) -> None:
+    """Begin with the averaged network of a checkpoint of another shape. Of one that has more residual blocks,
+    the last ones are left out. Blocks that it lacks change nothing at first, and hidden units that it lacks
+    are read by each other only (Net2Net, Chen et al. 2016, arXiv 1511.05641). Raises CheckpointError, also
+    where it has more hidden units.
     """
     tensors, about = load_tensors(path)
-    theirs = replace(run.net.config, depth=about["recipe"]["network"]["depth"])
+    ours, stored = run.net.config, about["recipe"]["network"]
+    theirs = replace(ours, depth=stored["depth"], width=min(stored["width"], ours.width))
     other = WindowNet(theirs)
     load_weights(other, tensors, "average.", path)
     state = run.net.state_dict()
-    for i in range(theirs.depth, run.net.config.depth):
+    for i in range(theirs.depth, ours.depth):
         state[f"hidden.{2 * i + 1}"].zero_()
-    common = {name: value for name, value in other.state_dict().items() if name in state}
+    for name, value in other.state_dict().items():
+        if name not in state:
+            continue
+        # rows of units that it has: nothing of what it lacks is read
+        rows = state[name][: len(value)]
+        rows.zero_()
+        rows[tuple(slice(n) for n in value.shape)] = value
     for net in (run.net, run.average):
-        net.load_state_dict(state | common)
+        net.load_state_dict(state)
 
 
 def make_cost(net: WindowNet, compiled: bool) -> Callable[[Batch], torch.Tensor]:
@@ -121,8 +129,8 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     if resume is not None:
         about = load_tensors(resume)[1]
-        if about["recipe"]["network"]["depth"] != recipe.network.depth:
-            change_depth(run, resume)
+        if about["recipe"]["network"] != asdict(recipe.network):
+            change_shape(run, resume)
         else:
             run.restore(resume)
     source = pictures(run.step)

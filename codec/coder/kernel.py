@@ -4,8 +4,8 @@ learns from each.
 Knows arrays of numbers only; `codec.coder.mixing` prepares them. Specified in docs/format/mixing.md.
 
 A pixel's channels are coded G, R, B; a value as eight decisions, the most significant bit first. Every
-decision is predicted by `INPUTS` models; their log-odds are mixed by gated logistic mixers (Mattern 2012;
-lpaq), three with the network and two without, and refined by two adaptive tables, then coded:
+decision is predicted by `INPUTS` models; their log-odds are mixed by three gated logistic mixers (Mattern
+2012; lpaq) and refined by two adaptive tables, then coded:
 
     network       the network's mixture of logistics; the same, moved by the least-squares correction
     experts       single logistics around the corrected mean and, without the network, around sums of
@@ -148,12 +148,14 @@ class Learned(NamedTuple):
 
     by_spread: np.ndarray  # float64 (3, 8, SPREADS, INPUTS), weights of a mixer
     by_seen: np.ndarray  # float64 (3, 8, SEEN, INPUTS), of the other
-    by_color: np.ndarray  # float64 (3, 8, COLORS, INPUTS), of a third, with the network
+    # float64 (3, 8, COLORS, INPUTS), of a third; without the network by which neighbours are equal
+    by_color: np.ndarray
     by_context: np.ndarray  # float64 (3, 8, CONTEXTS, APM_CELLS), refines
     by_kind: np.ndarray  # float64 (kinds, 3, 8, SPREADS, APM_CELLS), refines
     counters: np.ndarray  # uint32 (3, COUNTERS, slots)
     more_by_spread: np.ndarray  # float64 (3, 8, SPREADS, MORE), weights of the candidates
     more_by_seen: np.ndarray  # float64 (3, 8, SEEN, MORE)
+    more_by_color: np.ndarray  # float64 (3, 8, COLORS, MORE)
     agreed: np.ndarray  # uint32 (3, CANDIDATES, AGREEMENTS, 8), how often a candidate's bit was right
     places: np.ndarray  # uint32 (slots,), where the pixels around were the same last
 
@@ -690,20 +692,20 @@ def _mix(first_weight: Any, first_cell: Any, layout: Any, learned: Any, room: An
     for i in range(INPUTS):
         j = np.uint64(i)
         zb += weight_b[wb + j] * room.x[j]
-    if layout.components:
-        for i in range(INPUTS):
-            j = np.uint64(i)
-            zc += learned.by_color[wc + j] * room.x[j]
-    else:
-        va, vb = wa >> np.uint64(1), wb >> np.uint64(1)  # MORE is half of INPUTS
+    for i in range(INPUTS):
+        j = np.uint64(i)
+        zc += learned.by_color[wc + j] * room.x[j]
+    if not layout.components:
+        va, vb, vc = wa >> np.uint64(1), wb >> np.uint64(1), wc >> np.uint64(1)  # MORE is half of INPUTS
         for i in range(CANDIDATES):
             j, x = np.uint64(i), room.x[np.uint64(INPUTS + i)]
             za += learned.more_by_spread[va + j] * x
             zb += learned.more_by_seen[vb + j] * x
+            zc += learned.more_by_color[vc + j] * x
     za = min(max(za, -12.0), 12.0)
     zb = min(max(zb, -12.0), 12.0)
     zc = min(max(zc, -12.0), 12.0)
-    z = (za + zb + zc) * (1 / 3) if layout.components else (za + zb) * 0.5
+    z = (za + zb + zc) * (1 / 3)
     t = (z + 12.0) * 1.5
     cell = int(t)
     fraction = t - cell
@@ -747,10 +749,11 @@ def _note_changes(at: Any, layout: Any, pixel: Any, room: Any) -> None:
 
 
 @inlined(**BORROWING)
-def _find_candidates(s: Any, at: Any, layout: Any, pixel: Any, room: Any) -> None:
+def _find_candidates(s: Any, at: Any, layout: Any, pixel: Any, room: Any) -> Any:
     """Values that may be repeated, and where it is counted how often such ones were: for the pixels above and
     to the left by which neighbours are equal, and by what changed in the row or the column; for the match by
-    how long it has been right.
+    how long it has been right. Returns the context of the third mixer: which neighbours are equal, and
+    whether the pixel above has been right.
     """
     plane, stride = CODING_ORDER[s] * layout.plane, layout.stride
     here = plane + at.here
@@ -771,6 +774,7 @@ def _find_candidates(s: Any, at: Any, layout: Any, pixel: Any, room: Any) -> Non
         context = room.right[j] * 32 + (pattern if j < 2 else known)
         context += 128 * (room.new_row[0] if j == 0 else since if j == 1 else 0)
         room.agreed_at[j] = np.uint64(((s * CANDIDATES + j) * AGREEMENTS + context) * 8)
+    return pattern + 32 * (1 if room.right[0] == 1 else 0)
 
 
 @inlined(**BORROWING)
@@ -796,12 +800,13 @@ def _learn_candidates(first_weight: Any, rates: Any, decision: Any, learned: Any
     """Weights of the candidates learn from a decision, (number of the bit, bits before it, bit), and so does
     how often those that no earlier bit has ruled out were right.
     """
-    (wa, wb), (da, db), (b, low, bit) = first_weight, rates, decision
-    wa, wb = wa >> np.uint64(1), wb >> np.uint64(1)
+    (wa, wb, wc), (da, db, dc), (b, low, bit) = first_weight, rates, decision
+    wa, wb, wc = wa >> np.uint64(1), wb >> np.uint64(1), wc >> np.uint64(1)
     for i in range(CANDIDATES):
         j, x = np.uint64(i), room.x[np.uint64(INPUTS + i)]
         learned.more_by_spread[wa + j] += da * x
         learned.more_by_seen[wb + j] += db * x
+        learned.more_by_color[wc + j] += dc * x
         sign = _said(room.candidate[j], b, low)
         if sign:
             place = room.agreed_at[j] + np.uint64(b)
@@ -827,13 +832,12 @@ def _learn_decision(s: Any, b: Any, low: Any, bit: Any, layout: Any, learned: An
         j = np.uint64(i)
         weight_a[wa + j] += da * room.x[j]
         weight_b[wb + j] += db * room.x[j]
-    if layout.components:
-        dc = (bit - squash(zc)) * room.rate[0]
-        for i in range(INPUTS):
-            j = np.uint64(i)
-            learned.by_color[wc + j] += dc * room.x[j]
-    else:
-        _learn_candidates((wa, wb), (da, db), (b, low, bit), learned, room)
+    dc = (bit - squash(zc)) * room.rate[0]
+    for i in range(INPUTS):
+        j = np.uint64(i)
+        learned.by_color[wc + j] += dc * room.x[j]
+    if not layout.components:
+        _learn_candidates((wa, wb, wc), (da, db, dc), (b, low, bit), learned, room)
     nearer = np.uint64(int(fraction + 0.5))
     table_a[ta + nearer] += (bit - table_a[ta + nearer]) * APM_RATE
     table_b[tb + nearer] += (bit - table_b[tb + nearer]) * APM_RATE
@@ -996,7 +1000,7 @@ def _code_channel(
     if s:
         color = (green >> 5) + 8 * (int(pixel[np.uint64(at.here)]) >> 5)  # R, where it is not coded its base
     if not components:
-        _find_candidates(s, at, layout, pixel, room)
+        color = _find_candidates(s, at, layout, pixel, room)
     value = _code_value(s, answer, total, (spread, context, color), layout, learned, stream, room)
     room.residuals[s] = value - base
     pixel[np.uint64(center)] = value
@@ -1056,6 +1060,7 @@ def code_rows(
         learned.counters.reshape(-1),
         learned.more_by_spread.reshape(-1),
         learned.more_by_seen.reshape(-1),
+        learned.more_by_color.reshape(-1),
         learned.agreed.reshape(-1),
         learned.places,
     )

@@ -139,6 +139,7 @@ class Mixing(Streams):
             np.zeros((3, COUNTERS, counters), dtype=np.uint32),
             np.full((3, 8, SPREADS, MORE), CANDIDATE_WEIGHT),
             np.full((3, 8, SEEN, MORE), CANDIDATE_WEIGHT),
+            np.full((3, 8, COLORS, MORE), CANDIDATE_WEIGHT),
             np.zeros((3, CANDIDATES, AGREEMENTS, 8), dtype=np.uint32),
             np.zeros(1 if weights else slot_count(2 * pixels), dtype=np.uint32),
         )

@@ -23,7 +23,7 @@ from codec.commands.outcome import Outcomes, failure_of
 from codec.commands.places import LeftOut
 from codec.commands.summary import COMPRESS, DECOMPRESS
 from codec.commands.tree import Given
-from codec.presets import PRESETS, TILE
+from codec.presets import PRESETS
 
 PRESET_HELP = f"-1 quickest ({PRESETS[1]}), -2 to -8 the default, -9 smallest ({PRESETS[9]})"
 EXIT_HELP = (
@@ -44,8 +44,8 @@ EXIT_HELP = (
     "--best",
     is_flag=True,
     help=(
-        "The smallest file that this release can make: images of up to 1024 x 1024 in one tile, which takes "
-        "twice as long on two cores; texts with the network, however little it gains."
+        "The smallest file that this release can make: images by a larger network, up to 1024 x 1024 in one "
+        "tile, which takes three times as long; texts with the network, however little it gains."
     ),
 )
 @click.option(
@@ -113,9 +113,8 @@ def compress_command(
     order, seed = parse_order(order)
     if exact and pixels:
         raise click.UsageError("--exact keeps more than pixels; leave out --pixels.")
-    chosen = {"verify": not no_verify, "budget": budget, "order": order, "seed": seed, **alone}
-    chosen |= {"tile": TILE} if best else {}
-    options = options_of(given, chosen, exact=exact, pixels=pixels, everything=everything, best=best)
+    chosen = {"verify": not no_verify, "budget": budget, "order": order, "seed": seed, "best": best, **alone}
+    options = options_of(given, chosen, exact=exact, pixels=pixels, everything=everything)
     each(given_of(given), options, work.compress_one)
 
 

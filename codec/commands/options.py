@@ -42,7 +42,6 @@ class Options:
     settings: Settings = field(default_factory=Settings)  # device and threads count for decoding too
     exact: bool = False  # the file itself must come back
     pixels: bool = False  # these are enough
-    best: bool = False  # the smallest file, however long it takes
     region: tuple[int, int, int, int] | None = None  # left, upper, right, lower: only this is wanted
     preview: int = 0  # longest side of a small picture that is wanted instead; 0: none
     everything: bool = False  # of a folder, too, files that are no images

@@ -134,7 +134,7 @@ def _compress_text(place: Place, source: bytes, target: Place, options: Options)
         packed = text.pack(
             source,
             name=name_to_keep(place.base, ()),
-            budget=settings.budget or (text.BUDGET if options.best else None),
+            budget=settings.budget or (text.BUDGET if settings.best else None),
             order=order,
             verify=settings.verify,
             limits=options.limits,

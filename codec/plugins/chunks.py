@@ -59,9 +59,9 @@ class ChunkCoder:
         coder = cls(check_axes(axes), **options)
         coder.settings()
         if coder.weights is None and coder.axes != BYTES:
-            from ardm.exact.window import PHOTO_ID
+            from codec.scheduling import weights_for
 
-            coder = replace(coder, weights=PHOTO_ID)
+            coder = replace(coder, weights=weights_for(coder.settings()))
         return coder
 
     @classmethod
@@ -122,7 +122,7 @@ class ChunkCoder:
         from codec.tiles import load_predictor
 
         with turn():
-            predictor = load_predictor(weights_id=self.weights) if self.weights else load_predictor()
+            predictor = load_predictor(weights_id=self.weights) if self.weights else None
 
             def work(image: np.ndarray, _: int) -> bytes:
                 return compress(image, settings=settings, predictor=predictor)

@@ -218,6 +218,7 @@ class FileWorker:
     """An actor of Ray Data: works on one file after the other. It has the weights from its beginning on."""
 
     def __init__(self, job: Job, ledger: Any) -> None:
+        from codec.scheduling import weights_for
         from codec.tiles import load_predictor
 
         self._ledger, self._options, self._attempts = ledger, job.options, job.attempts
@@ -225,7 +226,7 @@ class FileWorker:
         with contextlib.suppress(OSError):  # on another machine; URLs and absolute paths do not need it
             os.chdir(job.folder)
         with contextlib.suppress(Exception):  # each file that needs them will say what is wrong
-            load_predictor(job.options.settings.device)
+            load_predictor(job.options.settings.device, weights_for(job.options.settings))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         """batch: "work", of each group of files what `_pack` gives. Returns their rows."""

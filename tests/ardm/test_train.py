@@ -101,17 +101,29 @@ def test_a_run_resumes_exactly(folder: Path, tmp_path: Path) -> None:
         assert torch.equal(value, parts[0][name]), name
 
 
-def test_new_blocks_change_nothing_at_first(trained: Path, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("larger", [{"depth": 3}, {"width": 24}, {"depth": 3, "width": 24}])
+def test_what_is_new_changes_nothing_at_first(
+    trained: Path, folder: Path, tmp_path: Path, larger: dict[str, int]
+) -> None:
     """A run that begins with a smaller network's checkpoint begins with what that computes."""
     start = trained / "checkpoint.safetensors"
-    more = ("--start", str(start), "--set", "depth=3", "--set", "rate=0", "--set", "decay_from=2")
+    shape = [word for name, value in larger.items() for word in ("--set", f"{name}={value}")]
+    more = ("--start", str(start), *shape, "--set", "rate=0", "--set", "decay_from=2")
     train(folder, tmp_path, "steps=1", "minutes=0", "quantize_from=2", more=more)
     grown, about = export.load_average(tmp_path / "checkpoint.safetensors")
     small, _ = export.load_average(start)
     small.quantized = False
     batch = training_batch(np.zeros((1, 64, 64, 3), np.uint8), TrainingRecipe(small.config, pixels=512), 0)
-    assert (grown.config.depth, about["step"]) == (3, 1)
+    assert (grown.config, about["step"]) == (replace(small.config, **larger), 1)
     assert torch.allclose(grown(batch.views), small(batch.views), atol=1e-4)
+
+
+def test_a_network_is_not_made_narrower(trained: Path, folder: Path, tmp_path: Path) -> None:
+    start = str(trained / "checkpoint.safetensors")
+    given = [str(folder), "--out", str(tmp_path), "--held-out", "1", "--start", start, "--set", "width=8"]
+    done = CliRunner().invoke(photos.main, given)
+    assert done.exit_code == 1
+    assert "checkpoint.safetensors is of another network: " in done.output
 
 
 def resume(folder: Path, out: Path, *items: str) -> None:

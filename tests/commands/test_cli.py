@@ -297,6 +297,6 @@ def test_best_takes_as_few_tiles_as_can_be(tmp_path: Path) -> None:
     Image.fromarray(picture).save(tmp_path / "noise.png")
     source = (tmp_path / "noise.png").read_bytes()
     made = [run(COMPRESS, "-c", "--no-verify", *best, tmp_path / "noise.png").stdout for best in ([], ["-9"])]
-    packed = [archive.pack(source, exactly=False, verify=False, tile=tile).data for tile in (None, 1024)]
+    packed = [archive.pack(source, exactly=False, verify=False, best=best).data for best in (False, True)]
     assert made == packed
     assert [len(open_bytes(data, Limits()).header.entries) for data in made] == [2, 1]
