@@ -130,6 +130,12 @@ def as_luma(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return planes.to(torch.uint8)[0].permute(1, 2, 0).contiguous().numpy()
 
 
+def as_grey(crop: np.ndarray) -> np.ndarray:
+    """Luma in the place of all three channels: uint8 (h, w, 3), and so is the result."""
+    luma = (crop @ np.array(LUMA, np.float32)).round().astype(np.uint8)
+    return np.repeat(luma[..., None], 3, 2)
+
+
 class Pool:
     """The crops, a share of them augmented; one is drawn anew at every other step. Its state depends on seed
     and step only.
@@ -153,6 +159,8 @@ class Pool:
         # asked only where it may be, so that older recipes draw as they did
         if self.recipe.converted and rng.random() < self.recipe.converted:
             crop = as_luma(crop, rng)
+        elif self.recipe.grey and rng.random() < self.recipe.grey:
+            crop = as_grey(crop)
         self.pixels[i] = crop
 
     def advance(self, step: int) -> None:

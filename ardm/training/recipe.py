@@ -40,6 +40,7 @@ class TrainingRecipe:
     exact_from: float = 2.0  # share after which bf16 is switched off
     augment: float = 0.5  # share of crops that get one or more photometric changes
     converted: float = 0.0  # share of crops that are given as luma, and luma with the colour differences
+    grey: float = 0.0  # share of the others that are given in grey
     seed: int = 1
 
     @staticmethod

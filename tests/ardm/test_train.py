@@ -175,6 +175,11 @@ def test_the_pool_depends_on_seed_and_step_only(photo: np.ndarray) -> None:
     for step in range(8):
         assert np.array_equal(Pool(crops, as_they_are, step).pixels, crops)
     assert not np.array_equal(Pool(crops, converted, 7).pixels, crops)
+    grey = Pool(crops, replace(as_they_are, grey=1.0), 7).pixels
+    renewed = (grey != crops).any((1, 2, 3))
+    assert renewed.any()
+    assert (grey[renewed] == grey[renewed][..., :1]).all()
+    assert np.abs(grey[renewed][..., 0] - crops[renewed] @ photos.LUMA).max() <= 0.51
 
 
 def test_luma_and_differences_are_what_the_codec_codes(photo: np.ndarray) -> None:
