@@ -16,7 +16,7 @@ from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import njit, types
 from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
@@ -161,7 +161,21 @@ def internal(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
     if all(hasattr(owner, name) for owner, name in HOOKS):
         how["pipeline_class"] = _Drafting
     decorate: Any = njit(nogil=True, **how, **options)
-    return decorate  # type: ignore[no-any-return]
+    return lambda function: _whatever_the_numbers(decorate(function))
+
+
+def _whatever_the_numbers(made: Any) -> Any:
+    """One function for all callers. Numba makes another for every number that stands in a call, and for those
+    that variables start from; LLVM, which puts functions in place, sees the numbers anyway.
+    """
+    ask = getattr(made, "get_call_template", None)
+    if ask is not None:  # there is none with NUMBA_DISABLE_JIT
+
+        def get_call_template(args: Any, kws: Any) -> Any:
+            return ask(tuple(map(types.unliteral, args)), {k: types.unliteral(v) for k, v in kws.items()})
+
+        made.get_call_template = get_call_template
+    return made
 
 
 def inlined(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

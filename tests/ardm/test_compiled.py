@@ -124,3 +124,24 @@ def test_what_only_compiled_functions_call_is_not_compiled_by_itself(
         made = isinstance(result.library, compiled._Draft)
         assert made == hooked
         assert not made or result.library.get_pointer_to_function(result.fndesc.llvm_func_name) == 0
+
+
+MANY_NUMBERS = """
+from ardm.compiled import compiled, inlined
+@inlined()
+def plus(x, y, pair):
+    return x + y + pair[0]
+@compiled()
+def count(n):
+    found = 0
+    for i in range(n):
+        found = plus(found, 2, (3, i))
+    return plus(plus(found, 5, (0, n)), n, (n, 7))
+"""
+
+
+def test_one_function_serves_all_numbers() -> None:
+    names: dict[str, Any] = {}
+    exec(MANY_NUMBERS, names)
+    assert names["count"](4) == 4 * 5 + 5 + 4 + 4
+    assert len(names["plus"].overloads) == 1
