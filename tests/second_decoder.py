@@ -1027,10 +1027,10 @@ class Mixing:
             floor = 16.0 * c.total * half
             one, zero = moved[1] - Fm + floor, Fm - moved[0] + floor
             certain = False
-            if net and one < zero * 0.002:
-                certain = expert[0][1] - Fe[0] < (Fe[0] - expert[0][0]) * 0.002
-            elif net and zero < one * 0.002:
-                certain = Fe[0] - expert[0][0] < (expert[0][1] - Fe[0]) * 0.002
+            if net and one < zero * 0.001:
+                certain = expert[0][1] - Fe[0] < (Fe[0] - expert[0][0]) * 0.001
+            elif net and zero < one * 0.001:
+                certain = Fe[0] - expert[0][0] < (expert[0][1] - Fe[0]) * 0.001
             if certain:
                 bit = self.stream.bit(chance_of(one / (one + zero)))
             else:

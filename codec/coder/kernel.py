@@ -62,7 +62,7 @@ CORRECTION_MAX = 64.0
 APM_RATE = 0.008
 WIDTH = 0.65  # width of an expert's logistic over its mean absolute error
 COUNT_MAX = 250
-CERTAIN = 0.002
+CERTAIN = 0.001
 PLACE, LOWER_HALF = np.uint64(7919), np.uint64(0x2545F4914F6CDD1D)  # multipliers of hashes
 
 
