@@ -441,13 +441,22 @@ def test_knowing_more_costs_less(photo: np.ndarray, predictor: Predictor) -> Non
 # ---- the weights file
 
 
-def test_weights_of_the_package_keep_their_bounds_and_their_name() -> None:
-    shipped = window.load()
+@pytest.mark.parametrize(
+    ("name", "weights_id"),
+    [
+        ("photo", window.PHOTO_ID),
+        ("raster", window.RASTER_ID),
+        ("large", window.LARGE_ID),
+        ("quick", window.QUICK_ID),
+    ],
+)
+def test_weights_of_the_package_keep_their_bounds_and_their_name(name: str, weights_id: str) -> None:
+    shipped = window.load(weights_id)
     window.check_bounds(shipped.config, shipped.tensors)
-    assert shipped.id == window.PHOTO_ID
-    assert (window.FOLDER / f"photo-{shipped.id}.safetensors").stat().st_size <= 5_000_000
-    data = (window.FOLDER / f"photo-{shipped.id}.safetensors").read_bytes()
-    assert hashlib.sha256(data).hexdigest()[:8] == shipped.id
+    assert shipped.id == weights_id
+    data = (window.FOLDER / f"{name}-{weights_id}.safetensors").read_bytes()
+    assert len(data) <= 1_000_000
+    assert hashlib.sha256(data).hexdigest()[:8] == weights_id
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 import zarr
 
 import codec
-from ardm.exact.window import PHOTO_ID
+from ardm.exact.window import PHOTO_ID, RASTER_ID
 from codec import ArdmError, CorruptError, LimitError, Limits, TruncatedError, UnsupportedError
 from codec.container import chunk, varint
 from codec.plugins import stack
@@ -181,7 +181,8 @@ def test_configurations(options: dict[str, Any]) -> None:
     assert config["id"] == "ardm"
     assert {name: config[name] for name in options} == options
     assert config["format"] == 1
-    assert config["weights"] == (None if options["axes"] == "bytes" else PHOTO_ID)
+    usual = None if options["axes"] == "bytes" else PHOTO_ID if "order" in options else RASTER_ID
+    assert config["weights"] == options.get("weights", usual)
     assert pickle.loads(pickle.dumps(found)) == found
     assert eval(repr(found).replace(", format=1", "")) == found
     assert found != Ardm(axes="xy")

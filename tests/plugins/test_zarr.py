@@ -24,7 +24,7 @@ from zarr.errors import MetadataValidationError
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
 import codec
-from ardm.exact.window import PHOTO_ID
+from ardm.exact.window import RASTER_ID
 from codec import ArdmError, CorruptError, TruncatedError, UnsupportedError
 from codec.plugins import stack
 from codec.plugins.chunks import ChunkCoder
@@ -384,7 +384,7 @@ def test_another_process_reads_it_by_the_metadata_alone(photo: np.ndarray, tmp_p
                 "order": "auto",
                 "plain": True,
                 "tile": None,
-                "weights": PHOTO_ID,
+                "weights": RASTER_ID,
                 "format": 1,
             },
         }
