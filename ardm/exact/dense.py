@@ -26,6 +26,7 @@ from ardm.exact import int32
 
 LANES = 16  # outputs in a vector of int32
 QUAD = 4  # inputs that one instruction sums
+COLOURED = 3 * LANES  # bytes in whole vectors and whole pixels
 
 
 def _has_vnni() -> bool:
@@ -279,38 +280,73 @@ def _between(builder: Any, values: Any, low: int, high: int) -> Any:
     return builder.select(builder.icmp_signed("<", values, _constant(high)), values, _constant(high))
 
 
+def _saturated(builder: Any, name: str, one: Any, other: Any) -> Any:
+    """uadd or usub of unsigned bytes, which stay within 0..255."""
+    kind = ir.FunctionType(_NARROW, [_NARROW] * 2)
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.sat.v{LANES}i8")
+    return builder.call(function, [one, other])
+
+
 def _arrays(context: Any, builder: Any, signature: Any, args: Any, which: tuple[int, ...]) -> list[Any]:
     return [context.make_array(signature.args[n])(context, builder, args[n]).data for n in which]
 
 
 def _make_vectors() -> tuple[Any, Any, Any, Any]:
     @intrinsic
-    def add_weighted(typing: Any, line: Any, i: Any, pixels: Any, at: Any, weight: Any, k: Any) -> Any:
+    def weigh(
+        typing: Any,
+        line: Any,
+        i: Any,
+        pixels: Any,
+        at: Any,
+        stride: Any,
+        weight: Any,
+        k: Any,
+        step: Any,
+        rows: Any,
+    ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            line, pixels, weight = _arrays(context, builder, signature, args, (0, 2, 4))
-            values = builder.zext(_read(builder, pixels, args[3], _NARROW), _WIDE)
-            total = builder.add(
-                _read(builder, line, args[1], _WIDE),
-                builder.mul(values, _read(builder, weight, args[5], _WIDE)),
-            )
-            _write(builder, total, line, args[1], _WIDE)
+            line, pixels, weight = _arrays(context, builder, signature, args, (0, 2, 5))
+            lanes = [ir.Constant(args[1].type, j * LANES) for j in range(COLOURED // LANES)]
+            totals = [cgutils.alloca_once_value(builder, _constant(0)) for _ in lanes]
+            with cgutils.for_range(builder, args[8]) as loop:
+                source = builder.add(args[3], builder.mul(loop.index, args[4]))
+                by = builder.add(args[6], builder.mul(loop.index, args[7]))
+                for lane, total in zip(lanes, totals, strict=True):
+                    values = _read(builder, pixels, builder.add(source, lane), _NARROW)
+                    times = _read(builder, weight, builder.add(by, lane), _WIDE)
+                    more = builder.mul(builder.zext(values, _WIDE), times)
+                    builder.store(builder.add(builder.load(total), more), total)
+            for lane, total in zip(lanes, totals, strict=True):
+                _write(builder, builder.load(total), line, builder.add(args[1], lane), _WIDE)
             return context.get_dummy_value()
 
-        return types.void(line, i, pixels, at, weight, k), generate
+        return types.void(line, i, pixels, at, stride, weight, k, step, rows), generate
 
     @intrinsic
-    def put_apart(typing: Any, values: Any, k: Any, pixels: Any, at: Any, line: Any, i: Any) -> Any:
+    def put_apart(
+        typing: Any, values: Any, k: Any, pixels: Any, at: Any, red: Any, green: Any, blue: Any
+    ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            values, pixels, line = _arrays(context, builder, signature, args, (0, 2, 4))
-            apart = builder.sub(
-                builder.zext(_read(builder, pixels, args[3], _NARROW), _WIDE),
-                _read(builder, line, args[5], _WIDE),
-            )
-            apart = builder.add(_between(builder, apart, -128, 127), _constant(128))
-            _write(builder, builder.trunc(apart, _NARROW), values, args[1], _NARROW)
+            values, pixels = _arrays(context, builder, signature, args, (0, 2))
+            bases = ir.Constant(_NARROW, ir.Undefined)
+            for c in range(3):
+                bases = builder.insert_element(bases, builder.trunc(args[4 + c], _BYTE), _WORD(c))
+            middle = ir.Constant(_NARROW, [128] * LANES)
+            for j in range(COLOURED // LANES):
+                lane = ir.Constant(args[1].type, j * LANES)
+                colours = ir.Constant(
+                    ir.VectorType(_WORD, LANES), [(j * LANES + i) % 3 for i in range(LANES)]
+                )
+                base = builder.shuffle_vector(bases, ir.Constant(_NARROW, ir.Undefined), colours)
+                apart = _read(builder, pixels, builder.add(args[3], lane), _NARROW)
+                # values - base + 128 within a byte: one of the two differences is 0
+                apart = _saturated(builder, "uadd", apart, _saturated(builder, "usub", middle, base))
+                apart = _saturated(builder, "usub", apart, _saturated(builder, "usub", base, middle))
+                _write(builder, apart, values, builder.add(args[1], lane), _NARROW)
             return context.get_dummy_value()
 
-        return types.void(values, k, pixels, at, line, i), generate
+        return types.void(values, k, pixels, at, red, green, blue), generate
 
     def shifted(builder: Any, total: Any, shift: Any) -> Any:
         half = builder.ashr(builder.shl(_constant(1), shift), _constant(1))
@@ -333,19 +369,29 @@ def _make_vectors() -> tuple[Any, Any, Any, Any]:
 
         return activate
 
-    return add_weighted, put_apart, activation(False), activation(True)
+    return weigh, put_apart, activation(False), activation(True)
 
 
 if config.DISABLE_JIT:
 
-    def add_weighted(line: Any, i: Any, pixels: Any, at: Any, weight: Any, k: Any) -> None:
-        """line[i : i + 16] += pixels[at : at + 16] * weight[k : k + 16]: int32, uint8, int32."""
-        line[i : i + LANES] += pixels[at : at + LANES].astype(np.int32) * weight[k : k + LANES]
+    def weigh(
+        line: Any, i: Any, pixels: Any, at: Any, stride: Any, weight: Any, k: Any, step: Any, rows: Any
+    ) -> None:
+        """line[i : i + 48] = sum over rows v of pixels[at + v stride ...] * weight[k + v step ...]: int32,
+        uint8, int32.
+        """
+        line[i : i + COLOURED] = sum(
+            pixels[at + v * stride :][:COLOURED].astype(np.int32) * weight[k + v * step :][:COLOURED]
+            for v in range(rows)
+        )
 
-    def put_apart(values: Any, k: Any, pixels: Any, at: Any, line: Any, i: Any) -> None:
-        """values[k : k + 16] = clamp(pixels[at : at + 16] - line[i : i + 16], -128, 127) + 128."""
-        values[k : k + LANES] = (
-            np.clip(pixels[at : at + LANES].astype(np.int32) - line[i : i + LANES], -128, 127) + 128
+    def put_apart(values: Any, k: Any, pixels: Any, at: Any, red: Any, green: Any, blue: Any) -> None:
+        """values[k : k + 48] = clamp(pixels[at : at + 48] - base, -128, 127) + 128, where base is red, green,
+        blue in turn, each 0..255.
+        """
+        base = np.tile(np.array([red, green, blue], np.int32), COLOURED // 3)
+        values[k : k + COLOURED] = (
+            np.clip(pixels[at : at + COLOURED].astype(np.int32) - base, -128, 127) + 128
         )
 
     def _shifted(total: Any, shift: Any) -> Any:
@@ -361,7 +407,7 @@ if config.DISABLE_JIT:
         out[k : k + LANES] = np.clip(_shifted(sums[i : i + LANES] + more, shift[at : at + LANES]), 0, 255)
 
 else:
-    add_weighted, put_apart, activate, activate_more = _make_vectors()
+    weigh, put_apart, activate, activate_more = _make_vectors()
 
 
 @inlined(**BORROWING)

@@ -15,18 +15,19 @@ import numpy as np
 from ardm.compiled import BORROWING, compiled, internal
 from ardm.exact import int32
 from ardm.exact.dense import (
+    COLOURED,
     LANES,
     QUAD,
     accumulate_four,
     activate,
     activate_more,
-    add_weighted,
     lengthened,
     pack,
     packed_layers,
     padded,
     put_apart,
     shifted_sum,
+    weigh,
     widened,
 )
 from ardm.exact.window import WindowWeights
@@ -76,7 +77,7 @@ def build(weights: WindowWeights, pattern: np.ndarray, raster: bool = False) -> 
         row = padded(CHANNELS * side, QUAD)
         slots = (places[:, 0] + config.radius) * row + CHANNELS * (places[:, 1] + config.radius)
         inputs = config.radius * row + padded(CHANNELS * config.radius, QUAD)
-        rows = np.zeros((config.radius + 1, padded(CHANNELS * side, LANES)), np.int32)
+        rows = np.zeros((config.radius + 1, padded(CHANNELS * side, COLOURED)), np.int32)
         for (dy, dx), weight in zip(places, base, strict=True):
             rows[dy + config.radius, CHANNELS * (dx + config.radius) :][:CHANNELS] = weight
 
@@ -223,7 +224,7 @@ def gather(net: Any, canvas: Any, y: Any, x: Any, everything: Any, work: Any, ro
 def gather_raster(net: Any, canvas: Any, y: Any, x: Any, work: Any, row: Any) -> None:
     """`gather` for raster order, where the pattern is half a window: row by row, in one piece of memory each.
 
-    What lies beyond a row's last value, up to the next multiple of 16, is whatever comes there: its weights
+    What lies beyond a row's last value, up to the next multiple of 48, is whatever comes there: its weights
     are 0.
     """
     pixels, columns = canvas.pixels, canvas.width
@@ -236,12 +237,8 @@ def gather_raster(net: Any, canvas: Any, y: Any, x: Any, work: Any, row: Any) ->
     line, values_at = work.line, row * net.sizes[1]
     side = 3 * (2 * radius + 1)
     start = ((y - radius) * columns + x - radius) * 3
-    for i in range(room):
-        line[i] = 0
-    for v in range(radius + 1):
-        at = start + v * 3 * columns
-        for i in range(0, room, LANES):
-            add_weighted(line, i, pixels, at + i, net.base_rows, v * room + i)
+    for i in range(0, room, COLOURED):
+        weigh(line, i, pixels, start + i, 3 * columns, net.base_rows, i, room, radius + 1)
     total, base, base_at = net.sizes[7], work.base, 3 * row
     for c in range(3):
         color = np.int64(0)
@@ -249,13 +246,11 @@ def gather_raster(net: Any, canvas: Any, y: Any, x: Any, work: Any, row: Any) ->
             color += line[i]
         base[base_at + c] = np.int64(np.uint64(2 * color + total) // np.uint64(2 * total))
     b0, b1, b2 = np.int32(base[base_at]), np.int32(base[base_at + 1]), np.int32(base[base_at + 2])
-    for i in range(0, room, 3):
-        line[i], line[i + 1], line[i + 2] = b0, b1, b2
     step = (side + 3) & ~3
     for v in range(radius + 1):
         at = start + v * 3 * columns
-        for i in range(0, room, LANES):
-            put_apart(work.values, values_at + v * step + i, pixels, at + i, line, i)
+        for i in range(0, room, COLOURED):
+            put_apart(work.values, values_at + v * step + i, pixels, at + i, b0, b1, b2)
 
 
 @internal(boundscheck=False, **BORROWING)

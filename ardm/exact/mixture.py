@@ -62,9 +62,7 @@ class State(NamedTuple):
     residual: np.ndarray  # int64 (N, 2), pixel - base of the channels before
     total: np.ndarray  # int64 (N,), F(256)
     low: np.ndarray  # int64 (N,), of the interval, a value
-    at_low: np.ndarray  # int64 (N,), F there
-    at_high: np.ndarray  # int64 (N,)
-    inner: np.ndarray  # int64 (N, 3), F at the edges within
+    at: np.ndarray  # int64 (N, 5), F there, at the three edges within, and at the upper end
 
 
 def tables_of(tables: dict[str, np.ndarray]) -> Tables:
@@ -74,7 +72,7 @@ def tables_of(tables: dict[str, np.ndarray]) -> Tables:
 
 def new_state(count: int, mixture: int) -> State:
     """Room for so many pixels."""
-    shapes = {"weight": mixture, "center": mixture, "inverse": mixture, "residual": 2, "inner": 3}
+    shapes = {"weight": mixture, "center": mixture, "inverse": mixture, "residual": 2, "at": 5}
     return State(
         *(np.zeros((count, shapes[name]) if name in shapes else count, np.int64) for name in State._fields)
     )
@@ -109,7 +107,7 @@ def start_channel(
             state.center[n, i] = min(max(center, CENTER_MIN), CENTER_MAX) + MEAN_STEPS // 2
             state.inverse[n, i] = tables.inverse[index]
             state.total[n] += state.weight[n, i] * CDF_ONE
-        state.low[n], state.at_low[n], state.at_high[n] = 0, 0, state.total[n]
+        state.low[n], state.at[n, 0], state.at[n, 4] = 0, 0, state.total[n]
 
 
 @inlined(**BORROWING)
@@ -148,9 +146,9 @@ def split(state: Any, size: int, count: int, tables: Any, weights: Any) -> None:
             f1 += w * _component(state, n, i, e1, tables)
             f2 += w * _component(state, n, i, e2, tables)
             f3 += w * _component(state, n, i, e3, tables)
-        low = state.at_low[n]
-        span = np.uint64(state.at_high[n] - low)
-        state.inner[n, 0], state.inner[n, 1], state.inner[n, 2] = f1, f2, f3
+        low = state.at[n, 0]
+        span = np.uint64(state.at[n, 4] - low)
+        state.at[n, 1], state.at[n, 2], state.at[n, 3] = f1, f2, f3
         c1 = np.int64(np.uint64((f1 - low) * SPAN) // span)
         c2 = np.int64(np.uint64((f2 - low) * SPAN) // span)
         c3 = np.int64(np.uint64((f3 - low) * SPAN) // span)
@@ -162,12 +160,7 @@ def take(state: Any, size: int, digits: Any, count: int) -> None:
     """Go into the parts `digits`, int32 (N,), of the intervals."""
     for n in range(count):
         d = digits[n]
-        low, high = state.at_low[n], state.at_high[n]
-        if d > 0:
-            low = state.inner[n, d - 1]
-        if d < 3:
-            high = state.inner[n, d]
-        state.at_low[n], state.at_high[n] = low, high
+        state.at[n, 0], state.at[n, 4] = state.at[n, d], state.at[n, d + 1]
         state.low[n] += d * size
 
 

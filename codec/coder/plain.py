@@ -32,7 +32,7 @@ except ImportError:  # it has no package for some machines
 
 PIECE = 2**14  # pixels, about, between two chances for a signal
 FIRST_ROOM = 1024  # words of an encoder
-FIRST_SIZE = 4 ** (DIGITS - 1)  # values in a part, of the first digit
+FIRST_SHIFT = 2 * (DIGITS - 1)  # bits of a value below the first digit
 
 
 class Symbols(Protocol):
@@ -177,12 +177,10 @@ def code_call(
     start_pixels(state, params, n, tables)
     for step, c in enumerate(CODING_ORDER[:channels]):
         start_channel(state, params, base, step, c, n, tables)
-        size = FIRST_SIZE
-        while size:
-            split(state, size, n, tables, weights)
-            digits = None if values is None else (values[:, c] // size % 4).astype(np.int32)
-            take(state, size, coder.code(weights, digits), n)
-            size //= 4
+        for shift in range(FIRST_SHIFT, -1, -2):
+            split(state, 1 << shift, n, tables, weights)
+            digits = None if values is None else (values[:, c] >> shift & 3).astype(np.int32)
+            take(state, 1 << shift, coder.code(weights, digits), n)
         out[:, c] = state.low
         if step < channels - 1:  # after the last one, nobody asks
             finish_channel(state, base, step, c, n, tables)
@@ -290,17 +288,16 @@ def code_diagonals(first: int, last: int, raster: Raster, asked: Asked, room: Ro
         for step in range(channels):
             c = CODING_ORDER[step]
             start_channel(state, params, base, step, c, count, tables)
-            size = FIRST_SIZE
-            while size:
+            for shift in range(FIRST_SHIFT, -1, -2):
+                size = 1 << shift
                 split(state, size, count, tables, weights)
                 if not decoding:
                     for i in range(count):
                         y = top + i
-                        digits[i] = canvas[3 * (y * width + d - slope * y) + c] // size % 4
+                        digits[i] = canvas[3 * (y * width + d - slope * y) + c] >> shift & 3
                 if code_symbols(coder, words, weights[:count], digits[:count], decoding, drawing) < count:
                     return d - first
                 take(state, size, digits, count)
-                size //= 4
             for i in range(count):
                 y = top + i
                 at = 3 * (y * width + d - slope * y)

@@ -88,7 +88,7 @@ def code_symbols(
     weights: float32 (N, A), frequencies minus one, whole numbers, rows add up to ONE - A. words: uint32 (1,
     n), with room for N more when encoding: a symbol ends at most one. drawing: words may be random. Returns
     N, or the number of the first symbol that cannot be coded: one that is not below A or, when decoding, to
-    which no encoder points.
+    which no encoder points. Nothing in it jumps by what the symbols are, which no processor can foresee.
     """
     count, size = weights.shape
     for i in range(count):
@@ -98,20 +98,22 @@ def code_symbols(
                 if not drawing:
                     return i
                 _draw_again(coder, 0, scale)
-            symbol, left, frequency = 0, np.uint64(0), scale * (np.uint64(weights[i, 0]) + np.uint64(1))
-            while symbol < size - 1 and coder[0, 1] - left >= frequency:
-                left += frequency
-                symbol += 1
-                frequency = scale * (np.uint64(weights[i, symbol]) + np.uint64(1))
+            symbol, left, end = 0, np.uint64(0), np.uint64(0)
+            for j in range(size - 1):
+                end += scale * (np.uint64(weights[i, j]) + np.uint64(1))
+                beyond = coder[0, 1] >= end
+                symbol += 1 if beyond else 0
+                left = end if beyond else left
             symbols[i] = symbol
         else:
             symbol = symbols[i]
             if symbol < 0 or symbol >= size:
                 return i
             before = np.uint64(0)
-            for j in range(symbol):
-                before += np.uint64(weights[i, j]) + np.uint64(1)
-            left, frequency = scale * before, scale * (np.uint64(weights[i, symbol]) + np.uint64(1))
+            for j in range(size - 1):
+                before += np.uint64(weights[i, j]) + np.uint64(1) if j < symbol else np.uint64(0)
+            left = scale * before
+        frequency = scale * (np.uint64(weights[i, symbol]) + np.uint64(1))
         _narrow(coder, words, 0, left, frequency, decoding)
     return count
 
