@@ -23,33 +23,36 @@ BITS = np.uint64(24)
 
 
 @inlined(**BORROWING)
-def _narrow(coder: Any, words: Any, s: Any, left: Any, span: Any, decoding: Any) -> None:
+def _narrow(
+    point: Any, word: Any, end: Any, words: Any, s: Any, left: Any, span: Any, decoding: Any
+) -> tuple[Any, Any, Any]:
     """Narrow the interval to `span` from `left` on, both relative to its lower end, and write or read the
-    word that is decided by that, if one is.
+    word that is decided by that, if one is. point, word, end: of row s of the coder, the last three. Returns
+    the first three of it as they are now.
     """
     if decoding:
         if left:
-            coder[s, 1] -= left
+            point -= left
         if span < LOW:
             span <<= HIGH
-            coder[s, 1] <<= HIGH
-            if coder[s, 2] < coder[s, 3]:
-                coder[s, 1] |= np.uint64(words[0, coder[s, 2]])
-            coder[s, 2] += np.uint64(1)
+            point <<= HIGH
+            if word < end:
+                point |= np.uint64(words[0, word])
+            word += np.uint64(1)
     else:
         if left:
-            coder[s, 1] += left
-            carry, last = coder[s, 1] < left, coder[s, 2]
+            point += left
+            carry, last = point < left, word
             while carry:
                 last -= np.uint64(1)
                 words[s, last] += np.uint32(1)
                 carry = words[s, last] == 0
         if span < LOW:
-            words[s, coder[s, 2]] = np.uint32(coder[s, 1] >> HIGH)
+            words[s, word] = np.uint32(point >> HIGH)
             span <<= HIGH
-            coder[s, 1] <<= HIGH
-            coder[s, 2] += np.uint64(1)
-    coder[s, 0] = span
+            point <<= HIGH
+            word += np.uint64(1)
+    return span, point, word
 
 
 @compiled(**BORROWING)
@@ -73,8 +76,9 @@ def code_bit(coder: Any, words: Any, s: Any, chance: Any, bit: Any, decoding: An
         if coder[s, 1] >= scale << BITS:
             _draw_again(coder, s, scale)
         bit = 1 if coder[s, 1] >= cut else 0
-    _narrow(
-        coder, words, s, cut if bit else np.uint64(0), scale * np.uint64(chance) if bit else cut, decoding
+    left, span = cut if bit else np.uint64(0), scale * np.uint64(chance) if bit else cut
+    coder[s, 0], coder[s, 1], coder[s, 2] = _narrow(
+        coder[s, 1], coder[s, 2], coder[s, 3], words, s, left, span, decoding
     )
     return bit
 
@@ -91,19 +95,22 @@ def code_symbols(
     which no encoder points. Nothing in it jumps by what the symbols are, which no processor can foresee.
     """
     count, size = weights.shape
+    span, point, word, end = coder[0, 0], coder[0, 1], coder[0, 2], coder[0, 3]
     for i in range(count):
-        scale = coder[0, 0] >> BITS
+        scale = span >> BITS
         if decoding:
-            if coder[0, 1] >= scale << BITS:
+            if point >= scale << BITS:
                 if not drawing:
                     return i
+                coder[0, 1], coder[0, 2] = point, word
                 _draw_again(coder, 0, scale)
-            symbol, left, end = 0, np.uint64(0), np.uint64(0)
+                point = coder[0, 1]
+            symbol, left, edge = 0, np.uint64(0), np.uint64(0)
             for j in range(size - 1):
-                end += scale * (np.uint64(weights[i, j]) + np.uint64(1))
-                beyond = coder[0, 1] >= end
+                edge += scale * (np.uint64(weights[i, j]) + np.uint64(1))
+                beyond = point >= edge
                 symbol += 1 if beyond else 0
-                left = end if beyond else left
+                left = edge if beyond else left
             symbols[i] = symbol
         else:
             symbol = symbols[i]
@@ -113,8 +120,9 @@ def code_symbols(
             for j in range(size - 1):
                 before += np.uint64(weights[i, j]) + np.uint64(1) if j < symbol else np.uint64(0)
             left = scale * before
-        frequency = scale * (np.uint64(weights[i, symbol]) + np.uint64(1))
-        _narrow(coder, words, 0, left, frequency, decoding)
+        width = scale * (np.uint64(weights[i, symbol]) + np.uint64(1))
+        span, point, word = _narrow(point, word, end, words, 0, left, width, decoding)
+    coder[0, 0], coder[0, 1], coder[0, 2] = span, point, word
     return count
 
 
