@@ -8,9 +8,9 @@ Knows tiles and coders' bounds; allocates nothing, decodes nothing.
     BASE + file + OF_ARRAY (OF_PNG) * image + OF_CHUNKS * kept chunks + OF_TILE * tiles + workers * (counters
     + PER_PIXEL * pixels of a tile)
 
-where image is the size of the samples, workers as many planes as are coded at once, and counters 48 bytes for
-each of the mixing coder's 2**k counters of a channel (none if no plane is coded by that coder). The constants
-were measured (see `tests/test_limits.py`, which measures again) and rounded up.
+where image is the size of the samples, workers as many planes as are coded at once, and counters OF_COUNTER
+for each of the mixing coder's 2**k counters in a table (none if no plane is coded by that coder). The
+constants were measured (see `tests/test_limits.py`, which measures again) and rounded up.
 
 **Least payloads.** No decision of the mixing coder has a probability above 1 - LEAST / ONE, "certain" ones
 included, and no digit of the plain coder one that leaves less than 64 parts a level for the other values. A
@@ -38,6 +38,7 @@ OF_ARRAY, OF_PNG = 3, 6  # copies of the samples while an array is made, or a PN
 OF_CHUNKS = 4  # copies of the kept chunks of a PNG, likewise
 OF_TILE = 700  # bookkeeping of a plane of a tile
 PER_PIXEL = 300  # of a tile's plane in work
+OF_COUNTER = 60  # of a table: three channels, five tables, four bytes
 ENCODING = 1.5  # as many times as when decoding: both orders are tried, and output is kept
 
 
@@ -70,11 +71,16 @@ def of(header: Header, size: int, threads: int, png: bool = False, kept: int = 0
     )
     calls = sum(count * header.schedule.calls(*shape) for shape, count in asking.items())
     height, width = min(header.tile[0], header.height), min(header.tile[1], header.width)
-    counted = any(
-        row.counters and not (row.network and header.schedule.plain)
-        for row in (METHODS[Method(entry.method)] for entry in header.entries)
+    rows = [METHODS[Method(entry.method)] for entry in header.entries]
+    counters = max(
+        (
+            counter_count(height * width, not row.network)
+            for row in rows
+            if row.counters and not (row.network and header.schedule.plain)
+        ),
+        default=0,
     )
-    return Cost(calls, memory + min(threads, len(header.entries)) * _work(height, width, counted))
+    return Cost(calls, memory + min(threads, len(rows)) * _work(height, width, counters))
 
 
 def of_encoding(
@@ -85,7 +91,8 @@ def of_encoding(
     """
     planes = plane_count(channels, kind) * -(-height // tile) * -(-width // tile)
     image = width * height * channels * kind.size
-    work = ENCODING * min(threads, planes) * _work(min(tile, height), min(tile, width))
+    height, width = min(tile, height), min(tile, width)
+    work = ENCODING * min(threads, planes) * _work(height, width, counter_count(height * width, True))
     return Cost(planes * calls, int(BASE + size + OF_PNG * image + OF_TILE * planes + work))
 
 
@@ -144,9 +151,8 @@ def _planes(header: Header) -> Iterator[tuple[tuple[int, int, int, int], int, En
             yield tile, channels, next(entries)
 
 
-def _work(height: int, width: int, counted: bool = True) -> int:
-    """Bytes that coding a plane of a tile takes. counted: by a coder that has counters, which only the mixing
-    coder does.
+def _work(height: int, width: int, counters: int) -> int:
+    """Bytes that coding a plane of a tile takes. counters: in a table of its coder, of which only the mixing
+    coder has any.
     """
-    pixels = height * width
-    return 48 * counter_count(pixels) * counted + PER_PIXEL * pixels
+    return OF_COUNTER * counters + PER_PIXEL * height * width

@@ -797,7 +797,7 @@ class Mixing:
 
     def __init__(self, stream, pixels, channels, net, raster):
         self.stream, self.net = stream, net
-        self.slots = 2 ** clip((32 * pixels).bit_length(), 12, 22) // 16
+        self.slots = 2 ** clip((32 * pixels).bit_length(), 12, 20 if net else 22) // 16
         first = 3 if net else 4  # inputs that are no counters
         row = [0.6] + [0.4 / (first - 1)] * (first - 1) + [0.0] * (8 - first)
         if not net:

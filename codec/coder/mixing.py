@@ -46,7 +46,9 @@ from codec.coder.kernel import (
 )
 from codec.coder.streams import LINE, STRIP, Streams
 
-COUNTER_BITS = 22  # log2 of the most slots of a table
+# log2 of the most slots of a table, with the network and without: photos gain 0.02 % from twice as many,
+# graphics 0.2 %
+PHOTO_BITS, GRAPHICS_BITS = 20, 22
 # Experts without the network, as quarters of the four nearest known pixels; with it they would add nothing
 GRAPHICS_EXPERTS = np.array([(4, 4, -4, 0), (0, 4, 0, 0), (4, 0, 0, 0)])
 NO_EXPERTS = GRAPHICS_EXPERTS[:0]
@@ -94,14 +96,14 @@ def raster_geometry() -> tuple[np.ndarray, np.ndarray]:
     return np.array(own, dtype=np.int64), np.array(near, dtype=np.int64)
 
 
-def slot_count(wanted: int) -> int:
-    """Slots of a table by hashes, of which so many are wanted."""
-    return 1 << min(COUNTER_BITS, max(12, wanted.bit_length()))
+def slot_count(wanted: int, bits: int = GRAPHICS_BITS) -> int:
+    """Slots of a table by hashes, of which so many are wanted, at most 2**bits."""
+    return 1 << min(bits, max(12, wanted.bit_length()))
 
 
-def counter_count(pixels: int) -> int:
-    """Counters in a table, for a plane of so many pixels."""
-    return slot_count(32 * pixels)
+def counter_count(pixels: int, graphics: bool) -> int:
+    """Counters in a table, for a plane of so many pixels. graphics: coded without the network."""
+    return slot_count(32 * pixels, GRAPHICS_BITS if graphics else PHOTO_BITS)
 
 
 class Mixing(Streams):
@@ -129,7 +131,7 @@ class Mixing(Streams):
         cells = arithmetic.SQUASH[
             np.round((np.arange(APM_CELLS) / 1.5 - 12).clip(-12, 12) * 32).astype(int) + 400
         ]
-        counters = counter_count(pixels)
+        counters = counter_count(pixels, weights is None)
         self.learned = Learned(
             np.zeros((3, 8, SPREADS, INPUTS)),
             np.zeros((3, 8, SEEN, INPUTS)),
