@@ -21,12 +21,19 @@ from ardm.orders import LATTICE_ORDER, PATCH, PHASES
 from ardm.released import FOLDER
 from ardm.training import gather
 from ardm.training.examples import image_bits, training_batch, validate
-from ardm.training.integers import to_integers
+from ardm.training.integers import head_exponents, to_integers
 from ardm.training.photos import list_images, load_crops, split_sources
 from ardm.training.recipe import TrainingRecipe
 from ardm.training.rounding import rounded
 from ardm.training.run import CheckpointError, load_tensors, load_weights
-from ardm.window import WindowConfig, diagonal_pattern, lattice_pattern, raster_pattern
+from ardm.window import (
+    ACTIVATION_EXPONENT,
+    WEIGHT_MAX,
+    WindowConfig,
+    diagonal_pattern,
+    lattice_pattern,
+    raster_pattern,
+)
 
 EXAMPLES = 6  # batches by which weights are rounded
 SHARES = 32  # of known pixels, evenly spaced, at which random sets are measured
@@ -47,8 +54,17 @@ def load_average(checkpoint: Path) -> tuple[WindowNet, dict[str, Any]]:
 @torch.no_grad()
 def within_reach(net: WindowNet) -> None:
     """Make channels inside blocks smaller whose weights are above what bytes can hold without a shift to the
-    left; the weights that read them grow, so that the network computes the same.
+    left; the weights that read them grow. Channels of the stream that the head reads with such weights become
+    larger. So the network computes the same, as long as larger channels are not clipped.
     """
+    most = WEIGHT_MAX * torch.exp2(ACTIVATION_EXPONENT - head_exponents(net.config.mixture))
+    growth = torch.exp2(torch.log2((net.head.abs() / most[:, None]).amax(0)).ceil().clamp(min=0))
+    for rows in (net.enter, net.mask, *net.hidden[1::2]):
+        rows.mul_(growth[:, None])
+    for bias in (net.enter_bias, *net.hidden_bias[1::2]):
+        bias.mul_(growth)
+    for readers in (net.head, *net.hidden[::2]):
+        readers.div_(growth)
     for first, bias, second in zip(net.hidden[::2], net.hidden_bias[::2], net.hidden[1::2], strict=True):
         factor = torch.exp2(weight_exponent(first).clamp(max=0))
         first.mul_(factor[:, None])

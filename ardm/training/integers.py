@@ -47,17 +47,20 @@ def to_integers(net: WindowNet) -> dict[str, np.ndarray]:
         ("hidden", "hidden_bias", "hidden_shift"), zip(*hidden, strict=True), strict=True
     ):
         tensors[name] = np.stack(values).astype(np.int8 if name == "hidden" else np.int32)
-    k = net.config.mixture
-    steps = [units.LOGIT_STEPS] * k + [units.MEAN_STEPS * MEAN_UNIT] * (3 * k)
-    steps += [units.SCALE_STEPS] * (3 * k) + [units.SLOPE_STEPS] * (3 * k)
-    grid = torch.log2(torch.tensor(steps, dtype=torch.float32))
     head, tensors["head_bias"], tensors["head_shift"], _ = layer(
-        net.head, net.head_bias, ACTIVATION_EXPONENT, grid
+        net.head, net.head_bias, ACTIVATION_EXPONENT, head_exponents(net.config.mixture)
     )
     tensors["head"] = head.astype(np.int8)
     tensors |= {"table." + name: values for name, values in units.make_tables().items()}
     check_bounds(net.config, tensors)
     return tensors
+
+
+def head_exponents(k: int) -> torch.Tensor:
+    """Those of the outputs of a network with so many components: float32 (10 K,)."""
+    steps = [units.LOGIT_STEPS] * k + [units.MEAN_STEPS * MEAN_UNIT] * (3 * k)
+    steps += [units.SCALE_STEPS] * (3 * k) + [units.SLOPE_STEPS] * (3 * k)
+    return torch.log2(torch.tensor(steps, dtype=torch.float32))
 
 
 def _int(values: torch.Tensor, dtype: Any) -> np.ndarray:
