@@ -54,17 +54,12 @@ def load_average(checkpoint: Path) -> tuple[WindowNet, dict[str, Any]]:
 @torch.no_grad()
 def within_reach(net: WindowNet) -> None:
     """Make channels inside blocks smaller whose weights are above what bytes can hold without a shift to the
-    left; the weights that read them grow. Channels of the stream that the head reads with such weights become
-    larger. So the network computes the same, as long as larger channels are not clipped.
+    left; the weights that read them grow, so that the network computes the same. Such weights of the head are
+    clipped: what it reads cannot become larger, and the few that were found belonged to a component that is
+    hardly ever asked.
     """
-    most = WEIGHT_MAX * torch.exp2(ACTIVATION_EXPONENT - head_exponents(net.config.mixture))
-    growth = torch.exp2(torch.log2((net.head.abs() / most[:, None]).amax(0)).ceil().clamp(min=0))
-    for rows in (net.enter, net.mask, *net.hidden[1::2]):
-        rows.mul_(growth[:, None])
-    for bias in (net.enter_bias, *net.hidden_bias[1::2]):
-        bias.mul_(growth)
-    for readers in (net.head, *net.hidden[::2]):
-        readers.div_(growth)
+    most = WEIGHT_MAX * torch.exp2(ACTIVATION_EXPONENT - head_exponents(net.config.mixture))[:, None]
+    net.head.copy_(torch.minimum(torch.maximum(net.head, -most), most))
     for first, bias, second in zip(net.hidden[::2], net.hidden_bias[::2], net.hidden[1::2], strict=True):
         factor = torch.exp2(weight_exponent(first).clamp(max=0))
         first.mul_(factor[:, None])
