@@ -37,7 +37,7 @@ SLACK = 80  # bits that a range coder may need to end
 
 
 def measured(pixels: np.ndarray, predictor: Predictor, **options: Any) -> tuple[Opened, PlaneBits]:
-    opened = open_bytes(compress(pixels, verify=False, **options), NO_LIMITS)
+    opened = open_bytes(compress(pixels, verify=False, predictor=predictor, **options), NO_LIMITS)
     header = opened.header
     assert header.entry_count == 1
     plane = pixels.reshape(*pixels.shape[:2], -1)
