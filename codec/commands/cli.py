@@ -108,8 +108,6 @@ def compress_command(
     '-' reads standard input and writes standard output. Presets: PRESETS.
     """
     alone = {name: given.pop(name) for name in ("plain", "quick")}
-    if best and (order != "auto" or budget or any(alone.values())):
-        raise click.UsageError("--best chooses itself; leave out --budget, --order, --plain and --quick.")
     order, seed = parse_order(order)
     if exact and pixels:
         raise click.UsageError("--exact keeps more than pixels; leave out --pixels.")

@@ -224,6 +224,10 @@ def options_of(given: dict[str, Any], chosen: dict[str, Any] | None = None, **mo
         "max_memory": given["memory"],
         "max_calls": given["max_calls"],
     }
+    try:
+        settings = Settings(device=given["device"], threads=threads, **(chosen or {}))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     return Options(
         stdout=given["stdout"],
         output=given["output"],
@@ -241,7 +245,7 @@ def options_of(given: dict[str, Any], chosen: dict[str, Any] | None = None, **mo
         workers=given["workers"],
         report=_report(given["report"]) if given["report"] else None,
         limits=Limits(**{name: value for name, value in set_ones.items() if value is not None}),
-        settings=Settings(device=given["device"], threads=threads, **(chosen or {})),
+        settings=settings,
         **more,
     )
 

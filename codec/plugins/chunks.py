@@ -119,10 +119,11 @@ class ChunkCoder:
         compress, settings = codec.compress, self.settings()  # which loads what is imported here
         from codec.parallel import in_parallel
         from codec.plugins.turns import turn
+        from codec.scheduling import weights_for
         from codec.tiles import load_predictor
 
         with turn():
-            predictor = load_predictor(weights_id=self.weights) if self.weights else None
+            predictor = load_predictor(weights_id=self.weights or weights_for(settings))
 
             def work(image: np.ndarray, _: int) -> bytes:
                 return compress(image, settings=settings, predictor=predictor)

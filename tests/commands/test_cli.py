@@ -300,3 +300,23 @@ def test_best_takes_as_few_tiles_as_can_be(tmp_path: Path) -> None:
     packed = [archive.pack(source, exactly=False, verify=False, best=best).data for best in (False, True)]
     assert made == packed
     assert [len(open_bytes(data, Limits()).header.entries) for data in made] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--quick", "--budget", "3"), b"leave out budget, order and seed"),
+        (("--quick", "--order", "lattice"), b"leave out budget, order and seed"),
+        (("--best", "--budget", "3"), b"best chooses itself"),
+        (("--best", "--order", "random:3"), b"best chooses itself"),
+        (("--best", "--quick"), b"best chooses itself"),
+    ],
+)
+def test_choices_that_cannot_be_are_wrong_usage(
+    options: tuple[str, ...], says: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_bytes(b"a")
+    done = run(COMPRESS, *options, tmp_path / "a.txt", code=2)
+    assert says in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
