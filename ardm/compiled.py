@@ -1,10 +1,11 @@
 """`compiled`: Numba's njit, whose machine code is kept for later processes where it can be; `internal` and
 `inlined`: what only such functions call. Knows nothing of what is compiled.
 
-What is kept saves seconds, no more: where it cannot be written (a full disk, a user without a home) or read
-again (a file cut short when the power went), the function is compiled anew, and that is all. Numba itself
-makes each of these an exception. Kept code holds that of the functions which it calls, from whatever file; so
-it counts as stale once any of these packages' files has changed.
+What is kept saves seconds, as does what was made ahead (`ardm.ahead`), no more: where it cannot be written (a
+full disk, a user without a home) or read again (a file cut short when the power went), the function is
+compiled anew, and that is all. Numba itself makes each of these an exception. Kept code holds that of the
+functions which it calls, from whatever file; so it counts as stale once any of these packages' files has
+changed.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit, types
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, NullCache
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
+from numba.core.compiler import Compiler, CompileResult
+from numba.core.sigutils import normalize_signature
 
+from ardm import ahead
 from ardm.folder import existing_folder
 
 # folders of files that hold compiled functions
@@ -52,6 +55,11 @@ HOOKS = [
 _all: list[Any] = []  # functions that `compiled` made
 
 
+def all_compiled() -> tuple[Any, ...]:
+    """Functions that `compiled` made in this process; empty with NUMBA_DISABLE_JIT."""
+    return tuple(_all)
+
+
 def kept_in() -> set[str]:
     """Folders where the code is kept of all that this process has compiled, or has read from there. Raises
     OSError if any of it is not kept.
@@ -67,31 +75,77 @@ def kept_in() -> set[str]:
     return folders
 
 
+@lru_cache
+def sources(but: str = "") -> tuple[Path, ...]:
+    """Every file that may hold compiled functions, in all packages but one."""
+    root = Path(__file__).parent.parent
+    return tuple(sorted(path for name in PACKAGES if name != but for path in (root / name).glob("*.py")))
+
+
+def sources_ahead() -> tuple[Path, ...]:
+    """The files from which code is made ahead: nothing that is coded needs the training's."""
+    return sources(but="ardm/training")
+
+
 @lru_cache(maxsize=1)
 def _stamp() -> tuple[tuple[str, int, int], ...]:
     """Name, size and time of every file that may hold compiled functions."""
-    root = Path(__file__).parent.parent
-    files = sorted(path for package in PACKAGES for path in (root / package).glob("*.py"))
-    return tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+    return tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sources())
+
+
+def full_name(function: Any) -> str:
+    """Of a Python function: module and name."""
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+def _made_ahead(function: Any, sig: Any, target_context: Any) -> tuple[Any, ...] | None:
+    """What the package brings of a function for these arguments, made for this processor, as Numba keeps it;
+    None if nothing.
+    """
+    with suppress(Exception):  # whatever another version's, or a damaged, pickle may raise
+        types, _ = normalize_signature(sig)
+        return ahead.load(full_name(function), types, target_context.codegen(), sources_ahead())
+    return None
 
 
 class _Cache(FunctionCache):
-    """Kept code, all of whose faults pass for having none."""
+    """Kept code, all of whose faults pass for having none; then what was made ahead."""
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
         return (*super()._index_key(sig, codegen), _stamp())
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        try:
-            return super().load_overload(sig, target_context)
-        except Exception:  # whatever a damaged pickle may raise
-            with suppress(OSError):
-                self.flush()  # else it would be damaged for the next process, too
-            return None
+        with suppress(Exception):  # whatever a damaged pickle may raise
+            found = super().load_overload(sig, target_context)
+            if found is None and (made := _made_ahead(self._py_func, sig, target_context)):
+                self._keep(sig, target_context, made)
+                found = CompileResult._rebuild(target_context, *made)
+            return found
+        with suppress(OSError):
+            self.flush()  # else it would be damaged for the next process, too
+        return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         with suppress(Exception):  # of the disk, or of a damaged index that could not be flushed
             super().save_overload(sig, data)
+
+    def _keep(self, sig: Any, target_context: Any, made: tuple[Any, ...]) -> None:
+        """As `save_overload`, of what was made ahead."""
+        with suppress(Exception):
+            self._impl.locator.ensure_cache_path()
+            self._cache_file.save(self._index_key(sig, target_context.codegen()), made)
+
+
+class _Nowhere(NullCache):
+    """No folder to keep code in: all there is, is what was made ahead."""
+
+    def __init__(self, function: Any) -> None:
+        self._py_func = function
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        target_context.refresh()
+        made = _made_ahead(self._py_func, sig, target_context)
+        return made and CompileResult._rebuild(target_context, *made)
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -101,8 +155,10 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
         made: Any = njit(nogil=True, **options)(function)
         if made is not function:  # which it is with NUMBA_DISABLE_JIT
             _all.append(made)
-            with suppress(RuntimeError, OSError):  # there is no folder to keep it in
+            try:
                 made._cache = _Cache(function)
+            except (RuntimeError, OSError):
+                made._cache = _Nowhere(function)
             made.compile = _at_ease(made.compile)
         return made
 

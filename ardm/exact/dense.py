@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ardm.ahead import has_vnni
 from ardm.compiled import BORROWING, inlined, internal
 from ardm.exact import int32
 
@@ -29,17 +29,7 @@ QUAD = 4  # inputs that one instruction sums
 COLOURED = 3 * LANES  # bytes in whole vectors and whole pixels
 
 
-def _has_vnni() -> bool:
-    if config.DISABLE_JIT:
-        return False
-    try:
-        features = llvm.get_host_cpu_features()
-    except RuntimeError:
-        return False
-    return bool(features.get("avx512vnni")) and bool(features.get("avx512f")) and config.CPU_NAME is None
-
-
-VNNI = _has_vnni()
+VNNI = has_vnni()
 
 
 def padded(count: int, unit: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ardm.compiled import BORROWING, compiled, inlined
+from ardm.compiled import BORROWING, inlined, internal
 from codec.coder.arithmetic import LEAST, log, squash
 from codec.coder.rangecoder import ONE, code_bit, exhausted, new_decoder, new_encoder, seal
 
@@ -76,7 +76,7 @@ def hashed(key: Any) -> Any:
     return (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0x94D049BB133111EB)
 
 
-@compiled(**BORROWING)
+@internal(**BORROWING)
 def decide(coder: Any, node: Any, row: Any, bit: Any, advice: Any) -> Any:
     """One decision in the contexts of coder.keys: writes `bit`, or reads and returns one.
 

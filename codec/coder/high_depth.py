@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ardm.compiled import BORROWING, compiled, inlined
+from ardm.compiled import BORROWING, compiled, inlined, internal
 from ardm.units import CODING_ORDER
 from codec.coder import stored
 from codec.coder.arithmetic import LEAST, PAD, SIGMOID, SQUASH, log, mixed_bytes, solve, squash
@@ -459,7 +459,7 @@ def code_rows(
                 flat[edge + i] = flat[edge - stride + i]
 
 
-@compiled(**BORROWING)
+@internal(**BORROWING)
 def _fit(matrix: Any, vector: Any, n: int, gain: Any, solution: Any, work: Any) -> None:
     """Solve a least-squares problem, and begin anew to count what it forgets."""
     back = 1.0 / gain[0]

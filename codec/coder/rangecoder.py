@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ardm.compiled import BORROWING, compiled, inlined
+from ardm.compiled import BORROWING, compiled, inlined, internal
 
 ONE = 16777216  # 2**24, certainty
 FULL = 2**64 - 1  # range of a coder that has coded nothing
@@ -55,7 +55,7 @@ def _narrow(
     return span, point, word
 
 
-@compiled(**BORROWING)
+@internal(**BORROWING)
 def _draw_again(coder: Any, s: Any, scale: Any) -> None:
     """A decoder points at the remainder of a division, to which no encoder points; random words do: its point
     is drawn again.

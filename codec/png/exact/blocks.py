@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ardm.compiled import compiled, inlined
+from ardm.compiled import inlined, internal
 from codec.png.exact.codes import (
     CODES,
     DISTANCE_BASE,
@@ -117,7 +117,7 @@ def fill_byte(writer: BitWriter) -> None:
 # ---- a block -----------------------------------------------------------------------------------------------
 
 
-@compiled()
+@internal()
 def count_tokens(tokens: Tokens, count: int, literal_times: np.ndarray, distance_times: np.ndarray) -> None:
     """Add how often a block needs each code: of literals, lengths and its end, and of distances."""
     distances, values = tokens.distances, tokens.values
@@ -130,7 +130,7 @@ def count_tokens(tokens: Tokens, count: int, literal_times: np.ndarray, distance
             literal_times[values[i]] += 1
 
 
-@compiled()
+@internal()
 def send_block(
     tokens: Tokens,
     count: int,
@@ -168,7 +168,7 @@ def send_block(
     send_tokens(tokens, count, literals, distances, writer)
 
 
-@compiled()
+@internal()
 def _best_precode(header: Header) -> int:
     """build_bl_tree: set precode and HCLEN for the runs. Returns the bits that all of these take."""
     fields, runs = header.fields, header.runs
@@ -184,7 +184,7 @@ def _best_precode(header: Header) -> int:
     return bits + 3 * fields[HCLEN] + 14
 
 
-@compiled()
+@internal()
 def _send_stored(stored: np.ndarray, last: bool, writer: BitWriter) -> None:
     """_tr_stored_block."""
     send(writer, int(last), 3)
@@ -195,7 +195,7 @@ def _send_stored(stored: np.ndarray, last: bool, writer: BitWriter) -> None:
         send(writer, int(stored[i]), 8)
 
 
-@compiled()
+@internal()
 def send_header(header: Header, writer: BitWriter) -> None:
     """send_all_trees: the codes of a block, as numbers of lengths, the precode, and runs."""
     fields, precode, runs = header.fields, header.precode, header.runs
@@ -211,7 +211,7 @@ def send_header(header: Header, writer: BitWriter) -> None:
         send(writer, runs[i, 1], PRECODE_BITS[symbol])
 
 
-@compiled()
+@internal()
 def send_tokens(
     tokens: Tokens, count: int, literals: np.ndarray, distances: np.ndarray, writer: BitWriter
 ) -> None:
@@ -236,7 +236,7 @@ def send_tokens(
 # ---- codes -------------------------------------------------------------------------------------------------
 
 
-@compiled()
+@internal()
 def best_code(times: np.ndarray, alphabet: Alphabet) -> tuple[np.ndarray, int, int, int]:
     """build_tree: (length of every code, the last that is used, bits of the block with these, and with the
     fixed lengths).
@@ -272,7 +272,7 @@ def best_code(times: np.ndarray, alphabet: Alphabet) -> tuple[np.ndarray, int, i
     return tree.lengths[: alphabet.size].copy(), top, own + own_more, by_fixed + fixed_more
 
 
-@compiled()
+@internal()
 def _join_nodes(tree: Tree, used: int, size: int) -> int:
     """The rest of build_tree: join the two rarest nodes until one is left. Returns where in the heap's end
     all nodes begin, the root first.
@@ -300,7 +300,7 @@ def _join_nodes(tree: Tree, used: int, size: int) -> int:
     return bottom
 
 
-@compiled()
+@internal()
 def _sift(tree: Tree, used: int, k: int) -> None:
     """pqdownheap: let the node at k sink to its place."""
     times, heap, depth = tree.times, tree.heap, tree.depth
@@ -322,7 +322,7 @@ def _smaller(n: int, m: int, times: np.ndarray, depth: np.ndarray) -> bool:
     return times[n] < times[m] or (times[n] == times[m] and depth[n] <= depth[m])
 
 
-@compiled()
+@internal()
 def _set_lengths(tree: Tree, bottom: int, top: int, alphabet: Alphabet) -> tuple[int, int]:
     """gen_bitlen: lengths from the tree, none of them too long. Returns the bits that the symbols take with
     these, and with the fixed lengths.
@@ -348,7 +348,7 @@ def _set_lengths(tree: Tree, bottom: int, top: int, alphabet: Alphabet) -> tuple
     return own, by_fixed
 
 
-@compiled()
+@internal()
 def _shorten(tree: Tree, counts: np.ndarray, overflow: int, top: int, longest: int) -> int:
     """The rest of gen_bitlen: lengthen other codes, so that those which were cut short have room. counts: of
     codes by length. Returns the bits that this costs.
@@ -375,7 +375,7 @@ def _shorten(tree: Tree, counts: np.ndarray, overflow: int, top: int, longest: i
     return cost
 
 
-@compiled()
+@internal()
 def _append_runs(lengths: np.ndarray, top: int, runs: np.ndarray, used: int) -> int:
     """scan_tree: the lengths up to the last used as symbols of the precode and their extra bits' values,
     appended to runs. Returns their new number.
@@ -408,7 +408,7 @@ def _append_runs(lengths: np.ndarray, top: int, runs: np.ndarray, used: int) -> 
     return used
 
 
-@compiled()
+@internal()
 def _codes(lengths: np.ndarray) -> np.ndarray:
     """gen_codes: the code of every symbol, its first bit lowest."""
     counts, start = np.zeros(17, np.int64), np.zeros(17, np.int64)

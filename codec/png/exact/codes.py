@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ardm.compiled import compiled, inlined
+from ardm.compiled import inlined, internal
 
 MIN_MATCH, MAX_MATCH = 3, 258
 WINDOW = 32768  # the longest distance
@@ -64,7 +64,7 @@ class Header(NamedTuple):
     runs: np.ndarray  # int64 (MAX_LENGTHS, 2), which say lengths: the precode's symbols, extra bits' values
 
 
-@compiled()
+@internal()
 def new_header() -> Header:
     """Of nothing."""
     return Header(
@@ -92,7 +92,7 @@ def least_repeat(symbol: int) -> int:
     return 11 if symbol == REPEAT_ZERO_LONG else 3
 
 
-@compiled()
+@internal()
 def set_fixed_lengths(header: Header) -> None:
     """Those of the fixed codes, where a block has no others."""
     fields, lengths = header.fields, header.lengths

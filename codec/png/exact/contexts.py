@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ardm.compiled import BORROWING, compiled, inlined
+from ardm.compiled import BORROWING, inlined, internal
 from codec.coder.decisions import CONTEXTS, decide
 
 # Sorts of decision: rows of the mixer's weights, and parts of keys. These are NumPy's integers, as are those
@@ -46,7 +46,7 @@ SLOTS = 1 << 16  # counters of a context
 SORT_SHIFT, COUNTER_SHIFT = 44, 50  # of keys: all below the first is what bears upon a decision
 
 
-@compiled(**BORROWING)
+@internal(**BORROWING)
 def set_context(keys: Any, sort: Any, a: Any, b: Any, c: Any, d: Any) -> None:
     """The contexts of a decision, of four things that bear upon it: combinations of these. Each below
     1024.
@@ -57,7 +57,7 @@ def set_context(keys: Any, sort: Any, a: Any, b: Any, c: Any, d: Any) -> None:
         keys[j] = np.uint64(parts[j] + (sort << SORT_SHIFT) + (j << COUNTER_SHIFT))
 
 
-@compiled(**BORROWING)
+@internal(**BORROWING)
 def code_number(coder: Any, sort: Any, bits: Any, value: Any) -> Any:
     """Code a number of so many bits, the highest first, in the contexts that are set."""
     node = ROOT

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ardm.compiled import compiled, inlined
+from ardm.compiled import compiled, inlined, internal
 from codec.png.exact.blocks import FIXED, WRITTEN, BitWriter, fill_byte, send_block
 from codec.png.exact.codes import MAX_MATCH, MIN_MATCH, Tokens
 
@@ -185,7 +185,7 @@ def _is_full(block: OpenBlock) -> bool:
 # which end at `filled`, might not be enough for the next; it returns the next place.
 
 
-@compiled()
+@internal()
 def _take_literals(data: np.ndarray, at: int, filled: int, block: OpenBlock) -> int:
     """deflate_huff."""
     while True:
@@ -195,7 +195,7 @@ def _take_literals(data: np.ndarray, at: int, filled: int, block: OpenBlock) -> 
             return at
 
 
-@compiled()
+@internal()
 def _take_runs(data: np.ndarray, at: int, filled: int, block: OpenBlock) -> int:
     """deflate_rle."""
     while True:
@@ -214,7 +214,7 @@ def _take_runs(data: np.ndarray, at: int, filled: int, block: OpenBlock) -> int:
             return at
 
 
-@compiled()
+@internal()
 def _take_greedily(search: Search, at: int, filled: int, block: OpenBlock) -> int:
     """deflate_fast."""
     while True:
@@ -236,7 +236,7 @@ def _take_greedily(search: Search, at: int, filled: int, block: OpenBlock) -> in
             return at
 
 
-@compiled()
+@internal()
 def _take_lazily(
     search: Search, at: int, filled: int, block: OpenBlock, length: int, match: int, pending: bool
 ) -> tuple[int, int, int, bool]:
@@ -287,7 +287,7 @@ def _insert(search: Search, at: int) -> int:
     return first
 
 
-@compiled()
+@internal()
 def _longest(search: Search, at: int, ahead: int, first: int, best: int, match: int) -> tuple[int, int]:
     """longest_match: (length, place) of the first match that is longer than `best` and than all before it in
     the chain; else what was given.

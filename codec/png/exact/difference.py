@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ardm.compiled import compiled
+from ardm.compiled import compiled, internal
 from codec.coder.decisions import BinaryCoder, binary_decoder, binary_encoder, decide
 from codec.errors import CorruptError
 from codec.png.exact import contexts
@@ -122,7 +122,7 @@ def _code(stream: Any, steps: Any, past: Any, coder: Any) -> bool:
     return _code_end(reader, writer, coder)
 
 
-@compiled(error_model="numpy")
+@internal(error_model="numpy")
 def _code_fields(fields: Any, kind: Any, size: Any, left: Any, coder: Any) -> bool:
     """Code what a block begins with. kind, size: of the block before, and of the last whose size was said;
     left: bytes of data that are left. Returns whether it can be.
@@ -150,7 +150,7 @@ def _code_fields(fields: Any, kind: Any, size: Any, left: Any, coder: Any) -> bo
     return fields[SIZE] <= left and not (kind == STORED and fields[SIZE] > MAX_STORED)
 
 
-@compiled(error_model="numpy")
+@internal(error_model="numpy")
 def _write_stored(data: Any, fields: Any, writer: Any) -> bool:
     """Write a stored block. Returns whether there was room for it."""
     out, state = writer.out, writer.state
@@ -166,7 +166,7 @@ def _write_stored(data: Any, fields: Any, writer: Any) -> bool:
     return True
 
 
-@compiled(error_model="numpy")
+@internal(error_model="numpy")
 def _write_block(tokens: Any, count: Any, header: Any, bits: Any, writer: Any) -> bool:
     """Write a block of tokens, which takes so many bits after the first three. Returns whether there was room
     for it.
@@ -182,7 +182,7 @@ def _write_block(tokens: Any, count: Any, header: Any, bits: Any, writer: Any) -
     return True
 
 
-@compiled(error_model="numpy")
+@internal(error_model="numpy")
 def _code_end(reader: Any, writer: Any, coder: Any) -> bool:
     """Code the bits after the last block, up to the byte's end. Returns whether the stream ends there."""
     read, written = reader.state, writer.state

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ardm.compiled import compiled
+from ardm.compiled import compiled, internal
 from codec.png.exact.codes import (
     ALIAS,
     ALIAS_CODE,
@@ -72,7 +72,7 @@ def take(reader: Any, count: Any) -> Any:
     return value
 
 
-@compiled(error_model="numpy")
+@internal(error_model="numpy")
 def parse_block(reader: Any, left: Any, tokens: Any, header: Any) -> bool:
     """Read a block into `Tokens` and a `Header`, of both as much as it has. left: bytes of data there can be.
     Whether it was one.
@@ -91,7 +91,7 @@ def parse_block(reader: Any, left: Any, tokens: Any, header: Any) -> bool:
     return _parse_tokens(reader, left, tokens, header)
 
 
-@compiled(error_model="numpy")
+@internal(error_model="numpy")
 def _parse_stored(reader: Any, left: Any, fields: Any) -> bool:
     """Pass over the bytes of a stored block."""
     state = reader.state
@@ -102,7 +102,7 @@ def _parse_stored(reader: Any, left: Any, fields: Any) -> bool:
     return same and fields[SIZE] <= left and state[AT] <= 8 * reader.stream.size and not state[SHORT]
 
 
-@compiled(error_model="numpy")
+@internal(error_model="numpy")
 def _parse_header(reader: Any, header: Any) -> bool:
     """Read the codes of a block that has its own."""
     fields, lengths, precode, runs = header.fields, header.lengths, header.precode, header.runs
@@ -134,7 +134,7 @@ def _parse_header(reader: Any, header: Any) -> bool:
     return True
 
 
-@compiled(error_model="numpy")
+@internal(error_model="numpy")
 def _parse_tokens(reader: Any, left: Any, tokens: Any, header: Any) -> bool:
     """Read the tokens of a block whose codes are known."""
     fields, distances, values = header.fields, tokens.distances, tokens.values
@@ -164,7 +164,7 @@ def _parse_tokens(reader: Any, left: Any, tokens: Any, header: Any) -> bool:
     return left >= 0 and not reader.state[SHORT]
 
 
-@compiled(error_model="numpy")
+@internal(error_model="numpy")
 def _arrange(lengths: Any) -> Any:
     """What `_symbol` reads with: int64 (LENGTHS + MAX_LENGTHS,), how many codes there are of each length, and
     then the symbols in the order of their codes.
@@ -182,7 +182,7 @@ def _arrange(lengths: Any) -> Any:
     return table
 
 
-@compiled(error_model="numpy")
+@internal(error_model="numpy")
 def _symbol(reader: Any, table: Any) -> Any:
     """The next symbol, or -1."""
     code = first = index = 0

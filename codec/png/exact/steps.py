@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ardm.compiled import BORROWING, compiled, inlined
+from ardm.compiled import BORROWING, compiled, inlined, internal
 from codec.png.exact.codes import MAX_MATCH, MIN_MATCH, WINDOW
 
 EVERYWHERE = 255  # `dense`: the places within all matches are known, and it is looked ahead
@@ -63,7 +63,7 @@ def insert(steps: Any, at: Any) -> Any:
     return first
 
 
-@compiled(**BORROWING)
+@internal(**BORROWING)
 def find_steps(steps: Any, at: Any, links: Any) -> Any:
     """Find the steps at a place after all before it, which becomes known. Returns how many bytes were
     compared.

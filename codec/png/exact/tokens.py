@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ardm.compiled import BORROWING, compiled, inlined
+from ardm.compiled import BORROWING, inlined, internal
 from codec.coder.arithmetic import log
 from codec.coder.decisions import CONTEXTS, decide
 from codec.png.exact import contexts
@@ -64,7 +64,7 @@ def new_past() -> Past:
     return Past(np.zeros(9, np.int64), np.zeros((2, SUM + 1), np.int64))
 
 
-@compiled(**BORROWING)
+@internal(**BORROWING)
 def is_spent(coder: Any) -> bool:
     """Has a decoder read more words than there are, and than a seal leaves out? Has an encoder no room for
     more?
@@ -72,7 +72,7 @@ def is_spent(coder: Any) -> bool:
     return np.int64(coder.state[0, 2]) > coder.words.shape[1] + (1 if coder.decoding else -SPARE_WORDS)
 
 
-@compiled(**BORROWING)
+@internal(**BORROWING)
 def code_tokens(tokens: Any, at: Any, count: Any, last: Any, steps: Any, past: Any, coder: Any) -> Any:
     """Code the tokens of a block that begins at a place: `count`, or, in the last block, all that are left.
     Returns (place after them, number or WRONG). tokens: read, or written when decoding.
@@ -107,7 +107,7 @@ def code_tokens(tokens: Any, at: Any, count: Any, last: Any, steps: Any, past: A
     return at, n
 
 
-@compiled(**BORROWING)
+@internal(**BORROWING)
 def _search_ahead(steps: Any, state: Any, at: Any) -> None:
     """Search all places whose matches are wanted now, and note the longest ones."""
     end = min(at + (LOOKAHEAD if steps.dense == EVERYWHERE else 0), steps.raw.size - 1)
@@ -123,7 +123,7 @@ def _search_ahead(steps: Any, state: Any, at: Any) -> None:
 # ---- whether -----------------------------------------------------------------------------------------------
 
 
-@compiled(**BORROWING)
+@internal(**BORROWING)
 def _code_whether(match: Any, at: Any, steps: Any, past: Any, coder: Any) -> Any:
     """Code whether there is a match at a place. Returns it, or WRONG where there can be none."""
     s = at & (KEPT - 1)
@@ -136,7 +136,7 @@ def _code_whether(match: Any, at: Any, steps: Any, past: Any, coder: Any) -> Any
     return WRONG if match else 0
 
 
-@compiled(**BORROWING)
+@internal(**BORROWING)
 def _set_contexts_of_match(at: Any, steps: Any, past: Any, keys: Any) -> Any:
     """Where there is a step at least. Returns the row of the mixer's weights."""
     state, number, distances = past.state, steps.number, steps.distances
@@ -205,7 +205,7 @@ def _bucket(length: Any) -> Any:
 # ---- matches -----------------------------------------------------------------------------------------------
 
 
-@compiled(**BORROWING)
+@internal(**BORROWING)
 def _code_match(tokens: Any, n: Any, at: Any, steps: Any, past: Any, coder: Any) -> Any:
     """Code token n, a match at a place. Returns its length, or WRONG for what cannot be."""
     distances, values, times, state = tokens.distances, tokens.values, past.times, past.state
@@ -233,7 +233,7 @@ def _code_match(tokens: Any, n: Any, at: Any, steps: Any, past: Any, coder: Any)
     return length
 
 
-@compiled(**BORROWING)
+@internal(**BORROWING)
 def _code_step(distance: Any, s: Any, steps: Any, past: Any, coder: Any) -> Any:
     """Code by which step a match is, the last one first. Returns the step's number, or -1 for none. s: the
     place's last two bits.
@@ -259,7 +259,7 @@ def _code_step(distance: Any, s: Any, steps: Any, past: Any, coder: Any) -> Any:
     return chosen
 
 
-@compiled(**BORROWING)
+@internal(**BORROWING)
 def _code_length(length: Any, s: Any, chosen: Any, steps: Any, past: Any, coder: Any) -> Any:
     """Code the length of a match by a chosen step, which is the step's or less. Returns it."""
     state, most = past.state, steps.lengths[s, chosen]
@@ -283,7 +283,7 @@ def _code_length(length: Any, s: Any, chosen: Any, steps: Any, past: Any, coder:
     return most - 1 - code_number(coder, contexts.SHORTFALL, NUMBER_BITS, most - 1 - length)
 
 
-@compiled(**BORROWING)
+@internal(**BORROWING)
 def _code_freely(distance: Any, length: Any, here: Any, coder: Any) -> Any:
     """Code a match by no step. here: length of the longest step. Returns (distance, length)."""
     set_context(coder.keys, contexts.FAR_LENGTH, _bucket(here), ZERO, ZERO, ZERO)

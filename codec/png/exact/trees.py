@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ardm.compiled import compiled
+from ardm.compiled import internal
 from codec.coder.decisions import decide
 from codec.png.exact import contexts
 from codec.png.exact.blocks import HEAP, OF_DISTANCES, OF_LITERALS, OF_PRECODE, best_code, count_tokens
@@ -54,7 +54,7 @@ TIMES_MAX, REPEATS_MAX = 1023, 150  # in contexts
 MOST_REPEATS, MOST_ZEROS = 6, 138  # that one symbol of the precode says
 
 
-@compiled(error_model="numpy")
+@internal(error_model="numpy")
 def code_trees(tokens: Any, count: Any, header: Any, coder: Any) -> Any:
     """Code the codes of a block, whose type is known, for so many tokens. header: a `Header`, read, or
     written when decoding. Returns the bits that the block takes after its first three, or WRONG.
@@ -74,7 +74,7 @@ def code_trees(tokens: Any, count: Any, header: Any, coder: Any) -> Any:
     return WRONG if total == WRONG or bits == WRONG else total + bits
 
 
-@compiled(error_model="numpy")
+@internal(error_model="numpy")
 def _bits_of_tokens(times: Any, distance_times: Any, header: Any) -> Any:
     """What a block's tokens take, or WRONG if one has no code."""
     fields, lengths, total = header.fields, header.lengths, 0
@@ -94,7 +94,7 @@ def _bits_of_tokens(times: Any, distance_times: Any, header: Any) -> Any:
 # ---- lengths -----------------------------------------------------------------------------------------------
 
 
-@compiled(error_model="numpy")
+@internal(error_model="numpy")
 def _code_lengths_of_codes(times: Any, distance_times: Any, header: Any, coder: Any) -> bool:
     """Code how many codes there are of literals and lengths, and of distances, and how long they are. Returns
     whether there can be so many.
@@ -128,7 +128,7 @@ def _code_lengths_of_codes(times: Any, distance_times: Any, header: Any, coder: 
     return True
 
 
-@compiled(error_model="numpy")
+@internal(error_model="numpy")
 def _guess_lengths(times: Any, alphabet: Any, guess: Any) -> Any:
     """Set the lengths of codes that could be expected. times: int64 (HEAP,), kept; guess: int64 (2,
     MAX_LENGTHS), written. Returns the last symbol of zlib's.
@@ -152,7 +152,7 @@ def _guess_lengths(times: Any, alphabet: Any, guess: Any) -> Any:
     return top
 
 
-@compiled(error_model="numpy")
+@internal(error_model="numpy")
 def _code_lengths(times: Any, guess: Any, sort: Any, bits: Any, lengths: Any, order: Any, coder: Any) -> None:
     """Code the lengths of all symbols in an order, of so many bits each. lengths: int64, by symbol."""
     recent = np.zeros(LONGEST_CODE + 1, np.int64)
@@ -175,7 +175,7 @@ def _code_lengths(times: Any, guess: Any, sort: Any, bits: Any, lengths: Any, or
 # ---- how lengths are written -------------------------------------------------------------------------------
 
 
-@compiled(error_model="numpy")
+@internal(error_model="numpy")
 def _code_runs(header: Any, coder: Any) -> bool:
     """Code the runs that say all lengths. Returns whether they can be."""
     fields, lengths, runs = header.fields, header.lengths, header.runs
@@ -201,7 +201,7 @@ def _code_runs(header: Any, coder: Any) -> bool:
     return True
 
 
-@compiled(error_model="numpy")
+@internal(error_model="numpy")
 def _code_run(run: Any, value: Any, again: Any, repeats: Any, edge: Any, previous: Any, coder: Any) -> Any:
     """Code how often the same length is said at once. Returns that, or WRONG.
 
@@ -240,7 +240,7 @@ def _code_run(run: Any, value: Any, again: Any, repeats: Any, edge: Any, previou
     return amount
 
 
-@compiled(error_model="numpy")
+@internal(error_model="numpy")
 def _code_precode(header: Any, coder: Any) -> Any:
     """Code the lengths of the precode's codes, for the runs there are. Returns the bits that it and the runs
     take, or WRONG if a symbol has no code.
