@@ -88,33 +88,39 @@ def pack(
     chosen = settings_of(settings, options)
     cost.check(_cost_of(head, len(source), chosen, passed_on.get("predictor")), limits)
     named = container.name_chunk(name)
-    whole = container.write_whole(source, head.width, head.height, head.channels, head.kind, named)
+
+    def keep(why: str, indivisible: bool = False) -> Packed:
+        whole = container.write_whole(source, head.width, head.height, head.channels, head.kind, named)
+        return Packed(whole, Way.WHOLE, why, indivisible=indivisible)
+
     try:
         content, recipe, bound, exactly = _take_apart(source, look, exactly, pixels, limits)
     except png.IndivisibleError as error:
-        return Packed(whole, Way.WHOLE, f"{error}, which this release cannot take apart", indivisible=True)
+        return keep(f"{error}, which this release cannot take apart", indivisible=True)
     except CorruptError as error:
         said = str(error).removesuffix(".")
         if not exactly:
             raise type(error)(f"{said}; --exact keeps the file as it is.") from error
-        return Packed(whole, Way.WHOLE, f"it is damaged: {said}", indivisible=True)
+        return keep(f"it is damaged: {said}", indivisible=True)
     if why := _more_than_pixels(look) if not (exactly or pixels) else "":
-        return Packed(whole, Way.WHOLE, why, indivisible=True)
+        return keep(why, indivisible=True)
     if exactly and not recipe and not content.frame:
         why = (
             "nothing short makes the same bytes again"
             if look.format == Format.PNG
             else f"a {label} cannot be made again of its pixels"
         )
-        return Packed(whole, Way.WHOLE, why)
+        return keep(why)
     image = content.image
     converted = look.format != Format.PNG and not content.frame
     metadata = _metadata(content, recipe) + (() if converted else named)
     data = compress(image.pixels, settings=chosen, kind=image.kind, metadata=metadata, **passed_on)
     if chosen.verify:
         _check(data, content, recipe)
-    if len(whole) < len(data) and not look.lossy:
-        return Packed(whole, Way.WHOLE, "which is smaller")
+    if len(source) < len(data) and not look.lossy:
+        kept = keep("which is smaller")
+        if len(kept.data) < len(data):
+            return kept
     if content.frame:
         return Packed(data, Way.EXACT, f"{label} of the same samples")
     if recipe:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -30,12 +31,23 @@ from codec.samples import Kind, as_samples, fold, samples_of, widened
 from codec.samples import planes as split
 from codec.scheduling import schedule_for, weights_for
 from codec.settings import Settings, settings_of
-from codec.tiles import ALONE, as_given, decode_tiles, load_predictor, owned, pixel_digest, teller, tile_shape
+from codec.tiles import (
+    ALONE,
+    Box,
+    as_given,
+    decode_tiles,
+    load_predictor,
+    owned,
+    pixel_digest,
+    teller,
+    tile_shape,
+)
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 CHECKED = 64  # pixels of each plane for which verification asks the network another way
+BAND = 2**25  # pixels, or a few more, that are decoded at once for verification
 
 
 @operation
@@ -79,11 +91,12 @@ def compress(
         metadata=metadata,
         kind=kind,
     )
+    samples = array
     if widened(array):
         header, array = replace(header, folded=True), fold(array)
     data = _encode_tiles(header, array, predictor, progress)
     if chosen.verify:
-        _verify(data, pixels, array, predictor, progress)
+        _verify(data, samples, array, predictor, progress)
     return data
 
 
@@ -127,16 +140,18 @@ def _two_tiles_pay(array: np.ndarray, kind: Kind) -> bool:
 
 
 def _verify(
-    data: bytes, pixels: np.ndarray, array: np.ndarray, predictor: Predictor, progress: Progress | None
+    data: bytes, samples: np.ndarray, array: np.ndarray, predictor: Predictor, progress: Progress | None
 ) -> None:
-    """Raise VerifyError unless the file decodes to the pixels, and the network, asked another way, gives the
-    parameters it was coded with. array: what its tiles are of.
+    """Raise VerifyError unless the file decodes to the samples, (H, W, C), and the network, asked another
+    way, gives the parameters it was coded with. array: what its tiles are of.
     """
     try:
-        opened = open_bytes(data, NO_LIMITS)
-        same = np.array_equal(
-            decompress(opened, predictor=predictor, limits=NO_LIMITS, progress=progress), pixels
+        opened = open_within(data, NO_LIMITS, 0)
+        same = all(
+            np.array_equal(decode_tiles(opened, predictor=predictor, progress=progress, box=box)[0], part)
+            for box, part in _bands(opened.header, samples)
         )
+        same = same and pixel_digest(samples) == opened.header.digest
     except ArdmError:
         same = False
     if not same:
@@ -153,6 +168,16 @@ def _verify(
                 "two ways to compute the network differ on this machine; nothing was kept. Please report "
                 "this image and machine."
             )
+
+
+def _bands(header: Header, samples: np.ndarray) -> Iterator[tuple[Box, np.ndarray]]:
+    """Rows of tiles, and the samples they should have: a large image is not decoded as a whole, which would
+    take as much memory as its samples.
+    """
+    rows = header.tile[0] * max(1, BAND // (header.tile[0] * header.width))
+    for top in range(0, header.height, rows):
+        part = samples[top : top + rows]
+        yield Box(top, 0, len(part), header.width), part
 
 
 def _agrees(plane: np.ndarray, predictor: Predictor) -> bool:

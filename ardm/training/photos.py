@@ -181,7 +181,10 @@ def main(folder: Path, held_out: int, **said: Any) -> None:
         recipe, session = start(TrainingRecipe(), **said)
         training, held = split_sources(list_images(folder), held_out)
         crops, valid = load_crops(training), load_crops(held[:: max(1, len(held) // 24)])
-        train(recipe, session, lambda step: Pool(crops, recipe, step), valid[::2])
+        valid = valid[::2]
+        if recipe.grey == 1:  # for nothing else
+            valid = np.stack([as_grey(crop) for crop in valid])
+        train(recipe, session, lambda step: Pool(crops, recipe, step), valid)
     except CheckpointError as error:
         raise click.ClickException(str(error)) from error
 

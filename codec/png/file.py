@@ -11,7 +11,7 @@ import contextlib
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from codec.samples import Kind
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_CHUNKS = 1 << 26  # bytes of ancillary chunks
+AT_ONCE = 1 << 16  # bytes of compressed image data that are decompressed at once
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}  # and back, without palette
 PALETTE = 3
@@ -125,8 +126,17 @@ class Coding:
     """How a file codes its image data."""
 
     filters: bytes  # of every row of every pass, in order
-    stream: bytes  # zlib
-    sizes: tuple[int, ...]  # of the chunks into which the stream is cut
+    pieces: tuple[memoryview, ...]  # of the zlib stream, one from each chunk; parts of the file
+
+    @property
+    def stream(self) -> bytes:
+        """zlib."""
+        return b"".join(self.pieces)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Of the pieces into which the stream is cut."""
+        return tuple(len(piece) for piece in self.pieces)
 
 
 def begins(data: bytes) -> bool:
@@ -214,13 +224,12 @@ def dissect(data: bytes, max_pixels: int) -> tuple[Png, Coding]:
         raise IndivisibleError(
             f"it has {len(kept[0]) + len(kept[1])} bytes of metadata, more than {MAX_CHUNKS}"
         )
-    pieces = [data[a + 8 : b - 4] for _, a, b in chunks[first : last + 1]]
+    view = memoryview(data)
+    pieces = tuple(view[a + 8 : b - 4] for _, a, b in chunks[first : last + 1])
     pixels, kinds_of_rows = _unpack(
         _inflate(pieces, sum(rows * head.line(columns) for rows, columns, *_ in head.passes())), head
     )
-    return Png(pixels, head.kind, head.interlaced, *kept), Coding(
-        kinds_of_rows, b"".join(pieces), tuple(len(p) for p in pieces)
-    )
+    return Png(pixels, head.kind, head.interlaced, *kept), Coding(kinds_of_rows, pieces)
 
 
 def write(png: Png) -> bytes:
@@ -380,7 +389,7 @@ def walk_chunks(data: bytes, at: int) -> Iterator[Chunk]:
             raise TruncatedError(
                 f"the PNG is cut short: it ends inside a chunk of type {kind.decode('latin1')}."
             )
-        if zlib.crc32(data[at + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
+        if zlib.crc32(memoryview(data)[at + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
             raise CorruptError(
                 f"the checksum of the PNG's {kind.decode('latin1')} chunk at byte {at} does not match: the "
                 "file is damaged."
@@ -412,21 +421,24 @@ def _chunks(data: bytes) -> list[Chunk]:
     return out
 
 
-def _inflate(pieces: list[bytes], size: int) -> bytearray:
-    """The decompressed image data, which must be `size` bytes; never makes more than one byte too many."""
+def _inflate(pieces: Sequence[memoryview], size: int) -> bytearray:
+    """The decompressed image data, which must be `size` bytes; never makes more than one byte too many, nor
+    asks for much at once, which would be there twice.
+    """
     inflate = zlib.decompressobj()
     out = bytearray()
     try:
-        for piece in pieces:
-            if inflate.eof and piece:
+        for part in (piece[at : at + AT_ONCE] for piece in pieces for at in range(0, len(piece), AT_ONCE)):
+            if inflate.eof:
                 raise IndivisibleError("it has bytes after the end of its compressed image data")
-            while piece:
-                out += inflate.decompress(piece, size + 1 - len(out))
+            left: bytes | memoryview = part
+            while left:
+                out += inflate.decompress(left, size + 1 - len(out))
                 if len(out) > size:
                     raise IndivisibleError("it has more image data than its header says")
                 if inflate.unused_data:
                     raise IndivisibleError("it has bytes after the end of its compressed image data")
-                piece = inflate.unconsumed_tail
+                left = inflate.unconsumed_tail
     except zlib.error as error:
         raise CorruptError(f"the PNG's image data is damaged ({error}).") from error
     if len(out) < size:
