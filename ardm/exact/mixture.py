@@ -54,15 +54,18 @@ class Tables(NamedTuple):
 
 
 class State(NamedTuple):
-    """Where N pixels are, each at the same digit of the same channel."""
+    """Where N pixels are, each at the same digit of the same channel. int32; pixels side by side, so that
+    processors take several at once.
+    """
 
-    weight: np.ndarray  # int64 (N, K), of the components
-    center: np.ndarray  # int64 (N, K), plus half a level
-    inverse: np.ndarray  # int64 (N, K)
-    residual: np.ndarray  # int64 (N, 2), pixel - base of the channels before
-    total: np.ndarray  # int64 (N,), F(256)
-    low: np.ndarray  # int64 (N,), of the interval, a value
-    at: np.ndarray  # int64 (N, 5), F there, at the three edges within, and at the upper end
+    weight: np.ndarray  # (K, N), of the components
+    center: np.ndarray  # (K, N), plus half a level
+    inverse: np.ndarray  # (K, N)
+    residual: np.ndarray  # (2, N), pixel - base of the channels before
+    total: np.ndarray  # (N,), F(256)
+    low: np.ndarray  # (N,), of the interval, a value
+    at: np.ndarray  # (5, N), F there, at the three edges within, and at the upper end
+    share: np.ndarray  # (N,), room: S of one component at one edge
 
 
 def tables_of(tables: dict[str, np.ndarray]) -> Tables:
@@ -72,22 +75,22 @@ def tables_of(tables: dict[str, np.ndarray]) -> Tables:
 
 def new_state(count: int, mixture: int) -> State:
     """Room for so many pixels."""
-    shapes = {"weight": mixture, "center": mixture, "inverse": mixture, "residual": 2, "at": 5}
+    rows = {"weight": mixture, "center": mixture, "inverse": mixture, "residual": 2, "at": 5}
     return State(
-        *(np.zeros((count, shapes[name]) if name in shapes else count, np.int64) for name in State._fields)
+        *(np.zeros((rows[name], count) if name in rows else count, np.int32) for name in State._fields)
     )
 
 
 @compiled(**BORROWING)
 def start_pixels(state: Any, params: Any, count: int, tables: Any) -> None:
     """Weights of the components of `count` pixels. params: int32 (N, 10 K)."""
-    k = state.weight.shape[1]
+    k = state.weight.shape[0]
     for n in range(count):
         top = params[n, 0]
         for i in range(1, k):
             top = max(top, params[n, i])
         for i in range(k):
-            state.weight[n, i] = tables.weight[min(top - params[n, i], len(tables.weight) - 1)]
+            state.weight[i, n] = tables.weight[min(top - params[n, i], len(tables.weight) - 1)]
 
 
 @compiled(**BORROWING)
@@ -95,26 +98,36 @@ def start_channel(
     state: Any, params: Any, base: Any, step: int, channel: int, count: int, tables: Any
 ) -> None:
     """Go to a channel, the `step`-th in coding order. base: int16 (N, 3), RGB."""
-    k = state.weight.shape[1]
+    k = state.weight.shape[0]
     for n in range(count):
         state.total[n] = FLOOR * LEVELS
-        for i in range(k):
-            center = np.int64(params[n, k * (1 + step) + i]) + np.int64(base[n, channel]) * MEAN_STEPS
+    for i in range(k):
+        weight, center, inverse = state.weight[i], state.center[i], state.inverse[i]
+        for n in range(count):
+            mean = params[n, k * (1 + step) + i] + np.int32(base[n, channel]) * np.int32(MEAN_STEPS)
             for j in range(step):
-                slope = min(max(np.int64(params[n, k * (6 + step + j) + i]), -SLOPE_MAX), SLOPE_MAX)
-                center += slope * state.residual[n, j] >> 2
-            index = min(max(np.int64(params[n, k * (4 + step) + i]) - SCALE_LOW, 0), SCALE_COUNT - 1)
-            state.center[n, i] = min(max(center, CENTER_MIN), CENTER_MAX) + MEAN_STEPS // 2
-            state.inverse[n, i] = tables.inverse[index]
-            state.total[n] += state.weight[n, i] * CDF_ONE
-        state.low[n], state.at[n, 0], state.at[n, 4] = 0, 0, state.total[n]
+                slope = min(max(params[n, k * (6 + step + j) + i], np.int32(-SLOPE_MAX)), np.int32(SLOPE_MAX))
+                mean += np.int32(slope * state.residual[j, n]) >> np.int32(2)
+            index = min(max(params[n, k * (4 + step) + i] - SCALE_LOW, 0), SCALE_COUNT - 1)
+            center[n] = min(max(mean, CENTER_MIN), CENTER_MAX) + MEAN_STEPS // 2
+            inverse[n] = tables.inverse[np.uint32(index)]
+            state.total[n] += weight[n] * CDF_ONE
+    for n in range(count):
+        state.low[n], state.at[0, n], state.at[4, n] = 0, 0, state.total[n]
+
+
+@inlined(**BORROWING)
+def _place(edge: Any, center: Any, inverse: Any) -> Any:
+    """Where S of a component at an edge, in 1/32 level, is looked up. All is below 2**30."""
+    u = np.int32(np.int32(edge - center) * inverse) >> np.int32(INVERSE_SHIFT)
+    return min(max(u, np.int32(-CDF_HALF)), np.int32(CDF_HALF - 1)) + np.int32(CDF_HALF)
 
 
 @inlined(**BORROWING)
 def _component(state: Any, n: Any, i: Any, edge: Any, tables: Any) -> Any:
     """S of a component at an inner edge."""
-    u = (edge * MEAN_STEPS - state.center[n, i]) * state.inverse[n, i] >> INVERSE_SHIFT
-    return np.int64(tables.sigmoid[np.uint64(min(max(u, -CDF_HALF), CDF_HALF - 1) + CDF_HALF)])
+    place = _place(np.int32(edge * MEAN_STEPS), state.center[i, n], state.inverse[i, n])
+    return np.int64(tables.sigmoid[np.uint32(place)])
 
 
 @compiled(**BORROWING)
@@ -123,35 +136,44 @@ def cdf(state: Any, n: int, edge: int, tables: Any) -> int:
     if edge == 0:
         return np.int64(0)
     if edge == LEVELS:
-        return state.total[n]
+        return np.int64(state.total[n])
     total = np.int64(FLOOR * edge)
-    for i in range(state.weight.shape[1]):
-        total += state.weight[n, i] * _component(state, n, i, edge, tables)
+    for i in range(state.weight.shape[0]):
+        total += state.weight[i, n] * _component(state, n, i, edge, tables)
     return total
 
 
-@compiled(**BORROWING)
+@compiled(boundscheck=False, **BORROWING)
 def split(state: Any, size: int, count: int, tables: Any, weights: Any) -> None:
     """Frequencies minus one of the four parts, `size` values each, of the intervals of `count` pixels:
     float32 (N, 4).
 
-    `cdf` at three edges at once, and divisions without signs, which take half the time.
+    `cdf` at three edges, one step at a time for all pixels: vectors of numbers, but for looking up. Quotients
+    are of integers below 2**53 and 2**29, and below 2**24 themselves: rounded to 53 bits they never reach the
+    next integer, so that they may be cut.
     """
+    low, share = state.low, state.share
+    for j in range(1, 4):
+        edges = state.at[j]
+        for n in range(count):
+            edges[n] = FLOOR * (low[n] + j * size)
+    for i in range(state.weight.shape[0]):
+        weight, center, inverse = state.weight[i], state.center[i], state.inverse[i]
+        for j in range(1, 4):
+            edges, further = state.at[j], np.int32(j * size * MEAN_STEPS)
+            for n in range(count):
+                edge = np.int32(np.int32(low[n] * np.int32(MEAN_STEPS)) + further)
+                share[n] = _place(edge, center[n], inverse[n])
+            for n in range(count):
+                share[n] = tables.sigmoid[np.uint32(share[n])]
+            for n in range(count):
+                edges[n] += np.int32(weight[n] * share[n])
+    first, f1, f2, f3, last = state.at[0], state.at[1], state.at[2], state.at[3], state.at[4]
     for n in range(count):
-        edge = state.low[n]
-        e1, e2, e3 = edge + size, edge + 2 * size, edge + 3 * size
-        f1, f2, f3 = np.int64(FLOOR * e1), np.int64(FLOOR * e2), np.int64(FLOOR * e3)
-        for i in range(state.weight.shape[1]):
-            w = state.weight[n, i]
-            f1 += w * _component(state, n, i, e1, tables)
-            f2 += w * _component(state, n, i, e2, tables)
-            f3 += w * _component(state, n, i, e3, tables)
-        low = state.at[n, 0]
-        span = np.uint64(state.at[n, 4] - low)
-        state.at[n, 1], state.at[n, 2], state.at[n, 3] = f1, f2, f3
-        c1 = np.int64(np.uint64((f1 - low) * SPAN) // span)
-        c2 = np.int64(np.uint64((f2 - low) * SPAN) // span)
-        c3 = np.int64(np.uint64((f3 - low) * SPAN) // span)
+        lower, span = first[n], np.float64(last[n] - first[n])
+        c1 = np.int32(np.float64(f1[n] - lower) * SPAN / span)
+        c2 = np.int32(np.float64(f2[n] - lower) * SPAN / span)
+        c3 = np.int32(np.float64(f3[n] - lower) * SPAN / span)
         weights[n, 0], weights[n, 1], weights[n, 2], weights[n, 3] = c1, c2 - c1, c3 - c2, SPAN - c3
 
 
@@ -160,28 +182,27 @@ def take(state: Any, size: int, digits: Any, count: int) -> None:
     """Go into the parts `digits`, int32 (N,), of the intervals."""
     for n in range(count):
         d = digits[n]
-        state.at[n, 0], state.at[n, 4] = state.at[n, d], state.at[n, d + 1]
+        state.at[0, n], state.at[4, n] = state.at[d, n], state.at[d + 1, n]
         state.low[n] += d * size
 
 
-@compiled(**BORROWING)
+@compiled(boundscheck=False, **BORROWING)
 def finish_channel(state: Any, base: Any, step: int, channel: int, count: int, tables: Any) -> None:
     """Reweight the components by the mass they gave to the values, which `low` has become."""
-    k = state.weight.shape[1]
+    k = state.weight.shape[0]
     for n in range(count):
         value = state.low[n]
         if step < 2:
-            state.residual[n, step] = value - base[n, channel]
+            state.residual[step, n] = value - base[n, channel]
         heaviest = np.int64(1)
         for i in range(k):
             below = np.int64(0) if value == 0 else _component(state, n, i, value, tables)
             above = np.int64(CDF_ONE) if value == LEVELS - 1 else _component(state, n, i, value + 1, tables)
-            state.weight[n, i] *= above - below + 1  # < 2**27
-            heaviest = max(heaviest, state.weight[n, i])
-        for i in range(k):
-            state.weight[n, i] = max(
-                np.int64(np.uint64(state.weight[n, i] * WEIGHT_TOP) // np.uint64(heaviest)), 1
-            )
+            state.weight[i, n] *= above - below + 1  # < 2**27
+            heaviest = max(heaviest, np.int64(state.weight[i, n]))
+        for i in range(k):  # a quotient as in `split`
+            part = np.int32(np.float64(state.weight[i, n]) * WEIGHT_TOP / np.float64(heaviest))
+            state.weight[i, n] = max(part, np.int32(1))
 
 
 def information(

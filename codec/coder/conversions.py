@@ -174,7 +174,7 @@ def _may_be(conversion: Conversion, telling: np.ndarray) -> bool:
     origin = getattr(_origin, "py_func", _origin)  # as long as nothing speaks for it, it need not be compiled
     strays, of_luma = 0, _of_luma(number_of(conversion))
     for red, green, blue in telling.tolist():
-        strays += not origin(red, green, blue, conversion[1:], of_luma)[3]
+        strays += not origin(red, green, blue, conversion[1:], of_luma, (128, 128, 128))[3]
         if strays > STRAY:
             return False
     return True
@@ -203,15 +203,28 @@ def _of_luma(number: int) -> np.ndarray:
 
 
 @compiled(**BORROWING)
-def _origin(red: Any, green: Any, blue: Any, terms: Any, of_luma: Any) -> Any:
-    """(luma, u, v, whether these give this colour), of one that is not clipped."""
+def _search(term: Any, value: Any, near: Any) -> Any:
+    """`np.searchsorted(term, value)`, which is expected near a place."""
+    at = near
+    while at > 0 and term[at - 1] >= value:
+        at -= 1
+    while at < 256 and term[at] < value:
+        at += 1
+    return at
+
+
+@compiled(**BORROWING)
+def _origin(red: Any, green: Any, blue: Any, terms: Any, of_luma: Any, near: Any) -> Any:
+    """(luma, u, v, whether these give this colour), of one that is not clipped. near: u and v are looked for
+    from those of this origin.
+    """
     unit, luma, red_of_v, green_of_u, green_of_v, blue_of_u, _, _ = terms
     guess = (of_luma[0] * red + of_luma[1] * green + of_luma[2] * blue + of_luma[3] + 32768) >> 16
     for step in range(2 * SLACK + 1):
         y = guess + ((step + 1) >> 1) * (1 if step & 1 else -1)
         if 0 <= y < 256:
-            v = np.searchsorted(red_of_v, red * unit - luma[y])
-            u = np.searchsorted(blue_of_u, blue * unit - luma[y])
+            v = _search(red_of_v, red * unit - luma[y], near[2])
+            u = _search(blue_of_u, blue * unit - luma[y], near[1])
             if (
                 v < 256
                 and u < 256
@@ -221,16 +234,16 @@ def _origin(red: Any, green: Any, blue: Any, terms: Any, of_luma: Any) -> Any:
             ):
                 return y, u, v, True
     y = min(max(guess, 0), 255)
-    v = min(np.searchsorted(red_of_v, red * unit - luma[y]), 255)
-    u = min(np.searchsorted(blue_of_u, blue * unit - luma[y]), 255)
+    v = min(_search(red_of_v, red * unit - luma[y], near[2]), 255)
+    u = min(_search(blue_of_u, blue * unit - luma[y], near[1]), 255)
     return y, u, v, False
 
 
 @inlined(**BORROWING)
-def _lumas(value: Any, difference: Any, luma: Any, unit: Any) -> Any:
-    """(first, last) luma that gives a channel its value beside the differences' terms."""
-    first = np.searchsorted(luma, value * unit - difference) if value > 0 else 0
-    last = np.searchsorted(luma, (value + 1) * unit - difference) - 1 if value < 255 else 255
+def _lumas(value: Any, difference: Any, luma: Any, unit: Any, near: Any) -> Any:
+    """(first, last) luma that gives a channel its value beside the differences' terms; expected near one."""
+    first = _search(luma, value * unit - difference, near) if value > 0 else 0
+    last = _search(luma, (value + 1) * unit - difference, near) - 1 if value < 255 else 255
     return first, last
 
 
@@ -240,13 +253,16 @@ def _origin_near(red: Any, green: Any, blue: Any, terms: Any, near: Any) -> Any:
     unit, luma, red_of_v, green_of_u, green_of_v, blue_of_u, _, _ = terms
     for ring in range(RING + 1):
         for dv in range(-ring, ring + 1):
+            v = near[2] + dv
+            if not 0 <= v < 256:
+                continue
+            darkest, lightest = _lumas(red, red_of_v[v], luma, unit, near[0])
             for du in range(-ring, ring + 1, 1 if abs(dv) == ring else max(1, 2 * ring)):
-                u, v = near[1] + du, near[2] + dv
-                if 0 <= u < 256 and 0 <= v < 256:
-                    first, last = _lumas(red, red_of_v[v], luma, unit)
-                    low, high = _lumas(blue, blue_of_u[u], luma, unit)
-                    first, last = max(first, low), min(last, high)
-                    low, high = _lumas(green, green_of_u[u] + green_of_v[v], luma, unit)
+                u = near[1] + du
+                if 0 <= u < 256 and darkest <= lightest:
+                    low, high = _lumas(blue, blue_of_u[u], luma, unit, near[0])
+                    first, last = max(darkest, low), min(lightest, high)
+                    low, high = _lumas(green, green_of_u[u] + green_of_v[v], luma, unit, near[0])
                     first, last = max(first, low), min(last, high)
                     if first <= last:
                         return min(max(near[0], first), last), u, v, True
@@ -266,7 +282,7 @@ def _invert(rgb: Any, terms: Any, of_luma: Any, planes: Any) -> None:
             if min(red, green, blue) == 0 or max(red, green, blue) == 255:
                 y, u, v, found = _origin_near(red, green, blue, terms, before)
             if not found:
-                y, u, v, found = _origin(red, green, blue, terms, of_luma)
+                y, u, v, found = _origin(red, green, blue, terms, of_luma, before)
             if found:
                 before = y, u, v
             if j == 0:

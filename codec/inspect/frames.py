@@ -137,8 +137,8 @@ def _means(params: np.ndarray, base: np.ndarray, tables: mixture.Tables, channel
     mixture.start_pixels(state, params, count, tables)
     for step, c in enumerate(CODING_ORDER[:channels]):
         mixture.start_channel(state, params, base, step, c, count, tables)
-        total = state.weight.sum(1)
-        mean = (state.weight * (state.center - MEAN_STEPS // 2)).sum(1) / (total * MEAN_STEPS)
+        total = state.weight.sum(0)
+        mean = (state.weight * (state.center - MEAN_STEPS // 2)).sum(0) / (total * MEAN_STEPS)
         state.low[:] = np.rint(mean.clip(0, 255)).astype(np.int64)
         out[:, c] = state.low
         mixture.finish_channel(state, base, step, c, count, tables)
