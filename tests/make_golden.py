@@ -59,7 +59,10 @@ def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
         "raster-graphics": (blocks[::-1, :80], {"order": "raster"}),
         "palette-rgb": (checks.astype(np.uint8), {}),
         "palette-rgba-tiles": (pixel_art, {"tile": 24, "order": "lattice"}),
-        "palette-grey-alpha": (pixel_art[24:, :, 2:], {}),
+        "palette-grey-alpha": (
+            np.array([[0, 255], [3, 0], [90, 128], [255, 255]], np.uint8)[crop[..., 1] // 64],
+            {},
+        ),
         "palette-grey": (np.array([0, 3, 90, 255], np.uint8)[crop[..., 1] // 64], {}),
         "palette-noise": (few, {}),
         "palette-flat": (np.pad(checks[:1, :1].astype(np.uint8), ((90, 509), (120, 479), (0, 0))), {}),

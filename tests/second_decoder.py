@@ -667,6 +667,7 @@ SIG = [ONE - n for n in reversed(SIG)] + SIG
 LOG = [round(65536 * ln(1 + (i + 0.5) / 512)) / 65536 for i in range(512)]
 SQ = [round(2**40 / (1 + exp(-(i - 400) / 32))) / 2**40 for i in range(802)]
 REC = [round(65536 / (i + 1.6)) for i in range(256)]
+EAGER = [round(65536 / (i + 1.02)) for i in range(91)]
 INV = [round(2**27 * 2.0 ** (-(i - 64) / 16)) / 2**20 for i in range(161)]
 
 
@@ -1053,7 +1054,8 @@ class Mixing:
                     q, n = counter
                     if sign:
                         right = (sign > 0) == bit
-                        counter[:] = q + ((right * (ONE - 1) - q) * REC[n] >> 16), min(n + 1, 250)
+                        share, most = (REC[n], 250) if self.net else (EAGER[n], 90)
+                        counter[:] = q + ((right * (ONE - 1) - q) * share >> 16), min(n + 1, most)
             low += half * bit
             side = 1 - bit  # of the interval that moves
             moved[side], expert[0][side] = Fm, Fe[0]
