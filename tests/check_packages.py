@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).parent.parent
-WHEEL_MOST, SOURCE_MOST = 4 * 2**20, 8 * 2**20  # bytes
+WHEEL_MOST, SOURCE_MOST = 5 * 2**20, 9 * 2**20  # bytes
 NEVER = re.compile(
     r"__pycache__|\.(pyc|nbi|nbc|ardm-tmp)$|(^|/)\.(git|venv|mypy_cache|ruff_cache|pytest_cache)"
 )

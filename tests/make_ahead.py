@@ -23,6 +23,7 @@ from numba.core.codegen import CPUCodeLibrary
 
 from ardm import ahead, compiled
 
+TYPES_SHOWN = 5  # place in what Numba keeps of a function, but for its code
 INSTRUCTION = b"vpdpbusd"  # in the bitcode of functions that are not the same without VNNI
 
 
@@ -54,6 +55,7 @@ def members() -> dict[str, bytes]:
     for made in compiled.all_compiled():
         for number, result in enumerate(made.overloads.values()):
             (library, *_), *rest = result._reduce()
+            rest[TYPES_SHOWN] = ""  # of every line, for whoever looks; as long as the code itself
             content = (tuple(result.signature.args), library, kept[result.library], rest)
             found[f"{compiled.full_name(made.py_func)}/{number}"] = serialize.dumps(content)
     return found

@@ -529,7 +529,9 @@ def test_no_code_is_made_of_data() -> None:
                 if isinstance(node, ast.ImportFrom)
                 else []
             )
-            if path.name == "ahead.py":  # which reads one file of the package's own, as Python reads the others
+            if (
+                path.name == "ahead.py"
+            ):  # which reads one file of the package's own, as Python reads the others
                 names = [name for name in names if name != "pickle"]
             assert not {n.split(".")[0] for n in names} & {
                 "pickle",
