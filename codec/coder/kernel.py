@@ -67,21 +67,22 @@ CERTAIN = 0.001
 PLACE, LOWER_HALF = np.uint64(7919), np.uint64(0x2545F4914F6CDD1D)  # multipliers of hashes
 
 
-def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Reciprocals of counts, with the network and without, and 128 over the scale of a logistic."""
+def _tables() -> tuple[np.ndarray, np.ndarray]:
+    """Reciprocals of 256 counts with the network, then without; 128 over the scale of a logistic."""
     with exact_decimals():
-        reciprocal, eager = (
-            [int((Decimal(65536) / (i + Decimal(more))).to_integral_value()) for i in range(count)]
-            for more, count in (("1.6", 256), ("1.02", EAGER_MAX + 1))
-        )
+        reciprocal = [
+            int((Decimal(65536) / (i + Decimal(more))).to_integral_value())
+            for more in ("1.6", "1.02")
+            for i in range(256)
+        ]
         inverse = [
             float(int((2 ** (-Decimal(i) / 16) * 128 * 2**20).to_integral_value()) / 2**20)
             for i in range(SCALE_LOW, SCALE_LOW + SCALE_COUNT)
         ]
-    return np.array(reciprocal, dtype=np.int64), np.array(eager, dtype=np.int64), np.array(inverse)
+    return np.array(reciprocal, dtype=np.int64), np.array(inverse)
 
 
-RECIPROCAL, EAGER, INVERSE = _tables()
+RECIPROCAL, INVERSE = _tables()
 LEVEL = np.array([min(i, 3) if i < 6 else 4 if i < 16 else 5 for i in range(256)])
 
 
@@ -722,14 +723,12 @@ def _mix(first_weight: Any, first_cell: Any, layout: Any, learned: Any, room: An
 
 
 @inlined(**BORROWING)
-def _counted(counter: Any, bit: Any, layout: Any) -> Any:
-    """A counter that has seen another bit. Graphics repeat themselves: what was seen once is believed."""
+def _counted(counter: Any, bit: Any, first: Any, most: Any) -> Any:
+    """A counter that has seen another bit. first: of its reciprocals; most: bits that it counts."""
     state = np.int64(counter)
     age = state & 255
     ones = (state >> 8) ^ 0x800000
-    share = RECIPROCAL[np.uint64(age)] if layout.components else EAGER[np.uint64(age)]
-    ones += ((bit * (ONE - 1) - ones) * share) >> 16
-    most = COUNT_MAX if layout.components else EAGER_MAX
+    ones += ((bit * (ONE - 1) - ones) * RECIPROCAL[np.uint64(first + age)]) >> 16
     return np.uint32((ones ^ 0x800000) << 8 | min(age + 1, most))
 
 
@@ -802,9 +801,7 @@ def _candidate_inputs(b: Any, low: Any, agreed: Any, room: Any) -> None:
 
 
 @inlined(**BORROWING)
-def _learn_candidates(
-    first_weight: Any, rates: Any, decision: Any, layout: Any, learned: Any, room: Any
-) -> None:
+def _learn_candidates(first_weight: Any, rates: Any, decision: Any, learned: Any, room: Any) -> None:
     """Weights of the candidates learn from a decision, (number of the bit, bits before it, bit), and so does
     how often those that no earlier bit has ruled out were right.
     """
@@ -819,7 +816,7 @@ def _learn_candidates(
         if sign:
             place = room.agreed_at[j] + np.uint64(b)
             right = 1 if (sign > 0) == (bit == 1) else 0
-            learned.agreed[place] = _counted(learned.agreed[place], right, layout)
+            learned.agreed[place] = _counted(learned.agreed[place], right, 256, EAGER_MAX)
 
 
 @inlined(**BORROWING)
@@ -845,14 +842,16 @@ def _learn_decision(s: Any, b: Any, low: Any, bit: Any, layout: Any, learned: An
         j = np.uint64(i)
         learned.by_color[wc + j] += dc * room.x[j]
     if not layout.components:
-        _learn_candidates((wa, wb, wc), (da, db, dc), (b, low, bit), layout, learned, room)
+        _learn_candidates((wa, wb, wc), (da, db, dc), (b, low, bit), learned, room)
     nearer = np.uint64(int(fraction + 0.5))
     table_a[ta + nearer] += (bit - table_a[ta + nearer]) * APM_RATE
     table_b[tb + nearer] += (bit - table_b[tb + nearer]) * APM_RATE
     of_channel = np.uint64(s * COUNTERS) * size
+    # graphics repeat themselves: what was seen once is believed
+    first, most = (0, COUNT_MAX) if layout.components else (256, EAGER_MAX)
     for j in range(layout.counts):
         place = of_channel + np.uint64(j) * size + room.slot[np.uint64(j)] + node
-        counters[place] = _counted(counters[place], bit, layout)
+        counters[place] = _counted(counters[place], bit, first, most)
 
 
 @inlined(**BORROWING)
