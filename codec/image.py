@@ -96,7 +96,7 @@ def compress(
         header, array = replace(header, folded=True), fold(array)
     data = _encode_tiles(header, array, predictor, progress)
     if chosen.verify:
-        _verify(data, samples, array, predictor, progress)
+        _verify(data, samples, pixels.ndim, array, predictor, progress)
     return data
 
 
@@ -140,10 +140,15 @@ def _two_tiles_pay(array: np.ndarray, kind: Kind) -> bool:
 
 
 def _verify(
-    data: bytes, samples: np.ndarray, array: np.ndarray, predictor: Predictor, progress: Progress | None
+    data: bytes,
+    samples: np.ndarray,
+    ndim: int,
+    array: np.ndarray,
+    predictor: Predictor,
+    progress: Progress | None,
 ) -> None:
-    """Raise VerifyError unless the file decodes to the samples, (H, W, C), and the network, asked another
-    way, gives the parameters it was coded with. array: what its tiles are of.
+    """Raise VerifyError unless the file decodes to the samples, (H, W, C), as an array of so many dimensions,
+    and the network, asked another way, gives the parameters it was coded with. array: what its tiles are of.
     """
     try:
         opened = open_within(data, NO_LIMITS, 0)
@@ -152,6 +157,7 @@ def _verify(
             for box, part in _bands(opened.header, samples)
         )
         same = same and pixel_digest(samples) == opened.header.digest
+        same = same and opened.header.channel_axis == (ndim == 3)
     except ArdmError:
         same = False
     if not same:
