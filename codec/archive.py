@@ -418,16 +418,12 @@ def _check_made(made: bytes, image: Png) -> None:
     another image.
     """
     try:
-        again = png.read(made, image.head.width * image.head.height)
+        same = png.holds(made, image)
     except ArdmError as error:
         raise CorruptError(
             f"the recipe of the original PNG file does not make a sound PNG ({error})."
         ) from error
-    if (again.head, again.before, again.after) != (
-        image.head,
-        image.before,
-        image.after,
-    ) or not np.array_equal(again.pixels, image.pixels):
+    if not same:
         raise VerifyError(
             "the PNG made of the content holds another image; nothing was kept. Please report this file."
         )

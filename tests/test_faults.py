@@ -27,6 +27,7 @@ from codec import archive, png
 from codec import image as image_module
 from codec.commands import cli, files, report
 from codec.commands.options import options_of
+from codec.png.lines import Scanlines
 from codec.samples import Kind
 from tests import pngs
 from tests.processes import COMPRESS, DECOMPRESS, command, only_files, run
@@ -271,11 +272,7 @@ def test_rm_removes_nothing_that_was_not_verified(
     if way == "decompress":
         assert command(cli.compress_command, "--rm", source) == 0
         what, source, target = cli.decompress_command, target, source
-        scanlines = png.scanlines
-        monkeypatch.setattr(
-            "codec.png.file.scanlines",
-            lambda image, kinds: scanlines(png.Png(image.pixels ^ 1, *list(vars(image).values())[1:]), kinds),
-        )
+        monkeypatch.setattr("codec.png.file.Scanlines", lambda pixels, *more: Scanlines(pixels ^ 1, *more))
     else:
         encode = image_module.encode_plane
         monkeypatch.setattr(image_module, "encode_plane", lambda plane, *more: encode(plane ^ 1, *more))

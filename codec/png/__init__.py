@@ -6,7 +6,6 @@ from codec.png.file import (
     MAX_CHUNKS,
     SIGNATURE,
     Coding,
-    Head,
     IndivisibleError,
     Metadata,
     Png,
@@ -17,8 +16,8 @@ from codec.png.file import (
     chunk,
     dissect,
     find_chunk,
-    from_bytes,
     has_palette,
+    holds,
     listed,
     metadata_chunks,
     metadata_in,
@@ -26,11 +25,12 @@ from codec.png.file import (
     read_head,
     scanlines,
     showing_chunks,
-    to_bytes,
     usual_filters,
     write,
 )
+from codec.png.head import Head
 from codec.png.kept import kept_size, pack_chunks, unpack_chunks
+from codec.png.lines import from_bytes, to_bytes
 
 __all__ = [
     "MAX_CHUNKS",
@@ -49,6 +49,7 @@ __all__ = [
     "find_chunk",
     "from_bytes",
     "has_palette",
+    "holds",
     "kept_size",
     "listed",
     "metadata_chunks",

@@ -17,12 +17,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from codec.errors import CorruptError, InputError, LimitError, TruncatedError, UnsupportedError
-from codec.png import filters
+from codec.png.head import Head
+from codec.png.lines import Scanlines, decoded
 from codec.png.squeeze import squeeze
 from codec.samples import Kind
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_CHUNKS = 1 << 26  # bytes of ancillary chunks
+DEFLATED = 1032  # bytes that a byte of deflated data stands for, at most
 AT_ONCE = 1 << 16  # bytes of compressed image data that are decompressed at once
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}  # and back, without palette
@@ -47,10 +49,6 @@ BOUND_TEXTS = {
     b"dcterms:provenance": "C2PA content credentials",
 }
 XMP = b"XML:com.adobe.xmp\0"  # keyword of the text that XMP is
-# (first row, first column, row step, column step) of the passes of an interlaced image
-ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
-
-
 _HEADER = re.compile(rb"\0\0\0[\r\n]{0,2}IHDR")  # its size, 13, is a line's end to what damages signatures
 Chunk = tuple[bytes, int, int]  # type, start, end
 
@@ -59,37 +57,6 @@ class IndivisibleError(UnsupportedError):
     """An image file that seems sound, but has something in it that only the whole file can keep. The message
     says what: "it has ...".
     """
-
-
-@dataclass(frozen=True)
-class Head:
-    """What the header chunk says."""
-
-    width: int
-    height: int
-    channels: int  # 1 to 4; a palette's indices are one channel
-    kind: Kind
-    interlaced: bool
-
-    @property
-    def step(self) -> int:
-        """Bytes from a pixel to the next, as filters count them."""
-        return max(1, self.channels * self.kind.depth // 8)
-
-    @property
-    def samples(self) -> int:
-        return self.width * self.height * self.channels
-
-    def passes(self) -> Iterator[tuple[int, int, int, int, int, int]]:
-        """(rows, columns, first row, first column, row step, column step) of each pass that has pixels."""
-        for y, x, dy, dx in ADAM7 if self.interlaced else ((0, 0, 1, 1),):
-            rows, columns = -(-(self.height - y) // dy), -(-(self.width - x) // dx)
-            if rows > 0 and columns > 0:
-                yield rows, columns, y, x, dy, dx
-
-    def line(self, columns: int) -> int:
-        """Bytes of a row: the filter, then the samples."""
-        return 1 + (columns * self.channels * self.kind.depth + 7) // 8
 
 
 @dataclass(frozen=True)
@@ -212,6 +179,29 @@ def dissect(data: bytes, max_pixels: int) -> tuple[Png, Coding]:
     that is too large, and IndivisibleError for one that is animated, has an unknown critical chunk, or bytes
     where they would be lost.
     """
+    head, kept, pieces = _parts(data, max_pixels)
+    there = sum(len(piece) for piece in pieces)
+    if head.size > DEFLATED * there:  # before memory is asked for
+        raise CorruptError(
+            f"the PNG's image data is damaged: {there} bytes of it cannot be all {head.size} compressed."
+        )
+    pixels = np.empty(head.shape, dtype=np.uint16 if head.kind.depth == 16 else np.uint8)
+    used = []
+    for place, some, their_filters in _decoded(head, pieces):
+        pixels[place] = some
+        used.append(their_filters)
+    return Png(pixels, head.kind, head.interlaced, *kept), Coding(b"".join(used), pieces)
+
+
+def holds(data: bytes, png: Png) -> bool:
+    """Whether a file is a PNG of just that, which takes no second image. Raises as `dissect` does."""
+    head, kept, pieces = _parts(data, png.head.width * png.head.height)
+    same = head == png.head and kept == (png.before, png.after)
+    return same and all(np.array_equal(png.pixels[place], some) for place, some, _ in _decoded(head, pieces))
+
+
+def _parts(data: bytes, max_pixels: int) -> tuple[Head, tuple[bytes, bytes], tuple[memoryview, ...]]:
+    """(header, kept chunks before and after the image data, its pieces). Raises as `dissect` does."""
     head = read_head(data, max_pixels)
     chunks = _chunks(data)
     kinds = [c[0] for c in chunks]
@@ -219,70 +209,60 @@ def dissect(data: bytes, max_pixels: int) -> tuple[Png, Coding]:
     _check_kept(head, chunks[1:first], chunks[last + 1 : -1])
     if chunks[-1][2] != len(data):
         raise IndivisibleError(f"it has {len(data) - chunks[-1][2]} bytes after its end marker")
-    kept = [b"".join(data[a:b] for _, a, b in part) for part in (chunks[1:first], chunks[last + 1 : -1])]
-    if len(kept[0]) + len(kept[1]) > MAX_CHUNKS:
-        raise IndivisibleError(
-            f"it has {len(kept[0]) + len(kept[1])} bytes of metadata, more than {MAX_CHUNKS}"
-        )
-    view = memoryview(data)
-    pieces = tuple(view[a + 8 : b - 4] for _, a, b in chunks[first : last + 1])
-    pixels, kinds_of_rows = _unpack(
-        _inflate(pieces, sum(rows * head.line(columns) for rows, columns, *_ in head.passes())), head
+    before, after = (
+        b"".join(data[a:b] for _, a, b in part) for part in (chunks[1:first], chunks[last + 1 : -1])
     )
-    return Png(pixels, head.kind, head.interlaced, *kept), Coding(kinds_of_rows, pieces)
+    if len(before) + len(after) > MAX_CHUNKS:
+        raise IndivisibleError(f"it has {len(before) + len(after)} bytes of metadata, more than {MAX_CHUNKS}")
+    view = memoryview(data)
+    return head, (before, after), tuple(view[a + 8 : b - 4] for _, a, b in chunks[first : last + 1])
+
+
+def _decoded(
+    head: Head, pieces: Sequence[memoryview]
+) -> Iterator[tuple[tuple[slice, slice], np.ndarray, bytes]]:
+    """What `codec.png.lines.decoded` says of compressed image data, of which it must be all. Raises as
+    `dissect` does."""
+    data = _Inflated(pieces, head.size)
+    yield from decoded(data.read, head)
+    data.end()
 
 
 def write(png: Png) -> bytes:
     """Encode a PNG with the kept chunks in their places."""
-    stream = squeeze(scanlines(png, usual_filters(png)))
-    return assemble(png, [stream[at : at + PIECE] for at in range(0, len(stream), PIECE)])
+    data = Scanlines(png.pixels, png.head)
+    pieces = [memoryview(piece) for piece in squeeze(data.read, data.size)]
+    return assemble(png, [piece[at : at + PIECE] for piece in pieces for at in range(0, len(piece), PIECE)])
 
 
 def usual_filters(png: Png) -> bytes:
-    """The filter of every row of every pass, as most encoders choose it: the usual heuristic, or none for
+    """The filter of every row of every pass, as most encoders choose it: the usual rule, or none for
     palettes and few bits.
     """
-    if png.kind.few:
-        return bytes(sum(rows for rows, *_ in png.head.passes()))
-    chosen = []
-    for lines in _lines(png):
-        filters.choose(lines, png.head.step)
-        chosen.append(lines[:, 0].tobytes())
-    return b"".join(chosen)
+    return Scanlines(png.pixels, png.head).filters()
 
 
 def scanlines(png: Png, row_filters: bytes) -> bytes:
-    """The image data before compression: of every pass and row the filter and the filtered bytes.
-    row_filters: one for every row of every pass.
-    """
-    parts, start = [], 0
-    for lines in _lines(png):
-        lines[:, 0] = np.frombuffer(row_filters, np.uint8, len(lines), start)
-        parts.append(filters.apply(lines, png.head.step).tobytes())
-        start += len(lines)
-    return b"".join(parts)
+    """The image data before compression. row_filters: one for every row of every pass."""
+    return Scanlines(png.pixels, png.head, row_filters).read(0, png.head.size)
 
 
-def _lines(png: Png) -> Iterator[np.ndarray]:
-    """uint8 (rows, 1 + bytes) of each pass, unfiltered, the filter 0."""
-    head = png.head
-    for rows, columns, y, x, dy, dx in head.passes():
-        lines = np.zeros((rows, head.line(columns)), dtype=np.uint8)
-        lines[:, 1:] = to_bytes(png.pixels[y::dy, x::dx], head)
-        yield lines
-
-
-def assemble(png: Png, pieces: Iterable[bytes]) -> bytes:
+def assemble(png: Png, pieces: Iterable[bytes | memoryview]) -> bytes:
     """A file whose compressed image data is `pieces`, one for each chunk."""
     head = png.head
     colour = PALETTE if head.kind.indexed else COLOURS[head.channels]
     header = struct.pack(">IIBBBBB", head.width, head.height, head.kind.depth, colour, 0, 0, head.interlaced)
-    image = [chunk(b"IDAT", piece) for piece in pieces]
+    image = [part for piece in pieces for part in _chunk_parts(b"IDAT", piece)]
     return b"".join([SIGNATURE, chunk(b"IHDR", header), png.before, *image, png.after, chunk(b"IEND", b"")])
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+    return b"".join(_chunk_parts(kind, data))
+
+
+def _chunk_parts(kind: bytes, data: bytes | memoryview) -> tuple[bytes | memoryview, ...]:
+    """What a chunk is joined of."""
+    return struct.pack(">I", len(data)) + kind, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
 
 
 def metadata_chunks(icc: bytes, exif: bytes, xmp: bytes) -> bytes:
@@ -421,79 +401,52 @@ def _chunks(data: bytes) -> list[Chunk]:
     return out
 
 
-def _inflate(pieces: Sequence[memoryview], size: int) -> bytearray:
-    """The decompressed image data, which must be `size` bytes; never makes more than one byte too many, nor
-    asks for much at once, which would be there twice.
-    """
-    inflate = zlib.decompressobj()
-    out = bytearray()
-    try:
-        for part in (piece[at : at + AT_ONCE] for piece in pieces for at in range(0, len(piece), AT_ONCE)):
-            if inflate.eof:
-                raise IndivisibleError("it has bytes after the end of its compressed image data")
-            left: bytes | memoryview = part
-            while left:
-                out += inflate.decompress(left, size + 1 - len(out))
-                if len(out) > size:
-                    raise IndivisibleError("it has more image data than its header says")
-                if inflate.unused_data:
-                    raise IndivisibleError("it has bytes after the end of its compressed image data")
-                left = inflate.unconsumed_tail
-    except zlib.error as error:
-        raise CorruptError(f"the PNG's image data is damaged ({error}).") from error
-    if len(out) < size:
-        raise CorruptError(
-            f"the PNG's image data is damaged: it ends after {len(out)} bytes, expected {size}."
-        )
-    if not inflate.eof:
-        raise CorruptError(
-            f"the PNG's image data is damaged: all {size} bytes are there, but the zlib stream ends before "
-            "its checksum."
-        )
-    return out
+class _Inflated:
+    """The decompressed image data, a piece after the other; at no time much more of it than was asked for."""
 
+    def __init__(self, pieces: Sequence[memoryview], size: int) -> None:
+        """size: bytes that there must be."""
+        self._parts = (piece[at : at + AT_ONCE] for piece in pieces for at in range(0, len(piece), AT_ONCE))
+        self._inflate = zlib.decompressobj()
+        self._left: bytes | memoryview = b""
+        self._size, self._read = size, 0
 
-def _unpack(raw: bytearray, head: Head) -> tuple[np.ndarray, bytes]:
-    """Decompressed image data, which is overwritten -> (pixels as in `Png`, the filter of every row)."""
-    shape = (head.height, head.width) if head.channels == 1 else (head.height, head.width, head.channels)
-    pixels = np.empty(shape, dtype=np.uint16 if head.kind.depth == 16 else np.uint8)
-    used, at = [], 0
-    for rows, columns, y, x, dy, dx in head.passes():
-        lines = np.frombuffer(raw, np.uint8, rows * head.line(columns), at).reshape(rows, -1)
-        if lines[:, 0].max() >= filters.KINDS:
+    def read(self, size: int) -> bytes:
+        """The next so many bytes. Raises CorruptError if there are fewer."""
+        parts, left = [], size
+        while left and (more := self._more(left)) is not None:
+            parts.append(more)
+            left -= len(more)
+        self._read += size - left
+        if left:
             raise CorruptError(
-                f"the PNG's image data is damaged: a row has filter {lines[:, 0].max()}, expected 0 to 4."
+                f"the PNG's image data is damaged: it ends after {self._read} bytes, expected {self._size}."
             )
-        used.append(lines[:, 0].tobytes())
-        filters.undo(lines, head.step)
-        pixels[y::dy, x::dx] = from_bytes(lines[:, 1:], columns, head)
-        at += lines.size
-    return pixels, b"".join(used)
+        return b"".join(parts)
 
+    def end(self) -> None:
+        """Raise what must be said of what comes after the data."""
+        while (more := self._more(1)) is not None:
+            if more:
+                raise IndivisibleError("it has more image data than its header says")
+        if not self._inflate.eof:
+            raise CorruptError(
+                f"the PNG's image data is damaged: all {self._size} bytes are there, but the zlib stream "
+                "ends before its checksum."
+            )
 
-def from_bytes(rows: np.ndarray, columns: int, head: Head) -> np.ndarray:
-    """uint8 (h, bytes of a row) -> samples (h, columns) or (h, columns, channels): 16 bits high byte first,
-    several small ones in a byte from the top.
-    """
-    shape = (len(rows), columns) if head.channels == 1 else (len(rows), columns, head.channels)
-    if head.kind.depth == 16:
-        return np.ascontiguousarray(rows).view(">u2").reshape(shape)
-    if head.kind.depth == 8:
-        return rows.reshape(shape)
-    split = rows[..., None] >> _shifts(head.kind.depth) & (2**head.kind.depth - 1)
-    return split.reshape(len(rows), -1)[:, :columns]
-
-
-def to_bytes(samples: np.ndarray, head: Head) -> np.ndarray:
-    """Inverse of `from_bytes`; bits that are left over at the end of a row are 0."""
-    height, depth = len(samples), head.kind.depth
-    if depth == 16:
-        return np.ascontiguousarray(samples, dtype=">u2").view(np.uint8).reshape(height, -1)
-    if depth == 8:
-        return samples.reshape(height, -1)
-    padded = np.pad(samples, ((0, 0), (0, -samples.shape[1] % (8 // depth)))).reshape(height, -1, 8 // depth)
-    return np.bitwise_or.reduce(padded << _shifts(depth), axis=2)
-
-
-def _shifts(depth: int) -> np.ndarray:
-    return np.arange(8 - depth, -1, -depth, dtype=np.uint8)
+    def _more(self, size: int) -> bytes | None:
+        """At most so many bytes, which may be none; None at the end of what there is."""
+        part = self._left or next(self._parts, None)
+        if part is None:  # but zlib may still have some of what it was not asked for
+            return self._inflate.decompress(b"", size) or None
+        if self._inflate.eof:
+            raise IndivisibleError("it has bytes after the end of its compressed image data")
+        try:
+            out = self._inflate.decompress(part, size)
+        except zlib.error as error:
+            raise CorruptError(f"the PNG's image data is damaged ({error}).") from error
+        if self._inflate.unused_data:
+            raise IndivisibleError("it has bytes after the end of its compressed image data")
+        self._left = self._inflate.unconsumed_tail
+        return out

@@ -2,7 +2,10 @@
 only.
 
 A row is predicted from the byte one pixel to the left (a), the one above (b) and the one above left (c), all
-0 outside the image. Compiled by Numba, because a byte needs the byte before it.
+0 outside the image. Everything here takes rows as uint8 (1 + h, 1 + n): the first is the one above the
+others, not filtered, or zeros at the top; each of the others begins with its filter, 0 to 4, so that pixels
+begin at 1. step: bytes from a pixel to the next, at least 1. Compiled by Numba, because a byte needs the byte
+before it.
 """
 
 from __future__ import annotations
@@ -35,19 +38,17 @@ def _predict(kind: int, a: int, b: int, c: int) -> int:
 
 @inlined()
 def _around(rows: Any, y: int, x: int, step: int) -> tuple[int, int, int]:
-    """(a, b, c) of byte x of row y. Every row begins with its filter byte, so that pixels begin at 1."""
-    a = int(rows[y, x - step]) if x > step else 0
-    b = int(rows[y - 1, x]) if y else 0
-    c = int(rows[y - 1, x - step]) if y and x > step else 0
-    return a, b, c
+    """(a, b, c) of byte x of row y."""
+    b = int(rows[y - 1, x])
+    if x > step:
+        return int(rows[y, x - step]), b, int(rows[y - 1, x - step])
+    return 0, b, 0
 
 
 @compiled()
 def undo(rows: np.ndarray, step: int) -> None:
-    """Undo the filters in place. rows: uint8 (h, 1 + n), each led by its filter, 0 to 4. step: bytes from a
-    pixel to the next, at least 1.
-    """
-    for y in range(rows.shape[0]):
+    """Undo the filters in place."""
+    for y in range(1, rows.shape[0]):
         kind = int(rows[y, 0])
         if kind:
             for x in range(1, rows.shape[1]):
@@ -57,14 +58,15 @@ def undo(rows: np.ndarray, step: int) -> None:
 
 @compiled()
 def apply(rows: np.ndarray, step: int) -> np.ndarray:
-    """Inverse of `undo`, not in place: rows uint8 (h, 1 + n), led by the filter to be applied to each."""
-    out = rows.copy()
-    for y in range(rows.shape[0]):
+    """Inverse of `undo`, not in place: uint8 (h, 1 + n), without the row above. rows: led by the filter to be
+    applied to each."""
+    out = rows[1:].copy()
+    for y in range(1, rows.shape[0]):
         kind = int(rows[y, 0])
         if kind:
             for x in range(1, rows.shape[1]):
                 a, b, c = _around(rows, y, x, step)
-                out[y, x] = (int(rows[y, x]) - _predict(kind, a, b, c)) & 255
+                out[y - 1, x] = (int(rows[y, x]) - _predict(kind, a, b, c)) & 255
     return out
 
 
@@ -73,7 +75,7 @@ def choose(rows: np.ndarray, step: int) -> None:
     """Set every row's filter to the one with the least sum of absolute differences, the first of equals, as
     libpng does.
     """
-    for y in range(rows.shape[0]):
+    for y in range(1, rows.shape[0]):
         least = -1
         for kind in range(KINDS):
             total = 0

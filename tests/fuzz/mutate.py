@@ -698,12 +698,11 @@ def _right_image_data(chunks: list[tuple[bytes, bytes]], rng: random.Random) -> 
         return chunks
     stream = b"".join(data for kind, data in chunks if kind == b"IDAT")
     old, raw, at = _inflated(stream), bytearray(), 0
-    for rows, columns, *_ in head.passes():
-        for _ in range(rows):
-            line = head.line(columns)
-            row = old[at : at + line].ljust(line, b"\0")
+    for one in head.passes():
+        for _ in range(one.rows):
+            row = old[at : at + one.line].ljust(one.line, b"\0")
             raw += bytes([row[0] % 5]) + row[1:]
-            at += line
+            at += one.line
     out = _image_data(chunks, _deflated(bytes(raw), rng), rng)
     if head.kind.indexed and not any(kind == b"PLTE" for kind, _ in out):
         out.insert(1, (b"PLTE", rng.randbytes(3 * rng.randint(1, 256))))

@@ -7,6 +7,7 @@ import struct
 import tracemalloc
 import warnings
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import imagecodecs
@@ -16,6 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec import ArdmError, CorruptError, InputError, LimitError, TruncatedError, png
+from codec.png import filters
+from codec.png.lines import STRIP, Scanlines
 from codec.samples import Kind
 from tests import pngs
 from tests.pngs import KINDS, SHARED, SUITE, build
@@ -127,16 +130,20 @@ def test_filters_are_those_of_the_standard_and_come_undone(
     height: int, width: int, step: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    lines = rng.integers(0, 256, (height, 1 + width), dtype=np.uint8)
+    under = rng.integers(0, 256, (1 + height, 1 + width), dtype=np.uint8)  # of zeros
+    under[0] = 0
+    lines = under[1:]
     lines[:, 0] = rng.integers(0, 5, height)
-    forward = png.filters.apply(lines, step)
+    forward = filters.apply(under, step)
     assert forward.tobytes() == pngs.filtered(
         [row[1:].tobytes() for row in lines], lines[:, 0].tolist(), step
     )
-    png.filters.undo(forward, step)
-    assert np.array_equal(forward, lines)
-    chosen = lines.copy()
-    png.filters.choose(chosen, step)
+    undone = np.concatenate([under[:1], forward])
+    filters.undo(undone, step)
+    assert np.array_equal(undone, under)
+    chosen = under.copy()
+    filters.choose(chosen, step)
+    chosen = chosen[1:]
     for y in range(height):
         sums = []
         for kind in range(5):
@@ -145,6 +152,57 @@ def test_filters_are_those_of_the_standard_and_come_undone(
             )[-width:]
             sums.append(sum(min(v, 256 - v) for v in line))
         assert chosen[y, 0] == sums.index(min(sums))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 40), st.booleans(), st.sampled_from([1, 4, 8, 16]), st.data())
+def test_image_data_can_be_asked_for_in_any_parts(
+    height: int, width: int, interlaced: bool, depth: int, data: st.DataObject
+) -> None:
+    rng = np.random.default_rng(height + 1000 * width)
+    pixels = rng.integers(0, 1 << depth, (height, width), dtype=np.uint16 if depth == 16 else np.uint8)
+    image = png.Png(pixels, Kind(depth), interlaced, b"", b"")
+    rows = sum(one.rows for one in image.head.passes())
+    row_filters = data.draw(st.none() | st.binary(min_size=rows, max_size=rows))
+    row_filters = row_filters and bytes(kind % 5 for kind in row_filters)
+    lines = Scanlines(pixels, image.head, row_filters)
+    whole = lines.read(0, lines.size)
+    assert whole == png.scanlines(image, lines.filters())
+    assert len(whole) == lines.size
+    start, stop = sorted(data.draw(st.tuples(*[st.integers(0, lines.size)] * 2)))
+    assert lines.read(start, stop) == whole[start:stop]
+    assert lines.read(start, lines.size + 1000) == whole[start:]
+
+
+def test_strips_of_a_large_image_are_one() -> None:
+    """What zlib gives of a few bytes does not end where strips do."""
+    rng = np.random.default_rng(5)
+    pixels = np.zeros((3 * STRIP // 1000, 999), np.uint8)
+    pixels[1500:1600] = rng.integers(0, 256, (100, 999), dtype=np.uint8)
+    for interlaced in (False, True):
+        image = png.Png(pixels, Kind(), interlaced, b"", b"")
+        assert np.array_equal(png.read(png.write(image), pixels.size).pixels, pixels)
+
+
+def test_a_file_holds_just_its_image() -> None:
+    rng = np.random.default_rng(6)
+    pixels = rng.integers(0, 256, (30, 20, 3), dtype=np.uint8)
+    image = png.Png(pixels, Kind(), True, png.chunk(b"gAMA", bytes(4)), b"")
+    file = png.write(image)
+    assert png.holds(file, image)
+    other = pixels.copy()
+    other[29, 19, 2] ^= 1
+    for changed in (
+        {"pixels": other},
+        {"interlaced": False},
+        {"before": b""},
+        {"after": image.before},
+        {"pixels": pixels.reshape(20, 30, 3)},
+        {"pixels": pixels[..., 0]},
+    ):
+        assert not png.holds(file, replace(image, **changed))
+    with pytest.raises(CorruptError):
+        png.holds(file[:100], image)
 
 
 # ---- what is not sound
@@ -175,7 +233,7 @@ def image_data(data: bytes) -> bytes:
         (image_data(DATA[1][:-1]), CorruptError, "damaged"),
         (image_data(DATA[1][:-4] + b"abcd"), CorruptError, "damaged"),
         (image_data(b"no zlib stream"), CorruptError, "damaged"),
-        (image_data(b""), CorruptError, "ends after 0 bytes"),
+        (image_data(b""), CorruptError, "0 bytes of it cannot be all 6 compressed"),
         (image_data(zlib.compress(b"\0\1\2\5\3\4")), CorruptError, "filter 5, expected 0 to 4"),
         (image_data(zlib.compress(bytes(7))), png.IndivisibleError, "more image data"),
         (image_data(DATA[1] + b"more"), png.IndivisibleError, "after the end of its compressed image data"),

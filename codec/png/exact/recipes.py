@@ -149,7 +149,7 @@ def _check_numbers(numbers: list[int], different: bool) -> None:
 def _unpack_filters(data: bytes, at: int, image: Png) -> tuple[bytes, int]:
     """(the filters of all rows, position after them)."""
     way, at = data[at], at + 1
-    rows = sum(rows for rows, *_ in image.head.passes())
+    rows = sum(one.rows for one in image.head.passes())
     if way == BY_LIST:
         row_filters, at = _unpack_listed(data, at, rows)
     else:
