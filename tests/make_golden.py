@@ -40,7 +40,7 @@ def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
     rng = np.random.default_rng(1)
     checks = (np.add.outer(np.arange(60) // 10, np.arange(80) // 10) % 2)[..., None] * np.array([250, 90, 10])
     other = np.random.default_rng(2)
-    blocks = photo[200:220, 330:352].repeat(4, 0).repeat(4, 1)  # many colours, of which a palette costs more
+    blocks = np.tile(photo[200:214, 330:345], (6, 6, 1))  # many colours, of which a palette costs more
     pixel_art = np.concatenate([crop // 96 * 96, alpha // 128 * 255], 2)
     pixel_art[:24, :24] = np.concatenate([crop, alpha], 2)[:24, :24]  # a tile of many colours
     few = other.integers(0, 256, (256, 4), dtype=np.uint8)[other.integers(0, 256, (20, 30))]

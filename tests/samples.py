@@ -52,7 +52,7 @@ def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
         "raster-one-strip": (Method.NETWORK, crop, {"order": "raster", "budget": 90}),
         "alpha": (Method.NETWORK, np.concatenate([crop, alpha], 2), {"order": "raster"}),
         "tiles": (Method.NETWORK, photo()[190:206, 330:350], {"order": "raster", "tile": 8}),
-        "graphics": (Method.GRAPHICS, photo()[190:207, 330:347].repeat(3, 0).repeat(3, 1), {}),
+        "graphics": (Method.GRAPHICS, np.tile(photo()[190:207, 330:347], (3, 3, 1)), {}),
         "converted": (Method.CONVERTED, converted()[190:206, 330:346], {"order": "raster"}),
         "converted-lattice": (Method.CONVERTED, converted()[190:206, 330:346], {"order": "lattice"}),
         "palette": (Method.PALETTE, photo()[190:214, 330:354] // 64 * 64, {}),

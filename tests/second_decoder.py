@@ -507,12 +507,12 @@ PHASES += [(0, 1), (0, 3), (1, 0), (1, 2), (2, 1), (2, 3), (3, 0), (3, 2)]
 
 
 def grid(h, w, cell=lambda: 0):
-    """Rows of cells, with margins of two on all sides: those above and left are reached by indices -1, -2"""
-    return [[cell() for x in range(w + 4)] for y in range(h + 4)]
+    """Rows of cells, with margins of two and, above and left, three: reached by indices -1, -2, -3"""
+    return [[cell() for x in range(w + 5)] for y in range(h + 5)]
 
 
 def begin_row(rows, y):
-    rows[y][-1] = rows[y][-2] = rows[y - 1][0]
+    rows[y][-1] = rows[y][-2] = rows[y][-3] = rows[y - 1][0]
 
 
 def end_row(rows, y, w):
@@ -666,6 +666,7 @@ SIG = [round(2**24 / (1 + exp(-(i - 1535.5) / 128))) for i in range(1536, 3072)]
 SIG = [ONE - n for n in reversed(SIG)] + SIG
 LOG = [round(65536 * ln(1 + (i + 0.5) / 512)) / 65536 for i in range(512)]
 SQ = [round(2**40 / (1 + exp(-(i - 400) / 32))) / 2**40 for i in range(802)]
+LN_COUNT = [round(65536 * ln(n + 1)) / 65536 for n in range(1001)]
 REC = [round(65536 / (i + 1.6)) for i in range(256)]
 EAGER = [round(65536 / (i + 1.02)) for i in range(91)]
 INV = [round(2**27 * 2.0 ** (-(i - 64) / 16)) / 2**20 for i in range(161)]
@@ -814,6 +815,12 @@ class Mixing:
             self.B = (net.tensors["mixer.seen"] / 4096).tolist()
             self.C = (net.tensors["mixer.color"] / 4096).tolist()
             self.rules = SimpleNamespace(**vars(self.rules) | {"rates": (0.01, 0.0015, 4000.0)})
+        self.guessing = net is not None and raster
+        if self.guessing:
+            for weights in (self.A, self.B, self.C):
+                for row in (row for of_channel in weights for of_bit in of_channel for row in of_bit):
+                    row += [0.0] * 8
+            self.H = [[defaultdict(lambda: [0] * 272) for j in range(8)] for s in range(3)]
         self.P, self.Q = table_of(CELLS, 3, 8, 16), table_of(CELLS, 7, 3, 8, 16)
         self.counters = [[defaultdict(lambda: [2**23, 0]) for j in range(5)] for s in range(3)]
 
@@ -822,6 +829,7 @@ class Mixing:
         self.E = [grid(h, w) for _ in V]
         self.experts = [] if self.net else EXPERTS
         self.X = [grid(h, w, lambda: [0] * (1 + len(self.experts))) for _ in V]
+        self.G = [grid(h, w, lambda: [0] * 8) for _ in V]
 
     def begin_phase(self, phase):
         """A phase, or the whole plane in raster order"""
@@ -880,9 +888,13 @@ class Mixing:
             self.find_experts(c)
             self.contexts(c)
             c.candidates = [] if self.net else self.find_candidates(c, right)
+            if self.guessing:
+                self.guess(c)
             value = self.value(c)
             rows[y][x] = value
             self.learn(c, value)
+            if self.guessing:
+                self.learn_guesses(c, value)
             residual.append(value - c.base)
             for j, (candidate, _) in enumerate(c.candidates):
                 right[j] = max(right[j], 1 if candidate == value else 2)
@@ -1001,6 +1013,90 @@ class Mixing:
             c.keys.append(key + 7919 * (256 * v1 + v2) + 9)
             c.keys.append(key + 7919 * (((256 * v1 + v2) * 256 + v3) * 256 + v4) + 11)
 
+    def guess(self, c):
+        """The guesses of a value, and their histograms"""
+        y, x, rows = c.y, c.x, self.V[c.s]
+        n, nn, w, ww = rows[y - 1][x], rows[y - 2][x], rows[y][x - 1], rows[y][x - 2]
+        nw, ne = rows[y - 1][x - 1], rows[y - 1][x + 1]
+        least, most = min(n, w, nw, ne), max(n, w, nw, ne)
+        found = self.first_guesses(c) if c.s == 0 else self.other_guesses(c, n, nn, w, ww, nw, ne)
+        a, b, d = abs(n - nw), abs(w - nw), abs(n + w - 2 * nw)
+        found.append((w if a <= b and a <= d else n if b <= d else nw, most - least))
+        found = [(clip(value, 0, 255), spread) for value, spread in found]
+        places = (y, x - 1), (y - 1, x), (y, x - 1), (y - 1, x), (y - 1, x - 1), (y - 1, x + 1)
+        places += (y, x - 2), (y - 2, x)
+        nearby = [sum(self.G[c.s][v][u][j] for v, u in places) for j in range(8)]
+        weights = total = 0.0
+        for (value, _), error in zip(found, nearby, strict=False):
+            square = (error + 1.5) * (error + 1.5)
+            weights += 1.0 / (square * square)
+            total += 1.0 / (square * square) * value
+        mean = total / weights
+        found.append((int(mean + 0.5), int(min(abs(mean - c.at[0]) * 4.0, 255.0))))
+        classes = [
+            tuple(sum(n >= edge for edge in (1, 2, 4, 6, 9, 14, 24)) for n in (error >> 3, abs(spread)))
+            for error, (_, spread) in zip(nearby, found, strict=True)
+        ]
+        c.guesses = [value for value, _ in found]
+        c.histograms = [self.H[c.s][j][pair] for j, pair in enumerate(classes)]
+
+    def first_guesses(self, c):
+        rows, y, x = self.V[0], c.y, c.x
+        n, nn, nnn = (rows[y - k][x] for k in (1, 2, 3))
+        w, ww, www = (rows[y][x - k] for k in (1, 2, 3))
+        nw, ne, nne = rows[y - 1][x - 1], rows[y - 1][x + 1], rows[y - 2][x + 1]
+        least, most = min(n, w, nw, ne), max(n, w, nw, ne)
+        return [
+            ((2 * ne + w - nne + 1) >> 1, ne - w),
+            (clip(3 * n - 3 * nn + nnn, least, most), n - nn),
+            (clip(3 * w - 3 * ww + www, least, most), w - ww),
+            (2 * n - nn, nn - nnn),
+            (w, n - nw),
+            (n, w - nw),
+        ]
+
+    def other_guesses(self, c, n, nn, w, ww, nw, ne):
+        G, y, x = self.V[0], c.y, c.x
+        other, u = (self.V[2], x - 1) if c.s == 1 else (self.V[1], x)
+        p, q = G[y][x], other[y][u]
+        pn, pw, qn, qw = G[y - 1][x], G[y][x - 1], other[y - 1][u], other[y][u - 1]
+        there = [pw, pw, pn, pn, G[y - 1][x - 1], G[y - 1][x + 1], G[y][x - 2], G[y - 2][x]]
+        here = [w, w, n, n, nw, ne, ww, nn]
+        squares = sum(a * a for a in there)
+        products = sum(a * b for a, b in zip(there, here, strict=True))
+        slope = 8 * products - sum(there) * sum(here) + 250.0
+        slope /= 8 * squares - sum(there) ** 2 + 250.0
+        line = sum(here) * 0.125 + slope * (p - sum(there) * 0.125)
+        plane = pw + pn - G[y - 1][x - 1]
+        return [
+            (int(clip(line + 0.5, 0.0, 255.0)), abs(8 * p - sum(there)) >> 3),
+            (p - plane + w + n - nw, p - plane),
+            (p - pw + w, p - pw),
+            (p - pn + n, p - pn),
+            (w + ((p - pw + q - qw + 1) >> 1), p - pw - q + qw),
+            (n + ((p - pn + q - qn + 1) >> 1), p - pn - q + qn),
+        ]
+
+    def count_below(self, c, j, value):
+        i = clip(value - c.guesses[j] + 128, 0, 255)
+        return c.histograms[j][i // 16] + c.histograms[j][16 + i]
+
+    def odds_of_guesses(self, c, low, half):
+        odds = []
+        for j in range(8 if self.guessing else 0):
+            below, middle, above = (self.count_below(c, j, low + k * half) for k in (0, 1, 2))
+            odds.append(LN_COUNT[above - middle] - LN_COUNT[middle - below])
+        return odds
+
+    def learn_guesses(self, c, value):
+        self.G[c.s][c.y][c.x] = [abs(value - guess) for guess in c.guesses]
+        for guess, h in zip(c.guesses, c.histograms, strict=True):
+            i = clip(value - guess + 128, 0, 255)
+            for k in [*range(i // 16 + 1, 16), *range(16 + i + 1, 16 + i // 16 * 16 + 16)]:
+                h[k] += 1
+            if h[15] + h[271] == 1000:
+                h[:] = [count // 2 for count in h]
+
     def slot(self, key):
         z = u64(key * 0x9E3779B97F4A7C15)
         return (u64((z ^ z >> 29) * 0xBF58476D1CE4E5B9) >> 30) % self.slots * 16
@@ -1046,6 +1142,7 @@ class Mixing:
                 x += [log(float(q + 1)) - log(float(2**24 - q)) for q, _ in counters]
                 asked = [(counters_of[b], said(candidate, b, low)) for candidate, counters_of in c.candidates]
                 x += [sign * (log(float(q + 1)) - log(float(2**24 - q))) for (q, _), sign in asked]
+                x += self.odds_of_guesses(c, low, half)
                 seen = [n if n < 3 else 3 if n < 6 else 4 if n < 16 else 5 for _, n in counters]
                 weights = [self.A[s][b][c.spread], self.B[s][b][6 * seen[0] + seen[1]], self.C[s][b][c.color]]
                 tables = self.P[s][b][c.context], self.Q[self.kind][s][b][c.spread]

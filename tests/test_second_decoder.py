@@ -92,7 +92,7 @@ def forged(data, number, change):
 
 def test_tables():
     integers = {"SIG": 0x7B8F868D, "REC": 0xB3FED48E, "EAGER": 0xBEA9BA3B}
-    numbers = {"LOG": 0xB1257297, "SQ": 0x3F6D840D, "INV": 0xF2408387}
+    numbers = {"LOG": 0xB1257297, "SQ": 0x3F6D840D, "INV": 0xF2408387, "LN_COUNT": 0xC877C586}
     for name, crc in {**integers, **numbers}.items():
         table = np.array(getattr(second_decoder, name), "<i4" if name in integers else "<f8")
         assert zlib.crc32(table.tobytes()) == crc, name

@@ -15,6 +15,8 @@ decision is predicted by `INPUTS` models; their log-odds are mixed by three gate
                   where G is known, and without it after the same neighbours
     candidates    without the network: values that may be repeated, as sure as the same kind of candidate was
                   right in the same surroundings
+    histograms    with the network, in raster order: how far simple predictions were off
+                  (`codec.coder.guesses`)
 
 Its arithmetic is as exact as that of `codec.coder.arithmetic`, whose rules hold here.
 """
@@ -34,6 +36,15 @@ from ardm.compiled import BORROWING, compiled, inlined
 from ardm.exact.evaluate import BLOCK, finish_block, gather_raster
 from ardm.units import CENTER_MAX, CENTER_MIN, CODING_ORDER, MEAN_STEPS, SCALE_COUNT, SCALE_LOW, SLOPE_MAX
 from codec.coder.arithmetic import LEAST, PAD, exact_decimals, log, sigmoid, solve, squash
+from codec.coder.guesses import (
+    GUESSES,
+    Guesses,
+    find_histograms,
+    histogram_inputs,
+    learn_guesses,
+    new_guesses,
+    take_bit,
+)
 from codec.coder.rangecoder import ONE, code_bit
 
 INPUTS = 8
@@ -138,6 +149,7 @@ class Phase(NamedTuple):
     near: np.ndarray  # int64 (m, 2), offsets at which errors are known
     mean_of: np.ndarray  # int64 (experts - 1, 4): quarters of the first four neighbours
     rates: tuple[float, float]  # at which mixers learn, at first and in the end
+    histograms: bool  # whether simple predictions are asked, too
 
 
 class Planes(NamedTuple):
@@ -158,9 +170,11 @@ class Learned(NamedTuple):
     by_context: np.ndarray  # float64 (3, 8, CONTEXTS, APM_CELLS), refines
     by_kind: np.ndarray  # float64 (kinds, 3, 8, SPREADS, APM_CELLS), refines
     counters: np.ndarray  # uint32 (3, COUNTERS, slots)
-    more_by_spread: np.ndarray  # float64 (3, 8, SPREADS, MORE), weights of the candidates
-    more_by_seen: np.ndarray  # float64 (3, 8, SEEN, MORE)
-    more_by_color: np.ndarray  # float64 (3, 8, COLORS, MORE)
+    # float64 (3, 8, SPREADS, MORE or GUESSES), weights of the candidates, or with the network of the
+    # histograms
+    more_by_spread: np.ndarray
+    more_by_seen: np.ndarray  # float64 (3, 8, SEEN, MORE or GUESSES)
+    more_by_color: np.ndarray  # float64 (3, 8, COLORS, MORE or GUESSES)
     agreed: np.ndarray  # uint32 (3, CANDIDATES, AGREEMENTS, 8), how often a candidate's bit was right
     places: np.ndarray  # uint32 (slots,), where the pixels around were the same last
 
@@ -216,7 +230,7 @@ class Room(NamedTuple):
     above: np.ndarray  # at the upper end
     middle: np.ndarray  # where the next decision cuts
     sums: np.ndarray  # int64, of its errors nearby
-    x: np.ndarray  # (INPUTS,), log-odds
+    x: np.ndarray  # (INPUTS + GUESSES,), log-odds
     residuals: np.ndarray  # int64 (3,), value - base of the channels so far
     hashed: np.ndarray  # uint64 (COUNTERS,), keys of the counters' contexts
     slot: np.ndarray  # uint64 (COUNTERS,), where they are
@@ -237,6 +251,7 @@ class Room(NamedTuple):
     new_row: np.ndarray  # int64 (1,), 1 once a pixel of this row was unlike the one above it
     # uint64 (6,): first weights of the mixers, cells of both tables, node of the counters
     cells: np.ndarray
+    guesses: Guesses  # of one phase, since only raster order has them
 
 
 def new_room(fitted: Fitted, phase: Phase) -> Room:
@@ -250,7 +265,7 @@ def new_room(fitted: Fitted, phase: Phase) -> Room:
         np.zeros((3, neighbours)),
         *np.zeros((5, 16)),
         np.zeros(EXPERTS, dtype=np.int64),
-        np.zeros(INPUTS + MORE),
+        np.zeros(INPUTS + GUESSES),
         np.zeros(3, dtype=np.int64),
         np.zeros(COUNTERS, dtype=np.uint64),
         np.zeros(COUNTERS, dtype=np.uint64),
@@ -267,6 +282,7 @@ def new_room(fitted: Fitted, phase: Phase) -> Room:
         np.zeros(phase.shape[1], dtype=np.int64),
         np.zeros(1, dtype=np.int64),
         np.zeros(6, dtype=np.uint64),
+        new_guesses(*(phase.shape if phase.histograms else (0, 0))),
     )
 
 
@@ -332,6 +348,7 @@ class Layout(NamedTuple):
     columns: int  # of the phase
     counters: int  # uint64, in a table
     cross: int  # `Phase.cross`
+    histograms: bool  # `Phase.histograms`
 
 
 class At(NamedTuple):
@@ -679,6 +696,34 @@ def _to_lower_half(s: Any, low: Any, layout: Any, counters: Any, room: Any) -> N
 
 
 @inlined(**BORROWING)
+def _add_histograms(first_weight: Any, sums: Any, learned: Any, room: Any) -> Any:
+    """Log-odds of the mixers with those of the histograms, which are as many as INPUTS."""
+    (wa, wb, wc), (za, zb, zc) = first_weight, sums
+    for i in range(GUESSES):
+        j = np.uint64(i)
+        x = room.x[np.uint64(INPUTS) + j]
+        za += learned.more_by_spread[wa + j] * x
+        zb += learned.more_by_seen[wb + j] * x
+        zc += learned.more_by_color[wc + j] * x
+    return za, zb, zc
+
+
+@inlined(**BORROWING)
+def _learn_histograms(first_weight: Any, rates: Any, learned: Any, room: Any) -> None:
+    """Weights of the histograms learn from a decision."""
+    (wa, wb, wc), (da, db, dc) = first_weight, rates
+    for i in range(GUESSES):
+        j = np.uint64(i)
+        learned.more_by_spread[wa + j] += da * room.x[np.uint64(INPUTS) + j]
+    for i in range(GUESSES):
+        j = np.uint64(i)
+        learned.more_by_seen[wb + j] += db * room.x[np.uint64(INPUTS) + j]
+    for i in range(GUESSES):
+        j = np.uint64(i)
+        learned.more_by_color[wc + j] += dc * room.x[np.uint64(INPUTS) + j]
+
+
+@inlined(**BORROWING)
 def _mix(first_weight: Any, first_cell: Any, layout: Any, learned: Any, room: Any) -> Any:
     """Probability of a 1: the mixers, refined by both tables. first_weight, first_cell: tuples of 3 and 2
     uint64, where the decision's weights and cells begin.
@@ -700,6 +745,8 @@ def _mix(first_weight: Any, first_cell: Any, layout: Any, learned: Any, room: An
     for i in range(INPUTS):
         j = np.uint64(i)
         zc += learned.by_color[wc + j] * room.x[j]
+    if layout.histograms:
+        za, zb, zc = _add_histograms((wa, wb, wc), (za, zb, zc), learned, room)
     if not layout.components:
         va, vb, vc = wa >> np.uint64(1), wb >> np.uint64(1), wc >> np.uint64(1)  # MORE is half of INPUTS
         for i in range(CANDIDATES):
@@ -841,6 +888,8 @@ def _learn_decision(s: Any, b: Any, low: Any, bit: Any, layout: Any, learned: An
     for i in range(INPUTS):
         j = np.uint64(i)
         learned.by_color[wc + j] += dc * room.x[j]
+    if layout.histograms:
+        _learn_histograms((wa, wb, wc), (da, db, dc), learned, room)
     if not layout.components:
         _learn_candidates((wa, wb, wc), (da, db, dc), (b, low, bit), learned, room)
     nearer = np.uint64(int(fraction + 0.5))
@@ -869,6 +918,7 @@ def _code_value(
     plain_low, plain_high, moved_low, moved_high = 0.0, total * ONE, 0.0, total * ONE
     for j in range(experts):
         below[j], above[j] = 0.0, float(ONE)
+    fresh = True
     for b in range(8):
         half = 128 >> b
         edge = low + half - 0.5
@@ -891,6 +941,8 @@ def _code_value(
             seen_both = _counter_inputs(s, b, low, layout, learned.counters, room)
             if not components:
                 _candidate_inputs(b, low, learned.agreed, room)
+            if layout.histograms:
+                histogram_inputs(low, half, fresh, x, INPUTS, room.guesses)
             of_bit = s * 8 + b
             p = _mix(
                 (
@@ -910,6 +962,9 @@ def _code_value(
         bit = code_bit(coder, words, 0, chance, (answer >> (7 - b)) & 1, decoding)
         if not certain:
             _learn_decision(s, b, low, bit, layout, learned, room)
+            if layout.histograms:
+                take_bit(bit, room.guesses)
+        fresh = certain
         low += half * bit
         one_is = bit == 1
         moved_low, moved_high = shifted if one_is else moved_low, moved_high if one_is else shifted
@@ -1008,11 +1063,15 @@ def _code_channel(
         color = (green >> 5) + 8 * (int(pixel[np.uint64(at.here)]) >> 5)  # R, where it is not coded its base
     if not components:
         color = _find_candidates(s, at, layout, pixel, room)
+    if layout.histograms:
+        find_histograms(s, pixel, at.here, layout.plane, layout.stride, room.mean_at[0], room.guesses)
     value = _code_value(s, answer, total, (spread, context, color), layout, learned, stream, room)
     room.residuals[s] = value - base
     pixel[np.uint64(center)] = value
     _learn_value(s, value, deviation, at, layout, planes, fitted, room)
     _learn_fit(s, value - mean, n, fitted, room)
+    if layout.histograms:
+        learn_guesses(s, value, at.here, room.guesses)
     if components:
         _reweight(value, components, room)
     else:
@@ -1055,6 +1114,7 @@ def code_rows(
         (width - px + step - 1) // step,
         np.uint64(learned.counters.shape[2]),
         phase.cross,
+        phase.histograms,
     )
     # Flat views: to make one takes as long as a decision, so that is done once.
     flat_planes = Planes(planes.pixel.reshape(-1), planes.error.reshape(-1), planes.expert_error.reshape(-1))

@@ -21,6 +21,7 @@ from ardm.window import raster_pattern
 from codec.coder import arithmetic, kernel
 from codec.coder.arithmetic import PAD
 from codec.coder.continuation import Continuation
+from codec.coder.guesses import GUESSES
 from codec.coder.kernel import (
     AGREEMENTS,
     APM_CELLS,
@@ -132,6 +133,12 @@ class Mixing(Streams):
             np.round((np.arange(APM_CELLS) / 1.5 - 12).clip(-12, 12) * 32).astype(int) + 400
         ]
         counters = counter_count(pixels, weights is None)
+
+        def more_weights(contexts: int) -> np.ndarray:
+            if weights:
+                return np.zeros((3, 8, contexts, GUESSES))
+            return np.full((3, 8, contexts, MORE), CANDIDATE_WEIGHT)
+
         self.learned = Learned(
             np.zeros((3, 8, SPREADS, INPUTS)),
             np.zeros((3, 8, SEEN, INPUTS)),
@@ -139,9 +146,9 @@ class Mixing(Streams):
             np.tile(cells, (3, 8, CONTEXTS, 1)),
             np.tile(cells, (KINDS, 3, 8, SPREADS, 1)),
             np.zeros((3, COUNTERS, counters), dtype=np.uint32),
-            np.full((3, 8, SPREADS, MORE), CANDIDATE_WEIGHT),
-            np.full((3, 8, SEEN, MORE), CANDIDATE_WEIGHT),
-            np.full((3, 8, COLORS, MORE), CANDIDATE_WEIGHT),
+            more_weights(SPREADS),
+            more_weights(SEEN),
+            more_weights(COLORS),
             np.zeros((3, CANDIDATES, AGREEMENTS, 8), dtype=np.uint32),
             np.zeros(1 if weights else slot_count(2 * pixels), dtype=np.uint32),
         )
@@ -226,7 +233,8 @@ class Mixing(Streams):
         cross = min(cross, len(own)) if self.channels == 3 else 0
         untrained = LEARNING_RATES if self.weights else GRAPHICS_RATES
         rates = TRAINED_RATES if self._trained(kind) else untrained
-        return Phase(self.channels, kind, place, self.shape, wave, own, cross, near, mean_of, rates)
+        guessing = self.weights is not None and kind == RASTER_KIND
+        return Phase(self.channels, kind, place, self.shape, wave, own, cross, near, mean_of, rates, guessing)
 
     def _network(
         self,

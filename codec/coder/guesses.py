@@ -1,0 +1,260 @@
+"""Histograms of how far simple predictions were off: inputs of the mixing coder beside the network, for
+pictures unlike those that it has learned from (scaled, sharpened, drawn upon). Knows arrays of numbers only.
+Specified in docs/format/mixing.md.
+
+GUESSES sums of neighbours and of the pixel's earlier channels each have histograms of value - guess, one for
+every class of their own errors nearby and of their *spread*, how far apart the samples are that they are made
+of. Counts are cumulative, in blocks of bins and within each, so that what a bit has on either side is a few
+look-ups, and a value that is learned changes 32 counts instead of 256; four of them are a number of 64 bits.
+
+Its arithmetic is as exact as that of `codec.coder.arithmetic`, whose rules hold here.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ardm.compiled import BORROWING, inlined
+from codec.coder.arithmetic import PAD, exact_decimals
+
+GUESSES = 8  # of a value; the last is the mean of the others, those that were right nearby weighing most
+CLASSES = 8  # of errors, and of spreads
+BINS, BLOCK = 256, 16
+MIDDLE = BINS // 2
+LANES, BITS = 4, 16  # counts in a number; bits of one
+WORDS = (BINS // BLOCK + BINS) // LANES  # numbers of a histogram: counts of whole blocks, then within each
+MOST = 1000  # values in a histogram; then all counts are halved
+EDGES = 1, 2, 4, 6, 9, 14, 24  # least error of each class but the first
+FLAT = 250.0  # variance, times 64, of a channel that says little of another
+
+
+def _log_counts() -> np.ndarray:
+    """Natural logarithms of counts, and one more."""
+    with exact_decimals():
+        logs = [int((Decimal(n + 1).ln() * 65536).to_integral_value()) / 65536 for n in range(MOST + 1)]
+    return np.array(logs)
+
+
+LOG_COUNT = _log_counts()
+# numbers that add 1 to the counts of what comes after a bin, or a block: (BLOCK, BLOCK // LANES), flat
+AFTER = np.array(
+    [
+        sum(1 << BITS * i for i in range(LANES) if word * LANES + i > found)
+        for found in range(BLOCK)
+        for word in range(BLOCK // LANES)
+    ],
+    dtype=np.uint64,
+)
+# of a number shifted by a bit, what belongs to its counts
+HALVES = np.uint64(sum(((1 << BITS - 1) - 1) << BITS * i for i in range(LANES)))
+CLASS_OF = np.array([sum(error >= edge for edge in EDGES) for error in range(256)], dtype=np.int64)
+
+
+class Guesses(NamedTuple):
+    """What is known of a plane's predictions, and room for those of a value."""
+
+    # uint64, flat (3, GUESSES, CLASSES, CLASSES, WORDS): of every block how many values were in earlier ones;
+    # then, of every bin, how many were in its block, but less
+    counts: np.ndarray
+    error: np.ndarray  # uint8, flat (h + 2 PAD, w + 2 PAD, 3, GUESSES)
+    guess: np.ndarray  # int64 (GUESSES,)
+    spread: np.ndarray  # int64 (GUESSES,)
+    weight: np.ndarray  # float64 (GUESSES,), of each in the last
+    nearby: np.ndarray  # int32 (GUESSES,), errors nearby
+    shift: np.ndarray  # int32 (GUESSES,), from a value to its bin
+    bins: np.ndarray  # int32 (GUESSES,), of an edge
+    first: np.ndarray  # int32 (GUESSES,), where the histogram at hand begins
+    below: np.ndarray  # int32 (GUESSES,), counts below the interval at hand
+    middle: np.ndarray  # below the next decision's edge
+    above: np.ndarray  # below its end
+
+
+NARROW = "nearby", "shift", "bins", "first", "below", "middle", "above"
+
+
+def new_guesses(height: int, width: int) -> Guesses:
+    """Before anything is coded of a plane of so many pixels; with 0 pixels for coding without."""
+    used = height * width > 0
+    samples = (height + 2 * PAD) * (width + 2 * PAD) * 3
+    return Guesses(
+        counts=np.zeros(3 * GUESSES * CLASSES**2 * WORDS if used else 1, dtype=np.uint64),
+        error=np.zeros(samples * GUESSES if used else 1, dtype=np.uint8),
+        guess=np.zeros(GUESSES, dtype=np.int64),
+        spread=np.zeros(GUESSES, dtype=np.int64),
+        weight=np.zeros(GUESSES),
+        **{name: np.zeros(GUESSES, dtype=np.int32) for name in NARROW},
+    )
+
+
+@inlined(**BORROWING)
+def _nearest(north: Any, west: Any, corner: Any) -> Any:
+    """Which of the three is nearest to north + west - corner, west before north before corner (Paeth)."""
+    to_west, to_north = abs(north - corner), abs(west - corner)
+    to_corner = abs(north + west - 2 * corner)
+    if to_west <= to_north and to_west <= to_corner:
+        return west
+    return north if to_north <= to_corner else corner
+
+
+@inlined(**BORROWING)
+def _guess_first(x: Any, here: Any, stride: Any, guesses: Any) -> None:
+    """Of the first channel of a pixel, from its own neighbours. x: samples of the channel, flat; here: where
+    the pixel is."""
+    guess, spread = guesses.guess, guesses.spread
+    n, nn, nnn = int(x[here - stride]), int(x[here - 2 * stride]), int(x[here - 3 * stride])
+    w, ww, www = int(x[here - 1]), int(x[here - 2]), int(x[here - 3])
+    nw, ne = int(x[here - stride - 1]), int(x[here - stride + 1])
+    nne = int(x[here - 2 * stride + 1])
+    least, most = min(min(n, w), min(nw, ne)), max(max(n, w), max(nw, ne))
+    guess[0], spread[0] = (2 * ne + w - nne + 1) >> 1, abs(ne - w)
+    guess[1], spread[1] = min(max(3 * n - 3 * nn + nnn, least), most), abs(n - nn)
+    guess[2], spread[2] = min(max(3 * w - 3 * ww + www, least), most), abs(w - ww)
+    guess[3], spread[3] = 2 * n - nn, abs(nn - nnn)
+    guess[4], spread[4] = w, abs(n - nw)
+    guess[5], spread[5] = n, abs(w - nw)
+    guess[6], spread[6] = _nearest(n, w, nw), most - least
+
+
+@inlined(**BORROWING)
+def _guess_other(x: Any, here: Any, first: Any, other: Any, stride: Any, guesses: Any) -> None:
+    """Of another channel. first, other: where this pixel is in the first channel (p), and in the remaining
+    one (q): R of this pixel for B, B of the pixel to the left for R."""
+    guess, spread = guesses.guess, guesses.spread
+    n, nn, w, ww = int(x[here - stride]), int(x[here - 2 * stride]), int(x[here - 1]), int(x[here - 2])
+    nw, ne = int(x[here - stride - 1]), int(x[here - stride + 1])
+    p, pn, pnn = int(x[first]), int(x[first - stride]), int(x[first - 2 * stride])
+    pw, pww = int(x[first - 1]), int(x[first - 2])
+    pnw, pne = int(x[first - stride - 1]), int(x[first - stride + 1])
+    q, qn, qw = int(x[other]), int(x[other - stride]), int(x[other - 1])
+    # a line through six neighbours, (value there, value here), of which two count twice
+    there, sum_here = 2 * (pw + pn) + pnw + pne + pww + pnn, 2 * (w + n) + nw + ne + ww + nn
+    squares = 2 * (pw * pw + pn * pn) + pnw * pnw + pne * pne + pww * pww + pnn * pnn
+    products = 2 * (pw * w + pn * n) + pnw * nw + pne * ne + pww * ww + pnn * nn
+    slope = (8 * products - there * sum_here + FLAT) / (8 * squares - there * there + FLAT)
+    line = sum_here * 0.125 + slope * (p - there * 0.125)
+    plane = pw + pn - pnw
+    guess[0], spread[0] = int(min(max(line + 0.5, 0.0), 255.0)), abs(8 * p - there) >> 3
+    guess[1], spread[1] = p + w + n - nw - plane, abs(p - plane)
+    guess[2], spread[2] = p + w - pw, abs(p - pw)
+    guess[3], spread[3] = p + n - pn, abs(p - pn)
+    guess[4], spread[4] = w + ((p - pw + q - qw + 1) >> 1), abs((p - pw) - (q - qw))
+    guess[5], spread[5] = n + ((p - pn + q - qn + 1) >> 1), abs((p - pn) - (q - qn))
+    guess[6] = _nearest(n, w, nw)
+    spread[6] = max(max(n, w), max(nw, ne)) - min(min(n, w), min(nw, ne))
+
+
+@inlined(**BORROWING)
+def _errors_nearby(place: Any, stride: Any, guesses: Any) -> None:
+    """Errors of every guess at six neighbours, the nearest twice. place: of this value's; stride: of a
+    row's."""
+    error, nearby = guesses.error, guesses.nearby
+    w, n = np.uint64(place - 3 * GUESSES), np.uint64(place - stride)
+    ww, nn = np.uint64(place - 6 * GUESSES), np.uint64(place - 2 * stride)
+    nw, ne = n - np.uint64(3 * GUESSES), n + np.uint64(3 * GUESSES)
+    for i in range(GUESSES):
+        j = np.uint64(i)
+        nearest = np.int32(error[w + j]) + np.int32(error[n + j])
+        others = np.int32(error[nw + j]) + np.int32(error[ne + j])
+        others += np.int32(error[ww + j]) + np.int32(error[nn + j])
+        nearby[j] = nearest + nearest + others
+
+
+@inlined(**BORROWING)
+def find_histograms(s: Any, x: Any, at: Any, plane: Any, stride: Any, mean: Any, guesses: Any) -> None:
+    """Make the guesses of channel s, the s-th that is coded, and find their histograms. x: samples, flat; at:
+    where the pixel is in a plane of `plane` samples; mean: the corrected one."""
+    guess, spread = guesses.guess, guesses.spread
+    if s == 0:
+        _guess_first(x, plane + at, stride, guesses)
+    elif s == 1:
+        _guess_other(x, at, plane + at, 2 * plane + at - 1, stride, guesses)
+    else:
+        _guess_other(x, 2 * plane + at, plane + at, at, stride, guesses)
+    _errors_nearby((at * 3 + s) * GUESSES, stride * 3 * GUESSES, guesses)
+    nearby, weight = guesses.nearby, guesses.weight
+    for j in range(GUESSES - 1):
+        guess[j] = min(max(guess[j], 0), 255)
+        square = (nearby[j] + 1.5) * (nearby[j] + 1.5)
+        weight[j] = 1.0 / (square * square)
+    weights, total = 0.0, 0.0
+    for j in range(GUESSES - 1):
+        weights += weight[j]
+        total += weight[j] * guess[j]
+    blend = total / weights
+    guess[GUESSES - 1] = int(blend + 0.5)
+    spread[GUESSES - 1] = int(min(abs(blend - mean) * 4.0, 255.0))
+    for j in range(GUESSES):
+        of_guess = (s * GUESSES + j) * CLASSES + CLASS_OF[np.uint64(nearby[j] >> 3)]
+        guesses.first[j] = (of_guess * CLASSES + CLASS_OF[np.uint64(min(spread[j], 255))]) * WORDS
+        guesses.shift[j] = MIDDLE - guess[j]
+
+
+@inlined(**BORROWING)
+def _count(counts: Any, first: Any, i: Any) -> Any:
+    """The i-th count of the histogram that begins at `first`."""
+    word = counts[np.uint32(first + (i >> np.int32(2)))]
+    return np.int32((word >> np.uint64((i & np.int32(LANES - 1)) * np.int32(BITS))) & np.uint64(0xFFFF))
+
+
+@inlined(**BORROWING)
+def _look_up(edge: Any, to: Any, guesses: Any) -> None:
+    """How many values were less than an edge."""
+    counts, first, bins = guesses.counts, guesses.first, guesses.bins
+    for j in range(GUESSES):
+        bins[j] = min(max(np.int32(edge) + guesses.shift[j], np.int32(0)), np.int32(BINS - 1))
+    for j in range(GUESSES):
+        in_blocks = _count(counts, first[j], bins[j] >> np.int32(4))
+        to[j] = in_blocks + _count(counts, first[j], np.int32(BINS // BLOCK) + bins[j])
+
+
+@inlined(**BORROWING)
+def histogram_inputs(low: Any, half: Any, fresh: Any, to: Any, start: Any, guesses: Any) -> None:
+    """Log-odds of the next bit, into to[start:]. low: of the interval; half: of its size; fresh: whether the
+    decision before was not mixed, so that the interval's counts must be looked up."""
+    below, middle, above = guesses.below, guesses.middle, guesses.above
+    if fresh:
+        _look_up(low, below, guesses)
+        _look_up(low + 2 * half, above, guesses)
+    _look_up(low + half, middle, guesses)
+    for j in range(GUESSES):
+        one, zero = above[j] - middle[j], middle[j] - below[j]
+        to[np.uint64(start + j)] = LOG_COUNT[np.uint32(one)] - LOG_COUNT[np.uint32(zero)]
+
+
+@inlined(**BORROWING)
+def take_bit(bit: Any, guesses: Any) -> None:
+    """Go into the half that a bit says."""
+    below, middle, above = guesses.below, guesses.middle, guesses.above
+    if bit:
+        for j in range(GUESSES):
+            below[j] = middle[j]
+    else:
+        for j in range(GUESSES):
+            above[j] = middle[j]
+
+
+@inlined(**BORROWING)
+def learn_guesses(s: Any, value: Any, at: Any, guesses: Any) -> None:
+    """Note how far every guess was off."""
+    counts, guess, place = guesses.counts, guesses.guess, (at * 3 + s) * GUESSES
+    for j in range(GUESSES):
+        guesses.error[np.uint64(place + j)] = abs(value - guess[j])
+        first = np.int32(guesses.first[j])
+        found = min(max(value + guesses.shift[j], 0), BINS - 1)
+        block, within = found // BLOCK, found % BLOCK
+        _add_after(counts, first, block)
+        _add_after(counts, first + np.int32((1 + block) * BLOCK // LANES), within)
+        last = _count(counts, first, np.int32(BINS // BLOCK - 1))
+        if last + _count(counts, first, np.int32(BINS // BLOCK + BINS - 1)) == MOST:
+            for i in range(WORDS):
+                counts[np.uint32(first + i)] = (counts[np.uint32(first + i)] >> np.uint64(1)) & HALVES
+
+
+@inlined(**BORROWING)
+def _add_after(counts: Any, first: Any, found: Any) -> None:
+    """Add 1 to those of BLOCK counts, from `first` on, that come after one of them."""
+    for i in range(BLOCK // LANES):
+        counts[np.uint32(first + i)] += AFTER[np.uint32(found * (BLOCK // LANES) + i)]
