@@ -34,8 +34,8 @@ Codec = tuple[Callable[[np.ndarray], bytes], Callable[[bytes], np.ndarray]]
 
 
 def make_codec(name: str, threads: int) -> Codec:
-    """(encode, decode) of "png", "webp", "jxl7", "jxl9", "cjxl9g3" (the command, with larger groups), "ardm"
-    (the default), "best" (`--best`), "quick" (`--quick`), "ardm-32" (the number is the budget), "plain", "lattice-15", "plain-lattice-15" and the
+    """(encode, decode) of "png", "webp", "jxl7", "jxl9", "cjxl9g3" (the command, with larger groups), "paq8px"
+    (the command, at level 8), "ardm" (the default), "best" (`--best`), "quick" (`--quick`), "ardm-32" (the number is the budget), "plain", "lattice-15", "plain-lattice-15" and the
     like."""
     if name in ("quick", "best"):
         from codec import compress, decompress
@@ -58,6 +58,8 @@ def make_codec(name: str, threads: int) -> Codec:
         )
     if name == "cjxl9g3":
         return lambda x: cjxl(x, threads), djxl
+    if name == "paq8px":
+        return paq8px, unpaq8px
     if name == "png":
         from PIL import Image
 
@@ -112,6 +114,29 @@ def djxl(data: bytes) -> np.ndarray:
     import imagecodecs
 
     return imagecodecs.jpegxl_decode(data)
+
+
+def paq8px(x: np.ndarray) -> bytes:
+    """The densest coder in public, which learns online from hundreds of predictors; minutes for a megapixel."""
+    from PIL import Image
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "x.ppm", Path(folder) / "x.paq8px"
+        Image.fromarray(x).save(source)  # of grey, a PGM
+        subprocess.run(["paq8px", "-8", source, target], check=True, capture_output=True)
+        return target.read_bytes()
+
+
+def unpaq8px(data: bytes) -> np.ndarray:
+    """Pixels of what `paq8px` made."""
+    from PIL import Image
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "x.paq8px", Path(folder) / "x.ppm"
+        source.write_bytes(data)
+        subprocess.run(["paq8px", "-d", source, target], check=True, capture_output=True)
+        with Image.open(target) as image:
+            return np.asarray(image)
 
 
 def worker(name: str, threads: int, jobs: Any, results: Any) -> None:
@@ -333,7 +358,7 @@ def main() -> None:
     parser.add_argument(
         "--codecs",
         default="png,webp,jxl7,jxl9,plain,ardm",
-        help="which; also cjxl9g3, ardm-60, lattice-15, plain-lattice-15, ...",
+        help="which; also cjxl9g3, paq8px, ardm-60, lattice-15, plain-lattice-15, ...",
     )
     parser.add_argument(
         "--crop",

@@ -819,7 +819,7 @@ class Mixing:
         if self.guessing:
             for weights in (self.A, self.B, self.C):
                 for row in (row for of_channel in weights for of_bit in of_channel for row in of_bit):
-                    row += [0.0] * 8
+                    row += [0.02] * 8
             self.H = [[defaultdict(lambda: [0] * 272) for j in range(8)] for s in range(3)]
         self.P, self.Q = table_of(CELLS, 3, 8, 16), table_of(CELLS, 7, 3, 8, 16)
         self.counters = [[defaultdict(lambda: [2**23, 0]) for j in range(5)] for s in range(3)]

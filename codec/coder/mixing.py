@@ -64,7 +64,7 @@ MIXERS = ("mixer.spread", "mixer.seen", "mixer.color")
 MIXER_ONE = 4096  # in them, a weight of 1
 # likewise, of colours: sums of the least-squares problem, as of a few pixels that were seen before
 FITS = ("fit.matrix", "fit.vector")
-CANDIDATE_WEIGHT = 0.2  # of a candidate, before anything is learned
+CANDIDATE_WEIGHT, GUESS_WEIGHT = 0.2, 0.02  # of a candidate, and of a guess, before anything is learned
 MOST_WORDS = 5  # that a pixel's eight decisions in one channel can take, 17 bits each
 
 
@@ -135,9 +135,8 @@ class Mixing(Streams):
         counters = counter_count(pixels, weights is None)
 
         def more_weights(contexts: int) -> np.ndarray:
-            if weights:
-                return np.zeros((3, 8, contexts, GUESSES))
-            return np.full((3, 8, contexts, MORE), CANDIDATE_WEIGHT)
+            count, start = (GUESSES, GUESS_WEIGHT) if weights else (MORE, CANDIDATE_WEIGHT)
+            return np.full((3, 8, contexts, count), start)
 
         self.learned = Learned(
             np.zeros((3, 8, SPREADS, INPUTS)),
