@@ -27,6 +27,7 @@ MIDDLE = BINS // 2
 LANES, BITS = 4, 16  # counts in a number; bits of one
 WORDS = (BINS // BLOCK + BINS) // LANES  # numbers of a histogram: counts of whole blocks, then within each
 MOST = 1000  # values in a histogram; then all counts are halved
+ABOVE = 2  # rows whose errors are looked at, above that of a value
 EDGES = 1, 2, 4, 6, 9, 14, 24  # least error of each class but the first
 FLAT = 250.0  # variance, times 64, of a channel that says little of another
 
@@ -59,7 +60,9 @@ class Guesses(NamedTuple):
     # uint64, flat (3, GUESSES, CLASSES, CLASSES, WORDS): of every block how many values were in earlier ones;
     # then, of every bin, how many were in its block, but less
     counts: np.ndarray
-    error: np.ndarray  # uint8, flat (h + 2 PAD, w + 2 PAD, 3, GUESSES)
+    # uint8, flat (rows, w + 2 PAD, 3, GUESSES), how far they were off; of row y in row y modulo rows
+    error: np.ndarray
+    rows: np.ndarray  # int64 (1,), of `error`, a power of 2, less 1
     guess: np.ndarray  # int64 (GUESSES,)
     spread: np.ndarray  # int64 (GUESSES,)
     weight: np.ndarray  # float64 (GUESSES,), of each in the last
@@ -75,13 +78,14 @@ class Guesses(NamedTuple):
 NARROW = "nearby", "shift", "bins", "first", "below", "middle", "above"
 
 
-def new_guesses(height: int, width: int) -> Guesses:
-    """Before anything is coded of a plane of so many pixels; with 0 pixels for coding without."""
-    used = height * width > 0
-    samples = (height + 2 * PAD) * (width + 2 * PAD) * 3
+def new_guesses(strip: int, width: int) -> Guesses:
+    """Before anything is coded of a plane so wide, in strips of so many rows; with 0 for coding without."""
+    used = strip * width > 0
+    rows = 1 << (strip + ABOVE - 1).bit_length() if used else 1
     return Guesses(
         counts=np.zeros(3 * GUESSES * CLASSES**2 * WORDS if used else 1, dtype=np.uint64),
-        error=np.zeros(samples * GUESSES if used else 1, dtype=np.uint8),
+        error=np.zeros(rows * (width + 2 * PAD) * 3 * GUESSES, dtype=np.uint8),
+        rows=np.array([rows - 1]),
         guess=np.zeros(GUESSES, dtype=np.int64),
         spread=np.zeros(GUESSES, dtype=np.int64),
         weight=np.zeros(GUESSES),
@@ -147,13 +151,20 @@ def _guess_other(x: Any, here: Any, first: Any, other: Any, stride: Any, guesses
 
 
 @inlined(**BORROWING)
-def _errors_nearby(place: Any, stride: Any, guesses: Any) -> None:
-    """Errors of every guess at six neighbours, the nearest twice. place: of this value's; stride: of a
-    row's."""
-    error, nearby = guesses.error, guesses.nearby
-    w, n = np.uint64(place - 3 * GUESSES), np.uint64(place - stride)
-    ww, nn = np.uint64(place - 6 * GUESSES), np.uint64(place - 2 * stride)
-    nw, ne = n - np.uint64(3 * GUESSES), n + np.uint64(3 * GUESSES)
+def _error_at(s: Any, row: Any, column: Any, stride: Any, guesses: Any) -> Any:
+    """Where the errors of a value are."""
+    return np.uint64((((row & guesses.rows[0]) * stride + PAD + column) * 3 + s) * GUESSES)
+
+
+@inlined(**BORROWING)
+def _errors_nearby(s: Any, row: Any, column: Any, stride: Any, guesses: Any) -> None:
+    """Errors of every guess at six neighbours, the nearest twice. stride: samples of a row, with those around
+    it."""
+    error, nearby, of_pixel = guesses.error, guesses.nearby, np.uint64(3 * GUESSES)
+    w = _error_at(s, row, column, stride, guesses) - of_pixel
+    n = _error_at(s, row - 1, column, stride, guesses)
+    nn = _error_at(s, row - 2, column, stride, guesses)
+    ww, nw, ne = w - of_pixel, n - of_pixel, n + of_pixel
     for i in range(GUESSES):
         j = np.uint64(i)
         nearest = np.int32(error[w + j]) + np.int32(error[n + j])
@@ -163,17 +174,18 @@ def _errors_nearby(place: Any, stride: Any, guesses: Any) -> None:
 
 
 @inlined(**BORROWING)
-def find_histograms(s: Any, x: Any, at: Any, plane: Any, stride: Any, mean: Any, guesses: Any) -> None:
-    """Make the guesses of channel s, the s-th that is coded, and find their histograms. x: samples, flat; at:
-    where the pixel is in a plane of `plane` samples; mean: the corrected one."""
+def find_histograms(s: Any, x: Any, at: Any, layout: Any, mean: Any, guesses: Any) -> None:
+    """Make the guesses of channel s, the s-th that is coded, and find their histograms. x: samples, flat; at,
+    layout: `codec.coder.kernel.At` and `Layout`; mean: the corrected one."""
     guess, spread = guesses.guess, guesses.spread
+    here, plane, stride = at.here, layout.plane, layout.stride
     if s == 0:
-        _guess_first(x, plane + at, stride, guesses)
+        _guess_first(x, plane + here, stride, guesses)
     elif s == 1:
-        _guess_other(x, at, plane + at, 2 * plane + at - 1, stride, guesses)
+        _guess_other(x, here, plane + here, 2 * plane + here - 1, stride, guesses)
     else:
-        _guess_other(x, 2 * plane + at, plane + at, at, stride, guesses)
-    _errors_nearby((at * 3 + s) * GUESSES, stride * 3 * GUESSES, guesses)
+        _guess_other(x, 2 * plane + here, plane + here, here, stride, guesses)
+    _errors_nearby(s, at.row, at.column, stride, guesses)
     nearby, weight = guesses.nearby, guesses.weight
     for j in range(GUESSES - 1):
         guess[j] = min(max(guess[j], 0), 255)
@@ -237,11 +249,12 @@ def take_bit(bit: Any, guesses: Any) -> None:
 
 
 @inlined(**BORROWING)
-def learn_guesses(s: Any, value: Any, at: Any, guesses: Any) -> None:
+def learn_guesses(s: Any, value: Any, row: Any, column: Any, stride: Any, guesses: Any) -> None:
     """Note how far every guess was off."""
-    counts, guess, place = guesses.counts, guesses.guess, (at * 3 + s) * GUESSES
+    counts, guess = guesses.counts, guesses.guess
+    place = _error_at(s, row, column, stride, guesses)
     for j in range(GUESSES):
-        guesses.error[np.uint64(place + j)] = abs(value - guess[j])
+        guesses.error[place + np.uint64(j)] = abs(value - guess[j])
         first = np.int32(guesses.first[j])
         found = min(max(value + guesses.shift[j], 0), BINS - 1)
         block, within = found // BLOCK, found % BLOCK

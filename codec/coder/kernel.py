@@ -282,7 +282,7 @@ def new_room(fitted: Fitted, phase: Phase) -> Room:
         np.zeros(phase.shape[1], dtype=np.int64),
         np.zeros(1, dtype=np.int64),
         np.zeros(6, dtype=np.uint64),
-        new_guesses(*(phase.shape if phase.histograms else (0, 0))),
+        new_guesses(phase.wave[0] if phase.histograms else 0, phase.shape[1]),
     )
 
 
@@ -1064,14 +1064,14 @@ def _code_channel(
     if not components:
         color = _find_candidates(s, at, layout, pixel, room)
     if layout.histograms:
-        find_histograms(s, pixel, at.here, layout.plane, layout.stride, room.mean_at[0], room.guesses)
+        find_histograms(s, pixel, at, layout, room.mean_at[0], room.guesses)
     value = _code_value(s, answer, total, (spread, context, color), layout, learned, stream, room)
     room.residuals[s] = value - base
     pixel[np.uint64(center)] = value
     _learn_value(s, value, deviation, at, layout, planes, fitted, room)
     _learn_fit(s, value - mean, n, fitted, room)
     if layout.histograms:
-        learn_guesses(s, value, at.here, room.guesses)
+        learn_guesses(s, value, at.row, at.column, layout.stride, room.guesses)
     if components:
         _reweight(value, components, room)
     else:

@@ -10,11 +10,12 @@ import pytest
 
 from ardm.exact import window
 from codec.coder import guesses as module
+from codec.coder.arithmetic import PAD
 from codec.coder.guesses import BINS, BITS, BLOCK, GUESSES, LANES, MIDDLE, MOST, WORDS, Guesses, new_guesses
 from codec.coder.mixing import Mixing
 from tests.compiled import called
 
-HEIGHT, WIDTH = 5, 6
+STRIP, WIDTH = 5, 6
 
 
 def counts_of(guesses: Guesses, j: int) -> list[int]:
@@ -26,29 +27,29 @@ def counts_of(guesses: Guesses, j: int) -> list[int]:
 
 
 def test_histograms_count_values() -> None:
-    rng, guesses = np.random.default_rng(1), new_guesses(HEIGHT, WIDTH)
+    rng, guesses = np.random.default_rng(1), new_guesses(STRIP, WIDTH)
     learn = called(module.learn_guesses)
     guesses.guess[:] = np.arange(100, 100 + GUESSES)
     guesses.shift[:] = MIDDLE - guesses.guess
     guesses.first[:] = np.arange(GUESSES) * WORDS
     values = np.concatenate([[0, 255], rng.integers(90, 120, MOST // 2)])
     for value in values.tolist():
-        learn(1, value, 3 * WIDTH, guesses)
+        learn(1, value, 3, 4, WIDTH + 2 * PAD, guesses)
     for j in range(GUESSES):
         bins = (values - guesses.guess[j] + MIDDLE).clip(0, BINS - 1)
         assert counts_of(guesses, j) == [int((bins < i).sum()) for i in range(BINS)]
-    errors = guesses.error.reshape(-1, 3, GUESSES)[3 * WIDTH, 1]
+    errors = guesses.error.reshape(-1, WIDTH + 2 * PAD, 3, GUESSES)[3, PAD + 4, 1]
     assert np.array_equal(errors, abs(values[-1] - guesses.guess))
 
 
 def test_full_histograms_are_halved_and_stay_in_order() -> None:
-    rng, guesses = np.random.default_rng(2), new_guesses(HEIGHT, WIDTH)
+    rng, guesses = np.random.default_rng(2), new_guesses(STRIP, WIDTH)
     learn = called(module.learn_guesses)
     guesses.shift[:] = MIDDLE
     guesses.first[:] = np.arange(GUESSES) * WORDS
     most = 0
     for value in rng.integers(0, 3, 5 * MOST).tolist():
-        learn(0, value, 50, guesses)
+        learn(0, value, 2, 5, WIDTH + 2 * PAD, guesses)
         counts = counts_of(guesses, 0)
         assert counts == sorted(counts)
         most = max(most, counts[-1])
