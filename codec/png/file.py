@@ -438,14 +438,15 @@ class _Inflated:
     def _more(self, size: int) -> bytes | None:
         """At most so many bytes, which may be none; None at the end of what there is."""
         part = self._left or next(self._parts, None)
-        if part is None:  # but zlib may still have some of what it was not asked for
-            return self._inflate.decompress(b"", size) or None
-        if self._inflate.eof:
+        if part is not None and self._inflate.eof:
             raise IndivisibleError("it has bytes after the end of its compressed image data")
         try:
-            out = self._inflate.decompress(part, size)
+            # after the last part, too, zlib may have something that it has not been asked for
+            out = self._inflate.decompress(part or b"", size)
         except zlib.error as error:
             raise CorruptError(f"the PNG's image data is damaged ({error}).") from error
+        if part is None:
+            return out or None
         if self._inflate.unused_data:
             raise IndivisibleError("it has bytes after the end of its compressed image data")
         self._left = self._inflate.unconsumed_tail

@@ -184,6 +184,27 @@ def test_strips_of_a_large_image_are_one() -> None:
         assert np.array_equal(png.read(png.write(image), pixels.size).pixels, pixels)
 
 
+def test_damage_that_zlib_finds_after_the_last_byte_of_data() -> None:
+    """A repetition of what never was, right after all the image data: zlib says so only once asked for more."""
+    parts = [
+        (1, 1),
+        (1, 2),
+        *[(0x0C, 8)] * 6,
+    ]  # the last block, of fixed codes; all the zeros of 2 x 2 pixels
+    parts += [
+        (0x40, 7),
+        (0x17, 5),
+        (0x1FFF, 13),
+    ]  # three bytes from 32,768 before; codes from their highest bit
+    stream, at = 0, 0
+    for value, count in parts:
+        stream |= value << at
+        at += count
+    data = image_data(b"\x78\x9c" + stream.to_bytes(-(-at // 8), "little"))
+    with pytest.raises(CorruptError, match="image data is damaged"):
+        png.read(data, 100)
+
+
 def test_a_file_holds_just_its_image() -> None:
     rng = np.random.default_rng(6)
     pixels = rng.integers(0, 256, (30, 20, 3), dtype=np.uint8)
