@@ -161,7 +161,7 @@ def test_calls_of_raster_order(strip: int) -> None:
 
 
 def test_graphics_are_measured_by_rows(photo: np.ndarray, predictor: Predictor) -> None:
-    pixels = photo[200:220, 330:352].repeat(4, 0).repeat(4, 1)
+    pixels = np.tile(photo[200:214, 330:345], (6, 6, 1))
     opened, found = measured(pixels, predictor, order="raster")
     assert opened.header.entries[0].method == Method.GRAPHICS
     assert found.fineness == Fineness.ROW
