@@ -1,0 +1,57 @@
+"""The code on the pages of docs/format decodes what it describes: mixing in raster order, with the network and
+without."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from ardm.exact import window
+from codec import compress
+from codec.settings import Settings
+from tests import second_decoder
+from tests.processes import ROOT
+
+PAGES = ("stored", "rangecoder", "network", "orders", "plain", "arithmetic", "mixing")
+
+
+@pytest.fixture(scope="module")
+def names() -> dict[str, Any]:
+    """What the blocks define, run in order."""
+    found: dict[str, Any] = {}
+    for page in (ROOT / "FORMAT.md", *(ROOT / "docs" / "format" / f"{page}.md" for page in PAGES)):
+        for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+            exec(block, found)
+    return found
+
+
+def network(names: dict[str, Any]) -> Any:
+    """The weights of raster order, as network.md has them in pseudocode."""
+    net, config = names["Record"](), window.load(window.RASTER_ID).config
+    net.R, net.W, net.D, net.K = config.radius, config.width, config.depth, config.mixture
+    net.n = (2 * net.R + 1) ** 2 - 1
+    file = ROOT / "ardm" / "data" / f"raster-{window.RASTER_ID}.safetensors"
+    for name, values in load_file(file).items():
+        setattr(net, name.replace(".", "_"), values.tolist())
+    names["prepare"](net)
+    return net
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("graphics", [False, True])
+def test_pages_decode(names: dict[str, Any], photo: np.ndarray, channels: int, graphics: bool) -> None:
+    pixels = photo[190:199, 330:341, :channels]
+    if graphics:
+        pixels = np.tile(pixels, (6, 6, 1))
+    data = compress(pixels, settings=Settings(order="raster"))
+    head, planes = second_decoder.parse(data)
+    assert planes[0].method == (3 if graphics else 2)
+    shape = pixels.shape[:2]
+    net = None if graphics else network(names)
+    strip = 1 if graphics else head.strip
+    found = names["decode_raster"](planes[0].payload, *shape, channels, net, strip)
+    assert np.array_equal(np.reshape(found, pixels.shape), pixels)
