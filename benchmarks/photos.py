@@ -63,12 +63,7 @@ def make_codec(name: str, threads: int) -> Codec:
     if name == "png":
         from PIL import Image
 
-        def encode(x: np.ndarray) -> bytes:
-            out = io.BytesIO()
-            Image.fromarray(x).save(out, "PNG", optimize=True)
-            return out.getvalue()
-
-        return encode, lambda b: np.asarray(Image.open(io.BytesIO(b)))
+        return lambda x: as_file(x, "PNG", optimize=True), lambda b: np.asarray(Image.open(io.BytesIO(b)))
     import imagecodecs
 
     if name == "webp":
@@ -81,32 +76,31 @@ def make_codec(name: str, threads: int) -> Codec:
     ), imagecodecs.jpegxl_decode
 
 
-def cjxl(x: np.ndarray, threads: int) -> bytes:
-    """JPEG XL as small as its command makes it: effort 9, larger groups, more inputs of its trees."""
+def as_file(x: np.ndarray, form: str, **options: Any) -> bytes:
+    """An array as a file that Pillow writes."""
     from PIL import Image
 
+    out = io.BytesIO()
+    Image.fromarray(x).save(out, form, **options)
+    return out.getvalue()
+
+
+def made_by(command: Callable[[Path, Path], list[Any]], data: bytes, suffixes: tuple[str, str]) -> bytes:
+    """What a command makes of a file. command: its words, given the names of the source and the target, which
+    end in `suffixes`.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "x.png", Path(folder) / "x.jxl"
-        Image.fromarray(x).save(source, compress_level=1)
-        subprocess.run(
-            [
-                "cjxl",
-                "-q",
-                "100",
-                "-e",
-                "9",
-                "-g",
-                "3",
-                "-E",
-                "3",
-                f"--num_threads={threads}",
-                source,
-                target,
-            ],
-            check=True,
-            capture_output=True,
-        )
+        source, target = (Path(folder) / f"x{suffix}" for suffix in suffixes)
+        source.write_bytes(data)
+        subprocess.run(command(source, target), check=True, capture_output=True)
         return target.read_bytes()
+
+
+def cjxl(x: np.ndarray, threads: int) -> bytes:
+    """JPEG XL as small as its command makes it: effort 9, larger groups, more inputs of its trees."""
+    dials = ["-q", "100", "-e", "9", "-g", "3", "-E", "3", f"--num_threads={threads}"]
+    png = as_file(x, "PNG", compress_level=1)
+    return made_by(lambda source, target: ["cjxl", *dials, source, target], png, (".png", ".jxl"))
 
 
 def djxl(data: bytes) -> np.ndarray:
@@ -118,25 +112,18 @@ def djxl(data: bytes) -> np.ndarray:
 
 def paq8px(x: np.ndarray) -> bytes:
     """The densest coder in public, which learns online from hundreds of predictors; minutes for a megapixel."""
-    from PIL import Image
-
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "x.ppm", Path(folder) / "x.paq8px"
-        Image.fromarray(x).save(source)  # of grey, a PGM
-        subprocess.run(["paq8px", "-8", source, target], check=True, capture_output=True)
-        return target.read_bytes()
+    suffixes = ".ppm", ".paq8px"
+    return made_by(lambda source, target: ["paq8px", "-8", source, target], as_file(x, "PPM"), suffixes)
 
 
 def unpaq8px(data: bytes) -> np.ndarray:
     """Pixels of what `paq8px` made."""
     from PIL import Image
 
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "x.paq8px", Path(folder) / "x.ppm"
-        source.write_bytes(data)
-        subprocess.run(["paq8px", "-d", source, target], check=True, capture_output=True)
-        with Image.open(target) as image:
-            return np.asarray(image)
+    suffixes = ".paq8px", ".ppm"
+    file = made_by(lambda source, target: ["paq8px", "-d", source, target], data, suffixes)
+    with Image.open(io.BytesIO(file)) as image:
+        return np.asarray(image)
 
 
 def worker(name: str, threads: int, jobs: Any, results: Any) -> None:
