@@ -17,8 +17,8 @@ import numpy as np
 
 from ardm.exact import window
 from ardm.training.photos import list_images, load_crops, split_sources
-from codec.coder.kernel import FORGET
-from codec.coder.mixing import FITS, MIXER_ONE, MIXERS, Mixing
+from codec.coder.kernel import FORGET, STRIP_BITS, STRIPS
+from codec.coder.mixing import FITS, MIXER_ONE, STARTS, Mixing
 
 SIDE = 256  # of a crop
 WARM_UP = 20  # crops before the mean begins
@@ -26,27 +26,31 @@ FIT_PIXELS = 150  # that the least-squares problem shall seem to have seen
 
 
 def learn(weights: window.WindowWeights, crops: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """int16, as `codec.coder.mixing.MIXERS` names them, and float32, as FITS does. crops: uint8 (h, w, 3)."""
-    state: list[np.ndarray] = []
-    total: list[np.ndarray] = []
+    """int16, as `codec.coder.mixing.STARTS` names it, and float32, as FITS does. crops: uint8 (h, w, 3)."""
+    state: np.ndarray | None = None
+    total = np.zeros(1)
     matrix, vector = np.zeros((3, 32, 32)), np.zeros((3, 32))
     for i, crop in enumerate(crops):
         planar = np.ascontiguousarray(crop.transpose(2, 0, 1)).astype(np.int16)
         mixing = Mixing(3, crop.shape[0] * crop.shape[1], weights)
-        for mixer, before in zip(mixing.learned, state, strict=False):
-            mixer[:] = before
+        if state is not None:
+            mixing.learned.weights[:] = state
         mixing.start_stage(np.zeros_like(planar), planar)
         mixing.code_raster(4)
-        state = [mixer.copy() for mixer in mixing.learned[: len(MIXERS)]]
+        state = mixing.learned.weights.copy()
         if i >= WARM_UP:
-            total = [a + b for a, b in zip(total, state, strict=True)] if total else state
+            total = total + state
         # pixels count less and less: so many do at all, with the gain of the last one
         counting = mixing.fitted.gain[:, :1] * (1 - FORGET ** -(SIDE**2)) / (1 - 1 / FORGET) * len(crops)
         matrix += np.triu(mixing.fitted.matrix[:, :32]) / counting[..., None]
         vector += mixing.fitted.vector[:, :32] / counting
-    mixers = [np.round(t / (len(crops) - WARM_UP) * MIXER_ONE).astype(np.int16) for t in total]
+    mean = total / (len(crops) - WARM_UP)
+    # where in a picture a strip is says nothing of other pictures: all start as those of the crops do
+    strips = mean[-3 * STRIPS :].reshape(3, STRIPS, -1)
+    strips[:] = strips[:, : max(1, crops[0].shape[1] >> STRIP_BITS)].mean(1, keepdims=True)
+    mixers = np.round(mean * MIXER_ONE).astype(np.int16)
     fits = [(FIT_PIXELS * sums).astype(np.float32) for sums in (matrix, vector)]
-    return dict(zip((*MIXERS, *FITS), (*mixers, *fits), strict=True))
+    return dict(zip((*STARTS, *FITS), (mixers, *fits), strict=True))
 
 
 def main() -> None:
@@ -67,7 +71,7 @@ def main() -> None:
     for image in chosen:
         y, x = rng.integers(0, len(image) - SIDE, 2)
         crops.append(image[y : y + SIDE, x : x + SIDE])
-    plain = {name: values for name, values in weights.tensors.items() if name not in (*MIXERS, *FITS)}
+    plain = {name: values for name, values in weights.tensors.items() if name not in (*STARTS, *FITS)}
     learned = learn(replace(weights, tensors=plain), crops)
     data = window.serialize(weights.config, plain | learned, weights.provenance)
     weights_id = window.parse(data).id

@@ -738,14 +738,15 @@ class Fit:
 def mixed_bit(stream, x, weights, tables, rules):
     """A bit of which inputs say log-odds: sets of weights mix them, two tables refine the result"""
     P, Q = tables
-    sums = []
+    sums, z = [], 0.0
     for row in weights:
-        total = 0.0
-        for weight, odds in zip(row, x, strict=False):
-            total += weight * odds
+        lanes = [0.0] * rules.lanes
+        for n, odds in enumerate(x):
+            lanes[n % rules.lanes] += row[n] * odds
+        total = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]) if rules.lanes == 4 else lanes[0]
         sums.append(clip(total, -rules.limit, rules.limit))
-    z = sums[0] + sums[1]
-    z = (z + sums[2]) * (1 / 3) if len(sums) == 3 else z * 0.5
+        z += sums[-1]
+    z *= 1.0 / len(sums)
     t = (z + 12.0) * rules.cells
     cell = int(t)
     r = t - cell
@@ -794,7 +795,7 @@ class Mixing:
     """Method 2 that learns, and method 3, which has no network; state of a plane, stage and phase"""
 
     rules = SimpleNamespace(
-        limit=12.0, cells=1.5, mixed=0.5, refined=0.25, rate=0.005, cell_rate=0.008, rates=None
+        limit=12.0, lanes=4, cells=1.5, mixed=0.5, refined=0.25, rate=0.005, cell_rate=0.008, rates=None
     )
 
     def __init__(self, stream, pixels, channels, net, raster):
@@ -809,18 +810,19 @@ class Mixing:
             self.last, self.match, self.run = {}, None, 0
             self.changed, self.new_row = defaultdict(int), False
             self.agreed = [[defaultdict(lambda: [2**23, 0]) for j in range(3)] for s in range(3)]
-        self.A, self.B, self.C = (table_of(row, 3, 8, n) for n in (16, 36, 64))
-        if net and raster and "mixer.spread" in net.tensors:
-            self.A = (net.tensors["mixer.spread"] / 4096).tolist()
-            self.B = (net.tensors["mixer.seen"] / 4096).tolist()
-            self.C = (net.tensors["mixer.color"] / 4096).tolist()
-            self.rules = SimpleNamespace(**vars(self.rules) | {"rates": (0.01, 0.0015, 4000.0)})
         self.guessing = net is not None and raster
         if self.guessing:
-            for weights in (self.A, self.B, self.C):
-                for row in (row for of_channel in weights for of_bit in of_channel for row in of_bit):
-                    row += [0.02] * 8
-            self.H = [[defaultdict(lambda: [0] * 272) for j in range(8)] for s in range(3)]
+            row += [0.01] * 16
+            self.H = [[defaultdict(lambda: [0] * 272) for j in range(16)] for s in range(3)]
+        shapes = (3, 8, 16), (3, 16), (3, 16)
+        shapes += ((3, 64), (3, 128)) if net else ((3, 8, 36), (3, 8, 64))
+        self.weights = [np.tile(row, (*shape, 1)) for shape in shapes]
+        if self.guessing and "mixers" in net.tensors:
+            ends = np.cumsum([prod(shape) for shape in shapes])
+            parts = np.split(net.tensors["mixers"] / 4096, ends[:-1])
+            self.weights = [part.reshape(*shape, -1) for part, shape in zip(parts, shapes, strict=True)]
+            self.rules = SimpleNamespace(**vars(self.rules) | {"rates": (0.01, 0.0015, 4000.0)})
+        self.weights = [rows.tolist() for rows in self.weights]
         self.P, self.Q = table_of(CELLS, 3, 8, 16), table_of(CELLS, 7, 3, 8, 16)
         self.counters = [[defaultdict(lambda: [2**23, 0]) for j in range(5)] for s in range(3)]
 
@@ -829,7 +831,7 @@ class Mixing:
         self.E = [grid(h, w) for _ in V]
         self.experts = [] if self.net else EXPERTS
         self.X = [grid(h, w, lambda: [0] * (1 + len(self.experts))) for _ in V]
-        self.G = [grid(h, w, lambda: [0] * 8) for _ in V]
+        self.G = [grid(h, w, lambda: [0] * 16) for _ in V]
 
     def begin_phase(self, phase):
         """A phase, or the whole plane in raster order"""
@@ -999,7 +1001,8 @@ class Mixing:
             c.context = (above != left) + 2 * (above != corner) + 4 * (left != corner)
             c.context += 8 if s and V[0][y][x] != V[0][y][x - 1] else 0
         if self.net:
-            c.color = (V[0][y][x] >> 5) + 8 * (V[1][y][x] >> 5) if s else 0
+            two = (V[0][y][x], V[1][y][x]) if s else c.here[:2]
+            c.color = (two[0] >> 5) + 8 * (two[1] >> 5)
         key = (s + 1) * 32452843
         key += sum(n * V[e][y][x] for e, n in enumerate((1299709, 15485863)[:s]))
         c.keys = [key, key + 7919 * int(c.at[0] + 2048.0) + 5]
@@ -1016,21 +1019,24 @@ class Mixing:
     def guess(self, c):
         """The guesses of a value, and their histograms"""
         y, x, rows = c.y, c.x, self.V[c.s]
-        n, nn, w, ww = rows[y - 1][x], rows[y - 2][x], rows[y][x - 1], rows[y][x - 2]
-        nw, ne = rows[y - 1][x - 1], rows[y - 1][x + 1]
-        least, most = min(n, w, nw, ne), max(n, w, nw, ne)
-        found = self.first_guesses(c) if c.s == 0 else self.other_guesses(c, n, nn, w, ww, nw, ne)
-        a, b, d = abs(n - nw), abs(w - nw), abs(n + w - 2 * nw)
-        found.append((w if a <= b and a <= d else n if b <= d else nw, most - least))
+        here = self.around(rows, y, x)
+        four = here.n, here.w, here.nw, here.ne
+        found = self.first_guesses(here, rows, y, x) if c.s == 0 else self.other_guesses(c, here)
+        a, b, d = abs(here.n - here.nw), abs(here.w - here.nw), abs(here.n + here.w - 2 * here.nw)
+        nearest = here.w if a <= b and a <= d else here.n if b <= d else here.nw
+        found.append((nearest, max(four) - min(four)))
         found = [(clip(value, 0, 255), spread) for value, spread in found]
         places = (y, x - 1), (y - 1, x), (y, x - 1), (y - 1, x), (y - 1, x - 1), (y - 1, x + 1)
         places += (y, x - 2), (y - 2, x)
-        nearby = [sum(self.G[c.s][v][u][j] for v, u in places) for j in range(8)]
+        nearby = [sum(self.G[c.s][v][u][j] for v, u in places) for j in range(16)]
         weights = total = 0.0
-        for (value, _), error in zip(found, nearby, strict=False):
-            square = (error + 1.5) * (error + 1.5)
-            weights += 1.0 / (square * square)
-            total += 1.0 / (square * square) * value
+        for first in range(4):
+            of_four = sum_of_four = 0.0
+            for (value, _), error in list(zip(found, nearby, strict=False))[first::4]:
+                square = (error + 1.5) * (error + 1.5)
+                of_four += 1.0 / (square * square)
+                sum_of_four += 1.0 / (square * square) * value
+            weights, total = weights + of_four, total + sum_of_four
         mean = total / weights
         found.append((int(mean + 0.5), int(min(abs(mean - c.at[0]) * 4.0, 255.0))))
         classes = [
@@ -1040,42 +1046,70 @@ class Mixing:
         c.guesses = [value for value, _ in found]
         c.histograms = [self.H[c.s][j][pair] for j, pair in enumerate(classes)]
 
-    def first_guesses(self, c):
-        rows, y, x = self.V[0], c.y, c.x
-        n, nn, nnn = (rows[y - k][x] for k in (1, 2, 3))
-        w, ww, www = (rows[y][x - k] for k in (1, 2, 3))
-        nw, ne, nne = rows[y - 1][x - 1], rows[y - 1][x + 1], rows[y - 2][x + 1]
-        least, most = min(n, w, nw, ne), max(n, w, nw, ne)
+    def around(self, rows, y, x):
+        above, higher = rows[y - 1], rows[y - 2]
+        sides = {
+            "w": rows[y][x - 1],
+            "ww": rows[y][x - 2],
+            "nw": above[x - 1],
+            "n": above[x],
+            "ne": above[x + 1],
+        }
+        return SimpleNamespace(**sides, nee=above[x + 2], nn=higher[x], nne=higher[x + 1])
+
+    def first_guesses(self, h, rows, y, x):
+        nnn, www, nww = rows[y - 3][x], rows[y][x - 3], rows[y - 1][x - 2]
+        least, most = min(h.n, h.w, h.nw, h.ne), max(h.n, h.w, h.nw, h.ne)
         return [
-            ((2 * ne + w - nne + 1) >> 1, ne - w),
-            (clip(3 * n - 3 * nn + nnn, least, most), n - nn),
-            (clip(3 * w - 3 * ww + www, least, most), w - ww),
-            (2 * n - nn, nn - nnn),
-            (w, n - nw),
-            (n, w - nw),
+            ((2 * h.ne + h.w - h.nne + 1) >> 1, h.ne - h.w),
+            (clip(3 * (h.n - h.nn) + nnn, least, most), h.n - h.nn),
+            (clip(3 * (h.w - h.ww) + www, least, most), h.w - h.ww),
+            (2 * h.n - h.nn, h.nn - nnn),
+            (h.w, h.n - h.nw),
+            (h.n, h.w - h.nw),
+            ((3 * (h.n + h.w) - h.nn - h.ww + 2) >> 2, h.n - h.w),
+            (h.n + h.w - h.nw, h.n - h.nw),
+            (h.w + h.ne - h.n, h.ne - h.n),
+            (h.w + h.nw - nww, h.w - nww),
+            ((h.w + h.ne + 1) >> 1, h.w - h.ne),
+            (h.n + h.ne - h.nne, h.ne - h.nne),
+            (2 * h.w - h.ww, h.ww - www),
+            ((h.w + h.nee + 1) >> 1, h.w - h.nee),
         ]
 
-    def other_guesses(self, c, n, nn, w, ww, nw, ne):
+    def other_guesses(self, c, h):
         G, y, x = self.V[0], c.y, c.x
         other, u = (self.V[2], x - 1) if c.s == 1 else (self.V[1], x)
-        p, q = G[y][x], other[y][u]
-        pn, pw, qn, qw = G[y - 1][x], G[y][x - 1], other[y - 1][u], other[y][u - 1]
-        there = [pw, pw, pn, pn, G[y - 1][x - 1], G[y - 1][x + 1], G[y][x - 2], G[y - 2][x]]
-        here = [w, w, n, n, nw, ne, ww, nn]
+        p, q, P, Q = G[y][x], other[y][u], self.around(G, y, x), self.around(other, y, u)
+        one = self.on_line(p, h, vars(P), 1)
+        both = self.on_line(p + q, h, {name: value + vars(Q)[name] for name, value in vars(P).items()}, 2)
+        sums = [
+            (1, h.w + h.n - h.nw, P.w + P.n - P.nw),
+            (1, h.w, P.w),
+            (1, h.n, P.n),
+            (1, h.ne, P.ne),
+            (1, 2 * h.w - h.ww, 2 * P.w - P.ww),
+            (1, 2 * h.n - h.nn, 2 * P.n - P.nn),
+            (1, h.w + h.nee - h.ne, P.w + P.nee - P.ne),
+            (1, h.n + h.ne - h.nne, P.n + P.ne - P.nne),
+            (2, h.w + h.n - h.nw, Q.w + Q.n - Q.nw),
+        ]
+        moved = [(here + (p, q)[k - 1] - there, (p, q)[k - 1] - there) for k, here, there in sums]
+        halves = [
+            (here + ((p - of_p + q - of_q + 1) >> 1), p - of_p - q + of_q)
+            for here, of_p, of_q in ((h.w, P.w, Q.w), (h.n, P.n, Q.n))
+        ]
+        return [one, both, *moved[:8], *halves, moved[8], (q, q - Q.w)]
+
+    def on_line(self, at, h, elsewhere, times):
+        names = "w", "w", "n", "n", "nw", "ne", "ww", "nn"
+        there, here = [elsewhere[name] for name in names], [vars(h)[name] for name in names]
         squares = sum(a * a for a in there)
         products = sum(a * b for a, b in zip(there, here, strict=True))
-        slope = 8 * products - sum(there) * sum(here) + 250.0
-        slope /= 8 * squares - sum(there) ** 2 + 250.0
-        line = sum(here) * 0.125 + slope * (p - sum(there) * 0.125)
-        plane = pw + pn - G[y - 1][x - 1]
-        return [
-            (int(clip(line + 0.5, 0.0, 255.0)), abs(8 * p - sum(there)) >> 3),
-            (p - plane + w + n - nw, p - plane),
-            (p - pw + w, p - pw),
-            (p - pn + n, p - pn),
-            (w + ((p - pw + q - qw + 1) >> 1), p - pw - q + qw),
-            (n + ((p - pn + q - qn + 1) >> 1), p - pn - q + qn),
-        ]
+        slope = 8 * products - sum(there) * sum(here) + times * 250.0
+        slope /= 8 * squares - sum(there) ** 2 + times**2 * 250.0
+        line = sum(here) * 0.125 + slope * (at - sum(there) * 0.125)
+        return int(clip(line + 0.5, 0.0, 255.0)), abs(8 * at - sum(there)) >> 2 + times
 
     def count_below(self, c, j, value):
         i = clip(value - c.guesses[j] + 128, 0, 255)
@@ -1083,7 +1117,7 @@ class Mixing:
 
     def odds_of_guesses(self, c, low, half):
         odds = []
-        for j in range(8 if self.guessing else 0):
+        for j in range(16 if self.guessing else 0):
             below, middle, above = (self.count_below(c, j, low + k * half) for k in (0, 1, 2))
             odds.append(LN_COUNT[above - middle] - LN_COUNT[middle - below])
         return odds
@@ -1096,6 +1130,14 @@ class Mixing:
                 h[k] += 1
             if h[15] + h[271] == 1000:
                 h[:] = [count // 2 for count in h]
+
+    def chosen(self, c, b, seen):
+        """Weights of the mixers"""
+        by_bit, by_spread, by_context, fourth, fifth = (of_mixer[c.s] for of_mixer in self.weights)
+        three = [by_bit[b][c.spread], by_spread[c.spread], by_context[c.context]]
+        if self.net:
+            return [*three, fourth[c.color], fifth[c.j // 16 % 128]]
+        return [*three, fourth[b][seen], fifth[b][c.color]]
 
     def slot(self, key):
         z = u64(key * 0x9E3779B97F4A7C15)
@@ -1144,7 +1186,7 @@ class Mixing:
                 x += [sign * (log(float(q + 1)) - log(float(2**24 - q))) for (q, _), sign in asked]
                 x += self.odds_of_guesses(c, low, half)
                 seen = [n if n < 3 else 3 if n < 6 else 4 if n < 16 else 5 for _, n in counters]
-                weights = [self.A[s][b][c.spread], self.B[s][b][6 * seen[0] + seen[1]], self.C[s][b][c.color]]
+                weights = self.chosen(c, b, 6 * seen[0] + seen[1])
                 tables = self.P[s][b][c.context], self.Q[self.kind][s][b][c.spread]
                 bit = mixed_bit(self.stream, x, weights, tables, self.rules)
                 for counter, sign in [(counter, 1) for counter in counters] + asked:
@@ -1236,7 +1278,9 @@ class Fine:
         self.h, self.c = [0.5] * 2**d, [0.0] * 2**d
         self.slow = Fit(16 + 14 * self.s, 1 / 0.9995, 1.0 + 2.0**-30)
         self.quick = Fit(6 + self.s, 1 / 0.98, 1.0 + 2.0**-30, 8)
-        self.rules = SimpleNamespace(limit=11.9, cells=4.0 / 3.0, mixed=0.7, refined=0.15, cell_rate=0.02)
+        self.rules = SimpleNamespace(
+            limit=11.9, lanes=1, cells=4.0 / 3.0, mixed=0.7, refined=0.15, cell_rate=0.02
+        )
 
     def decode(self, h, w):
         V = self.V[-1]

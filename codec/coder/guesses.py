@@ -20,7 +20,7 @@ import numpy as np
 from ardm.compiled import BORROWING, inlined
 from codec.coder.arithmetic import PAD, exact_decimals
 
-GUESSES = 8  # of a value; the last is the mean of the others, those that were right nearby weighing most
+GUESSES = 16  # of a value; the last is the mean of the others, those that were right nearby weighing most
 CLASSES = 8  # of errors, and of spreads
 BINS, BLOCK = 256, 16
 MIDDLE = BINS // 2
@@ -30,6 +30,7 @@ MOST = 1000  # values in a histogram; then all counts are halved
 ABOVE = 2  # rows whose errors are looked at, above that of a value
 EDGES = 1, 2, 4, 6, 9, 14, 24  # least error of each class but the first
 FLAT = 250.0  # variance, times 64, of a channel that says little of another
+NEAREST, BLEND = GUESSES - 2, GUESSES - 1
 
 
 def _log_counts() -> np.ndarray:
@@ -51,7 +52,7 @@ AFTER = np.array(
 )
 # of a number shifted by a bit, what belongs to its counts
 HALVES = np.uint64(sum(((1 << BITS - 1) - 1) << BITS * i for i in range(LANES)))
-CLASS_OF = np.array([sum(error >= edge for edge in EDGES) for error in range(256)], dtype=np.int64)
+CLASS_OF = np.array([sum(error >= edge for edge in EDGES) for error in range(256)], dtype=np.int32)
 
 
 class Guesses(NamedTuple):
@@ -63,9 +64,10 @@ class Guesses(NamedTuple):
     # uint8, flat (rows, w + 2 PAD, 3, GUESSES), how far they were off; of row y in row y modulo rows
     error: np.ndarray
     rows: np.ndarray  # int64 (1,), of `error`, a power of 2, less 1
-    guess: np.ndarray  # int64 (GUESSES,)
-    spread: np.ndarray  # int64 (GUESSES,)
-    weight: np.ndarray  # float64 (GUESSES,), of each in the last
+    weight: np.ndarray  # float64 (GUESSES,), of each in the last; 0 of that itself
+    sums: np.ndarray  # float64 (GUESSES,), room for those of weights
+    guess: np.ndarray  # int32 (GUESSES,)
+    spread: np.ndarray  # int32 (GUESSES,)
     nearby: np.ndarray  # int32 (GUESSES,), errors nearby
     shift: np.ndarray  # int32 (GUESSES,), from a value to its bin
     bins: np.ndarray  # int32 (GUESSES,), of an edge
@@ -75,7 +77,7 @@ class Guesses(NamedTuple):
     above: np.ndarray  # below its end
 
 
-NARROW = "nearby", "shift", "bins", "first", "below", "middle", "above"
+NARROW = "guess", "spread", "nearby", "shift", "bins", "first", "below", "middle", "above"
 
 
 def new_guesses(strip: int, width: int) -> Guesses:
@@ -86,9 +88,8 @@ def new_guesses(strip: int, width: int) -> Guesses:
         counts=np.zeros(3 * GUESSES * CLASSES**2 * WORDS if used else 1, dtype=np.uint64),
         error=np.zeros(rows * (width + 2 * PAD) * 3 * GUESSES, dtype=np.uint8),
         rows=np.array([rows - 1]),
-        guess=np.zeros(GUESSES, dtype=np.int64),
-        spread=np.zeros(GUESSES, dtype=np.int64),
         weight=np.zeros(GUESSES),
+        sums=np.zeros(GUESSES),
         **{name: np.zeros(GUESSES, dtype=np.int32) for name in NARROW},
     )
 
@@ -104,14 +105,24 @@ def _nearest(north: Any, west: Any, corner: Any) -> Any:
 
 
 @inlined(**BORROWING)
+def _sample(x: Any, place: Any) -> Any:
+    """One that is there: the compiler need not ask whether the place is negative."""
+    return int(x[np.uint64(place)])
+
+
+@inlined(**BORROWING)
 def _guess_first(x: Any, here: Any, stride: Any, guesses: Any) -> None:
     """Of the first channel of a pixel, from its own neighbours. x: samples of the channel, flat; here: where
     the pixel is."""
     guess, spread = guesses.guess, guesses.spread
-    n, nn, nnn = int(x[here - stride]), int(x[here - 2 * stride]), int(x[here - 3 * stride])
-    w, ww, www = int(x[here - 1]), int(x[here - 2]), int(x[here - 3])
-    nw, ne = int(x[here - stride - 1]), int(x[here - stride + 1])
-    nne = int(x[here - 2 * stride + 1])
+    n, nn, nnn = _sample(x, here - stride), _sample(x, here - 2 * stride), _sample(x, here - 3 * stride)
+    w, ww, www = _sample(x, here - 1), _sample(x, here - 2), _sample(x, here - 3)
+    nw, nww = _sample(x, here - stride - 1), _sample(x, here - stride - 2)
+    ne, nee, nne = (
+        _sample(x, here - stride + 1),
+        _sample(x, here - stride + 2),
+        _sample(x, here - 2 * stride + 1),
+    )
     least, most = min(min(n, w), min(nw, ne)), max(max(n, w), max(nw, ne))
     guess[0], spread[0] = (2 * ne + w - nne + 1) >> 1, abs(ne - w)
     guess[1], spread[1] = min(max(3 * n - 3 * nn + nnn, least), most), abs(n - nn)
@@ -119,7 +130,31 @@ def _guess_first(x: Any, here: Any, stride: Any, guesses: Any) -> None:
     guess[3], spread[3] = 2 * n - nn, abs(nn - nnn)
     guess[4], spread[4] = w, abs(n - nw)
     guess[5], spread[5] = n, abs(w - nw)
-    guess[6], spread[6] = _nearest(n, w, nw), most - least
+    guess[6], spread[6] = (3 * n + 3 * w - nn - ww + 2) >> 2, abs(n - w)
+    guess[7], spread[7] = n + w - nw, abs(n - nw)
+    guess[8], spread[8] = w + ne - n, abs(ne - n)
+    guess[9], spread[9] = w + nw - nww, abs(w - nww)
+    guess[10], spread[10] = (w + ne + 1) >> 1, abs(w - ne)
+    guess[11], spread[11] = n + ne - nne, abs(ne - nne)
+    guess[12], spread[12] = 2 * w - ww, abs(ww - www)
+    guess[13], spread[13] = (w + nee + 1) >> 1, abs(w - nee)
+    guess[NEAREST], spread[NEAREST] = _nearest(n, w, nw), most - least
+
+
+@inlined(**BORROWING)
+def _on_line(at: Any, elsewhere: Any, here: Any, times: Any) -> Any:
+    """(guess, spread) by the line through six neighbours' values elsewhere, in `times` channels added up, and
+    in this channel; the first two neighbours count twice. at: the value elsewhere."""
+    tw, tn, tnw, tne, tww, tnn = elsewhere
+    w, n, nw, ne, ww, nn = here
+    there, sum_here = 2 * (tw + tn) + tnw + tne + tww + tnn, 2 * (w + n) + nw + ne + ww + nn
+    squares = 2 * (tw * tw + tn * tn) + tnw * tnw + tne * tne + tww * tww + tnn * tnn
+    products = 2 * (tw * w + tn * n) + tnw * nw + tne * ne + tww * ww + tnn * nn
+    slope = (8 * products - there * sum_here + times * FLAT) / (
+        8 * squares - there * there + times * times * FLAT
+    )
+    line = sum_here * 0.125 + slope * (at - there * 0.125)
+    return int(min(max(line + 0.5, 0.0), 255.0)), abs(8 * at - there) >> (2 + times)
 
 
 @inlined(**BORROWING)
@@ -127,27 +162,45 @@ def _guess_other(x: Any, here: Any, first: Any, other: Any, stride: Any, guesses
     """Of another channel. first, other: where this pixel is in the first channel (p), and in the remaining
     one (q): R of this pixel for B, B of the pixel to the left for R."""
     guess, spread = guesses.guess, guesses.spread
-    n, nn, w, ww = int(x[here - stride]), int(x[here - 2 * stride]), int(x[here - 1]), int(x[here - 2])
-    nw, ne = int(x[here - stride - 1]), int(x[here - stride + 1])
-    p, pn, pnn = int(x[first]), int(x[first - stride]), int(x[first - 2 * stride])
-    pw, pww = int(x[first - 1]), int(x[first - 2])
-    pnw, pne = int(x[first - stride - 1]), int(x[first - stride + 1])
-    q, qn, qw = int(x[other]), int(x[other - stride]), int(x[other - 1])
-    # a line through six neighbours, (value there, value here), of which two count twice
-    there, sum_here = 2 * (pw + pn) + pnw + pne + pww + pnn, 2 * (w + n) + nw + ne + ww + nn
-    squares = 2 * (pw * pw + pn * pn) + pnw * pnw + pne * pne + pww * pww + pnn * pnn
-    products = 2 * (pw * w + pn * n) + pnw * nw + pne * ne + pww * ww + pnn * nn
-    slope = (8 * products - there * sum_here + FLAT) / (8 * squares - there * there + FLAT)
-    line = sum_here * 0.125 + slope * (p - there * 0.125)
+    n, nn, w, ww = (
+        _sample(x, here - stride),
+        _sample(x, here - 2 * stride),
+        _sample(x, here - 1),
+        _sample(x, here - 2),
+    )
+    nw, ne = _sample(x, here - stride - 1), _sample(x, here - stride + 1)
+    nee, nne = _sample(x, here - stride + 2), _sample(x, here - 2 * stride + 1)
+    p, pn, pnn = _sample(x, first), _sample(x, first - stride), _sample(x, first - 2 * stride)
+    pw, pww = _sample(x, first - 1), _sample(x, first - 2)
+    pnw, pne = _sample(x, first - stride - 1), _sample(x, first - stride + 1)
+    pnee, pnne = _sample(x, first - stride + 2), _sample(x, first - 2 * stride + 1)
+    q, qn, qnn = _sample(x, other), _sample(x, other - stride), _sample(x, other - 2 * stride)
+    qw, qww = _sample(x, other - 1), _sample(x, other - 2)
+    qnw, qne = _sample(x, other - stride - 1), _sample(x, other - stride + 1)
+    around = w, n, nw, ne, ww, nn
+    guess[0], spread[0] = _on_line(p, (pw, pn, pnw, pne, pww, pnn), around, 1)
+    both = pw + qw, pn + qn, pnw + qnw, pne + qne, pww + qww, pnn + qnn
+    guess[1], spread[1] = _on_line(p + q, both, around, 2)
     plane = pw + pn - pnw
-    guess[0], spread[0] = int(min(max(line + 0.5, 0.0), 255.0)), abs(8 * p - there) >> 3
-    guess[1], spread[1] = p + w + n - nw - plane, abs(p - plane)
-    guess[2], spread[2] = p + w - pw, abs(p - pw)
-    guess[3], spread[3] = p + n - pn, abs(p - pn)
-    guess[4], spread[4] = w + ((p - pw + q - qw + 1) >> 1), abs((p - pw) - (q - qw))
-    guess[5], spread[5] = n + ((p - pn + q - qn + 1) >> 1), abs((p - pn) - (q - qn))
-    guess[6] = _nearest(n, w, nw)
-    spread[6] = max(max(n, w), max(nw, ne)) - min(min(n, w), min(nw, ne))
+    guess[2], spread[2] = p + w + n - nw - plane, abs(p - plane)
+    guess[3], spread[3] = p + w - pw, abs(p - pw)
+    guess[4], spread[4] = p + n - pn, abs(p - pn)
+    guess[5], spread[5] = p + ne - pne, abs(p - pne)
+    plane = 2 * pw - pww
+    guess[6], spread[6] = p + 2 * w - ww - plane, abs(p - plane)
+    plane = 2 * pn - pnn
+    guess[7], spread[7] = p + 2 * n - nn - plane, abs(p - plane)
+    plane = pw + pnee - pne
+    guess[8], spread[8] = p + w + nee - ne - plane, abs(p - plane)
+    plane = pn + pne - pnne
+    guess[9], spread[9] = p + n + ne - nne - plane, abs(p - plane)
+    guess[10], spread[10] = w + ((p - pw + q - qw + 1) >> 1), abs((p - pw) - (q - qw))
+    guess[11], spread[11] = n + ((p - pn + q - qn + 1) >> 1), abs((p - pn) - (q - qn))
+    plane = qw + qn - qnw
+    guess[12], spread[12] = q + w + n - nw - plane, abs(q - plane)
+    guess[13], spread[13] = q, abs(q - qw)
+    guess[NEAREST] = _nearest(n, w, nw)
+    spread[NEAREST] = max(max(n, w), max(nw, ne)) - min(min(n, w), min(nw, ne))
 
 
 @inlined(**BORROWING)
@@ -186,22 +239,40 @@ def find_histograms(s: Any, x: Any, at: Any, layout: Any, mean: Any, guesses: An
     else:
         _guess_other(x, 2 * plane + here, plane + here, here, stride, guesses)
     _errors_nearby(s, at.row, at.column, stride, guesses)
-    nearby, weight = guesses.nearby, guesses.weight
-    for j in range(GUESSES - 1):
-        guess[j] = min(max(guess[j], 0), 255)
+    nearby = guesses.nearby
+    for j in range(GUESSES):
+        guess[j] = min(max(guess[j], np.int32(0)), np.int32(255))
+        spread[j] = min(spread[j], np.int32(255))
+    blend = _blend(guesses)
+    guess[BLEND] = int(blend + 0.5)
+    spread[BLEND] = int(min(abs(blend - mean) * 4.0, 255.0))
+    of_channel = np.int32(s * GUESSES * CLASSES**2)
+    for j in range(GUESSES):
+        by_error, by_spread = CLASS_OF[np.uint32(nearby[j] >> np.int32(3))], CLASS_OF[np.uint32(spread[j])]
+        histogram = of_channel + np.int32(j * CLASSES**2) + by_error * np.int32(CLASSES) + by_spread
+        guesses.first[j] = histogram * np.int32(WORDS)
+        guesses.shift[j] = np.int32(MIDDLE) - guess[j]
+
+
+@inlined(**BORROWING)
+def _blend(guesses: Any) -> Any:
+    """The mean of all guesses but the last, by the fourth power of their errors nearby."""
+    guess, nearby, weight, sums = guesses.guess, guesses.nearby, guesses.weight, guesses.sums
+    for j in range(GUESSES):
         square = (nearby[j] + 1.5) * (nearby[j] + 1.5)
         weight[j] = 1.0 / (square * square)
-    weights, total = 0.0, 0.0
-    for j in range(GUESSES - 1):
-        weights += weight[j]
-        total += weight[j] * guess[j]
-    blend = total / weights
-    guess[GUESSES - 1] = int(blend + 0.5)
-    spread[GUESSES - 1] = int(min(abs(blend - mean) * 4.0, 255.0))
+    weight[BLEND] = 0.0
     for j in range(GUESSES):
-        of_guess = (s * GUESSES + j) * CLASSES + CLASS_OF[np.uint64(nearby[j] >> 3)]
-        guesses.first[j] = (of_guess * CLASSES + CLASS_OF[np.uint64(min(spread[j], 255))]) * WORDS
-        guesses.shift[j] = MIDDLE - guess[j]
+        sums[j] = weight[j] * guess[j]
+    weights, total = 0.0, 0.0
+    for k in range(4):
+        of_four, sum_of_four = 0.0, 0.0
+        for i in range(0, GUESSES, 4):
+            of_four += weight[np.uint32(i + k)]
+            sum_of_four += sums[np.uint32(i + k)]
+        weights += of_four
+        total += sum_of_four
+    return total / weights
 
 
 @inlined(**BORROWING)

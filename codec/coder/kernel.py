@@ -57,7 +57,13 @@ FIRST_FIT, EARLY = 64, 1024
 # pixels between two solutions of the least-squares problem, among the first EARLY and later
 REFIT_EARLY, REFIT = 32, 96
 CONTEXTS, SPREADS, SEEN, COLORS = 16, 16, 36, 64  # contexts of the tables and mixers
-CANDIDATES, MORE = 3, 4  # values that graphics may repeat; weights that they have beside those of the inputs
+STRIPS, STRIP_BITS = 128, 4  # contexts of a mixer: strips of 16 columns, which repeat
+BITS = 24  # of a pixel
+MIXERS = 5  # each with weights chosen by another context
+SHARED = BITS * SPREADS + 3 * (SPREADS + CONTEXTS)  # rows of weights of the first three mixers
+ROWS = SHARED + 3 * (COLORS + STRIPS)  # of weights, with the network
+GRAPHICS_ROWS = SHARED + BITS * (SEEN + COLORS)
+CANDIDATES, MORE = 3, 4  # values that graphics may repeat; inputs of them, one of which says nothing
 AGREEMENTS = 384  # contexts of whether a candidate is right
 RUN = 15  # pixels that a match has been right, in these contexts at most
 RECENT = 8  # rows since a change that count as few
@@ -163,18 +169,11 @@ class Planes(NamedTuple):
 class Learned(NamedTuple):
     """What a plane's decisions have taught so far."""
 
-    by_spread: np.ndarray  # float64 (3, 8, SPREADS, INPUTS), weights of a mixer
-    by_seen: np.ndarray  # float64 (3, 8, SEEN, INPUTS), of the other
-    # float64 (3, 8, COLORS, INPUTS), of a third; without the network by which neighbours are equal
-    by_color: np.ndarray
+    # float64 (ROWS, INPUTS + GUESSES) or (GRAPHICS_ROWS, INPUTS + MORE), of all mixers, one after the other
+    weights: np.ndarray
     by_context: np.ndarray  # float64 (3, 8, CONTEXTS, APM_CELLS), refines
     by_kind: np.ndarray  # float64 (kinds, 3, 8, SPREADS, APM_CELLS), refines
     counters: np.ndarray  # uint32 (3, COUNTERS, slots)
-    # float64 (3, 8, SPREADS, MORE or GUESSES), weights of the candidates, or with the network of the
-    # histograms
-    more_by_spread: np.ndarray
-    more_by_seen: np.ndarray  # float64 (3, 8, SEEN, MORE or GUESSES)
-    more_by_color: np.ndarray  # float64 (3, 8, COLORS, MORE or GUESSES)
     agreed: np.ndarray  # uint32 (3, CANDIDATES, AGREEMENTS, 8), how often a candidate's bit was right
     places: np.ndarray  # uint32 (slots,), where the pixels around were the same last
 
@@ -230,14 +229,16 @@ class Room(NamedTuple):
     above: np.ndarray  # at the upper end
     middle: np.ndarray  # where the next decision cuts
     sums: np.ndarray  # int64, of its errors nearby
-    x: np.ndarray  # (INPUTS + GUESSES,), log-odds
+    x: np.ndarray  # (INPUTS + GUESSES,), log-odds; 0 beyond those that there are
     residuals: np.ndarray  # int64 (3,), value - base of the channels so far
     hashed: np.ndarray  # uint64 (COUNTERS,), keys of the counters' contexts
     slot: np.ndarray  # uint64 (COUNTERS,), where they are
     own_at: np.ndarray  # int64, `Phase.own` in a flat plane
     near_at: np.ndarray  # int64, `Phase.near`
     rate: np.ndarray  # (1,), at which mixers learn in this row
-    mixed: np.ndarray  # (4,), of a decision: log-odds by the mixers, place between two cells of a table
+    mixed: (
+        np.ndarray
+    )  # (MIXERS + 1,), of a decision: log-odds by the mixers, place between two cells of a table
     features: np.ndarray  # `Fitted.features`, flat
     solution: np.ndarray  # `Fitted.solution`, flat
     candidate: np.ndarray  # int64 (CANDIDATES,), values: above, to the left, at the match (-1: none)
@@ -249,8 +250,8 @@ class Room(NamedTuple):
     # int64 (columns,): 1 + the row in which a pixel last was unlike the one to its left; 0: none
     changed: np.ndarray
     new_row: np.ndarray  # int64 (1,), 1 once a pixel of this row was unlike the one above it
-    # uint64 (6,): first weights of the mixers, cells of both tables, node of the counters
-    cells: np.ndarray
+    rows: np.ndarray  # uint64 (MIXERS,): of a decision, first weights of the mixers
+    cells: np.ndarray  # uint64 (3,): cells of both tables, node of the counters
     guesses: Guesses  # of one phase, since only raster order has them
 
 
@@ -272,7 +273,7 @@ def new_room(fitted: Fitted, phase: Phase) -> Room:
         phase.own[:, 0] * stride + phase.own[:, 1],
         phase.near[:, 0] * stride + phase.near[:, 1],
         np.zeros(1),
-        np.zeros(4),
+        np.zeros(MIXERS + 1),
         fitted.features.reshape(-1),
         fitted.solution.reshape(-1),
         np.zeros(CANDIDATES, dtype=np.int64),
@@ -281,7 +282,8 @@ def new_room(fitted: Fitted, phase: Phase) -> Room:
         np.zeros(4, dtype=np.int64),
         np.zeros(phase.shape[1], dtype=np.int64),
         np.zeros(1, dtype=np.int64),
-        np.zeros(6, dtype=np.uint64),
+        np.zeros(MIXERS, dtype=np.uint64),
+        np.zeros(3, dtype=np.uint64),
         new_guesses(phase.wave[0] if phase.histograms else 0, phase.shape[1]),
     )
 
@@ -349,6 +351,8 @@ class Layout(NamedTuple):
     counters: int  # uint64, in a table
     cross: int  # `Phase.cross`
     histograms: bool  # `Phase.histograms`
+    inputs: int  # of a mixer, a multiple of 4
+    row: int  # weights of a row of `Learned.weights`
 
 
 class At(NamedTuple):
@@ -673,7 +677,7 @@ def _counter_inputs(s: Any, b: Any, low: Any, layout: Any, counters: Any, room: 
     flat, size = counters, layout.counters
     of_channel = np.uint64(s * COUNTERS) * size
     node = np.uint64((1 << b) + (low >> (8 - b)) if b < 4 else (1 << (b - 4)) + ((low & 15) >> (8 - b)))
-    room.cells[5] = node
+    room.cells[2] = node
     seen_both = 0
     for j in range(layout.counts):
         counter = flat[of_channel + np.uint64(j) * size + room.slot[np.uint64(j)] + node]
@@ -696,77 +700,71 @@ def _to_lower_half(s: Any, low: Any, layout: Any, counters: Any, room: Any) -> N
 
 
 @inlined(**BORROWING)
-def _add_histograms(first_weight: Any, sums: Any, learned: Any, room: Any) -> Any:
-    """Log-odds of the mixers with those of the histograms, which are as many as INPUTS."""
-    (wa, wb, wc), (za, zb, zc) = first_weight, sums
-    for i in range(GUESSES):
-        j = np.uint64(i)
-        x = room.x[np.uint64(INPUTS) + j]
-        za += learned.more_by_spread[wa + j] * x
-        zb += learned.more_by_seen[wb + j] * x
-        zc += learned.more_by_color[wc + j] * x
-    return za, zb, zc
-
-
-@inlined(**BORROWING)
-def _learn_histograms(first_weight: Any, rates: Any, learned: Any, room: Any) -> None:
-    """Weights of the histograms learn from a decision."""
-    (wa, wb, wc), (da, db, dc) = first_weight, rates
-    for i in range(GUESSES):
-        j = np.uint64(i)
-        learned.more_by_spread[wa + j] += da * room.x[np.uint64(INPUTS) + j]
-    for i in range(GUESSES):
-        j = np.uint64(i)
-        learned.more_by_seen[wb + j] += db * room.x[np.uint64(INPUTS) + j]
-    for i in range(GUESSES):
-        j = np.uint64(i)
-        learned.more_by_color[wc + j] += dc * room.x[np.uint64(INPUTS) + j]
-
-
-@inlined(**BORROWING)
-def _mix(first_weight: Any, first_cell: Any, layout: Any, learned: Any, room: Any) -> Any:
-    """Probability of a 1: the mixers, refined by both tables. first_weight, first_cell: tuples of 3 and 2
-    uint64, where the decision's weights and cells begin.
+def _choose_weights(s: Any, contexts: Any, at: Any, layout: Any, room: Any) -> None:
+    """Weights that are the same for all bits of a value: those learn soonest. contexts: (spread, context of
+    the first table, color).
     """
-    weight_a, weight_b, table_a, table_b = (
-        learned.by_spread,
-        learned.by_seen,
-        learned.by_context,
-        learned.by_kind,
-    )
-    wa, wb, wc = first_weight
-    za, zb, zc = 0.0, 0.0, 0.0
-    for i in range(INPUTS):
-        j = np.uint64(i)
-        za += weight_a[wa + j] * room.x[j]
-    for i in range(INPUTS):
-        j = np.uint64(i)
-        zb += weight_b[wb + j] * room.x[j]
-    for i in range(INPUTS):
-        j = np.uint64(i)
-        zc += learned.by_color[wc + j] * room.x[j]
-    if layout.histograms:
-        za, zb, zc = _add_histograms((wa, wb, wc), (za, zb, zc), learned, room)
+    spread, context, color = contexts
+    rows, row = room.rows, np.uint64(layout.row)
+    rows[1] = np.uint64(BITS * SPREADS + s * SPREADS + spread) * row
+    rows[2] = np.uint64(SHARED - 3 * CONTEXTS + s * CONTEXTS + context) * row
+    if layout.components:
+        strip = (at.q >> STRIP_BITS) & (STRIPS - 1)
+        rows[3] = np.uint64(SHARED + s * COLORS + color) * row
+        rows[4] = np.uint64(SHARED + 3 * COLORS + s * STRIPS + strip) * row
+
+
+@inlined(**BORROWING)
+def _choose_weights_of_bit(of_bit: Any, contexts: Any, seen_both: Any, layout: Any, room: Any) -> None:
+    """Weights that each bit has of its own. contexts: as above."""
+    spread, _, color = contexts
+    rows, row = room.rows, np.uint64(layout.row)
+    rows[0] = np.uint64(of_bit * SPREADS + spread) * row
     if not layout.components:
-        va, vb, vc = wa >> np.uint64(1), wb >> np.uint64(1), wc >> np.uint64(1)  # MORE is half of INPUTS
-        for i in range(CANDIDATES):
-            j, x = np.uint64(i), room.x[np.uint64(INPUTS + i)]
-            za += learned.more_by_spread[va + j] * x
-            zb += learned.more_by_seen[vb + j] * x
-            zc += learned.more_by_color[vc + j] * x
-    za = min(max(za, -12.0), 12.0)
-    zb = min(max(zb, -12.0), 12.0)
-    zc = min(max(zc, -12.0), 12.0)
-    z = (za + zb + zc) * (1 / 3)
+        rows[3] = np.uint64(SHARED + of_bit * SEEN + seen_both) * row
+        rows[4] = np.uint64(SHARED + BITS * SEEN + of_bit * COLORS + color) * row
+
+
+@inlined(**BORROWING)
+def _mix(first_cell: Any, layout: Any, learned: Any, room: Any) -> Any:
+    """Probability of a 1: the mean of the mixers, refined by both tables. first_cell: tuple of 2 uint64,
+    where the decision's cells begin.
+    """
+    weights, table_a, table_b, x = learned.weights, learned.by_context, learned.by_kind, room.x
+    z = 0.0
+    for i in range(MIXERS):
+        w = room.rows[np.uint64(i)]
+        z0, z1, z2, z3 = 0.0, 0.0, 0.0, 0.0
+        for k in range(0, layout.inputs, 4):
+            j = np.uint64(k)
+            z0 += weights[w + j] * x[j]
+            z1 += weights[w + j + np.uint64(1)] * x[j + np.uint64(1)]
+            z2 += weights[w + j + np.uint64(2)] * x[j + np.uint64(2)]
+            z3 += weights[w + j + np.uint64(3)] * x[j + np.uint64(3)]
+        odds = min(max((z0 + z1) + (z2 + z3), -12.0), 12.0)
+        room.mixed[np.uint64(i)] = odds
+        z += odds
+    z *= 1.0 / MIXERS
     t = (z + 12.0) * 1.5
     cell = int(t)
     fraction = t - cell
     ta, tb = first_cell[0] + np.uint64(cell), first_cell[1] + np.uint64(cell)
     refined_a = table_a[ta] + (table_a[ta + np.uint64(1)] - table_a[ta]) * fraction
     refined_b = table_b[tb] + (table_b[tb + np.uint64(1)] - table_b[tb]) * fraction
-    room.mixed[0], room.mixed[1], room.mixed[2], room.mixed[3] = za, zb, zc, fraction
-    room.cells[0], room.cells[1], room.cells[2], room.cells[3], room.cells[4] = wa, wb, wc, ta, tb
+    room.mixed[MIXERS] = fraction
+    room.cells[0], room.cells[1] = ta, tb
     return 0.5 * squash(z) + 0.25 * (refined_a + refined_b)
+
+
+@inlined(**BORROWING)
+def _learn_mixers(bit: Any, layout: Any, learned: Any, room: Any) -> None:
+    """Every mixer learns from how far its own log-odds were off."""
+    weights, x = learned.weights, room.x
+    for i in range(MIXERS):
+        w = room.rows[np.uint64(i)]
+        off = (bit - squash(room.mixed[np.uint64(i)])) * room.rate[0]
+        for k in range(layout.inputs):
+            weights[w + np.uint64(k)] += off * x[np.uint64(k)]
 
 
 @inlined(**BORROWING)
@@ -848,17 +846,10 @@ def _candidate_inputs(b: Any, low: Any, agreed: Any, room: Any) -> None:
 
 
 @inlined(**BORROWING)
-def _learn_candidates(first_weight: Any, rates: Any, decision: Any, learned: Any, room: Any) -> None:
-    """Weights of the candidates learn from a decision, (number of the bit, bits before it, bit), and so does
-    how often those that no earlier bit has ruled out were right.
-    """
-    (wa, wb, wc), (da, db, dc), (b, low, bit) = first_weight, rates, decision
-    wa, wb, wc = wa >> np.uint64(1), wb >> np.uint64(1), wc >> np.uint64(1)
+def _learn_candidates(b: Any, low: Any, bit: Any, learned: Any, room: Any) -> None:
+    """How often the candidates that no earlier bit has ruled out were right."""
     for i in range(CANDIDATES):
-        j, x = np.uint64(i), room.x[np.uint64(INPUTS + i)]
-        learned.more_by_spread[wa + j] += da * x
-        learned.more_by_seen[wb + j] += db * x
-        learned.more_by_color[wc + j] += dc * x
+        j = np.uint64(i)
         sign = _said(room.candidate[j], b, low)
         if sign:
             place = room.agreed_at[j] + np.uint64(b)
@@ -869,30 +860,13 @@ def _learn_candidates(first_weight: Any, rates: Any, decision: Any, learned: Any
 @inlined(**BORROWING)
 def _learn_decision(s: Any, b: Any, low: Any, bit: Any, layout: Any, learned: Any, room: Any) -> None:
     """Mixers, tables and counters learn from a decision that was not certain."""
-    weight_a, weight_b, table_a, table_b = (
-        learned.by_spread,
-        learned.by_seen,
-        learned.by_context,
-        learned.by_kind,
-    )
+    table_a, table_b = learned.by_context, learned.by_kind
     counters, size = learned.counters, layout.counters
-    za, zb, zc, fraction = room.mixed[0], room.mixed[1], room.mixed[2], room.mixed[3]
-    wa, wb, wc = room.cells[0], room.cells[1], room.cells[2]
-    ta, tb, node = room.cells[3], room.cells[4], room.cells[5]
-    da, db = (bit - squash(za)) * room.rate[0], (bit - squash(zb)) * room.rate[0]
-    for i in range(INPUTS):
-        j = np.uint64(i)
-        weight_a[wa + j] += da * room.x[j]
-        weight_b[wb + j] += db * room.x[j]
-    dc = (bit - squash(zc)) * room.rate[0]
-    for i in range(INPUTS):
-        j = np.uint64(i)
-        learned.by_color[wc + j] += dc * room.x[j]
-    if layout.histograms:
-        _learn_histograms((wa, wb, wc), (da, db, dc), learned, room)
+    _learn_mixers(bit, layout, learned, room)
     if not layout.components:
-        _learn_candidates((wa, wb, wc), (da, db, dc), (b, low, bit), learned, room)
-    nearer = np.uint64(int(fraction + 0.5))
+        _learn_candidates(b, low, bit, learned, room)
+    ta, tb, node = room.cells[0], room.cells[1], room.cells[2]
+    nearer = np.uint64(int(room.mixed[MIXERS] + 0.5))
     table_a[ta + nearer] += (bit - table_a[ta + nearer]) * APM_RATE
     table_b[tb + nearer] += (bit - table_b[tb + nearer]) * APM_RATE
     of_channel = np.uint64(s * COUNTERS) * size
@@ -913,7 +887,7 @@ def _code_value(
     decoding, _, coder, words = stream
     components, experts, x = layout.components, layout.experts, room.x
     below, above, middle = room.below, room.above, room.middle
-    spread, context, color = contexts
+    spread, context, _ = contexts
     low = 0
     plain_low, plain_high, moved_low, moved_high = 0.0, total * ONE, 0.0, total * ONE
     for j in range(experts):
@@ -944,20 +918,12 @@ def _code_value(
             if layout.histograms:
                 histogram_inputs(low, half, fresh, x, INPUTS, room.guesses)
             of_bit = s * 8 + b
-            p = _mix(
-                (
-                    np.uint64((of_bit * SPREADS + spread) * INPUTS),
-                    np.uint64((of_bit * SEEN + seen_both) * INPUTS),
-                    np.uint64((of_bit * COLORS + color) * INPUTS),
-                ),
-                (
-                    np.uint64((of_bit * CONTEXTS + context) * APM_CELLS),
-                    np.uint64(((layout.kind * 24 + of_bit) * SPREADS + spread) * APM_CELLS),
-                ),
-                layout,
-                learned,
-                room,
+            _choose_weights_of_bit(of_bit, contexts, seen_both, layout, room)
+            first_cells = (
+                np.uint64((of_bit * CONTEXTS + context) * APM_CELLS),
+                np.uint64(((layout.kind * BITS + of_bit) * SPREADS + spread) * APM_CELLS),
             )
+            p = _mix(first_cells, layout, learned, room)
         chance = min(max(int(p * ONE), LEAST), ONE - LEAST)
         bit = code_bit(coder, words, 0, chance, (answer >> (7 - b)) & 1, decoding)
         if not certain:
@@ -1058,13 +1024,15 @@ def _code_channel(
     spread = int(min(max(log(deviation + 0.1) * 2.885 + 6.0, 0.0), 15.0))
     for k in range(components):
         room.moved[k] = room.center[k] + correction
-    color = 0
     if s:
         color = (green >> 5) + 8 * (int(pixel[np.uint64(at.here)]) >> 5)  # R, where it is not coded its base
+    else:
+        color = (int(room.around[1, 0]) >> 5) + 8 * (int(room.around[1, 1]) >> 5)
     if not components:
         color = _find_candidates(s, at, layout, pixel, room)
     if layout.histograms:
         find_histograms(s, pixel, at, layout, room.mean_at[0], room.guesses)
+    _choose_weights(s, (spread, context, color), at, layout, room)
     value = _code_value(s, answer, total, (spread, context, color), layout, learned, stream, room)
     room.residuals[s] = value - base
     pixel[np.uint64(center)] = value
@@ -1115,19 +1083,16 @@ def code_rows(
         np.uint64(learned.counters.shape[2]),
         phase.cross,
         phase.histograms,
+        INPUTS + (GUESSES if phase.histograms else 0 if components else MORE),
+        learned.weights.shape[1],
     )
     # Flat views: to make one takes as long as a decision, so that is done once.
     flat_planes = Planes(planes.pixel.reshape(-1), planes.error.reshape(-1), planes.expert_error.reshape(-1))
     flat_learned = Learned(
-        learned.by_spread.reshape(-1),
-        learned.by_seen.reshape(-1),
-        learned.by_color.reshape(-1),
+        learned.weights.reshape(-1),
         learned.by_context.reshape(-1),
         learned.by_kind.reshape(-1),
         learned.counters.reshape(-1),
-        learned.more_by_spread.reshape(-1),
-        learned.more_by_seen.reshape(-1),
-        learned.more_by_color.reshape(-1),
         learned.agreed.reshape(-1),
         learned.places,
     )

@@ -27,15 +27,15 @@ from codec.coder.kernel import (
     APM_CELLS,
     BATCH,
     CANDIDATES,
-    COLORS,
     CONTEXTS,
     COUNTERS,
     EXPERTS,
     GRAPHICS_RATES,
+    GRAPHICS_ROWS,
     INPUTS,
     LEARNING_RATES,
     MORE,
-    SEEN,
+    ROWS,
     SPREADS,
     TRAINED_RATES,
     Fitted,
@@ -59,12 +59,12 @@ KINDS, RASTER_KIND = 7, 6  # of phases: six in lattice order
 # without the network, pixels by which a row follows the one above it: more than the kernel looks to the upper
 # right
 RASTER_SLOPE = 4
-# tensors of the weights file: what mixers start from in raster order with the network
-MIXERS = ("mixer.spread", "mixer.seen", "mixer.color")
-MIXER_ONE = 4096  # in them, a weight of 1
+# tensor of the weights file: what mixers start from in raster order with the network
+STARTS = ("mixers",)
+MIXER_ONE = 4096  # in it, a weight of 1
 # likewise, of colours: sums of the least-squares problem, as of a few pixels that were seen before
 FITS = ("fit.matrix", "fit.vector")
-CANDIDATE_WEIGHT, GUESS_WEIGHT = 0.2, 0.02  # of a candidate, and of a guess, before anything is learned
+CANDIDATE_WEIGHT, GUESS_WEIGHT = 0.2, 0.01  # of a candidate, and of a guess, before anything is learned
 MOST_WORDS = 5  # that a pixel's eight decisions in one channel can take, 17 bits each
 
 
@@ -133,21 +133,12 @@ class Mixing(Streams):
             np.round((np.arange(APM_CELLS) / 1.5 - 12).clip(-12, 12) * 32).astype(int) + 400
         ]
         counters = counter_count(pixels, weights is None)
-
-        def more_weights(contexts: int) -> np.ndarray:
-            count, start = (GUESSES, GUESS_WEIGHT) if weights else (MORE, CANDIDATE_WEIGHT)
-            return np.full((3, 8, contexts, count), start)
-
+        shape = (ROWS, INPUTS + GUESSES) if weights else (GRAPHICS_ROWS, INPUTS + MORE)
         self.learned = Learned(
-            np.zeros((3, 8, SPREADS, INPUTS)),
-            np.zeros((3, 8, SEEN, INPUTS)),
-            np.zeros((3, 8, COLORS, INPUTS)),
+            np.zeros(shape),
             np.tile(cells, (3, 8, CONTEXTS, 1)),
             np.tile(cells, (KINDS, 3, 8, SPREADS, 1)),
             np.zeros((3, COUNTERS, counters), dtype=np.uint32),
-            more_weights(SPREADS),
-            more_weights(SEEN),
-            more_weights(COLORS),
             np.zeros((3, CANDIDATES, AGREEMENTS, 8), dtype=np.uint32),
             np.zeros(1 if weights else slot_count(2 * pixels), dtype=np.uint32),
         )
@@ -250,7 +241,7 @@ class Mixing(Streams):
     def _run(self, phase: Phase, network: Network, told: Callable[[int], None] | None = None) -> None:
         """Code all pixels of a phase."""
         place, strip_rows = phase.place, phase.wave[0]
-        if not self.learned.by_spread.any():
+        if not self.learned.weights.any():
             self._start_mixers(phase.kind, 2 if network.components else 0, len(phase.mean_of) + 1)
         rows, cols = (len(range(p, n, place[2])) for p, n in zip(place[:2], self.shape, strict=True))
         features = len(phase.own) + 2 * phase.cross + 8
@@ -278,12 +269,13 @@ class Mixing(Streams):
     def _start_mixers(self, kind: int, first: int, experts: int) -> None:
         """Before anything is learned: as the weights file says, for raster order; else the network as
         corrected, or the corrected expert, has 0.6, the others share the rest, counters have none."""
-        start = np.zeros(INPUTS)
-        start[: first + experts] = 0.4 / (first + experts - 1)
-        start[0] = 0.6
-        trained = self._trained(kind)
-        for mixer, name in zip(self.learned[: len(MIXERS)], MIXERS, strict=True):
-            mixer[:] = trained[name] / MIXER_ONE if trained else start
+        weights = self.learned.weights
+        weights[:, :INPUTS] = 0.0
+        weights[:, INPUTS:] = GUESS_WEIGHT if self.weights else CANDIDATE_WEIGHT
+        weights[:, : first + experts] = 0.4 / (first + experts - 1)
+        weights[:, 0] = 0.6
+        if trained := self._trained(kind):
+            weights[:] = trained["mixers"] / MIXER_ONE
 
     def _start_fit(self, kind: int, fitted: Fitted, features: int, work: np.ndarray) -> None:
         """Of colours in raster order: as if pixels had been seen before, as the weights file says.
@@ -297,7 +289,7 @@ class Mixing(Streams):
         for s in range(3):
             kernel.refit(fitted, s, features - 4 + 2 * s, work)
 
-    def _trained(self, kind: int, names: tuple[str, ...] = MIXERS) -> Mapping[str, np.ndarray]:
+    def _trained(self, kind: int, names: tuple[str, ...] = STARTS) -> Mapping[str, np.ndarray]:
         """The tensors of the weights file, if those for phases of this kind are among them."""
         tensors = self.weights.tensors if self.weights and kind == RASTER_KIND else {}
         return tensors if all(name in tensors for name in names) else {}

@@ -187,15 +187,14 @@ def test_mixers_start_where_the_weights_say(predictor: Predictor, photo: np.ndar
     """In raster order with the network only; and starting there pays on a small picture."""
     trained = predictor.weights
     sizes = []
-    for weights in with_and_without(trained, mixing.MIXERS):
+    for weights in with_and_without(trained, mixing.STARTS):
         one = started(3, weights, photo[200:248, 300:348])
         one._start_mixers(mixing.RASTER_KIND, 2, 1)
-        for mixer, name in zip(one.learned, mixing.MIXERS, strict=False):
-            assert np.array_equal(mixer, trained.tensors[name] / 4096) == (weights is trained)
+        assert np.array_equal(one.learned.weights, trained.tensors["mixers"] / 4096) == (weights is trained)
         one.code_raster(4)
         sizes.append(len(one.finish()))
         one._start_mixers(0, 2, 1)
-        assert np.array_equal(np.unique(one.learned[0]), [0, 0.2, 0.6])
+        assert np.array_equal(np.unique(one.learned.weights), [0, 0.01, 0.2, 0.6])
     assert sizes[0] < sizes[1]
 
 
