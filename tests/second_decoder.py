@@ -507,8 +507,8 @@ PHASES += [(0, 1), (0, 3), (1, 0), (1, 2), (2, 1), (2, 3), (3, 0), (3, 2)]
 
 
 def grid(h, w, cell=lambda: 0):
-    """Rows of cells, with margins of two and, above and left, three: reached by indices -1, -2, -3"""
-    return [[cell() for x in range(w + 5)] for y in range(h + 5)]
+    """Rows of cells, with margins of three: above and left reached by indices -1, -2, -3"""
+    return [[cell() for x in range(w + 6)] for y in range(h + 6)]
 
 
 def begin_row(rows, y):
@@ -516,7 +516,7 @@ def begin_row(rows, y):
 
 
 def end_row(rows, y, w):
-    rows[y][w] = rows[y][w + 1] = rows[y][w - 1]
+    rows[y][w] = rows[y][w + 1] = rows[y][w + 2] = rows[y][w - 1]
 
 
 def plane_from(V, h, w):
@@ -784,6 +784,8 @@ def table_of(cell, *sizes):
 
 RASTER_OWN = [(-1, 0), (0, -1), (-1, -1), (-1, 1), (-2, 0), (0, -2)]
 RASTER_OWN += [(-2, -1), (-2, 1), (-1, -2), (-1, 2), (-2, -2), (-2, 2)]
+GREY_OWN = [*RASTER_OWN, (-3, 0), (0, -3), (-3, -1), (-3, 1), (-1, -3), (-1, 3)]
+GREY_OWN += [(-3, -2), (-3, 2), (-2, -3), (-2, 3)]
 EXPERTS = [(4, 4, -4, 0), (0, 4, 0, 0), (4, 0, 0, 0)]  # of graphics
 SQUARE = sorted(
     ((dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)), key=lambda o: (o[0] ** 2 + o[1] ** 2, o)
@@ -837,7 +839,8 @@ class Mixing:
         """A phase, or the whole plane in raster order"""
         self.raster = phase is None
         if self.raster:
-            self.kind, self.own, self.near = 6, RASTER_OWN, RASTER_OWN[:6]
+            self.kind, self.near = 6, RASTER_OWN[:6]
+            self.own = GREY_OWN if self.net and len(self.V) == 1 else RASTER_OWN
             self.cross, self.top, self.left, self.step = self.own[:6], 0, 0, 1
         else:
             self.top, self.left, self.step = *phase, 4

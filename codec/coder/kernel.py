@@ -236,9 +236,7 @@ class Room(NamedTuple):
     own_at: np.ndarray  # int64, `Phase.own` in a flat plane
     near_at: np.ndarray  # int64, `Phase.near`
     rate: np.ndarray  # (1,), at which mixers learn in this row
-    mixed: (
-        np.ndarray
-    )  # (MIXERS + 1,), of a decision: log-odds by the mixers, place between two cells of a table
+    mixed: np.ndarray  # (MIXERS + 1,), of a decision: log-odds by the mixers; place between two cells
     features: np.ndarray  # `Fitted.features`, flat
     solution: np.ndarray  # `Fitted.solution`, flat
     candidate: np.ndarray  # int64 (CANDIDATES,), values: above, to the left, at the match (-1: none)

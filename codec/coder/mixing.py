@@ -53,8 +53,10 @@ PHOTO_BITS, GRAPHICS_BITS = 20, 22
 # Experts without the network, as quarters of the four nearest known pixels; with it they would add nothing
 GRAPHICS_EXPERTS = np.array([(4, 4, -4, 0), (0, 4, 0, 0), (4, 0, 0, 0)])
 NO_EXPERTS = GRAPHICS_EXPERTS[:0]
-# neighbours that the least-squares fit looks at: in the channel itself, in each other one
+# neighbours that the least-squares fit looks at: in the channel itself, in each other one; of grey, which has
+# no other, in raster order with the network
 OWN, LATTICE_CROSS, RASTER_CROSS = 12, 10, 6
+GREY_OWN = 22
 KINDS, RASTER_KIND = 7, 6  # of phases: six in lattice order
 # without the network, pixels by which a row follows the one above it: more than the kernel looks to the upper
 # right
@@ -89,10 +91,10 @@ def lattice_geometry(phase: Offset) -> tuple[int, np.ndarray, np.ndarray]:
     return geometry(phase), among(by_distance(8), ((0, 0), *before))[:OWN], among(by_distance(4), before)
 
 
-@lru_cache(maxsize=1)
-def raster_geometry() -> tuple[np.ndarray, np.ndarray]:
-    """(offsets of the nearest pixels above and to the left, offsets of the very nearest of them)."""
-    own = [(dy, dx) for dy, dx in by_distance(18) if dy < 0 or (dy == 0 and dx < 0)][:OWN]
+@lru_cache(maxsize=2)
+def raster_geometry(count: int = OWN) -> tuple[np.ndarray, np.ndarray]:
+    """(offsets of the nearest `count` pixels above and to the left, offsets of the very nearest of them)."""
+    own = [(dy, dx) for dy, dx in by_distance(18) if dy < 0 or (dy == 0 and dx < 0)][:count]
     near = [o for o in own if o[0] ** 2 + o[1] ** 2 <= 4]
     return np.array(own, dtype=np.int64), np.array(near, dtype=np.int64)
 
@@ -189,7 +191,7 @@ class Mixing(Streams):
         strip: rows of a strip, whose pixels take turns, 0: all. told: called with the pixels done since the
         last time.
         """
-        own, near = raster_geometry()
+        own, near = raster_geometry(GREY_OWN if self.channels == 1 and self.weights else OWN)
         experts = NO_EXPERTS if self.weights else GRAPHICS_EXPERTS
         height, width = self.shape
         canvas = np.zeros(3 * height * width + evaluate.SPARE, np.uint8)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import codec
+from ardm.exact import window
 from codec import ArdmError, CorruptError, TruncatedError, compress, container, cost, decompress, recover
 from codec.choice import encode_plane
 from codec.coder.continuation import Continuation
@@ -43,7 +44,7 @@ def methods(data: bytes) -> list[int]:
 
 def apart(image: np.ndarray) -> int:
     """Bytes of the payloads of an image's planes, each by itself."""
-    predictor = load_predictor()
+    predictor = load_predictor(weights_id=window.RASTER_ID)  # that of `compress`
     work = Work(plan(predictor.weights, *image.shape[:2], None), predictor)
     return sum(len(encode_plane(plane, work)[1]) for plane in planes(image))
 
