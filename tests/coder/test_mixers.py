@@ -1,14 +1,33 @@
-"""The command that teaches mixers where to start (`benchmarks.mixers`)."""
+"""Weights of the mixers: which one a decision has, and the command that teaches them where to start
+(`benchmarks.mixers`)."""
 
 from __future__ import annotations
 
+from collections import namedtuple
+
 import numpy as np
+import pytest
 
 from benchmarks.mixers import WARM_UP, learn
+from codec.coder import kernel
 from codec.coder.guesses import GUESSES
-from codec.coder.kernel import BITS, INPUTS, ROWS, SPREADS, STRIPS
+from codec.coder.kernel import (
+    BITS,
+    COLORS,
+    CONTEXTS,
+    GRAPHICS_ROWS,
+    INPUTS,
+    MIXERS,
+    MORE,
+    ROWS,
+    SEEN,
+    SPREADS,
+    STRIP_BITS,
+    STRIPS,
+)
 from codec.coder.mixing import FITS, STARTS
 from codec.coder.selftest import synthetic_weights
+from tests.compiled import called
 
 
 def test_what_mixers_learn_is_a_start(photo: np.ndarray) -> None:
@@ -29,3 +48,26 @@ def test_what_mixers_learn_is_a_start(photo: np.ndarray) -> None:
     assert np.isfinite(matrix).all()
     assert not np.tril(matrix, -1).any()
     assert (np.diagonal(matrix, axis1=1, axis2=2) >= 0).all()
+
+
+@pytest.mark.parametrize("components", [0, 3])
+def test_every_context_has_weights_of_its_own(components: int) -> None:
+    """All rows are used, each by one mixer and one of its contexts; those shared by bits depend on no bit."""
+    inputs = INPUTS + (GUESSES if components else MORE)
+    layout = namedtuple("Layout", "components row")(components, inputs)
+    room = namedtuple("Room", "rows")(np.zeros(MIXERS, dtype=np.uint64))
+    at = namedtuple("At", "q")
+    shared, of_bit = called(kernel._choose_weights), called(kernel._choose_weights_of_bit)
+    used: list[set[int]] = [set() for _ in range(MIXERS)]
+    for s in range(3):
+        for i in range(STRIPS):
+            contexts = i % SPREADS, i % CONTEXTS, i % COLORS
+            shared(s, contexts, at(i << STRIP_BITS), layout, room)
+            for bit in range(8):
+                of_bit(s * 8 + bit, contexts, i % SEEN, layout, room)
+                for rows, first in zip(used, room.rows.tolist(), strict=True):
+                    assert first % inputs == 0
+                    rows.add(first // inputs)
+    others = [3 * COLORS, 3 * STRIPS] if components else [BITS * SEEN, BITS * COLORS]
+    assert [len(rows) for rows in used] == [BITS * SPREADS, 3 * SPREADS, 3 * CONTEXTS, *others]
+    assert set().union(*used) == set(range(ROWS if components else GRAPHICS_ROWS))
