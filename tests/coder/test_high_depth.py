@@ -40,8 +40,9 @@ def methods(data: bytes) -> list[int]:
     return [entry.method for entry in container.read(data)[0].entries]
 
 
-# of 16 full bits the low ones are noise, and the network codes high bytes well
-@pytest.mark.parametrize(("depth", "gain"), [(10, 0.1), (12, 0.03), (14, 0.02), (16, -0.01)])
+# of 16 full bits the low ones are noise, and the network codes high bytes well: bytes apart win by 0.6 % here, but
+# are not tried where zlib says that they hardly can
+@pytest.mark.parametrize(("depth", "gain"), [(10, 0.1), (12, 0.03), (14, 0.02), (16, -0.007)])
 def test_it_is_smaller_than_bytes_apart(photo: np.ndarray, depth: int, gain: float) -> None:
     image = rich(photo, depth)
     data = compress(image)
