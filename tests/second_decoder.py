@@ -815,7 +815,7 @@ class Mixing:
         self.guessing = net is not None and raster
         if self.guessing:
             row += [0.01] * 16
-            self.H = [[defaultdict(lambda: [0] * 272) for j in range(16)] for s in range(3)]
+            self.H = [[defaultdict(lambda: [0] * 128) for j in range(16)] for s in range(3)]
         shapes = (3, 8, 16), (3, 16), (3, 16)
         shapes += ((3, 64), (3, 128)) if net else ((3, 8, 36), (3, 8, 64))
         self.weights = [np.tile(row, (*shape, 1)) for shape in shapes]
@@ -1115,8 +1115,7 @@ class Mixing:
         return int(clip(line + 0.5, 0.0, 255.0)), abs(8 * at - sum(there)) >> 2 + times
 
     def count_below(self, c, j, value):
-        i = clip(value - c.guesses[j] + 128, 0, 255)
-        return c.histograms[j][i // 16] + c.histograms[j][16 + i]
+        return c.histograms[j][clip(value - c.guesses[j] + 64, 0, 127)]
 
     def odds_of_guesses(self, c, low, half):
         odds = []
@@ -1128,10 +1127,10 @@ class Mixing:
     def learn_guesses(self, c, value):
         self.G[c.s][c.y][c.x] = [abs(value - guess) for guess in c.guesses]
         for guess, h in zip(c.guesses, c.histograms, strict=True):
-            i = clip(value - guess + 128, 0, 255)
-            for k in [*range(i // 16 + 1, 16), *range(16 + i + 1, 16 + i // 16 * 16 + 16)]:
+            i = clip(value - guess + 64, 0, 127)
+            for k in range(i + 1, 128):
                 h[k] += 1
-            if h[15] + h[271] == 1000:
+            if h[127] == 1000:
                 h[:] = [count // 2 for count in h]
 
     def chosen(self, c, b, seen):

@@ -4,8 +4,8 @@ Specified in docs/format/mixing.md.
 
 GUESSES sums of neighbours and of the pixel's earlier channels each have histograms of value - guess, one for
 every class of their own errors nearby and of their *spread*, how far apart the samples are that they are made
-of. Counts are cumulative, in blocks of bins and within each, so that what a bit has on either side is a few
-look-ups, and a value that is learned changes 32 counts instead of 256; four of them are a number of 64 bits.
+of. Counts are cumulative, so that a bit, which cuts an interval in two, takes one look-up; a value that is
+learned changes all counts after its bin, many at once.
 
 Its arithmetic is as exact as that of `codec.coder.arithmetic`, whose rules hold here.
 """
@@ -22,10 +22,8 @@ from codec.coder.arithmetic import PAD, exact_decimals
 
 GUESSES = 16  # of a value; the last is the mean of the others, those that were right nearby weighing most
 CLASSES = 8  # of errors, and of spreads
-BINS, BLOCK = 256, 16
+BINS = 128  # of a histogram; the first and the last hold all that is further off
 MIDDLE = BINS // 2
-LANES, BITS = 4, 16  # counts in a number; bits of one
-WORDS = (BINS // BLOCK + BINS) // LANES  # numbers of a histogram: counts of whole blocks, then within each
 MOST = 1000  # values in a histogram; then all counts are halved
 ABOVE = 2  # rows whose errors are looked at, above that of a value
 EDGES = 1, 2, 4, 6, 9, 14, 24  # least error of each class but the first
@@ -41,25 +39,13 @@ def _log_counts() -> np.ndarray:
 
 
 LOG_COUNT = _log_counts()
-# numbers that add 1 to the counts of what comes after a bin, or a block: (BLOCK, BLOCK // LANES), flat
-AFTER = np.array(
-    [
-        sum(1 << BITS * i for i in range(LANES) if word * LANES + i > found)
-        for found in range(BLOCK)
-        for word in range(BLOCK // LANES)
-    ],
-    dtype=np.uint64,
-)
-# of a number shifted by a bit, what belongs to its counts
-HALVES = np.uint64(sum(((1 << BITS - 1) - 1) << BITS * i for i in range(LANES)))
 CLASS_OF = np.array([sum(error >= edge for edge in EDGES) for error in range(256)], dtype=np.int32)
 
 
 class Guesses(NamedTuple):
     """What is known of a plane's predictions, and room for those of a value."""
 
-    # uint64, flat (3, GUESSES, CLASSES, CLASSES, WORDS): of every block how many values were in earlier ones;
-    # then, of every bin, how many were in its block, but less
+    # uint16, flat (3, GUESSES, CLASSES, CLASSES, BINS): of every bin how many values were in earlier ones
     counts: np.ndarray
     # uint8, flat (rows, w + 2 PAD, 3, GUESSES), how far they were off; of row y in row y modulo rows
     error: np.ndarray
@@ -85,7 +71,7 @@ def new_guesses(strip: int, width: int) -> Guesses:
     used = strip * width > 0
     rows = 1 << (strip + ABOVE - 1).bit_length() if used else 1
     return Guesses(
-        counts=np.zeros(3 * GUESSES * CLASSES**2 * WORDS if used else 1, dtype=np.uint64),
+        counts=np.zeros(3 * GUESSES * CLASSES**2 * BINS if used else 1, dtype=np.uint16),
         error=np.zeros(rows * (width + 2 * PAD) * 3 * GUESSES, dtype=np.uint8),
         rows=np.array([rows - 1]),
         weight=np.zeros(GUESSES),
@@ -250,7 +236,7 @@ def find_histograms(s: Any, x: Any, at: Any, layout: Any, mean: Any, guesses: An
     for j in range(GUESSES):
         by_error, by_spread = CLASS_OF[np.uint32(nearby[j] >> np.int32(3))], CLASS_OF[np.uint32(spread[j])]
         histogram = of_channel + np.int32(j * CLASSES**2) + by_error * np.int32(CLASSES) + by_spread
-        guesses.first[j] = histogram * np.int32(WORDS)
+        guesses.first[j] = histogram * np.int32(BINS)
         guesses.shift[j] = np.int32(MIDDLE) - guess[j]
 
 
@@ -276,21 +262,13 @@ def _blend(guesses: Any) -> Any:
 
 
 @inlined(**BORROWING)
-def _count(counts: Any, first: Any, i: Any) -> Any:
-    """The i-th count of the histogram that begins at `first`."""
-    word = counts[np.uint32(first + (i >> np.int32(2)))]
-    return np.int32((word >> np.uint64((i & np.int32(LANES - 1)) * np.int32(BITS))) & np.uint64(0xFFFF))
-
-
-@inlined(**BORROWING)
 def _look_up(edge: Any, to: Any, guesses: Any) -> None:
     """How many values were less than an edge."""
     counts, first, bins = guesses.counts, guesses.first, guesses.bins
     for j in range(GUESSES):
         bins[j] = min(max(np.int32(edge) + guesses.shift[j], np.int32(0)), np.int32(BINS - 1))
     for j in range(GUESSES):
-        in_blocks = _count(counts, first[j], bins[j] >> np.int32(4))
-        to[j] = in_blocks + _count(counts, first[j], np.int32(BINS // BLOCK) + bins[j])
+        to[j] = counts[np.uint32(first[j] + bins[j])]
 
 
 @inlined(**BORROWING)
@@ -327,18 +305,11 @@ def learn_guesses(s: Any, value: Any, row: Any, column: Any, stride: Any, guesse
     for j in range(GUESSES):
         guesses.error[place + np.uint64(j)] = abs(value - guess[j])
         first = np.int32(guesses.first[j])
-        found = min(max(value + guesses.shift[j], 0), BINS - 1)
-        block, within = found // BLOCK, found % BLOCK
-        _add_after(counts, first, block)
-        _add_after(counts, first + np.int32((1 + block) * BLOCK // LANES), within)
-        last = _count(counts, first, np.int32(BINS // BLOCK - 1))
-        if last + _count(counts, first, np.int32(BINS // BLOCK + BINS - 1)) == MOST:
-            for i in range(WORDS):
-                counts[np.uint32(first + i)] = (counts[np.uint32(first + i)] >> np.uint64(1)) & HALVES
-
-
-@inlined(**BORROWING)
-def _add_after(counts: Any, first: Any, found: Any) -> None:
-    """Add 1 to those of BLOCK counts, from `first` on, that come after one of them."""
-    for i in range(BLOCK // LANES):
-        counts[np.uint32(first + i)] += AFTER[np.uint32(found * (BLOCK // LANES) + i)]
+        found = min(max(np.int32(value) + guesses.shift[j], np.int32(0)), np.int32(BINS - 1))
+        # asked before it is written: it would have to wait for that
+        full = counts[np.uint32(first + BINS - 1)] == MOST - 1 and found < BINS - 1
+        for i in range(BINS):
+            counts[np.uint32(first + np.int32(i))] += np.uint16(np.int32(i) > found)
+        if full:
+            for i in range(BINS):
+                counts[np.uint32(first + i)] >>= 1

@@ -4,8 +4,8 @@ learns from each.
 Knows arrays of numbers only; `codec.coder.mixing` prepares them. Specified in docs/format/mixing.md.
 
 A pixel's channels are coded G, R, B; a value as eight decisions, the most significant bit first. Every
-decision is predicted by `INPUTS` models; their log-odds are mixed by three gated logistic mixers (Mattern
-2012; lpaq) and refined by two adaptive tables, then coded:
+decision is predicted by `INPUTS` models and more; their log-odds are mixed by five gated logistic mixers
+(Mattern 2012; lpaq) and refined by two adaptive tables, then coded:
 
     network       the network's mixture of logistics; the same, moved by the least-squares correction
     experts       single logistics around the corrected mean and, without the network, around sums of
@@ -45,6 +45,7 @@ from codec.coder.guesses import (
     new_guesses,
     take_bit,
 )
+from codec.coder.lanes import add_times, dot
 from codec.coder.rangecoder import ONE, code_bit
 
 INPUTS = 8
@@ -494,14 +495,7 @@ def _correction(s: Any, fitted: Any, limit: Any, room: Any) -> Any:
     size_f = features.shape[2]
     f0 = np.uint64((s * features.shape[1] + (fitted.seen[s, 0] & (BATCH - 1))) * size_f)
     fit0 = np.uint64(s * fitted.solution.shape[1])
-    c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
-    for i in range(0, size_f, 4):
-        g, h = fit0 + np.uint64(i), f0 + np.uint64(i)
-        c0 += solution[g] * f[h]
-        c1 += solution[g + np.uint64(1)] * f[h + np.uint64(1)]
-        c2 += solution[g + np.uint64(2)] * f[h + np.uint64(2)]
-        c3 += solution[g + np.uint64(3)] * f[h + np.uint64(3)]
-    return min(max((c0 + c1) + (c2 + c3), -limit), limit)
+    return min(max(dot(solution, fit0, f, f0, size_f), -limit), limit)
 
 
 @inlined(**BORROWING)
@@ -732,14 +726,7 @@ def _mix(first_cell: Any, layout: Any, learned: Any, room: Any) -> Any:
     z = 0.0
     for i in range(MIXERS):
         w = room.rows[np.uint64(i)]
-        z0, z1, z2, z3 = 0.0, 0.0, 0.0, 0.0
-        for k in range(0, layout.inputs, 4):
-            j = np.uint64(k)
-            z0 += weights[w + j] * x[j]
-            z1 += weights[w + j + np.uint64(1)] * x[j + np.uint64(1)]
-            z2 += weights[w + j + np.uint64(2)] * x[j + np.uint64(2)]
-            z3 += weights[w + j + np.uint64(3)] * x[j + np.uint64(3)]
-        odds = min(max((z0 + z1) + (z2 + z3), -12.0), 12.0)
+        odds = min(max(dot(weights, w, x, np.uint64(0), layout.inputs), -12.0), 12.0)
         room.mixed[np.uint64(i)] = odds
         z += odds
     z *= 1.0 / MIXERS
@@ -761,8 +748,7 @@ def _learn_mixers(bit: Any, layout: Any, learned: Any, room: Any) -> None:
     for i in range(MIXERS):
         w = room.rows[np.uint64(i)]
         off = (bit - squash(room.mixed[np.uint64(i)])) * room.rate[0]
-        for k in range(layout.inputs):
-            weights[w + np.uint64(k)] += off * x[np.uint64(k)]
+        add_times(weights, w, x, np.uint64(0), layout.inputs, off)
 
 
 @inlined(**BORROWING)
@@ -1022,12 +1008,12 @@ def _code_channel(
     spread = int(min(max(log(deviation + 0.1) * 2.885 + 6.0, 0.0), 15.0))
     for k in range(components):
         room.moved[k] = room.center[k] + correction
-    if s:
+    if not components:
+        color = _find_candidates(s, at, layout, pixel, room)
+    elif s:
         color = (green >> 5) + 8 * (int(pixel[np.uint64(at.here)]) >> 5)  # R, where it is not coded its base
     else:
         color = (int(room.around[1, 0]) >> 5) + 8 * (int(room.around[1, 1]) >> 5)
-    if not components:
-        color = _find_candidates(s, at, layout, pixel, room)
     if layout.histograms:
         find_histograms(s, pixel, at, layout, room.mean_at[0], room.guesses)
     _choose_weights(s, (spread, context, color), at, layout, room)

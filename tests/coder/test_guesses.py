@@ -11,7 +11,7 @@ import pytest
 from ardm.exact import window
 from codec.coder import guesses as module
 from codec.coder.arithmetic import PAD
-from codec.coder.guesses import BINS, BITS, BLOCK, GUESSES, LANES, MIDDLE, MOST, WORDS, Guesses, new_guesses
+from codec.coder.guesses import BINS, GUESSES, MIDDLE, MOST, Guesses, new_guesses
 from codec.coder.mixing import Mixing
 from tests.compiled import called
 
@@ -20,10 +20,7 @@ STRIP, WIDTH = 5, 6
 
 def counts_of(guesses: Guesses, j: int) -> list[int]:
     """Of the histogram at hand of guess j: how many values were less than each bin."""
-    words = guesses.counts[guesses.first[j] : guesses.first[j] + WORDS].tolist()
-    each = [word >> BITS * i & 0xFFFF for word in words for i in range(LANES)]
-    blocks, within = each[: BINS // BLOCK], each[BINS // BLOCK :]
-    return [blocks[i // BLOCK] + within[i] for i in range(BINS)]
+    return guesses.counts[guesses.first[j] : guesses.first[j] + BINS].tolist()
 
 
 def test_histograms_count_values() -> None:
@@ -31,7 +28,7 @@ def test_histograms_count_values() -> None:
     learn = called(module.learn_guesses)
     guesses.guess[:] = np.arange(100, 100 + GUESSES)
     guesses.shift[:] = MIDDLE - guesses.guess
-    guesses.first[:] = np.arange(GUESSES) * WORDS
+    guesses.first[:] = np.arange(GUESSES) * BINS
     values = np.concatenate([[0, 255], rng.integers(90, 120, MOST // 2)])
     for value in values.tolist():
         learn(1, value, 3, 4, WIDTH + 2 * PAD, guesses)
@@ -46,7 +43,7 @@ def test_full_histograms_are_halved_and_stay_in_order() -> None:
     rng, guesses = np.random.default_rng(2), new_guesses(STRIP, WIDTH)
     learn = called(module.learn_guesses)
     guesses.shift[:] = MIDDLE
-    guesses.first[:] = np.arange(GUESSES) * WORDS
+    guesses.first[:] = np.arange(GUESSES) * BINS
     most = 0
     for value in rng.integers(0, 3, 5 * MOST).tolist():
         learn(0, value, 2, 5, WIDTH + 2 * PAD, guesses)
@@ -54,7 +51,7 @@ def test_full_histograms_are_halved_and_stay_in_order() -> None:
         assert counts == sorted(counts)
         most = max(most, counts[-1])
     assert most == MOST - 1
-    assert guesses.counts[GUESSES * WORDS :].max() == 0
+    assert guesses.counts[GUESSES * BINS :].max() == 0
 
 
 @pytest.mark.parametrize("channels", [1, 3])
