@@ -18,18 +18,25 @@ import numpy as np
 from ardm.exact import window
 from ardm.training.photos import list_images, load_crops, split_sources
 from codec.coder.kernel import FORGET, STRIP_BITS, STRIPS
-from codec.coder.mixing import FITS, MIXER_ONE, STARTS, Mixing
+from codec.coder.mixing import FITS, MIXER_ONE, OWN, STARTS, Mixing
 
 SIDE = 256  # of a crop
 WARM_UP = 20  # crops before the mean begins
 FIT_PIXELS = 150  # that the least-squares problem shall seem to have seen
 
 
-def learn(weights: window.WindowWeights, crops: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """int16, as `codec.coder.mixing.STARTS` names it, and float32, as FITS does. crops: uint8 (h, w, 3)."""
+def learn(
+    weights: window.WindowWeights, crops: list[np.ndarray], neighbours: int = OWN
+) -> dict[str, np.ndarray]:
+    """int16, as `codec.coder.mixing.STARTS` names it, and float32, as FITS does. weights: without these; crops:
+    uint8 (h, w, 3); neighbours: of the least-squares problem, an even number.
+    """
+    features = 2 * neighbours + 8
+    nothing = np.zeros((3, features, features), np.float32), np.zeros((3, features), np.float32)
+    weights = replace(weights, tensors={**weights.tensors, **dict(zip(FITS, nothing, strict=True))})
     state: np.ndarray | None = None
     total = np.zeros(1)
-    matrix, vector = np.zeros((3, 32, 32)), np.zeros((3, 32))
+    matrix, vector = np.zeros((3, features, features)), np.zeros((3, features))
     for i, crop in enumerate(crops):
         planar = np.ascontiguousarray(crop.transpose(2, 0, 1)).astype(np.int16)
         mixing = Mixing(3, crop.shape[0] * crop.shape[1], weights)
@@ -42,8 +49,8 @@ def learn(weights: window.WindowWeights, crops: list[np.ndarray]) -> dict[str, n
             total = total + state
         # pixels count less and less: so many do at all, with the gain of the last one
         counting = mixing.fitted.gain[:, :1] * (1 - FORGET ** -(SIDE**2)) / (1 - 1 / FORGET) * len(crops)
-        matrix += np.triu(mixing.fitted.matrix[:, :32]) / counting[..., None]
-        vector += mixing.fitted.vector[:, :32] / counting
+        matrix += np.triu(mixing.fitted.matrix[:, :features]) / counting[..., None]
+        vector += mixing.fitted.vector[:, :features] / counting
     mean = total / (len(crops) - WARM_UP)
     # where in a picture a strip is says nothing of other pictures: all start as those of the crops do
     strips = mean[-3 * STRIPS :].reshape(3, STRIPS, -1)
@@ -61,6 +68,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the training folder")
     parser.add_argument("--held-out", type=int, default=100, help="the same number as in training")
     parser.add_argument("--crops", type=int, default=300)
+    parser.add_argument(
+        "--neighbours", type=int, default=OWN, help="of the least-squares problem, even, 24 at most"
+    )
     arguments = parser.parse_args()
     weights = window.parse(arguments.weights.read_bytes())
     files = split_sources(list_images(arguments.folder), arguments.held_out)[0]
@@ -72,7 +82,7 @@ def main() -> None:
         y, x = rng.integers(0, len(image) - SIDE, 2)
         crops.append(image[y : y + SIDE, x : x + SIDE])
     plain = {name: values for name, values in weights.tensors.items() if name not in (*STARTS, *FITS)}
-    learned = learn(replace(weights, tensors=plain), crops)
+    learned = learn(replace(weights, tensors=plain), crops, arguments.neighbours)
     data = window.serialize(weights.config, plain | learned, weights.provenance)
     weights_id = window.parse(data).id
     new = arguments.weights.with_name(f"{arguments.weights.stem.split('-')[0]}-{weights_id}.safetensors")

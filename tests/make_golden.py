@@ -72,6 +72,7 @@ def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
         "plain-lattice": (crop, {"plain": True, "order": "lattice"}),
         "plain-budget-4": (crop, {"plain": True, "budget": 4}),
         "quick": (crop, {"quick": True}),
+        "best": (crop, {"best": True}),
         "lattice-rgb": (crop, {"order": "lattice"}),
         "lattice-rgba": (np.concatenate([crop, alpha], 2), {"order": "lattice"}),
         "lattice-grey": (crop[..., 1], {"order": "lattice"}),

@@ -784,8 +784,8 @@ def table_of(cell, *sizes):
 
 RASTER_OWN = [(-1, 0), (0, -1), (-1, -1), (-1, 1), (-2, 0), (0, -2)]
 RASTER_OWN += [(-2, -1), (-2, 1), (-1, -2), (-1, 2), (-2, -2), (-2, 2)]
-GREY_OWN = [*RASTER_OWN, (-3, 0), (0, -3), (-3, -1), (-3, 1), (-1, -3), (-1, 3)]
-GREY_OWN += [(-3, -2), (-3, 2), (-2, -3), (-2, 3)]
+FARTHER = [(-3, 0), (0, -3), (-3, -1), (-3, 1), (-1, -3), (-1, 3)]
+FARTHER += [(-3, -2), (-3, 2), (-2, -3), (-2, 3), (-3, -3), (-3, 3)]
 EXPERTS = [(4, 4, -4, 0), (0, 4, 0, 0), (4, 0, 0, 0)]  # of graphics
 SQUARE = sorted(
     ((dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)), key=lambda o: (o[0] ** 2 + o[1] ** 2, o)
@@ -840,8 +840,11 @@ class Mixing:
         self.raster = phase is None
         if self.raster:
             self.kind, self.near = 6, RASTER_OWN[:6]
-            self.own = GREY_OWN if self.net and len(self.V) == 1 else RASTER_OWN
-            self.cross, self.top, self.left, self.step = self.own[:6], 0, 0, 1
+            count = 22 if self.net and len(self.V) == 1 else 12
+            if self.net and self.net.fits and len(self.V) == 3:
+                count = (self.net.fits["fit.matrix"].shape[1] - 8) // 2
+            self.own = [*RASTER_OWN, *FARTHER][:count]
+            self.cross, self.top, self.left, self.step = self.own[: count // 2], 0, 0, 1
         else:
             self.top, self.left, self.step = *phase, 4
             y, x = phase

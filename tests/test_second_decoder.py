@@ -27,6 +27,7 @@ STAND_FOR = {
     "source-tiff": "2 raster mixing, grey of 8 bits, 1 tile",
     "photo-grey-alpha": "2 raster mixing, grey + alpha of 8 bits, 1 tile",
     "photo-rgba": "2 raster mixing, RGBA of 8 bits, 1 tile",
+    "best": "2 raster mixing, RGB of 8 bits, 1 tile",
     "lattice-grey": "2 lattice mixing, grey of 8 bits, 1 tile",
     "lattice-tiles": "2 lattice mixing, RGB of 8 bits, 9 tiles",
     "plain-grey": "2 raster plain, grey of 8 bits, 1 tile",

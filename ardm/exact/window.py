@@ -34,7 +34,7 @@ from ardm.window import NEAR_SHIFT, UNKNOWN_BASE, WEIGHT_MAX, WindowConfig, base
 FORMAT = "ardm window weights 1"
 PHOTO_ID = "b2f1e7a9"  # of the set for any order and budget
 RASTER_ID = "1392ecbf"  # of one as large that was trained on, for raster order
-LARGE_ID = "651abaa6"  # of a larger one, for raster order
+LARGE_ID = "5c706392"  # of a larger one, for raster order
 QUICK_ID = "a0b237e6"  # of a smaller one, for raster order without learning
 SMALL_ID = "e9812928"  # of the model of small pictures, which no file of the codec asks for
 SMALL_FOLDER = FOLDER / "small"

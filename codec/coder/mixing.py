@@ -55,7 +55,9 @@ GRAPHICS_EXPERTS = np.array([(4, 4, -4, 0), (0, 4, 0, 0), (4, 0, 0, 0)])
 NO_EXPERTS = GRAPHICS_EXPERTS[:0]
 # neighbours that the least-squares fit looks at: in the channel itself, in each other one; of grey, which has
 # no other, in raster order with the network
-OWN, LATTICE_CROSS, RASTER_CROSS = 12, 10, 6
+# neighbours of the least-squares problem, and of them those that are looked at in the other channels, too; in
+# raster order half of them are
+OWN, LATTICE_CROSS = 12, 10
 GREY_OWN = 22
 KINDS, RASTER_KIND = 7, 6  # of phases: six in lattice order
 # without the network, pixels by which a row follows the one above it: more than the kernel looks to the upper
@@ -64,7 +66,8 @@ RASTER_SLOPE = 4
 # tensor of the weights file: what mixers start from in raster order with the network
 STARTS = ("mixers",)
 MIXER_ONE = 4096  # in it, a weight of 1
-# likewise, of colours: sums of the least-squares problem, as of a few pixels that were seen before
+# likewise, of colours: sums of the least-squares problem, as of a few pixels that were seen before; it has as
+# many neighbours as they have numbers for
 FITS = ("fit.matrix", "fit.vector")
 CANDIDATE_WEIGHT, GUESS_WEIGHT = 0.2, 0.01  # of a candidate, and of a guess, before anything is learned
 MOST_WORDS = 5  # that a pixel's eight decisions in one channel can take, 17 bits each
@@ -91,7 +94,7 @@ def lattice_geometry(phase: Offset) -> tuple[int, np.ndarray, np.ndarray]:
     return geometry(phase), among(by_distance(8), ((0, 0), *before))[:OWN], among(by_distance(4), before)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def raster_geometry(count: int = OWN) -> tuple[np.ndarray, np.ndarray]:
     """(offsets of the nearest `count` pixels above and to the left, offsets of the very nearest of them)."""
     own = [(dy, dx) for dy, dx in by_distance(18) if dy < 0 or (dy == 0 and dx < 0)][:count]
@@ -191,7 +194,7 @@ class Mixing(Streams):
         strip: rows of a strip, whose pixels take turns, 0: all. told: called with the pixels done since the
         last time.
         """
-        own, near = raster_geometry(GREY_OWN if self.channels == 1 and self.weights else OWN)
+        own, near = raster_geometry(self._neighbours())
         experts = NO_EXPERTS if self.weights else GRAPHICS_EXPERTS
         height, width = self.shape
         canvas = np.zeros(3 * height * width + evaluate.SPARE, np.uint8)
@@ -207,10 +210,17 @@ class Mixing(Streams):
         slope = self.weights.config.radius + 1 if self.weights else RASTER_SLOPE
         wave = (min(strip or height, height), slope)
         self._run(
-            self._phase(RASTER_KIND, (0, 0, 1), wave, own, RASTER_CROSS, near, experts),
+            self._phase(RASTER_KIND, (0, 0, 1), wave, own, len(own) // 2, near, experts),
             self._network(np.zeros(0, np.int32), net, scratch, seen, block),
             told,
         )
+
+    def _neighbours(self) -> int:
+        """Of the least-squares problem, in raster order."""
+        if self.channels == 1:
+            return GREY_OWN if self.weights else OWN
+        fits = self._trained(RASTER_KIND, FITS)
+        return (fits[FITS[1]].shape[1] - 8) // 2 if fits else OWN
 
     def _phase(
         self,

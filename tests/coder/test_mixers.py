@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from codec.coder.kernel import (
     STRIP_BITS,
     STRIPS,
 )
-from codec.coder.mixing import FITS, STARTS
+from codec.coder.mixing import FITS, STARTS, Mixing
 from codec.coder.selftest import synthetic_weights
 from tests.compiled import called
 
@@ -48,6 +49,25 @@ def test_what_mixers_learn_is_a_start(photo: np.ndarray) -> None:
     assert np.isfinite(matrix).all()
     assert not np.tril(matrix, -1).any()
     assert (np.diagonal(matrix, axis1=1, axis2=2) >= 0).all()
+
+
+def test_sums_say_how_many_neighbours_there_are(photo: np.ndarray) -> None:
+    """Of the least squares in raster order: what a weights file's are for; and it is these that are learned."""
+    crops = [photo[8 * i : 8 * i + 12, 40 : 40 + 12] for i in range(WARM_UP + 1)]
+    weights = synthetic_weights()
+    streams = []
+    for neighbours in (12, 24):
+        learned = learn(weights, crops, neighbours)
+        features = 2 * neighbours + 8
+        assert learned["fit.matrix"].shape == (3, features, features)
+        assert (np.diagonal(learned["fit.matrix"], axis1=1, axis2=2)[:, : features - 4] > 0).all()
+        mixing = Mixing(3, 24 * 24, replace(weights, tensors={**weights.tensors, **learned}))
+        planar = np.ascontiguousarray(photo[:24, :24].transpose(2, 0, 1)).astype(np.int16)
+        mixing.start_stage(np.zeros_like(planar), planar)
+        mixing.code_raster(4)
+        assert mixing.fitted.solution[2, :features].all()
+        streams.append(mixing.finish())
+    assert streams[0] != streams[1]
 
 
 @pytest.mark.parametrize("components", [0, 3])
