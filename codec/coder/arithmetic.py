@@ -9,8 +9,7 @@ fastmath, which must stay off), no reordered sum.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from typing import Any
 
@@ -27,28 +26,43 @@ BITS_OF_DECISION = -math.log2(1 - LEAST / ONE)
 MARGIN = 0.99  # of bits: far more than all that rounding could take away
 
 
-@contextmanager
-def exact_decimals() -> Iterator[None]:
-    """Within it, decimals have 40 digits, whatever the caller's own context is, which stays as it was.
+CLOSE = 0.49  # to an integer: the nearest one, whatever the math library
+# decimals have so many digits, whatever the caller's own context is
+EXACT = Context(prec=40, rounding=ROUND_HALF_EVEN)
 
-    Tables are rounded from exact decimals, so that every machine makes the same ones.
+
+def exp(x: Any) -> Any:
+    """Of a float, as the math library has it, or of a decimal."""
+    return x.exp(EXACT) if isinstance(x, Decimal) else math.exp(x)
+
+
+def ln(x: Any) -> Any:
+    """As `exp`."""
+    return x.ln(EXACT) if isinstance(x, Decimal) else math.log(x)
+
+
+def rounded(formula: Callable[[Any], Any]) -> int:
+    """The nearest integer to a number that a formula makes, of the kind of number that it is given.
+
+    The same on every machine: floats decide where no math library is so wrong that another integer could be
+    nearer (numbers are 2**40 at most, of which 0.01 is 80 units in the last place); else exact decimals do,
+    which take twenty times as long.
     """
-    with localcontext(Context(prec=40, rounding=ROUND_HALF_EVEN)):
-        yield
+    about = formula(float)
+    nearest = round(about)
+    if abs(about - nearest) < CLOSE:
+        return nearest
+    with localcontext(EXACT):
+        return int(formula(Decimal).to_integral_value())
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sigmoid, logarithm and squash."""
-    one, half = Decimal(1), Decimal("0.5")
-    with exact_decimals():
-        sigmoid = [
-            int((one / (one + (-(i + half) / 128).exp()) * ONE).to_integral_value()) for i in range(1536)
-        ]
-        log = [int(((one + (i + half) / 512).ln() * 65536).to_integral_value()) / 65536 for i in range(512)]
-        squash = [
-            int((one / (one + (-(Decimal(i) / 32)).exp()) * 2**40).to_integral_value()) / 2**40
-            for i in range(-400, 402)
-        ]
+    sigmoid = [rounded(lambda number, i=i: ONE / (1 + exp(-number(2 * i + 1) / 256))) for i in range(1536)]
+    log = [rounded(lambda number, i=i: 65536 * ln(1 + number(2 * i + 1) / 1024)) / 65536 for i in range(512)]
+    squash = [
+        rounded(lambda number, i=i: 2**40 / (1 + exp(-number(i) / 32))) / 2**40 for i in range(-400, 402)
+    ]
     low = [ONE - s for s in reversed(sigmoid)]
     return np.array(low + sigmoid, dtype=np.int32), np.array(log), np.array(squash)
 

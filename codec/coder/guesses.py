@@ -12,13 +12,12 @@ Its arithmetic is as exact as that of `codec.coder.arithmetic`, whose rules hold
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ardm.compiled import BORROWING, inlined
-from codec.coder.arithmetic import PAD, exact_decimals
+from codec.coder.arithmetic import PAD, ln, rounded
 
 GUESSES = 16  # of a value; the last is the mean of the others, those that were right nearby weighing most
 CLASSES = 8  # of errors, and of spreads
@@ -33,9 +32,11 @@ NEAREST, BLEND = GUESSES - 2, GUESSES - 1
 
 def _log_counts() -> np.ndarray:
     """Natural logarithms of counts, and one more."""
-    with exact_decimals():
-        logs = [int((Decimal(n + 1).ln() * 65536).to_integral_value()) / 65536 for n in range(MOST + 1)]
-    return np.array(logs)
+
+    def log_of(n: int) -> int:
+        return rounded(lambda number: 65536 * ln(number(n)))
+
+    return np.array([log_of(n + 1) / 65536 for n in range(MOST + 1)])
 
 
 LOG_COUNT = _log_counts()

@@ -23,7 +23,6 @@ Its arithmetic is as exact as that of `codec.coder.arithmetic`, whose rules hold
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,7 +34,7 @@ from numba.extending import intrinsic
 from ardm.compiled import BORROWING, compiled, inlined
 from ardm.exact.evaluate import BLOCK, finish_block, gather_raster
 from ardm.units import CENTER_MAX, CENTER_MIN, CODING_ORDER, MEAN_STEPS, SCALE_COUNT, SCALE_LOW, SLOPE_MAX
-from codec.coder.arithmetic import LEAST, PAD, exact_decimals, log, sigmoid, solve, squash
+from codec.coder.arithmetic import LEAST, PAD, log, rounded, sigmoid, solve, squash
 from codec.coder.guesses import (
     GUESSES,
     Guesses,
@@ -87,16 +86,15 @@ PLACE, LOWER_HALF = np.uint64(7919), np.uint64(0x2545F4914F6CDD1D)  # multiplier
 
 def _tables() -> tuple[np.ndarray, np.ndarray]:
     """Reciprocals of 256 counts with the network, then without; 128 over the scale of a logistic."""
-    with exact_decimals():
-        reciprocal = [
-            int((Decimal(65536) / (i + Decimal(more))).to_integral_value())
-            for more in ("1.6", "1.02")
-            for i in range(256)
-        ]
-        inverse = [
-            float(int((2 ** (-Decimal(i) / 16) * 128 * 2**20).to_integral_value()) / 2**20)
-            for i in range(SCALE_LOW, SCALE_LOW + SCALE_COUNT)
-        ]
+    reciprocal = [
+        rounded(lambda number, i=i, more=more: 65536 / (i + number(more)))
+        for more in ("1.6", "1.02")
+        for i in range(256)
+    ]
+    inverse = [
+        rounded(lambda number, i=i: 2 ** (-number(i) / 16) * 128 * 2**20) / 2**20
+        for i in range(SCALE_LOW, SCALE_LOW + SCALE_COUNT)
+    ]
     return np.array(reciprocal, dtype=np.int64), np.array(inverse)
 
 

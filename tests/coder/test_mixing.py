@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from ardm.exact import window
 from ardm.exact.predictor import Predictor
 from ardm.orders import LATTICE_ORDER
 from codec import CorruptError, TruncatedError, UnsupportedError, compress, container, decompress
-from codec.coder import arithmetic, mixing, selftest
+from codec.coder import arithmetic, guesses, kernel, mixing, selftest
 from codec.coder.mixing import Mixing, lattice_geometry, raster_geometry
 from codec.coder.schedule import Schedule
 from codec.methods import Method
@@ -64,6 +65,20 @@ def test_tables_are_what_they_say() -> None:
     assert np.abs(arithmetic._LOG - np.log(1 + (np.arange(512) + 0.5) / 512)).max() < 1e-5
     for x in (1.0, 0.75, 16777216.0, 12345.6):
         assert abs(called(arithmetic.log)(x) - np.log(x)) < 0.002
+
+
+def test_tables_do_not_depend_on_the_math_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are the same by exact decimals alone, and by a library that is off by 20 units in the last place."""
+    expected = [*arithmetic._tables(), *kernel._tables(), guesses._log_counts()]
+    exact, off = math.exp, 1 + 20 * 2.0**-52
+    for factor in (off, 1 / off):
+        monkeypatch.setattr(arithmetic.math, "exp", lambda x, factor=factor: exact(x) * factor)
+        found = [*arithmetic._tables(), *kernel._tables(), guesses._log_counts()]
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+    monkeypatch.undo()
+    monkeypatch.setattr(arithmetic, "CLOSE", 0.0)  # nothing is: decimals decide all
+    found = [*arithmetic._tables(), *kernel._tables(), guesses._log_counts()]
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 COUNT = """
