@@ -27,15 +27,7 @@ from codec import compress, decompress
 from codec.coder import kernel
 from codec.coder.arithmetic import PAD
 from codec.coder.kernel import COUNT_MAX, Network
-from codec.coder.mixing import (
-    NO_EXPERTS,
-    RASTER_CROSS,
-    RASTER_KIND,
-    Mixing,
-    _no_network,
-    raster_geometry,
-    raster_net,
-)
+from codec.coder.mixing import NO_EXPERTS, RASTER_KIND, Mixing, _no_network, raster_geometry, raster_net
 from codec.coder.network import NETWORK_CODER
 from codec.coder.walk import planar
 from codec.coder.work import Work
@@ -79,13 +71,13 @@ class Told(Mixing):
 
     def code_told(self, params: np.ndarray, base: np.ndarray, slope: int) -> None:
         """params: int32, flat (N 10 K); base: int16, flat (N 3)."""
-        own, near = raster_geometry()
+        own, near = raster_geometry(self._neighbours())
         height, width = self.shape
         inner = self.planes.pixel[:, PAD : PAD + height, PAD : PAD + width]
         inner[:] = base.reshape(height, width, 3).transpose(2, 0, 1)
         wave = (min(STRIP, height), slope)
         self._run(
-            self._phase(RASTER_KIND, (0, 0, 1), wave, own, RASTER_CROSS, near, NO_EXPERTS),
+            self._phase(RASTER_KIND, (0, 0, 1), wave, own, len(own) // 2, near, NO_EXPERTS),
             self._network(params, *_no_network(), np.zeros(0, np.int32)),
         )
 

@@ -18,7 +18,7 @@ import numpy as np
 from ardm.exact import window
 from ardm.training.photos import list_images, load_crops, split_sources
 from codec.coder.kernel import FORGET, STRIP_BITS, STRIPS
-from codec.coder.mixing import FITS, MIXER_ONE, OWN, STARTS, Mixing
+from codec.coder.mixing import FITS, MIXER_ONE, OWN, SPREAD_OUT, STARTS, Mixing
 
 SIDE = 256  # of a crop
 WARM_UP = 20  # crops before the mean begins
@@ -55,7 +55,9 @@ def learn(
     # where in a picture a strip is says nothing of other pictures: all start as those of the crops do
     strips = mean[-3 * STRIPS :].reshape(3, STRIPS, -1)
     strips[:] = strips[:, : max(1, crops[0].shape[1] >> STRIP_BITS)].mean(1, keepdims=True)
-    mixers = np.round(mean * MIXER_ONE).astype(np.int16)
+    # nor what is learned of blocks, which these pictures do not tell
+    taught = np.cumsum(SPREAD_OUT) - SPREAD_OUT
+    mixers = np.round(mean[taught] * MIXER_ONE).astype(np.int16)
     fits = [(FIT_PIXELS * sums).astype(np.float32) for sums in (matrix, vector)]
     return dict(zip((*STARTS, *FITS), (mixers, *fits), strict=True))
 

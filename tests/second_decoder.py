@@ -245,9 +245,13 @@ def decode_plane(method, payload, shape, head, net):
         return decode_converted(payload, shape, head, net)
     if method == 3:
         return decode_raster(payload, shape, None, 1)
+    return decode_network(payload, shape, head, net)
+
+
+def decode_network(payload, shape, head, net, blocks=False):
     if head.order == RASTER:
         check(head.slope == net.R + 1, "U")
-        return decode_raster(payload, shape, net, head.strip, head.plain)
+        return decode_raster(payload, shape, net, head.strip, head.plain, blocks)
     return decode_stages(payload, shape, head, net)
 
 
@@ -341,7 +345,7 @@ def decode_converted(payload, shape, head, net):
         listed.append((place, list(r.take(3))))
     check(place < shape[0] * shape[1])
     unit, luma, red, green_u, green_v, blue, (u0, v0) = CONVERSIONS[number]
-    planes = decode_plane(2, r.rest(), shape, head, net).astype(np.int64)
+    planes = decode_network(r.rest(), shape, head, net, blocks=True).astype(np.int64)
     y = planes[..., 1]
     u, v = (planes[..., 2] - y + u0) & 255, (planes[..., 0] - y + v0) & 255
     sums = luma(y) + np.stack([red(v), green_u(u) + green_v(v), blue(u)])
@@ -535,10 +539,11 @@ def strips(h, w, strip, slope):
                 yield call
 
 
-def decode_raster(payload, shape, net, strip, plain=False):
+def decode_raster(payload, shape, net, strip, plain=False, blocks=False):
     h, w, channels = shape
     stream, V = Stream(words_of(payload)), [grid(h, w) for _ in range(channels)]
     coder = Plain(stream, net) if plain else Mixing(stream, h * w, channels, net, True)
+    coder.blocks = blocks and net is not None
     seen = net.nothing_seen(h, w) if net else None
     coder.begin_stage(V, h, w)
     coder.begin_phase(None)
@@ -800,6 +805,8 @@ class Mixing:
         limit=12.0, lanes=4, cells=1.5, mixed=0.5, refined=0.25, rate=0.005, cell_rate=0.008, rates=None
     )
 
+    blocks = False  # whether the picture was made of blocks
+
     def __init__(self, stream, pixels, channels, net, raster):
         self.stream, self.net = stream, net
         self.slots = 2 ** clip((32 * pixels).bit_length(), 12, 20 if net else 22) // 16
@@ -824,6 +831,10 @@ class Mixing:
             parts = np.split(net.tensors["mixers"] / 4096, ends[:-1])
             self.weights = [part.reshape(*shape, -1) for part, shape in zip(parts, shapes, strict=True)]
             self.rules = SimpleNamespace(**vars(self.rules) | {"rates": (0.01, 0.0015, 4000.0)})
+        # four rows of the second and the third, one for every spot
+        self.weights = [
+            np.stack([rows] * 4, -2) if number in (1, 2) else rows for number, rows in enumerate(self.weights)
+        ]
         self.weights = [rows.tolist() for rows in self.weights]
         self.P, self.Q = table_of(CELLS, 3, 8, 16), table_of(CELLS, 7, 3, 8, 16)
         self.counters = [[defaultdict(lambda: [2**23, 0]) for j in range(5)] for s in range(3)]
@@ -1009,6 +1020,10 @@ class Mixing:
         if self.net:
             two = (V[0][y][x], V[1][y][x]) if s else c.here[:2]
             c.color = (two[0] >> 5) + 8 * (two[1] >> 5)
+        c.strip, c.spot = c.j // 16 % 128, 0
+        if self.blocks:
+            c.strip = y % 8 * 8 + x % 8
+            c.spot = y % 2 * 2 + x % 2 if s else (y % 8 == 0) * 2 + (x % 8 == 0)
         key = (s + 1) * 32452843
         key += sum(n * V[e][y][x] for e, n in enumerate((1299709, 15485863)[:s]))
         c.keys = [key, key + 7919 * int(c.at[0] + 2048.0) + 5]
@@ -1046,7 +1061,7 @@ class Mixing:
         mean = total / weights
         found.append((int(mean + 0.5), int(min(abs(mean - c.at[0]) * 4.0, 255.0))))
         classes = [
-            tuple(sum(n >= edge for edge in (1, 2, 4, 6, 9, 14, 24)) for n in (error >> 3, abs(spread)))
+            (*(sum(n >= edge for edge in (1, 2, 4, 6, 9, 14, 24)) for n in (error >> 3, abs(spread))), c.spot)
             for error, (_, spread) in zip(nearby, found, strict=True)
         ]
         c.guesses = [value for value, _ in found]
@@ -1139,9 +1154,9 @@ class Mixing:
     def chosen(self, c, b, seen):
         """Weights of the mixers"""
         by_bit, by_spread, by_context, fourth, fifth = (of_mixer[c.s] for of_mixer in self.weights)
-        three = [by_bit[b][c.spread], by_spread[c.spread], by_context[c.context]]
+        three = [by_bit[b][c.spread], by_spread[c.spread][c.spot], by_context[c.context][c.spot]]
         if self.net:
-            return [*three, fourth[c.color], fifth[c.j // 16 % 128]]
+            return [*three, fourth[c.color], fifth[c.strip]]
         return [*three, fourth[b][seen], fifth[b][c.color]]
 
     def slot(self, key):

@@ -2,8 +2,8 @@
 least squares. Knows numbers only.
 
 Exactness: binary64 +, -, *, / and comparisons in the order written, conversions that truncate, integers, and
-table look-ups. Nothing else: no library function, no fused multiply-add (Numba does not contract without
-fastmath, which must stay off), no reordered sum.
+table look-ups. Nothing else: no library function (but for tables, by `rounded`), no fused multiply-add (Numba
+does not contract without fastmath, which must stay off), no reordered sum.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ and B can tell which, and pays for it. The few pixels that it did not make are l
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from codec.coder.conversions import CONVERSIONS, from_rgb, number_of, to_rgb, told
@@ -39,7 +41,7 @@ class ConvertedCoder:
         listed = zip(gaps.tolist(), plane[missed], strict=True)
         head = bytes([number_of(conversion)]) + varint(len(places))
         head += b"".join(varint(gap) + colour.tobytes() for gap, colour in listed)
-        return head + coder_of(Method.NETWORK).encode(planes, work)
+        return head + coder_of(Method.NETWORK).encode(planes, replace(work, blocks=True))
 
     def encode(self, plane: np.ndarray, work: Work) -> bytes:
         payload = self.pack(plane, work)
@@ -49,7 +51,7 @@ class ConvertedCoder:
 
     def decode(self, payload: bytes, shape: Shape, work: Work) -> np.ndarray:
         height, width, _ = shape
-        network = coder_of(Method.NETWORK)
+        network, work = coder_of(Method.NETWORK), replace(work, blocks=True)
         try:
             number, (places, colours), at = open_payload(payload, height * width)
         except TruncatedError:

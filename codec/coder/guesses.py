@@ -4,8 +4,9 @@ Specified in docs/format/mixing.md.
 
 GUESSES sums of neighbours and of the pixel's earlier channels each have histograms of value - guess, one for
 every class of their own errors nearby and of their *spread*, how far apart the samples are that they are made
-of. Counts are cumulative, so that a bit, which cuts an interval in two, takes one look-up; a value that is
-learned changes all counts after its bin, many at once.
+of; and where the picture was made of blocks, for every *spot* (`codec.coder.kernel`). Counts are cumulative,
+so that a bit, which cuts an interval in two, takes one look-up; a value that is learned changes all counts
+after its bin, many at once.
 
 Its arithmetic is as exact as that of `codec.coder.arithmetic`, whose rules hold here.
 """
@@ -21,7 +22,10 @@ from codec.coder.arithmetic import PAD, ln, rounded
 
 GUESSES = 16  # of a value; the last is the mean of the others, those that were right nearby weighing most
 CLASSES = 8  # of errors, and of spreads
-BINS = 128  # of a histogram; the first and the last hold all that is further off
+SPOTS = 4  # where in a block a value is
+# Of a histogram; what is further below the guess is in the first one, what is further above in the last,
+# which no count comes after: such values are not counted.
+BINS = 128
 MIDDLE = BINS // 2
 MOST = 1000  # values in a histogram; then all counts are halved
 ABOVE = 2  # rows whose errors are looked at, above that of a value
@@ -46,7 +50,7 @@ CLASS_OF = np.array([sum(error >= edge for edge in EDGES) for error in range(256
 class Guesses(NamedTuple):
     """What is known of a plane's predictions, and room for those of a value."""
 
-    # uint16, flat (3, GUESSES, CLASSES, CLASSES, BINS): of every bin how many values were in earlier ones
+    # uint16, flat (SPOTS, 3, GUESSES, CLASSES, CLASSES, BINS): how many values were in earlier bins
     counts: np.ndarray
     # uint8, flat (rows, w + 2 PAD, 3, GUESSES), how far they were off; of row y in row y modulo rows
     error: np.ndarray
@@ -72,7 +76,7 @@ def new_guesses(strip: int, width: int) -> Guesses:
     used = strip * width > 0
     rows = 1 << (strip + ABOVE - 1).bit_length() if used else 1
     return Guesses(
-        counts=np.zeros(3 * GUESSES * CLASSES**2 * BINS if used else 1, dtype=np.uint16),
+        counts=np.zeros(SPOTS * 3 * GUESSES * CLASSES**2 * BINS if used else 1, dtype=np.uint16),
         error=np.zeros(rows * (width + 2 * PAD) * 3 * GUESSES, dtype=np.uint8),
         rows=np.array([rows - 1]),
         weight=np.zeros(GUESSES),
@@ -214,7 +218,7 @@ def _errors_nearby(s: Any, row: Any, column: Any, stride: Any, guesses: Any) -> 
 
 
 @inlined(**BORROWING)
-def find_histograms(s: Any, x: Any, at: Any, layout: Any, mean: Any, guesses: Any) -> None:
+def find_histograms(s: Any, spot: Any, x: Any, at: Any, layout: Any, mean: Any, guesses: Any) -> None:
     """Make the guesses of channel s, the s-th that is coded, and find their histograms. x: samples, flat; at,
     layout: `codec.coder.kernel.At` and `Layout`; mean: the corrected one."""
     guess, spread = guesses.guess, guesses.spread
@@ -233,7 +237,7 @@ def find_histograms(s: Any, x: Any, at: Any, layout: Any, mean: Any, guesses: An
     blend = _blend(guesses)
     guess[BLEND] = int(blend + 0.5)
     spread[BLEND] = int(min(abs(blend - mean) * 4.0, 255.0))
-    of_channel = np.int32(s * GUESSES * CLASSES**2)
+    of_channel = np.int32((spot * 3 + s) * GUESSES * CLASSES**2)
     for j in range(GUESSES):
         by_error, by_spread = CLASS_OF[np.uint32(nearby[j] >> np.int32(3))], CLASS_OF[np.uint32(spread[j])]
         histogram = of_channel + np.int32(j * CLASSES**2) + by_error * np.int32(CLASSES) + by_spread

@@ -4,8 +4,8 @@ learns from each.
 Knows arrays of numbers only; `codec.coder.mixing` prepares them. Specified in docs/format/mixing.md.
 
 A pixel's channels are coded G, R, B; a value as eight decisions, the most significant bit first. Every
-decision is predicted by `INPUTS` models and more; their log-odds are mixed by five gated logistic mixers
-(Mattern 2012; lpaq) and refined by two adaptive tables, then coded:
+decision is predicted by 8 models, by 11 for graphics, by 24 with the network in raster order; their log-odds
+are mixed by five gated logistic mixers (Mattern 2012; lpaq) and refined by two adaptive tables, then coded:
 
     network       the network's mixture of logistics; the same, moved by the least-squares correction
     experts       single logistics around the corrected mean and, without the network, around sums of
@@ -37,6 +37,7 @@ from ardm.units import CENTER_MAX, CENTER_MIN, CODING_ORDER, MEAN_STEPS, SCALE_C
 from codec.coder.arithmetic import LEAST, PAD, log, rounded, sigmoid, solve, squash
 from codec.coder.guesses import (
     GUESSES,
+    SPOTS,
     Guesses,
     find_histograms,
     histogram_inputs,
@@ -57,10 +58,10 @@ FIRST_FIT, EARLY = 64, 1024
 # pixels between two solutions of the least-squares problem, among the first EARLY and later
 REFIT_EARLY, REFIT = 32, 96
 CONTEXTS, SPREADS, SEEN, COLORS = 16, 16, 36, 64  # contexts of the tables and mixers
-STRIPS, STRIP_BITS = 128, 4  # contexts of a mixer: strips of 16 columns, which repeat
+STRIPS, STRIP_BITS = 128, 4  # contexts of a mixer: strips of 16 columns, which repeat; or places in a block
 BITS = 24  # of a pixel
 MIXERS = 5  # each with weights chosen by another context
-SHARED = BITS * SPREADS + 3 * (SPREADS + CONTEXTS)  # rows of weights of the first three mixers
+SHARED = BITS * SPREADS + 3 * SPOTS * (SPREADS + CONTEXTS)  # rows of weights of the first three mixers
 ROWS = SHARED + 3 * (COLORS + STRIPS)  # of weights, with the network
 GRAPHICS_ROWS = SHARED + BITS * (SEEN + COLORS)
 CANDIDATES, MORE = 3, 4  # values that graphics may repeat; inputs of them, one of which says nothing
@@ -155,6 +156,7 @@ class Phase(NamedTuple):
     mean_of: np.ndarray  # int64 (experts - 1, 4): quarters of the first four neighbours
     rates: tuple[float, float]  # at which mixers learn, at first and in the end
     histograms: bool  # whether simple predictions are asked, too
+    blocks: bool  # whether the picture was made of blocks, its colours of fewer samples
 
 
 class Planes(NamedTuple):
@@ -348,6 +350,7 @@ class Layout(NamedTuple):
     counters: int  # uint64, in a table
     cross: int  # `Phase.cross`
     histograms: bool  # `Phase.histograms`
+    blocks: bool  # `Phase.blocks`
     inputs: int  # of a mixer, a multiple of 4
     row: int  # weights of a row of `Learned.weights`
 
@@ -690,16 +693,31 @@ def _to_lower_half(s: Any, low: Any, layout: Any, counters: Any, room: Any) -> N
 
 
 @inlined(**BORROWING)
-def _choose_weights(s: Any, contexts: Any, at: Any, layout: Any, room: Any) -> None:
+def _spot(s: Any, at: Any, layout: Any) -> Any:
+    """Where a value is in its block, of SPOTS classes: of luma, whether at the upper edge, and at the left
+    one, of 8 x 8 pixels, which were coded apart; of a difference, in which row and column of 2 x 2 pixels,
+    which were made of fewer samples.
+    """
+    if not layout.blocks:
+        return 0
+    if s:
+        return 2 * (at.row & 1) + (at.column & 1)
+    return (2 if at.row & 7 == 0 else 0) + (1 if at.column & 7 == 0 else 0)
+
+
+@inlined(**BORROWING)
+def _choose_weights(s: Any, spot: Any, contexts: Any, at: Any, layout: Any, room: Any) -> None:
     """Weights that are the same for all bits of a value: those learn soonest. contexts: (spread, context of
     the first table, color).
     """
     spread, context, color = contexts
     rows, row = room.rows, np.uint64(layout.row)
-    rows[1] = np.uint64(BITS * SPREADS + s * SPREADS + spread) * row
-    rows[2] = np.uint64(SHARED - 3 * CONTEXTS + s * CONTEXTS + context) * row
+    rows[1] = np.uint64(BITS * SPREADS + (s * SPREADS + spread) * SPOTS + spot) * row
+    rows[2] = np.uint64(SHARED + ((s - 3) * CONTEXTS + context) * SPOTS + spot) * row
     if layout.components:
         strip = (at.q >> STRIP_BITS) & (STRIPS - 1)
+        if layout.blocks:
+            strip = (at.row & 7) * 8 + (at.column & 7)
         rows[3] = np.uint64(SHARED + s * COLORS + color) * row
         rows[4] = np.uint64(SHARED + 3 * COLORS + s * STRIPS + strip) * row
 
@@ -1012,9 +1030,10 @@ def _code_channel(
         color = (green >> 5) + 8 * (int(pixel[np.uint64(at.here)]) >> 5)  # R, where it is not coded its base
     else:
         color = (int(room.around[1, 0]) >> 5) + 8 * (int(room.around[1, 1]) >> 5)
+    spot = _spot(s, at, layout)
     if layout.histograms:
-        find_histograms(s, pixel, at, layout, room.mean_at[0], room.guesses)
-    _choose_weights(s, (spread, context, color), at, layout, room)
+        find_histograms(s, spot, pixel, at, layout, room.mean_at[0], room.guesses)
+    _choose_weights(s, spot, (spread, context, color), at, layout, room)
     value = _code_value(s, answer, total, (spread, context, color), layout, learned, stream, room)
     room.residuals[s] = value - base
     pixel[np.uint64(center)] = value
@@ -1065,6 +1084,7 @@ def code_rows(
         np.uint64(learned.counters.shape[2]),
         phase.cross,
         phase.histograms,
+        phase.blocks,
         INPUTS + (GUESSES if phase.histograms else 0 if components else MORE),
         learned.weights.shape[1],
     )

@@ -13,19 +13,21 @@ from functools import lru_cache
 
 import numpy as np
 
-from ardm.exact import evaluate
+from ardm.exact import evaluate, weights_file
 from ardm.exact.window import WindowWeights
 from ardm.orders import LATTICE_ORDER, PATCH, Offset, geometry, offsets_within
+from ardm.released import WeightsError
 from ardm.units import MEAN_STEPS, WEIGHT_TOP
 from ardm.window import raster_pattern
 from codec.coder import arithmetic, kernel
 from codec.coder.arithmetic import PAD
 from codec.coder.continuation import Continuation
-from codec.coder.guesses import GUESSES
+from codec.coder.guesses import GUESSES, SPOTS
 from codec.coder.kernel import (
     AGREEMENTS,
     APM_CELLS,
     BATCH,
+    BITS,
     CANDIDATES,
     CONTEXTS,
     COUNTERS,
@@ -53,12 +55,11 @@ PHOTO_BITS, GRAPHICS_BITS = 20, 22
 # Experts without the network, as quarters of the four nearest known pixels; with it they would add nothing
 GRAPHICS_EXPERTS = np.array([(4, 4, -4, 0), (0, 4, 0, 0), (4, 0, 0, 0)])
 NO_EXPERTS = GRAPHICS_EXPERTS[:0]
-# neighbours that the least-squares fit looks at: in the channel itself, in each other one; of grey, which has
-# no other, in raster order with the network
-# neighbours of the least-squares problem, and of them those that are looked at in the other channels, too; in
-# raster order half of them are
+# Neighbours of the least-squares problem, and of them those that are looked at in the other channels, too; in
+# raster order half of them are.
 OWN, LATTICE_CROSS = 12, 10
-GREY_OWN = 22
+GREY_OWN = 22  # of grey, which has no other channel, in raster order with the network
+FEWEST, MOST = 6, 24  # that a weights file may ask for
 KINDS, RASTER_KIND = 7, 6  # of phases: six in lattice order
 # without the network, pixels by which a row follows the one above it: more than the kernel looks to the upper
 # right
@@ -66,6 +67,9 @@ RASTER_SLOPE = 4
 # tensor of the weights file: what mixers start from in raster order with the network
 STARTS = ("mixers",)
 MIXER_ONE = 4096  # in it, a weight of 1
+# of its rows, how many of the kernel's start as one does: weights chosen by the spot, too
+SPREAD_OUT = np.ones(ROWS - 3 * (SPOTS - 1) * (SPREADS + CONTEXTS), dtype=np.int64)
+SPREAD_OUT[BITS * SPREADS :][: 3 * (SPREADS + CONTEXTS)] = SPOTS
 # likewise, of colours: sums of the least-squares problem, as of a few pixels that were seen before; it has as
 # many neighbours as they have numbers for
 FITS = ("fit.matrix", "fit.vector")
@@ -96,7 +100,9 @@ def lattice_geometry(phase: Offset) -> tuple[int, np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=4)
 def raster_geometry(count: int = OWN) -> tuple[np.ndarray, np.ndarray]:
-    """(offsets of the nearest `count` pixels above and to the left, offsets of the very nearest of them)."""
+    """(offsets of the nearest `count` pixels above and to the left, within `ardm.orders.REACH` along an axis;
+    offsets of the very nearest of them).
+    """
     own = [(dy, dx) for dy, dx in by_distance(18) if dy < 0 or (dy == 0 and dx < 0)][:count]
     near = [o for o in own if o[0] ** 2 + o[1] ** 2 <= 4]
     return np.array(own, dtype=np.int64), np.array(near, dtype=np.int64)
@@ -117,8 +123,9 @@ class Mixing(Streams):
 
     channels: 3, or 1 for grey (three equal channels of which G is coded). pixels: how many the plane has.
     weights: of the network; None codes without it, in raster order. data: what an encoder wrote, or None to
-    encode. continuation: what to go on with, and where to note it, if the end of `data` is missing. Raises
-    TruncatedError if data is too short to be what an encoder wrote.
+    encode. continuation: what to go on with, and where to note it, if the end of `data` is missing. blocks:
+    the picture was made of blocks, which raster order with the network makes use of. Raises TruncatedError if
+    data is too short to be what an encoder wrote.
     """
 
     def __init__(
@@ -128,8 +135,9 @@ class Mixing(Streams):
         weights: WindowWeights | None,
         data: bytes | None = None,
         continuation: Continuation | None = None,
+        blocks: bool = False,
     ) -> None:
-        self.channels, self.weights = channels, weights
+        self.channels, self.weights, self.blocks = channels, weights, blocks
         super().__init__(range(1), channels * pixels, MOST_WORDS, data, 1, continuation)
         tables = weights.tables() if weights else {}
         self.weight_of = tables["weight"] / WEIGHT_TOP if weights else np.ones(1)
@@ -220,7 +228,7 @@ class Mixing(Streams):
         if self.channels == 1:
             return GREY_OWN if self.weights else OWN
         fits = self._trained(RASTER_KIND, FITS)
-        return (fits[FITS[1]].shape[1] - 8) // 2 if fits else OWN
+        return _neighbours_of(fits[FITS[0]].shape[1]) if fits else OWN
 
     def _phase(
         self,
@@ -236,7 +244,8 @@ class Mixing(Streams):
         untrained = LEARNING_RATES if self.weights else GRAPHICS_RATES
         rates = TRAINED_RATES if self._trained(kind) else untrained
         guessing = self.weights is not None and kind == RASTER_KIND
-        return Phase(self.channels, kind, place, self.shape, wave, own, cross, near, mean_of, rates, guessing)
+        geometry = self.channels, kind, place, self.shape, wave, own, cross, near
+        return Phase(*geometry, mean_of, rates, guessing, guessing and self.blocks)
 
     def _network(
         self,
@@ -287,7 +296,7 @@ class Mixing(Streams):
         weights[:, : first + experts] = 0.4 / (first + experts - 1)
         weights[:, 0] = 0.6
         if trained := self._trained(kind):
-            weights[:] = trained["mixers"] / MIXER_ONE
+            weights[:] = np.repeat(trained["mixers"] / MIXER_ONE, SPREAD_OUT, axis=0)
 
     def _start_fit(self, kind: int, fitted: Fitted, features: int, work: np.ndarray) -> None:
         """Of colours in raster order: as if pixels had been seen before, as the weights file says.
@@ -303,8 +312,38 @@ class Mixing(Streams):
 
     def _trained(self, kind: int, names: tuple[str, ...] = STARTS) -> Mapping[str, np.ndarray]:
         """The tensors of the weights file, if those for phases of this kind are among them."""
-        tensors = self.weights.tensors if self.weights and kind == RASTER_KIND else {}
+        tensors = starts(self.weights) if self.weights and kind == RASTER_KIND else {}
         return tensors if all(name in tensors for name in names) else {}
+
+
+def _neighbours_of(features: int) -> int:
+    """Of the least-squares problem of the last channel in coding order, in raster order."""
+    return (features - 8) // 2
+
+
+@lru_cache(maxsize=4)
+def starts(weights: WindowWeights) -> Mapping[str, np.ndarray]:
+    """The tensors that mixers and least squares start from, if the weights file has them. Raises WeightsError
+    if they are not what the format says.
+    """
+    found = {name: weights.tensors[name] for name in (*STARTS, *FITS) if name in weights.tensors}
+    shapes: dict[str, tuple[tuple[int, ...], type]] = {
+        STARTS[0]: ((len(SPREAD_OUT), INPUTS + GUESSES), np.int16)
+    }
+    if any(name in found for name in FITS):
+        size = found[FITS[0]].shape[-1] if FITS[0] in found else 0
+        count = _neighbours_of(size)
+        if size % 4 or not FEWEST <= count <= MOST:
+            raise WeightsError(
+                f"{FITS[0]} must have 2 n + 8 columns, n even and from {FEWEST} to {MOST}, found {size}."
+            )
+        shapes |= {FITS[0]: ((3, size, size), np.float32), FITS[1]: ((3, size), np.float32)}
+    if set(shapes) != {*STARTS, *found}:
+        raise WeightsError(f"{' and '.join(FITS)} go together, found only one of them.")
+    weights_file.check_shapes(found, {name: shapes[name] for name in found})
+    if not all(np.isfinite(values).all() for values in found.values()):
+        raise WeightsError(f"{' and '.join(FITS)} must be finite.")
+    return found
 
 
 def _unfitted(features: int, rows: int, columns: int) -> Fitted:

@@ -45,7 +45,7 @@ class NetworkCoder:
                 encoder = plain.Encoder()
                 plain.code_raster(encoder, predictor.weights, image, channels, False, told=told)
                 return encoder.finish()
-            mixing = Mixing(channels, height * width, predictor.weights)
+            mixing = Mixing(channels, height * width, predictor.weights, blocks=work.blocks)
             mixing.start_stage(np.zeros((3, height, width), np.int16), planar(image))
             mixing.code_raster(schedule.strip, told)
             return mixing.finish()
@@ -101,7 +101,7 @@ def _decode_raster(payload: bytes, shape: Shape, work: Work, predictor: Predicto
         decoder = plain.Decoder(_words(payload, work.continuation))
         plain.code_raster(decoder, predictor.weights, image, channels, True, work.continuation, told)
         return image
-    mixing = Mixing(channels, height * width, predictor.weights, payload, work.continuation)
+    mixing = Mixing(channels, height * width, predictor.weights, payload, work.continuation, work.blocks)
     plane = mixing.start_stage(np.zeros((3, height, width), np.int16), None)
     mixing.code_raster(schedule.strip, told)
     return plane.transpose(1, 2, 0).astype(np.uint8)

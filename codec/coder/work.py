@@ -24,6 +24,7 @@ class Work:
     predictor: Predictor | None = None  # needed by whoever asks the network
     threads: int = 1
     progress: Progress | None = None
+    blocks: bool = False  # whether the picture was made of blocks, its colours of fewer samples
     # levels that a decoder may leave out: it may return every PATCH**level-th pixel each way
     level: int = 0
     continuation: Continuation | None = (

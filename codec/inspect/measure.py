@@ -170,12 +170,14 @@ def raster_calls(schedule: Schedule, height: int, width: int) -> np.ndarray:
     return np.add.outer(starts, np.arange(width)).astype(np.int32)
 
 
-def _raster(plane: np.ndarray, payload: bytes, schedule: Schedule, predictor: Predictor) -> PlaneBits:
+def _raster(
+    plane: np.ndarray, payload: bytes, schedule: Schedule, predictor: Predictor, blocks: bool = False
+) -> PlaneBits:
     height, width, channels = plane.shape
     network = raster_bits(plane, predictor.weights)
     call, share, fineness = raster_calls(schedule, height, width), network.sum(0), Fineness.PIXEL
     if not schedule.plain:
-        decoder = Mixing(channels, height * width, predictor.weights, payload, _sound())
+        decoder = Mixing(channels, height * width, predictor.weights, payload, _sound(), blocks)
         share = _by_strip(share, strip_bits(decoder, height, width, schedule.strip))
         fineness = Fineness.STRIP
     return PlaneBits(_fitted(share, payload), fineness, network, call)
@@ -184,9 +186,13 @@ def _raster(plane: np.ndarray, payload: bytes, schedule: Schedule, predictor: Pr
 def _converted(plane: np.ndarray, payload: bytes, schedule: Schedule, predictor: Predictor) -> PlaneBits:
     """Of a plane whose colours were converted back: of luma, and luma with the differences."""
     _, _, at = converted.open_payload(payload, plane.shape[0] * plane.shape[1])
-    work = Work(schedule, predictor)
+    work = Work(schedule, predictor, blocks=True)
     planes = coder_of(Method.NETWORK).decode(payload[at:], (*plane.shape[:2], 3), work)
-    bits = measure(planes, payload[at:], Method.NETWORK, schedule, predictor, False)
+    bits = (
+        _levels(planes, payload[at:], schedule, predictor)
+        if schedule.order != Order.RASTER
+        else _raster(planes, payload[at:], schedule, predictor, blocks=True)
+    )
     return replace(bits, spent=_fitted(bits.spent, payload))
 
 

@@ -18,6 +18,7 @@ from codec import ArdmError, CorruptError, TruncatedError, UnsupportedError, com
 from codec.coder.continuation import Continuation
 from codec.coder.conversions import CONVERSIONS, Conversion, from_rgb, to_rgb, told
 from codec.coder.converted import CONVERTED_CODER, LISTED, open_payload
+from codec.coder.mixing import Mixing
 from codec.coder.work import Work
 from codec.commands.report import line_of_image
 from codec.container import Entry
@@ -83,6 +84,20 @@ def test_what_libraries_decode_is_told_and_smaller(photo: np.ndarray, name: str)
     predictor = load_predictor()
     by_network = codec.methods.coder_of(Method.NETWORK).encode(tile, Work(noted.schedule, predictor))
     assert noted.entries[0].length < 0.95 * len(by_network)
+
+
+def test_it_pays_to_know_of_blocks(photo: np.ndarray) -> None:
+    pixels = decoded(photo[100:260, 200:360], "JPEG", quality=85)
+    conversion = told(pixels.reshape(-1, 3))
+    assert conversion is not None
+    truth = np.ascontiguousarray(from_rgb(conversion, pixels)[0].transpose(2, 0, 1)).astype(np.int16)
+    sizes = []
+    for blocks in (True, False):
+        mixing = Mixing(3, truth[0].size, load_predictor().weights, blocks=blocks)
+        mixing.start_stage(np.zeros_like(truth), truth)
+        mixing.code_raster(4)
+        sizes.append(len(mixing.finish()))
+    assert sizes[0] < 0.99 * sizes[1]
 
 
 def test_a_photo_cd_is_told() -> None:

@@ -38,6 +38,8 @@ def test_neighbours_are_coded_before() -> None:
         assert 4 <= len(own) <= 12
         assert max(np.abs(own).max(), np.abs(near).max(initial=0)) < arithmetic.PAD
         known.add(phase)
+    assert raster_geometry(22)[0].tolist() == raster_geometry(24)[0][:22].tolist()
+    assert raster_geometry(24)[0][22:].tolist() == [[-3, -3], [-3, 3]]
     own, near = raster_geometry()
     assert all(dy < 0 or (dy == 0 and dx < 0) for dy, dx in [*own, *near])
     assert own[:4].tolist() == [[-1, 0], [0, -1], [-1, -1], [-1, 1]]
@@ -205,7 +207,8 @@ def test_mixers_start_where_the_weights_say(predictor: Predictor, photo: np.ndar
     for weights in with_and_without(trained, mixing.STARTS):
         one = started(3, weights, photo[200:248, 300:348])
         one._start_mixers(mixing.RASTER_KIND, 2, 1)
-        assert np.array_equal(one.learned.weights, trained.tensors["mixers"] / 4096) == (weights is trained)
+        start = np.repeat(trained.tensors["mixers"] / 4096, mixing.SPREAD_OUT, axis=0)
+        assert np.array_equal(one.learned.weights, start) == (weights is trained)
         one.code_raster(4)
         sizes.append(len(one.finish()))
         one._start_mixers(0, 2, 1)
