@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 
 from ardm.exact import window
 from codec import compress
+from codec.coder.mixing import Mixing
 from codec.settings import Settings
 from tests import second_decoder
 from tests.processes import ROOT
@@ -29,14 +30,13 @@ def names() -> dict[str, Any]:
     return found
 
 
-def network(names: dict[str, Any]) -> Any:
-    """The weights of raster order, as network.md has them in pseudocode."""
-    net, config = names["Record"](), window.load(window.RASTER_ID).config
+def network(names: dict[str, Any], name: str = f"raster-{window.RASTER_ID}") -> Any:
+    """Weights of raster order, as network.md has them in pseudocode."""
+    net, config = names["Record"](), window.load(name.split("-")[1]).config
     net.R, net.W, net.D, net.K = config.radius, config.width, config.depth, config.mixture
     net.n = (2 * net.R + 1) ** 2 - 1
-    file = ROOT / "ardm" / "data" / f"raster-{window.RASTER_ID}.safetensors"
-    for name, values in load_file(file).items():
-        setattr(net, name.replace(".", "_"), values.tolist())
+    for tensor, values in load_file(ROOT / "ardm" / "data" / f"{name}.safetensors").items():
+        setattr(net, tensor.replace(".", "_"), values.tolist())
     names["prepare"](net)
     return net
 
@@ -55,3 +55,15 @@ def test_pages_decode(names: dict[str, Any], photo: np.ndarray, channels: int, g
     strip = 1 if graphics else head.strip
     found = names["decode_raster"](planes[0].payload, *shape, channels, net, strip)
     assert np.array_equal(np.reshape(found, pixels.shape), pixels)
+
+
+@pytest.mark.parametrize("name", [f"raster-{window.RASTER_ID}", f"large-{window.LARGE_ID}"])
+def test_pages_decode_blocks(names: dict[str, Any], photo: np.ndarray, name: str) -> None:
+    """With as many neighbours as the weights ask for."""
+    pixels = photo[190:199, 330:341]
+    truth = np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.int16)
+    mixing = Mixing(3, truth[0].size, window.load(name.split("-")[1]), blocks=True)
+    mixing.start_stage(np.zeros_like(truth), truth)
+    mixing.code_raster(4)
+    found = names["decode_raster"](mixing.finish(), *pixels.shape, network(names, name), 4, True)
+    assert np.array_equal(found, pixels)
