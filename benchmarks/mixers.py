@@ -18,7 +18,7 @@ import numpy as np
 from ardm.exact import window
 from ardm.training.photos import list_images, load_crops, split_sources
 from codec.coder.kernel import FORGET, STRIP_BITS, STRIPS
-from codec.coder.mixing import FITS, MIXER_ONE, OWN, SPREAD_OUT, STARTS, Mixing
+from codec.coder.mixing import FEWEST, FITS, MIXER_ONE, MOST, OWN, SPREAD_OUT, STARTS, Mixing, neighbours_of
 
 SIDE = 256  # of a crop
 WARM_UP = 20  # crops before the mean begins
@@ -71,7 +71,11 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=100, help="the same number as in training")
     parser.add_argument("--crops", type=int, default=300)
     parser.add_argument(
-        "--neighbours", type=int, default=OWN, help="of the least-squares problem, even, 24 at most"
+        "--neighbours",
+        type=int,
+        choices=range(FEWEST, MOST + 1, 2),
+        metavar="N",
+        help=f"of the least-squares problem, an even number from {FEWEST} to {MOST}; as the file has, else {OWN}",
     )
     arguments = parser.parse_args()
     weights = window.parse(arguments.weights.read_bytes())
@@ -83,8 +87,9 @@ def main() -> None:
     for image in chosen:
         y, x = rng.integers(0, len(image) - SIDE, 2)
         crops.append(image[y : y + SIDE, x : x + SIDE])
+    neighbours = arguments.neighbours or neighbours_of(weights)
     plain = {name: values for name, values in weights.tensors.items() if name not in (*STARTS, *FITS)}
-    learned = learn(replace(weights, tensors=plain), crops, arguments.neighbours)
+    learned = learn(replace(weights, tensors=plain), crops, neighbours)
     data = window.serialize(weights.config, plain | learned, weights.provenance)
     weights_id = window.parse(data).id
     new = arguments.weights.with_name(f"{arguments.weights.stem.split('-')[0]}-{weights_id}.safetensors")

@@ -227,8 +227,7 @@ class Mixing(Streams):
         """Of the least-squares problem, in raster order."""
         if self.channels == 1:
             return GREY_OWN if self.weights else OWN
-        fits = self._trained(RASTER_KIND, FITS)
-        return _neighbours_of(fits[FITS[0]].shape[1]) if fits else OWN
+        return neighbours_of(self.weights) if self.weights else OWN
 
     def _phase(
         self,
@@ -316,11 +315,6 @@ class Mixing(Streams):
         return tensors if all(name in tensors for name in names) else {}
 
 
-def _neighbours_of(features: int) -> int:
-    """Of the least-squares problem of the last channel in coding order, in raster order."""
-    return (features - 8) // 2
-
-
 @lru_cache(maxsize=4)
 def starts(weights: WindowWeights) -> Mapping[str, np.ndarray]:
     """The tensors that mixers and least squares start from, if the weights file has them. Raises WeightsError
@@ -332,8 +326,7 @@ def starts(weights: WindowWeights) -> Mapping[str, np.ndarray]:
     }
     if any(name in found for name in FITS):
         size = found[FITS[0]].shape[-1] if FITS[0] in found else 0
-        count = _neighbours_of(size)
-        if size % 4 or not FEWEST <= count <= MOST:
+        if size not in range(2 * FEWEST + 8, 2 * MOST + 9, 4):
             raise WeightsError(
                 f"{FITS[0]} must have 2 n + 8 columns, n even and from {FEWEST} to {MOST}, found {size}."
             )
@@ -344,6 +337,14 @@ def starts(weights: WindowWeights) -> Mapping[str, np.ndarray]:
     if not all(np.isfinite(values).all() for values in found.values()):
         raise WeightsError(f"{' and '.join(FITS)} must be finite.")
     return found
+
+
+def neighbours_of(weights: WindowWeights) -> int:
+    """Of the least-squares problem of colours, in raster order: as many as the sums in the file have features
+    for.
+    """
+    found = starts(weights)
+    return (found[FITS[0]].shape[-1] - 8) // 2 if FITS[0] in found else OWN
 
 
 def _unfitted(features: int, rows: int, columns: int) -> Fitted:
