@@ -248,7 +248,7 @@ def decode_plane(method, payload, shape, head, net):
     return decode_network(payload, shape, head, net)
 
 
-def decode_network(payload, shape, head, net, blocks=False):
+def decode_network(payload, shape, head, net, blocks=None):
     if head.order == RASTER:
         check(head.slope == net.R + 1, "U")
         return decode_raster(payload, shape, net, head.strip, head.plain, blocks)
@@ -338,14 +338,15 @@ CONVERSIONS = (
 
 def decode_converted(payload, shape, head, net):
     r = Reader(payload)
-    number, place, listed = r.number(), -1, []
+    number, blocks, place, listed = r.number(), r.number(), -1, []
     check(number < len(CONVERSIONS), "U")
+    check(blocks < 64)
     for _ in range(r.varint()):
         place += 1 + r.varint()
         listed.append((place, list(r.take(3))))
     check(place < shape[0] * shape[1])
     unit, luma, red, green_u, green_v, blue, (u0, v0) = CONVERSIONS[number]
-    planes = decode_network(r.rest(), shape, head, net, blocks=True).astype(np.int64)
+    planes = decode_network(r.rest(), shape, head, net, blocks=divmod(blocks, 8)).astype(np.int64)
     y = planes[..., 1]
     u, v = (planes[..., 2] - y + u0) & 255, (planes[..., 0] - y + v0) & 255
     sums = luma(y) + np.stack([red(v), green_u(u) + green_v(v), blue(u)])
@@ -539,11 +540,11 @@ def strips(h, w, strip, slope):
                 yield call
 
 
-def decode_raster(payload, shape, net, strip, plain=False, blocks=False):
+def decode_raster(payload, shape, net, strip, plain=False, blocks=None):
     h, w, channels = shape
     stream, V = Stream(words_of(payload)), [grid(h, w) for _ in range(channels)]
     coder = Plain(stream, net) if plain else Mixing(stream, h * w, channels, net, True)
-    coder.blocks = blocks and net is not None
+    coder.blocks = blocks if net else None
     seen = net.nothing_seen(h, w) if net else None
     coder.begin_stage(V, h, w)
     coder.begin_phase(None)
@@ -805,7 +806,7 @@ class Mixing:
         limit=12.0, lanes=4, cells=1.5, mixed=0.5, refined=0.25, rate=0.005, cell_rate=0.008, rates=None
     )
 
-    blocks = False  # whether the picture was made of blocks
+    blocks = None  # rows and columns of the first block that are not in the plane
 
     def __init__(self, stream, pixels, channels, net, raster):
         self.stream, self.net = stream, net
@@ -1022,8 +1023,9 @@ class Mixing:
             c.color = (two[0] >> 5) + 8 * (two[1] >> 5)
         c.strip, c.spot = c.j // 16 % 128, 0
         if self.blocks:
-            c.strip = y % 8 * 8 + x % 8
-            c.spot = y % 2 * 2 + x % 2 if s else (y % 8 == 0) * 2 + (x % 8 == 0)
+            v, u = y + self.blocks[0], x + self.blocks[1]
+            c.strip = v % 8 * 8 + u % 8
+            c.spot = v % 2 * 2 + u % 2 if s else (v % 8 == 0) * 2 + (u % 8 == 0)
         key = (s + 1) * 32452843
         key += sum(n * V[e][y][x] for e, n in enumerate((1299709, 15485863)[:s]))
         c.keys = [key, key + 7919 * int(c.at[0] + 2048.0) + 5]

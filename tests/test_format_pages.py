@@ -62,8 +62,8 @@ def test_pages_decode_blocks(names: dict[str, Any], photo: np.ndarray, name: str
     """With as many neighbours as the weights ask for."""
     pixels = photo[190:199, 330:341]
     truth = np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.int16)
-    mixing = Mixing(3, truth[0].size, window.load(name.split("-")[1]), blocks=True)
+    mixing = Mixing(3, truth[0].size, window.load(name.split("-")[1]), blocks=(2, 5))
     mixing.start_stage(np.zeros_like(truth), truth)
     mixing.code_raster(4)
-    found = names["decode_raster"](mixing.finish(), *pixels.shape, network(names, name), 4, True)
+    found = names["decode_raster"](mixing.finish(), *pixels.shape, network(names, name), 4, (2, 5))
     assert np.array_equal(found, pixels)

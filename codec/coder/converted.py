@@ -19,6 +19,7 @@ from codec.container import read_varint, varint
 from codec.errors import CorruptError, TruncatedError, UnsupportedError
 from codec.methods import Method, coder_of
 
+BLOCK = 8  # side of those that luma was coded in
 LISTED = 64  # of so many pixels one may be listed
 Listed = tuple[
     np.ndarray, np.ndarray
@@ -39,9 +40,10 @@ class ConvertedCoder:
             return None
         gaps = np.diff(places, prepend=-1) - 1
         listed = zip(gaps.tolist(), plane[missed], strict=True)
-        head = bytes([number_of(conversion)]) + varint(len(places))
+        origin = origin_of(planes[..., 1])
+        head = bytes([number_of(conversion), BLOCK * origin[0] + origin[1]]) + varint(len(places))
         head += b"".join(varint(gap) + colour.tobytes() for gap, colour in listed)
-        return head + coder_of(Method.NETWORK).encode(planes, replace(work, blocks=True))
+        return head + coder_of(Method.NETWORK).encode(planes, replace(work, blocks=origin))
 
     def encode(self, plane: np.ndarray, work: Work) -> bytes:
         payload = self.pack(plane, work)
@@ -51,14 +53,14 @@ class ConvertedCoder:
 
     def decode(self, payload: bytes, shape: Shape, work: Work) -> np.ndarray:
         height, width, _ = shape
-        network, work = coder_of(Method.NETWORK), replace(work, blocks=True)
+        network = coder_of(Method.NETWORK)
         try:
-            number, (places, colours), at = open_payload(payload, height * width)
+            number, origin, (places, colours), at = open_payload(payload, height * width)
         except TruncatedError:
             if work.continuation is None:
                 raise
-            return network.decode(b"", shape, work)
-        out = to_rgb(CONVERSIONS[number], network.decode(payload[at:], shape, work))
+            return network.decode(b"", shape, replace(work, blocks=(0, 0)))
+        out = to_rgb(CONVERSIONS[number], network.decode(payload[at:], shape, replace(work, blocks=origin)))
         rows, columns = np.divmod(places, width)
         step = work.schedule.step(work.level, height, width)
         there = (rows % step == 0) & (columns % step == 0)
@@ -66,25 +68,43 @@ class ConvertedCoder:
         return out
 
     def least_bytes(self, shape: Shape, schedule: Schedule) -> int:
-        return 2 + coder_of(Method.NETWORK).least_bytes(shape, schedule)
+        return 3 + coder_of(Method.NETWORK).least_bytes(shape, schedule)
 
 
 CONVERTED_CODER = ConvertedCoder()
 
 
-def open_payload(payload: bytes, pixels: int) -> tuple[int, Listed, int]:
-    """(number of the conversion; pixels that it did not make; where the network's payload begins). pixels: of
-    the plane. Raises CorruptError, TruncatedError, UnsupportedError.
+def origin_of(luma: np.ndarray) -> tuple[int, int]:
+    """Rows and columns of the first block that are not in the plane, uint8 (h, w), as it seems: between
+    blocks values differ more than beside.
     """
-    if not payload:
+    return _offset(luma.T), _offset(luma)
+
+
+def _offset(values: np.ndarray) -> int:
+    """Columns of the first block that are not among these."""
+    steps = np.abs(np.diff(values.astype(np.int64), axis=1)).sum(0)  # to each column but the first
+    more = 2 * steps[1:-1] - steps[:-2] - steps[2:]
+    sums = [int(more[(column - 2) % BLOCK :: BLOCK].sum()) for column in range(BLOCK)]
+    return -sums.index(max(sums)) % BLOCK
+
+
+def open_payload(payload: bytes, pixels: int) -> tuple[int, tuple[int, int], Listed, int]:
+    """(number of the conversion; rows and columns of the first block that are not in the plane; pixels that
+    it did not make; where the network's payload begins). pixels: of the plane. Raises CorruptError,
+    TruncatedError, UnsupportedError.
+    """
+    if len(payload) < 2:
         raise TruncatedError("its data is cut short.")
-    number = payload[0]
+    number, origin = payload[0], divmod(payload[1], BLOCK)
     if number >= len(CONVERSIONS):
         raise UnsupportedError(
             f"a plane's colours were made by conversion {number}, which this release does not know; a newer "
             "ardm may read it."
         )
-    count, at = read_varint(payload, 1)
+    if origin[0] >= BLOCK:
+        raise CorruptError(f"a plane's blocks begin at {payload[1]}, which is not below {BLOCK**2}.")
+    count, at = read_varint(payload, 2)
     if count > pixels:
         raise CorruptError(f"a plane of {pixels} pixels lists {count} of them.")
     places, colours, place = [], bytearray(), -1
@@ -98,4 +118,4 @@ def open_payload(payload: bytes, pixels: int) -> tuple[int, Listed, int]:
         at += 3
     if at > len(payload):
         raise TruncatedError("its data is cut short.")
-    return number, (np.array(places, np.int64), np.frombuffer(colours, np.uint8).reshape(-1, 3)), at
+    return number, origin, (np.array(places, np.int64), np.frombuffer(colours, np.uint8).reshape(-1, 3)), at

@@ -157,6 +157,7 @@ class Phase(NamedTuple):
     rates: tuple[float, float]  # at which mixers learn, at first and in the end
     histograms: bool  # whether simple predictions are asked, too
     blocks: bool  # whether the picture was made of blocks, its colours of fewer samples
+    origin: tuple[int, int]  # rows and columns of the first block that are not in the picture
 
 
 class Planes(NamedTuple):
@@ -351,6 +352,7 @@ class Layout(NamedTuple):
     cross: int  # `Phase.cross`
     histograms: bool  # `Phase.histograms`
     blocks: bool  # `Phase.blocks`
+    origin: tuple[int, int]  # `Phase.origin`
     inputs: int  # of a mixer, a multiple of 4
     row: int  # weights of a row of `Learned.weights`
 
@@ -700,9 +702,10 @@ def _spot(s: Any, at: Any, layout: Any) -> Any:
     """
     if not layout.blocks:
         return 0
+    row, column = at.row + layout.origin[0], at.column + layout.origin[1]
     if s:
-        return 2 * (at.row & 1) + (at.column & 1)
-    return (2 if at.row & 7 == 0 else 0) + (1 if at.column & 7 == 0 else 0)
+        return 2 * (row & 1) + (column & 1)
+    return (2 if row & 7 == 0 else 0) + (1 if column & 7 == 0 else 0)
 
 
 @inlined(**BORROWING)
@@ -717,7 +720,7 @@ def _choose_weights(s: Any, spot: Any, contexts: Any, at: Any, layout: Any, room
     if layout.components:
         strip = (at.q >> STRIP_BITS) & (STRIPS - 1)
         if layout.blocks:
-            strip = (at.row & 7) * 8 + (at.column & 7)
+            strip = ((at.row + layout.origin[0]) & 7) * 8 + ((at.column + layout.origin[1]) & 7)
         rows[3] = np.uint64(SHARED + s * COLORS + color) * row
         rows[4] = np.uint64(SHARED + 3 * COLORS + s * STRIPS + strip) * row
 
@@ -1085,6 +1088,7 @@ def code_rows(
         phase.cross,
         phase.histograms,
         phase.blocks,
+        phase.origin,
         INPUTS + (GUESSES if phase.histograms else 0 if components else MORE),
         learned.weights.shape[1],
     )

@@ -124,8 +124,9 @@ class Mixing(Streams):
     channels: 3, or 1 for grey (three equal channels of which G is coded). pixels: how many the plane has.
     weights: of the network; None codes without it, in raster order. data: what an encoder wrote, or None to
     encode. continuation: what to go on with, and where to note it, if the end of `data` is missing. blocks:
-    the picture was made of blocks, which raster order with the network makes use of. Raises TruncatedError if
-    data is too short to be what an encoder wrote.
+    of a picture that was made of blocks of 8 x 8, rows and columns of the first one that are not in the
+    plane; raster order with the network makes use of them. Raises TruncatedError if data is too short to be
+    what an encoder wrote.
     """
 
     def __init__(
@@ -135,7 +136,7 @@ class Mixing(Streams):
         weights: WindowWeights | None,
         data: bytes | None = None,
         continuation: Continuation | None = None,
-        blocks: bool = False,
+        blocks: tuple[int, int] | None = None,
     ) -> None:
         self.channels, self.weights, self.blocks = channels, weights, blocks
         super().__init__(range(1), channels * pixels, MOST_WORDS, data, 1, continuation)
@@ -244,7 +245,8 @@ class Mixing(Streams):
         rates = TRAINED_RATES if self._trained(kind) else untrained
         guessing = self.weights is not None and kind == RASTER_KIND
         geometry = self.channels, kind, place, self.shape, wave, own, cross, near
-        return Phase(*geometry, mean_of, rates, guessing, guessing and self.blocks)
+        blocks = self.blocks if guessing else None
+        return Phase(*geometry, mean_of, rates, guessing, blocks is not None, blocks or (0, 0))
 
     def _network(
         self,

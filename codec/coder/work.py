@@ -24,7 +24,8 @@ class Work:
     predictor: Predictor | None = None  # needed by whoever asks the network
     threads: int = 1
     progress: Progress | None = None
-    blocks: bool = False  # whether the picture was made of blocks, its colours of fewer samples
+    # of a picture that was made of blocks of 8 x 8, rows and columns of the first that are not in the plane
+    blocks: tuple[int, int] | None = None
     # levels that a decoder may leave out: it may return every PATCH**level-th pixel each way
     level: int = 0
     continuation: Continuation | None = (

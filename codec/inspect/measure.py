@@ -171,7 +171,11 @@ def raster_calls(schedule: Schedule, height: int, width: int) -> np.ndarray:
 
 
 def _raster(
-    plane: np.ndarray, payload: bytes, schedule: Schedule, predictor: Predictor, blocks: bool = False
+    plane: np.ndarray,
+    payload: bytes,
+    schedule: Schedule,
+    predictor: Predictor,
+    blocks: tuple[int, int] | None = None,
 ) -> PlaneBits:
     height, width, channels = plane.shape
     network = raster_bits(plane, predictor.weights)
@@ -185,13 +189,13 @@ def _raster(
 
 def _converted(plane: np.ndarray, payload: bytes, schedule: Schedule, predictor: Predictor) -> PlaneBits:
     """Of a plane whose colours were converted back: of luma, and luma with the differences."""
-    _, _, at = converted.open_payload(payload, plane.shape[0] * plane.shape[1])
-    work = Work(schedule, predictor, blocks=True)
+    _, origin, _, at = converted.open_payload(payload, plane.shape[0] * plane.shape[1])
+    work = Work(schedule, predictor, blocks=origin)
     planes = coder_of(Method.NETWORK).decode(payload[at:], (*plane.shape[:2], 3), work)
     bits = (
         _levels(planes, payload[at:], schedule, predictor)
         if schedule.order != Order.RASTER
-        else _raster(planes, payload[at:], schedule, predictor, blocks=True)
+        else _raster(planes, payload[at:], schedule, predictor, origin)
     )
     return replace(bits, spent=_fitted(bits.spent, payload))
 

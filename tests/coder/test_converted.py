@@ -17,7 +17,7 @@ import codec
 from codec import ArdmError, CorruptError, TruncatedError, UnsupportedError, compress, container, decompress
 from codec.coder.continuation import Continuation
 from codec.coder.conversions import CONVERSIONS, Conversion, from_rgb, to_rgb, told
-from codec.coder.converted import CONVERTED_CODER, LISTED, open_payload
+from codec.coder.converted import CONVERTED_CODER, LISTED, open_payload, origin_of
 from codec.coder.mixing import Mixing
 from codec.coder.work import Work
 from codec.commands.report import line_of_image
@@ -92,12 +92,24 @@ def test_it_pays_to_know_of_blocks(photo: np.ndarray) -> None:
     assert conversion is not None
     truth = np.ascontiguousarray(from_rgb(conversion, pixels)[0].transpose(2, 0, 1)).astype(np.int16)
     sizes = []
-    for blocks in (True, False):
+    for blocks in ((0, 0), None):
         mixing = Mixing(3, truth[0].size, load_predictor().weights, blocks=blocks)
         mixing.start_stage(np.zeros_like(truth), truth)
         mixing.code_raster(4)
         sizes.append(len(mixing.finish()))
     assert sizes[0] < 0.99 * sizes[1]
+
+
+@pytest.mark.parametrize("origin", [(0, 0), (3, 6), (7, 1)])
+def test_blocks_are_found(photo: np.ndarray, origin: tuple[int, int]) -> None:
+    """Wherever a picture that was a JPEG is cut; and a picture too small for blocks is no trouble."""
+    pixels = decoded(photo[100:260, 200:360], "JPEG", quality=75)
+    conversion = told(pixels.reshape(-1, 3))
+    assert conversion is not None
+    luma = from_rgb(conversion, pixels)[0][..., 1]
+    assert origin_of(luma[origin[0] :, origin[1] :]) == origin
+    for height, width in ((1, 1), (2, 3), (3, 2), (1, 160)):
+        assert 0 <= min(origin_of(luma[:height, :width])) <= max(origin_of(luma[:height, :width])) < 8
 
 
 def test_a_photo_cd_is_told() -> None:
@@ -196,28 +208,31 @@ def forged(payload: bytes, channels: int = 3) -> bytes:
 def test_what_a_payload_must_be(payload: bytes) -> None:
     assert payload[0] == 4
     assert open_payload(payload, SIDE * SIDE)[0] == 4
-    listed = bytes([0, 2, 5, 1, 2, 3, 0, 7, 8, 9])
-    number, (places, colours), at = open_payload(listed, 10)
-    assert (number, places.tolist(), colours.tolist(), at) == (0, [5, 6], [[1, 2, 3], [7, 8, 9]], 10)
+    listed = bytes([0, 19, 2, 5, 1, 2, 3, 0, 7, 8, 9])
+    number, origin, (places, colours), at = open_payload(listed, 10)
+    assert (number, origin, places.tolist()) == (0, (2, 3), [5, 6])
+    assert (colours.tolist(), at) == ([[1, 2, 3], [7, 8, 9]], 11)
     for wrong, error, said in [
         (bytes([len(CONVERSIONS), 0]), UnsupportedError, "newer ardm"),
-        (bytes([0, 11]), CorruptError, "lists 11"),
-        (bytes([0, 2, 9, 1, 2, 3, 0, 1, 2, 3]), CorruptError, "lists pixel 10"),
-        (listed[:9], TruncatedError, "cut short"),
+        (bytes([0, 64, 0]), CorruptError, "blocks begin at 64"),
+        (bytes([0, 0, 11]), CorruptError, "lists 11"),
+        (bytes([0, 0, 2, 9, 1, 2, 3, 0, 1, 2, 3]), CorruptError, "lists pixel 10"),
+        (listed[:10], TruncatedError, "cut short"),
         (b"", TruncatedError, "cut short"),
-        (b"\0", TruncatedError, "ends inside"),
+        (b"\0", TruncatedError, "cut short"),
+        (b"\0\0", TruncatedError, "ends inside"),
     ]:
         with pytest.raises(error, match=said):
             open_payload(wrong, 10)
     with pytest.raises(CorruptError, match="only planes of RGB"):
         decompress(forged(payload, channels=1))
     with pytest.raises(ArdmError):
-        decompress(forged(payload[:2] + payload[4:]))
+        decompress(forged(payload[:3] + payload[5:]))
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2, 9, 0.5, 0.99])
 def test_a_cut_payload_is_gone_on_with(crop: np.ndarray, payload: bytes, kept: float) -> None:
-    begin = open_payload(payload, SIDE * SIDE)[2]  # of words; one of them is cut, which alone is noticed
+    begin = open_payload(payload, SIDE * SIDE)[-1]  # of words; one of them is cut, which alone is noticed
     cut = payload[: kept if isinstance(kept, int) else begin + int(kept * len(payload)) // 4 * 4 - 3]
     with pytest.raises(TruncatedError):
         decode_converted(cut, crop.shape, work_for(cut))

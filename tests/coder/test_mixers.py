@@ -107,7 +107,7 @@ def test_starts_that_the_format_does_not_know_are_refused() -> None:
 def test_every_context_has_weights_of_its_own(components: int) -> None:
     """All rows are used, each by one mixer and one of its contexts; those shared by bits depend on no bit."""
     inputs = INPUTS + (GUESSES if components else MORE)
-    layout = namedtuple("Layout", "components row blocks")(components, inputs, False)
+    layout = namedtuple("Layout", "components row blocks origin")(components, inputs, False, (0, 0))
     room = namedtuple("Room", "rows")(np.zeros(MIXERS, dtype=np.uint64))
     at = namedtuple("At", "q row column")
     spots = SPOTS if components else 1
@@ -134,18 +134,18 @@ def test_every_context_has_weights_of_its_own(components: int) -> None:
 
 def test_spots_are_places_in_blocks() -> None:
     """Of luma at the edges of 8 x 8 pixels, of differences in 2 x 2; weights know the place in 8 x 8, too."""
-    layout = namedtuple("Layout", "components row blocks")
+    layout = namedtuple("Layout", "components row blocks origin")
     room = namedtuple("Room", "rows")(np.zeros(MIXERS, dtype=np.uint64))
     at = namedtuple("At", "q row column")
     spot, shared = called(kernel._spot), called(kernel._choose_weights)
     places, luma, difference = set(), np.zeros((16, 16)), np.zeros((16, 16))
     for y, x in product(range(16), range(16)):
-        here, blocks = at(x, y, x), layout(5, 1, True)
+        here, blocks = at(x, y, x), layout(5, 1, True, (6, 3))
         luma[y, x], difference[y, x] = spot(0, here, blocks), spot(2, here, blocks)
-        assert spot(y % 3, here, layout(5, 1, False)) == 0
+        assert spot(y % 3, here, layout(5, 1, False, (6, 3))) == 0
         shared(1, 0, (0, 0, 0), here, blocks, room)
         places.add((y % 8, x % 8, int(room.rows[4])))
     assert len(places) == len({place for *_, place in places}) == 64
-    edge = np.arange(16) % 8 == 0
-    assert np.array_equal(luma, 2 * edge[:, None] + edge)
-    assert np.array_equal(difference, 2 * (np.arange(16)[:, None] % 2) + np.arange(16) % 2)
+    y, x = np.arange(16)[:, None] + 6, np.arange(16) + 3
+    assert np.array_equal(luma, 2 * (y % 8 == 0) + (x % 8 == 0))
+    assert np.array_equal(difference, 2 * (y % 2) + x % 2)
