@@ -83,7 +83,8 @@ def origin_of(luma: np.ndarray) -> tuple[int, int]:
 
 def _offset(values: np.ndarray) -> int:
     """Columns of the first block that are not among these."""
-    steps = np.abs(np.diff(values.astype(np.int64), axis=1)).sum(0)  # to each column but the first
+    # to each column but the first; of bytes, for which there is room
+    steps = np.abs(np.diff(values.astype(np.int16), axis=1)).sum(0, dtype=np.int64)
     more = 2 * steps[1:-1] - steps[:-2] - steps[2:]
     sums = [int(more[(column - 2) % BLOCK :: BLOCK].sum()) for column in range(BLOCK)]
     return -sums.index(max(sums)) % BLOCK
