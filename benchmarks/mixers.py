@@ -18,7 +18,17 @@ import numpy as np
 from ardm.exact import window
 from ardm.training.photos import list_images, load_crops, split_sources
 from codec.coder.kernel import FORGET, STRIP_BITS, STRIPS
-from codec.coder.mixing import FEWEST, FITS, MIXER_ONE, MOST, OWN, SPREAD_OUT, STARTS, Mixing, neighbours_of
+from codec.coder.mixing import (
+    FITS,
+    MIXER_ONE,
+    NEIGHBOURS,
+    OWN,
+    SPREAD_OUT,
+    STARTS,
+    Mixing,
+    feature_count,
+    neighbours_of,
+)
 
 SIDE = 256  # of a crop
 WARM_UP = 20  # crops before the mean begins
@@ -31,7 +41,7 @@ def learn(
     """int16, as `codec.coder.mixing.STARTS` names it, and float32, as FITS does. weights: without these; crops:
     uint8 (h, w, 3); neighbours: of the least-squares problem, an even number.
     """
-    features = 2 * neighbours + 8
+    features = feature_count(neighbours, neighbours // 2)
     nothing = np.zeros((3, features, features), np.float32), np.zeros((3, features), np.float32)
     weights = replace(weights, tensors={**weights.tensors, **dict(zip(FITS, nothing, strict=True))})
     state: np.ndarray | None = None
@@ -73,9 +83,8 @@ def main() -> None:
     parser.add_argument(
         "--neighbours",
         type=int,
-        choices=range(FEWEST, MOST + 1, 2),
-        metavar="N",
-        help=f"of the least-squares problem, an even number from {FEWEST} to {MOST}; as the file has, else {OWN}",
+        choices=NEIGHBOURS.values(),
+        help=f"of the least-squares problem; as the file has, else {OWN}",
     )
     arguments = parser.parse_args()
     weights = window.parse(arguments.weights.read_bytes())

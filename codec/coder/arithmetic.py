@@ -24,8 +24,6 @@ LN2 = 45426 / 65536
 # No decision is more probable than 1 - LEAST / ONE, "certain" ones included; so each takes this many bits.
 BITS_OF_DECISION = -math.log2(1 - LEAST / ONE)
 MARGIN = 0.99  # of bits: far more than all that rounding could take away
-
-
 CLOSE = 0.49  # to an integer: the nearest one, whatever the math library
 # decimals have so many digits, whatever the caller's own context is
 EXACT = Context(prec=40, rounding=ROUND_HALF_EVEN)

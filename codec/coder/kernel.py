@@ -695,32 +695,33 @@ def _to_lower_half(s: Any, low: Any, layout: Any, counters: Any, room: Any) -> N
 
 
 @inlined(**BORROWING)
-def _spot(s: Any, at: Any, layout: Any) -> Any:
-    """Where a value is in its block, of SPOTS classes: of luma, whether at the upper edge, and at the left
-    one, of 8 x 8 pixels, which were coded apart; of a difference, in which row and column of 2 x 2 pixels,
-    which were made of fewer samples.
+def _place(s: Any, at: Any, layout: Any) -> Any:
+    """Where a value is: (spot, strip), one of SPOTS and one of STRIPS.
+
+    Where the picture was made of blocks, the strip is the place in one of 8 x 8 pixels; the spot, of luma,
+    whether it is at the upper edge and at the left one, since blocks were coded apart; of a difference, in
+    which row and column of 2 x 2 pixels, which were made of fewer samples.
     """
     if not layout.blocks:
-        return 0
-    row, column = at.row + layout.origin[0], at.column + layout.origin[1]
+        return 0, (at.q >> STRIP_BITS) & (STRIPS - 1)
+    row, column = (at.row + layout.origin[0]) & 7, (at.column + layout.origin[1]) & 7
+    strip = row * 8 + column
     if s:
-        return 2 * (row & 1) + (column & 1)
-    return (2 if row & 7 == 0 else 0) + (1 if column & 7 == 0 else 0)
+        return 2 * (row & 1) + (column & 1), strip
+    return (2 if row == 0 else 0) + (1 if column == 0 else 0), strip
 
 
 @inlined(**BORROWING)
-def _choose_weights(s: Any, spot: Any, contexts: Any, at: Any, layout: Any, room: Any) -> None:
-    """Weights that are the same for all bits of a value: those learn soonest. contexts: (spread, context of
-    the first table, color).
+def _choose_weights(s: Any, place: Any, contexts: Any, layout: Any, room: Any) -> None:
+    """Weights that are the same for all bits of a value: those learn soonest. place: (spot, strip); contexts:
+    (spread, context of the first table, color).
     """
+    spot, strip = place
     spread, context, color = contexts
     rows, row = room.rows, np.uint64(layout.row)
     rows[1] = np.uint64(BITS * SPREADS + (s * SPREADS + spread) * SPOTS + spot) * row
     rows[2] = np.uint64(SHARED + ((s - 3) * CONTEXTS + context) * SPOTS + spot) * row
     if layout.components:
-        strip = (at.q >> STRIP_BITS) & (STRIPS - 1)
-        if layout.blocks:
-            strip = ((at.row + layout.origin[0]) & 7) * 8 + ((at.column + layout.origin[1]) & 7)
         rows[3] = np.uint64(SHARED + s * COLORS + color) * row
         rows[4] = np.uint64(SHARED + 3 * COLORS + s * STRIPS + strip) * row
 
@@ -1033,10 +1034,10 @@ def _code_channel(
         color = (green >> 5) + 8 * (int(pixel[np.uint64(at.here)]) >> 5)  # R, where it is not coded its base
     else:
         color = (int(room.around[1, 0]) >> 5) + 8 * (int(room.around[1, 1]) >> 5)
-    spot = _spot(s, at, layout)
+    place = _place(s, at, layout)
     if layout.histograms:
-        find_histograms(s, spot, pixel, at, layout, room.mean_at[0], room.guesses)
-    _choose_weights(s, spot, (spread, context, color), at, layout, room)
+        find_histograms(s, place[0], pixel, at, layout, room.mean_at[0], room.guesses)
+    _choose_weights(s, place, (spread, context, color), layout, room)
     value = _code_value(s, answer, total, (spread, context, color), layout, learned, stream, room)
     room.residuals[s] = value - base
     pixel[np.uint64(center)] = value

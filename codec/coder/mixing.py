@@ -226,9 +226,9 @@ class Mixing(Streams):
 
     def _neighbours(self) -> int:
         """Of the least-squares problem, in raster order."""
-        if self.channels == 1:
-            return GREY_OWN if self.weights else OWN
-        return neighbours_of(self.weights) if self.weights else OWN
+        if self.weights is None:
+            return OWN
+        return GREY_OWN if self.channels == 1 else neighbours_of(self.weights)
 
     def _phase(
         self,
@@ -266,7 +266,7 @@ class Mixing(Streams):
         if not self.learned.weights.any():
             self._start_mixers(phase.kind, 2 if network.components else 0, len(phase.mean_of) + 1)
         rows, cols = (len(range(p, n, place[2])) for p, n in zip(place[:2], self.shape, strict=True))
-        features = len(phase.own) + 2 * phase.cross + 8
+        features = feature_count(len(phase.own), phase.cross)
         self.fitted = fitted = _unfitted(features, rows, cols)
         room = kernel.new_room(fitted, phase)
         self._start_fit(phase.kind, fitted, features, room.work)
@@ -317,6 +317,17 @@ class Mixing(Streams):
         return tensors if all(name in tensors for name in names) else {}
 
 
+def feature_count(own: int, cross: int) -> int:
+    """Features of the least-squares problem of the last channel in coding order, which has most: neighbours
+    of its own, and of each other channel; and what was learned of earlier channels and neighbours.
+    """
+    return own + 2 * cross + 8
+
+
+# by the columns of the sums in a weights file
+NEIGHBOURS = {feature_count(own, own // 2): own for own in range(FEWEST, MOST + 1, 2)}
+
+
 @lru_cache(maxsize=4)
 def starts(weights: WindowWeights) -> Mapping[str, np.ndarray]:
     """The tensors that mixers and least squares start from, if the weights file has them. Raises WeightsError
@@ -328,7 +339,7 @@ def starts(weights: WindowWeights) -> Mapping[str, np.ndarray]:
     }
     if any(name in found for name in FITS):
         size = found[FITS[0]].shape[-1] if FITS[0] in found else 0
-        if size not in range(2 * FEWEST + 8, 2 * MOST + 9, 4):
+        if size not in NEIGHBOURS:
             raise WeightsError(
                 f"{FITS[0]} must have 2 n + 8 columns, n even and from {FEWEST} to {MOST}, found {size}."
             )
@@ -346,7 +357,7 @@ def neighbours_of(weights: WindowWeights) -> int:
     for.
     """
     found = starts(weights)
-    return (found[FITS[0]].shape[-1] - 8) // 2 if FITS[0] in found else OWN
+    return NEIGHBOURS[found[FITS[0]].shape[-1]] if FITS[0] in found else OWN
 
 
 def _unfitted(features: int, rows: int, columns: int) -> Fitted:

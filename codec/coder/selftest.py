@@ -75,8 +75,8 @@ def _image() -> np.ndarray:
 def mixing_words() -> bytes:
     """What the mixing coder writes in raster order, with the network, of blocks with it, and without."""
     planar = np.ascontiguousarray(_image().transpose(2, 0, 1)).astype(np.int16)
-    done = b""
-    for weights, blocks in ((synthetic_weights(), None), (synthetic_weights(), (3, 6)), (None, None)):
+    network, done = synthetic_weights(), b""
+    for weights, blocks in ((network, None), (network, (3, 6)), (None, None)):
         mixing = Mixing(3, SHAPE[0] * SHAPE[1], weights, blocks=blocks)
         mixing.start_stage(np.zeros_like(planar), planar)
         mixing.code_raster(4 if weights else 1)

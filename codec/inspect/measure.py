@@ -99,8 +99,7 @@ def measure(
     no ruler for them.
     """
     if method == Method.NETWORK:
-        way = _levels if schedule.order != Order.RASTER else _raster
-        return way(plane, payload, schedule, predictor)
+        return _network(plane, payload, schedule, predictor)
     if method == Method.CONVERTED:
         return _converted(plane, payload, schedule, predictor)
     if method == Method.GRAPHICS:
@@ -170,13 +169,16 @@ def raster_calls(schedule: Schedule, height: int, width: int) -> np.ndarray:
     return np.add.outer(starts, np.arange(width)).astype(np.int32)
 
 
-def _raster(
+def _network(
     plane: np.ndarray,
     payload: bytes,
     schedule: Schedule,
     predictor: Predictor,
     blocks: tuple[int, int] | None = None,
 ) -> PlaneBits:
+    """Of a plane by the network. blocks: as of `Work`."""
+    if schedule.order != Order.RASTER:
+        return _levels(plane, payload, schedule, predictor)
     height, width, channels = plane.shape
     network = raster_bits(plane, predictor.weights)
     call, share, fineness = raster_calls(schedule, height, width), network.sum(0), Fineness.PIXEL
@@ -192,11 +194,7 @@ def _converted(plane: np.ndarray, payload: bytes, schedule: Schedule, predictor:
     _, origin, _, at = converted.open_payload(payload, plane.shape[0] * plane.shape[1])
     work = Work(schedule, predictor, blocks=origin)
     planes = coder_of(Method.NETWORK).decode(payload[at:], (*plane.shape[:2], 3), work)
-    bits = (
-        _levels(planes, payload[at:], schedule, predictor)
-        if schedule.order != Order.RASTER
-        else _raster(planes, payload[at:], schedule, predictor, origin)
-    )
+    bits = _network(planes, payload[at:], schedule, predictor, origin)
     return replace(bits, spent=_fitted(bits.spent, payload))
 
 

@@ -112,12 +112,15 @@ def test_every_context_has_weights_of_its_own(components: int) -> None:
     at = namedtuple("At", "q row column")
     spots = SPOTS if components else 1
     shared, of_bit = called(kernel._choose_weights), called(kernel._choose_weights_of_bit)
+    place = called(kernel._place)
     used: list[set[int]] = [set() for _ in range(MIXERS)]
     for s in range(3):
         for i in range(STRIPS):
             contexts = i % SPREADS, i % CONTEXTS, i % COLORS
+            no_spot, strip = place(s, at(i << STRIP_BITS, 0, 0), layout)
+            assert no_spot == 0
             for spot, bit in product(range(spots), range(8)):
-                shared(s, spot, contexts, at(i << STRIP_BITS, 0, 0), layout, room)
+                shared(s, (spot, strip), contexts, layout, room)
                 of_bit(s * 8 + bit, contexts, i % SEEN, layout, room)
                 for rows, first in zip(used, room.rows.tolist(), strict=True):
                     assert first % inputs == 0
@@ -137,13 +140,13 @@ def test_spots_are_places_in_blocks() -> None:
     layout = namedtuple("Layout", "components row blocks origin")
     room = namedtuple("Room", "rows")(np.zeros(MIXERS, dtype=np.uint64))
     at = namedtuple("At", "q row column")
-    spot, shared = called(kernel._spot), called(kernel._choose_weights)
+    place, shared = called(kernel._place), called(kernel._choose_weights)
     places, luma, difference = set(), np.zeros((16, 16)), np.zeros((16, 16))
     for y, x in product(range(16), range(16)):
         here, blocks = at(x, y, x), layout(5, 1, True, (6, 3))
-        luma[y, x], difference[y, x] = spot(0, here, blocks), spot(2, here, blocks)
-        assert spot(y % 3, here, layout(5, 1, False, (6, 3))) == 0
-        shared(1, 0, (0, 0, 0), here, blocks, room)
+        luma[y, x], difference[y, x] = place(0, here, blocks)[0], place(2, here, blocks)[0]
+        assert place(y % 3, here, layout(5, 1, False, (6, 3)))[0] == 0
+        shared(1, (0, place(1, here, blocks)[1]), (0, 0, 0), blocks, room)
         places.add((y % 8, x % 8, int(room.rows[4])))
     assert len(places) == len({place for *_, place in places}) == 64
     y, x = np.arange(16)[:, None] + 6, np.arange(16) + 3
