@@ -20,6 +20,7 @@ from codec.errors import CorruptError, TruncatedError, UnsupportedError
 from codec.methods import Method, coder_of
 
 BLOCK = 8  # side of those that luma was coded in
+EDGE = 8  # a step of luma that counts as an edge; higher ones count no more
 LISTED = 64  # of so many pixels one may be listed
 Listed = tuple[
     np.ndarray, np.ndarray
@@ -83,8 +84,8 @@ def origin_of(luma: np.ndarray) -> tuple[int, int]:
 
 def _offset(values: np.ndarray) -> int:
     """Columns of the first block that are not among these."""
-    # to each column but the first; of bytes, for which there is room
-    steps = np.abs(np.diff(values.astype(np.int16), axis=1)).sum(0, dtype=np.int64)
+    # To each column but the first. Edges of what is seen are few and high, those of blocks many and low.
+    steps = np.minimum(np.abs(np.diff(values.astype(np.int16), axis=1)), EDGE).sum(0, dtype=np.int64)
     more = 2 * steps[1:-1] - steps[:-2] - steps[2:]
     sums = [int(more[(column - 2) % BLOCK :: BLOCK].sum()) for column in range(BLOCK)]
     return -sums.index(max(sums)) % BLOCK
