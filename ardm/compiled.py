@@ -32,6 +32,7 @@ PACKAGES = (
     "ardm/exact",
     "ardm/training",
     "codec/coder",
+    "codec/coder/jpeg",
     "codec/formats",
     "codec/png",
     "codec/png/exact",

@@ -10,6 +10,7 @@ import numpy as np
 
 from codec.coder import palette, stored
 from codec.coder.converted import CONVERTED_CODER
+from codec.coder.jpeg.coder import JPEG_CODER
 from codec.coder.work import Work
 from codec.methods import Method, coder_of
 from codec.samples import Kind
@@ -19,6 +20,8 @@ from codec.samples import planes as split
 GRAPHICS = 0.3
 # a plane that zlib shrinks by more than this is worth no seconds of work, if it has more values than SMALL
 EMPTY, SMALL = 200, 2**18
+# what was a JPEG and takes less than this share of its plane would take thrice as much by the network
+SURE = 0.2
 # Samples of 16 bits may be smaller byte by byte if zlib needs less than HOPE times what the coder of high
 # depths does, and less than this share of them.
 HOPE, NOISE = 1.15, 0.75
@@ -35,6 +38,12 @@ def encode_plane(plane: np.ndarray, work: Work, few: bool = False) -> tuple[int,
     tried: list[tuple[int, bytes]] = []
     if rough * EMPTY >= plane.size or plane.size <= SMALL:
         if not few:  # labels and coarse steps are never for the network, which has not seen such
+            of_jpeg = JPEG_CODER.pack(plane)
+            if of_jpeg is not None:
+                tried.append((Method.JPEG, of_jpeg))
+                if len(of_jpeg) < SURE * plane.size:
+                    work.done(plane.size)
+                    return tried[0]
             tried.append(_by_network(plane, work))
         if few or (rough < GRAPHICS * plane.size and not work.schedule.plain):
             tried.append((Method.GRAPHICS, coder_of(Method.GRAPHICS).encode(plane, work)))

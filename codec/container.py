@@ -42,7 +42,7 @@ WEIGHTS_BYTES, DIGEST_BYTES = 4, 12
 OLD_VERSIONS = 1  # what releases before 1.0 wrote
 NO_WEIGHTS = bytes(WEIGHTS_BYTES).hex()
 # labels of methods that are counted
-LISTED_PLANES = "network", "converted", "graphics", "palette", "high_depth", "stored"
+LISTED_PLANES = "network", "converted", "jpeg", "graphics", "palette", "high_depth", "stored"
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ class Method(IntEnum):
     INCLUDED = 6
     PALETTE = 7
     CONVERTED = 8
+    JPEG = 9
 
 
 class Extent(Enum):
@@ -68,6 +69,7 @@ METHODS = {
     Method.INCLUDED: Row("included"),  # a plane that the entry before it codes, too
     Method.PALETTE: Row("palette", "codec.coder.palette:PALETTE_CODER", extent=Extent.TILE, counters=True),
     Method.CONVERTED: Row("converted", "codec.coder.converted:CONVERTED_CODER", network=True, counters=True),
+    Method.JPEG: Row("jpeg", "codec.coder.jpeg.coder:JPEG_CODER"),
 }
 
 

@@ -29,19 +29,21 @@ from codec.presets import TILE
 from codec.samples import in_range, samples_of, unfold
 from codec.samples import planes as split
 
+BLOCKS = 16  # pixels each way of which a JPEG's blocks, of all components, are the same
 ALONE = 2**18  # pixels of an image that is one tile at most: larger ones keep two cores busy
 Note = TypeVar("Note")
 
 
 def tile_shape(height: int, width: int, tile: int | None) -> tuple[int, int]:
-    """(height, width) of equal tiles, multiples of 4, no side above `tile`; without one, an image of more
-    than ALONE pixels has two tiles or more.
+    """(height, width) of equal tiles, no side above `tile`: multiples of 16, which cut no block of a JPEG (of
+    4 where `tile` is no such); without one, an image of more than ALONE pixels has two tiles or more.
     """
+    unit = PATCH if (tile or TILE) % BLOCKS else BLOCKS
     shape = [math.ceil(size / (tile or TILE)) for size in (height, width)]
     if tile is None and shape == [1, 1] and height * width > ALONE:
         shape[int(width > height)] = 2
     rows, columns = (
-        math.ceil(math.ceil(size / count) / PATCH) * PATCH
+        math.ceil(math.ceil(size / count) / unit) * unit
         for size, count in zip((height, width), shape, strict=True)
     )
     return rows, columns

@@ -30,6 +30,15 @@ def _photo(bits: int = 8, channels: int = 3) -> np.ndarray:
     return values.astype(np.uint8 if bits == 8 else np.uint16)
 
 
+def _of_jpeg() -> np.ndarray:
+    """A photo that was a JPEG, of steps so small that all is needed that finds coefficients."""
+    from codec.coder.jpeg.dct import Layout
+    from codec.coder.jpeg.origin import saved
+    from codec.coder.jpeg.steps import standard_tables
+
+    return saved(_photo(), Layout(SIDE, SIDE, down=2, across=2), standard_tables(96))
+
+
 def _there_and_back(pixels: np.ndarray, exactly: bool = False, **chosen: Any) -> None:
     """An array, a PNG of it, and both again."""
     from codec import Settings, archive, compress
@@ -44,6 +53,7 @@ def _photos() -> None:
 
     _there_and_back(_photo())
     _there_and_back(to_rgb(CONVERSIONS[0], _photo()))
+    _there_and_back(_of_jpeg())
     _there_and_back(_photo(), order="lattice")
 
 

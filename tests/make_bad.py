@@ -66,6 +66,14 @@ EXPECTED: dict[str, tuple[type[ArdmError], str]] = {
     "bad-converted-grey": (CorruptError, "only planes of RGB may be"),
     "bad-converted-listed": (CorruptError, "lists pixel 4481"),
     "bad-converted-cut": (TruncatedError, "ends inside a length field"),
+    "bad-jpeg-sampling": (CorruptError, "sampled in way 3"),
+    "bad-jpeg-of-grey": (CorruptError, "sampled in way 1"),
+    "bad-jpeg-corner": (CorruptError, "blocks begin"),
+    "bad-jpeg-differs": (CorruptError, "to differ 2"),
+    "bad-jpeg-table": (CorruptError, "said to be 102"),
+    "bad-jpeg-step-of-0": (CorruptError, "step of 0"),
+    "bad-jpeg-words-cut": (TruncatedError, "cut short"),
+    "bad-jpeg-words-long": (CorruptError, "do not fit its words"),
     "bad-converted-blocks": (CorruptError, "blocks begin at 64"),
     "unsupported-conversion-200": (UnsupportedError, "made by conversion 200"),
     "bad-palette-plain": (CorruptError, "none of a plain file"),
@@ -119,6 +127,11 @@ def _fine(payload: bytes) -> bytes:
     """The golden file of listed levels, with another payload."""
     entries = (Entry(Method.HIGH_DEPTH, len(payload), zlib.crc32(payload)), Entry(Method.INCLUDED, 0, 0))
     return container.write(replace(_open("fine-grey-listed")[0], entries=entries), [payload])
+
+
+def _jpeg(start: bytes) -> bytes:
+    """The golden file of a JPEG with another beginning of its payload."""
+    return _with("jpeg-rgb", start + _open("jpeg-rgb")[1][len(start) :])
 
 
 def _palette(payload: bytes, more: tuple[Entry, bytes] = (Entry(Method.INCLUDED, 0, 0), b"")) -> bytes:
@@ -258,6 +271,14 @@ def _bad_content() -> dict[str, bytes]:
         "bad-converted-listed": _with("converted-rgb", b"\0\0\x01\x81\x23abc" + bytes(300)),
         "bad-converted-cut": _with("converted-rgb", b"\0\0\x7f" + bytes(300)),
         "bad-converted-blocks": _with("converted-rgb", b"\0\x40\0" + bytes(300)),
+        "bad-jpeg-sampling": _jpeg(b"\x03"),
+        "bad-jpeg-of-grey": _with("jpeg-grey", b"\1" + _open("jpeg-grey")[1][1:]),
+        "bad-jpeg-corner": _jpeg(b"\x02\xff"),
+        "bad-jpeg-differs": _jpeg(b"\x02\0\2"),
+        "bad-jpeg-table": _jpeg(b"\x02\0\1\x66"),
+        "bad-jpeg-step-of-0": _jpeg(b"\x02\0\1\0" + bytes(64)),
+        "bad-jpeg-words-cut": _with("jpeg-rgb", _open("jpeg-rgb")[1][:-1]),
+        "bad-jpeg-words-long": _with("jpeg-rgb", _open("jpeg-rgb")[1] + b"\xff" * 400),
         "bad-sample-of-too-many-bits": _head("samples-palette-4", sort=1),
         "bad-pixel-hash": _with("one-pixel", digest=bytes(12)),
         "bad-whole-file-hash": _with("whole-file", digest=bytes(12)),

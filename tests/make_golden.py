@@ -19,6 +19,9 @@ import numpy as np
 
 from codec import archive, compress, container, png, text
 from codec.coder import conversions
+from codec.coder.jpeg.dct import Layout
+from codec.coder.jpeg.origin import saved
+from codec.coder.jpeg.steps import standard_tables
 from codec.formats import qoi, sources
 from codec.samples import Kind
 from tests import photos, pngs
@@ -88,6 +91,7 @@ def images() -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
         "fine-rgb-10": (sums, {}),
         "fine-rgba-14-replicated": ((rich << 2) | (rich >> 12), {"tile": 20}),
         "fine-grey-listed": ((crop[..., 1] // 2).astype(np.uint16) ** 2 * 4, {}),
+        **{f"jpeg-{name}": image for name, image in _jpegs(crop, alpha).items()},
         **{f"converted-{name}": image for name, image in _converted(alpha).items()},
         "samples-palette-4": (crop[..., 1] // 16, {"kind": Kind(4, indexed=True)}),
     }
@@ -107,6 +111,23 @@ def _converted(alpha: np.ndarray) -> dict[str, tuple[np.ndarray, dict[str, Any]]
         "random": (made[3], {"seed": 9, "budget": 9}),
         "tiles": (made[4], {"tile": 48}),
         "video": (np.concatenate([picture[:60] for picture in made[5:]]), {"tile": 60}),
+    }
+
+
+def _jpegs(crop: np.ndarray, alpha: np.ndarray) -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
+    """What was saved as a JPEG: blocks lie anywhere, differences are sampled in all ways; a table of its own."""
+    size = crop.shape[:2]
+    painted = saved(crop, Layout(*size, down=2, across=2), standard_tables(75))
+    painted[20:26, 30:40] = 200, 30, 60
+    shared = saved(crop, Layout(*size, 0, 12, 1, 2), standard_tables(90))
+    ramp = 5 + np.add.outer(np.arange(8), 2 * np.arange(8)).reshape(64)
+    grey = saved(crop[..., :1], Layout(*size, 2, 6), (ramp, ramp))
+    whole = saved(crop, Layout(*size, 5, 3), standard_tables(80))
+    return {
+        "rgb": (painted, {}),
+        "rgba-lattice": (np.concatenate([shared, alpha], 2), {"order": "lattice"}),
+        "grey": (grey, {}),
+        "tiles": (whole, {"tile": 32, "plain": True}),
     }
 
 

@@ -140,6 +140,8 @@ def least_payload(method, plane, head):
     pixels, b = h * w, -log2(1 - 168 / ONE)
     if method == 8:
         return 2 + least_payload(2, plane, head)
+    if method == 9:
+        return 3 + c + words(13 * b * ceil(h / 8) * ceil(w / 8))
     p = sum(-log2(1 - 192 * q / (65536 * 1023 * 5 + 16384)) for q in (64, 16, 4, 1))
     if method == 2:
         rate = p if head.plain else 8 * b
@@ -165,7 +167,7 @@ def read_index(content, head):
     included = False  # whether the entry before has coded this plane
     for plane in planes:
         plane.method, plane.length, plane.crc = r.number(), r.varint(), r.number(4)
-        check(plane.method < 9, "U")
+        check(plane.method < 10, "U")
         check(plane.method != 8 or plane.shape[2] == 3)
         check((plane.method == 4) == head.whole)
         check(plane.method != 5 or (plane.shift and not head.folded and not head.plain))
@@ -243,6 +245,8 @@ def decode_plane(method, payload, shape, head, net):
         return decode_palette(payload, shape, head, net)
     if method == 8:
         return decode_converted(payload, shape, head, net)
+    if method == 9:
+        return decode_jpeg(payload, shape, head, net)
     if method == 3:
         return decode_raster(payload, shape, None, 1)
     return decode_network(payload, shape, head, net)
@@ -695,6 +699,323 @@ def squash(z):
 
 def chance_of(p):
     return clip(int(p * 16777216), 168, 16777216 - 168)
+
+
+# ---- decisions, and planes that were a JPEG
+
+
+class Decisions:
+    """Bits by ten counters and a mixer"""
+
+    def __init__(self, stream, slots, rows, first, rate, prior):
+        self.stream, self.slots, self.rate, self.prior = stream, slots, rate, prior
+        self.weights = [[first] * 11 for row in range(rows)]
+        self.counters = [defaultdict(lambda: [0.5, 0]) for j in range(10)]
+
+    def bit(self, keys, node, row):
+        weights, cells, x, total = self.weights[row], [], [], 0.0
+        for counters, key, weight in zip(self.counters, keys, weights, strict=False):
+            z = u64(key + node * 0x9E3779B97F4A7C15)
+            z = u64((z ^ z >> 29) * 0xBF58476D1CE4E5B9)
+            z = u64((z ^ z >> 32) * 0x94D049BB133111EB)
+            cells.append(counters[(z >> 20) % self.slots])
+            p = cells[-1][0]
+            x.append(log(p) - log(1.0 - p))
+            total += weight * x[-1]
+        p = squash(clip(total, -11.9, 11.9))
+        bit = self.stream.bit(chance_of(p))
+        wrong = (bit - p) * self.rate
+        for j in range(10):
+            weights[j] += wrong * x[j]
+        for cell in cells:
+            p, count = cell
+            cell[0] = clip(p + (bit - p) / (count + self.prior), 1 / 4096, 1.0 - 1 / 4096)
+            cell[1] = min(count + 1, 250)
+        return bit
+
+    def number(self, sort, size, contexts):
+        keys, node = keys_of(sort, contexts), 1
+        for _ in range(size):
+            node = 2 * node + self.bit(keys, node, 24 * sort + min(node, 23))
+        return node - (1 << size)
+
+    def value(self, sort, contexts, certain=False):
+        keys, row = keys_of(sort, contexts), 24 * sort
+        if not certain and not self.bit(keys, 1, row):
+            return 0
+        sign, bits, size = self.bit(keys, 2, row + 1), 1, 1
+        while bits < 12 and self.bit(keys, 2 + bits, row + 1 + bits):
+            bits += 1
+        for place in reversed(range(bits - 1)):
+            more = self.bit(keys, 32 + 16 * bits + place, row + 14 + (place < bits - 2))
+            size = 2 * size + more
+        return -size if sign else size
+
+
+def keys_of(sort, contexts):
+    """Of a list of tuples; those that lack are empty"""
+    keys = []
+    for j in range(10):
+        a, b, c, d = (*(contexts[j] if j < len(contexts) else ()), 0, 0, 0, 0)[:4]
+        keys.append(((j + 1) * 32 + sort) << 24 | a << 18 | b << 12 | c << 6 | d)
+    return keys
+
+
+def size_of(x):
+    bits = x.bit_length()
+    return x if x < 4 else 2 * bits - 2 + (x >> bits - 2 & 1)
+
+
+def signed(x, most):
+    return clip(x, -most, most) + most
+
+
+def whole(x, step):
+    size = (2 * abs(x) + step) // (2 * step)
+    return size if x >= 0 else -size
+
+
+STANDARD_LUMA = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)
+STANDARD_COLOUR = np.full((8, 8), 99)
+STANDARD_COLOUR[:4, :4] = (17, 18, 24, 47), (18, 21, 26, 66), (24, 26, 56, 99), (47, 66, 99, 99)
+
+
+class Component:
+    """Blocks of 8 x 8 coefficients, block[v][u]"""
+
+    def __init__(self, r, n, before):
+        known = r.number()
+        self.sort, self.luma = 8 * (n > 0), n == 0
+        if known == 0:
+            self.steps = np.array(list(r.take(64))).reshape(8, 8)
+        elif known == 101:
+            check(n > 0)
+            self.steps = before[-1].steps
+        else:
+            check(known < 101)
+            scale = 5000 // known if known < 50 else 200 - 2 * known
+            base = np.array(STANDARD_COLOUR if n else STANDARD_LUMA)
+            self.steps = np.clip((base * scale + 50) // 100, 1, 255)
+        check(self.steps.all())
+        self.steps = self.steps.tolist()
+        self.blocks = defaultdict(lambda: [[0] * 8 for v in range(8)])
+        self.counts, self.errors = defaultdict(int), defaultdict(int)
+
+    def read(self, m, i, j, twin, hint):
+        """Block (i, j)"""
+        new, sort, near = [[0] * 8 for v in range(8)], self.sort, ((i - 1, j), (i, j - 1), (i - 1, j - 1))
+        above, left, corner = (self.blocks[place] for place in near)
+        same = twin.blocks[i, j] if twin else [[0] * 8 for v in range(8)]
+        theirs = twin.counts[i, j] if twin else 0
+        a, b, c = (self.counts[place] for place in near)
+        around = size_of(2 * (a + b) + c)
+        contexts = [(a, b), (a + b >> 1,), (a, 0, theirs), (b, 0, theirs), (around,), (around, theirs)]
+        contexts += [(hint, around), (hint, theirs), (size_of(a), size_of(b), size_of(c))]
+        count = self.counts[i, j] = m.number(sort, 6, contexts)
+        left_over, order = min(count, 49), 0
+        for s in range(2, 15):
+            for v in range(1, s) if s % 2 else range(s - 1, 0, -1):
+                u = s - v
+                if max(u, v) > 7:
+                    continue
+                if left_over:
+                    new[v][u] = self.inner(m, (above, left, corner, same), new, v, u, order, left_over)
+                    left_over -= new[v][u] != 0
+                order += 1
+        self.edge(m, new, above, left, same, 0, size_of(count))
+        flipped = [list(map(list, zip(*block, strict=True))) for block in (new, left, above, same)]
+        self.edge(m, *flipped, 1, size_of(count))
+        for v in range(1, 8):
+            new[v][0] = flipped[0][0][v]
+        self.mean(m, new, near, i, j, twin.errors[i, j] if twin else 0, size_of(count))
+        self.blocks[i, j] = new
+
+    def inner(self, m, known, new, v, u, n, rest):
+        above, left, _, _ = known
+        a, b, c, o = (block[v][u] for block in known)
+        close = size_of(13 * (abs(a) + abs(b)) + 6 * abs(c) >> 3)
+        ends = size_of(sum(abs(x[v - 1][u]) + abs(x[v][u - 1]) for x in (above, left)))
+        up, back = abs(new[v - 1][u]) * (v > 1), abs(new[v][u - 1]) * (u > 1)
+        slant = abs(new[v - 1][u - 1]) * (v > 1 and u > 1)
+        lower, some = size_of(2 * (up + back) + slant), size_of(rest)
+        contexts = [(n, rest), (n, close, some), (n, min(abs(a), 7), min(abs(b), 7))]
+        contexts += [(n, min(up, 7), min(back, 7), min(slant, 3)), (rest, close, lower), (n, lower, close)]
+        contexts += [(n, ends, some), (n, signed(o, 3), some), (rest, 49 - n, lower)]
+        contexts += [(n, signed(a, 2), signed(b, 2), signed(o, 2))]
+        return m.value(self.sort + 1, contexts, rest == 49 - n)
+
+    def smooth(self, new, beside, u, flip):
+        """Coefficient (0, u) times its step, by a block above; flip: by one to the left, all flipped"""
+        steps = list(zip(*self.steps, strict=True)) if flip else self.steps
+        terms = ((beside[v][u] * (-1) ** v - new[v][u]) * steps[v][u] for v in range(1, 8))
+        return beside[0][u] * steps[0][u] + (sum(terms) * 1448 >> 10)
+
+    def edge(self, m, new, beside, far, same, flip, inner):
+        """The first row, or, flipped, the first column"""
+        known, theirs, twins = (sum(x != 0 for x in block[0][1:]) for block in (beside, far, same))
+        other = sum(new[v][0] != 0 for v in range(1, 8)) * flip
+        contexts = [(inner,), (inner, known), (inner, theirs), (known, theirs), (known,), (inner, twins)]
+        contexts += [(known, theirs, inner), (inner, other, known), (twins, known), ()]
+        rest, last = m.number(self.sort + 2, 3, [(flip, *things) for things in contexts]), 0
+        for u in range(1, 8):
+            if rest == 0:
+                break
+            step, smooth = (self.steps[u][0] if flip else self.steps[0][u]), self.smooth(new, beside, u, flip)
+            e, fine = whole(smooth, step), whole(4 * smooth, step)
+            a, b, o = beside[0][u], far[0][u], same[0][u]
+            contexts = [(rest, size_of(abs(e))), (signed(e, 15),), (size_of(abs(a) + abs(b)), signed(e, 2))]
+            contexts += [(inner, rest, signed(e, 1)), (size_of(last), signed(e, 4))]
+            contexts += [(min(abs(new[1][u]), 7), min(abs(new[2][u]), 3), signed(e, 3)), (signed(fine, 31),)]
+            contexts += [(signed(a, 3), signed(b, 3), signed(e, 2)), (signed(o, 3), signed(e, 3)), (rest,)]
+            contexts = [(8 * flip + u, *things) for things in contexts]
+            new[0][u] = m.value(self.sort + 3, contexts, rest == 8 - u)
+            last = abs(new[0][u])
+            rest -= new[0][u] != 0
+
+    def mean(self, m, new, near, i, j, error, inner):
+        above, left, corner = (self.blocks[place] for place in near)
+        rows = self.smooth(new, above, 0, 0)
+        columns = self.smooth(*(list(zip(*block, strict=True)) for block in (new, left)), 0, 1)
+        if i == 0 or j == 0:
+            rows = columns = 0 if i == j else columns if i == 0 else rows
+        step = self.steps[0][0]
+        expected, apart = clip(whole(rows + columns >> 1, step), -2047, 2047), whole(rows - columns, step)
+        plane = above[0][0] + left[0][0] - corner[0][0] - expected
+        up, back = self.errors[i - 1, j], self.errors[i, j - 1]
+        spread, rough = size_of(abs(apart)), size_of(abs(up) + abs(back))
+        contexts = [(spread, inner), (spread, rough), (signed(apart, 20),), (signed(plane, 20),)]
+        contexts += [(rough, inner), (signed(up, 5), signed(back, 5)), (signed(error, 10), spread)]
+        contexts += [(signed(plane, 5), signed(apart, 5), inner), (spread, rough, inner)]
+        self.errors[i, j] = m.value(self.sort + 4, contexts)
+        new[0][0] = expected + self.errors[i, j]
+
+    def samples(self, rows, columns):
+        steps, out = np.array(self.steps), np.zeros((8 * rows, 8 * columns), np.int64)
+        for i in range(rows):
+            for j in range(columns):
+                block = np.clip(np.array(self.blocks[i, j]) * steps, -2047, 2047)
+                out[8 * i : 8 * i + 8, 8 * j : 8 * j + 8] = unwaved(unwaved(block, 11).T, 18).T
+        return np.clip(out + 128, 0, 255)
+
+
+def unwaved(w, shift):
+    """Column by column"""
+    z = (w[2] + w[6]) * 4433
+    even = [z + w[2] * 6270, z - w[6] * 15137]
+    ends = [(w[0] + w[4]) << 13, (w[0] - w[4]) << 13]
+    even = [ends[0] + even[0], ends[1] + even[1], ends[1] - even[1], ends[0] - even[0]]
+    z = (w[1] + w[3] + w[5] + w[7]) * 9633
+    a, b = z - (w[3] + w[7]) * 16069, z - (w[1] + w[5]) * 3196
+    c, d = (w[1] + w[7]) * -7373, (w[3] + w[5]) * -20995
+    odd = [w[1] * 12299 + b + c, w[3] * 25172 + a + d, w[5] * 16819 + b + d, w[7] * 2446 + a + c]
+    both = [(even[k] + odd[k], even[k] - odd[k]) for k in range(4)]
+    sums = [x for x, _ in both] + [x for _, x in reversed(both)]
+    return (np.array(sums) + (1 << shift - 1)) >> shift
+
+
+def doubled(s, axis, add, shift):
+    """Three quarters of each sample, and one of the next"""
+    s = np.moveaxis(s, axis, 0)
+    ends = np.concatenate([s[:1], s, s[-1:]])
+    out = np.repeat(s, 2, 0) * 3
+    out[::2] += ends[:-2] + add[0]
+    out[1::2] += ends[2:] + add[1]
+    return np.moveaxis(out >> shift, 0, axis)
+
+
+def decode_jpeg(payload, shape, head, net):
+    h, w, channels = shape
+    r = Reader(payload)
+    sampling, corner, differs = r.number(), r.number(), r.number()
+    check(sampling < (3 if channels == 3 else 1) and differs < 2)
+    (down, across), (top, left) = ((1, 1), (1, 2), (2, 2))[sampling], divmod(corner, 16)
+    check(top < 8 * down and left < 8 * across)
+    parts = []
+    for n in range(channels):
+        parts.append(Component(r, n, parts))
+    luma, *others = parts
+    m = Decisions(Stream(words_of(r.rest())), 65536, 384, 0.15, 0.005, 1.8)
+    seen = ceil((top + h) / down), ceil((left + w) / across)
+    rows, columns = ceil(seen[0] / 8), ceil(seen[1] / 8)
+    last_row, last_column = (top + h - 1) // 8 - top // 8, (left + w - 1) // 8 - left // 8
+    done = 0
+    for row in range(rows if others else 1):
+        end = last_row + 1 if not others or row == rows - 1 else down * (row + 1) - top // 8
+        for i in range(done, end):
+            for j in range(last_column + 1):
+                luma.read(m, i, j, None, 0)
+        done = end
+        for part, twin in zip(others, (None, others[:1] and others[0]), strict=False):
+            for j in range(columns):
+                at = min(down * row - top // 8, last_row), min(across * j - left // 8, last_column)
+                part.read(m, row, j, twin, luma.counts[at])
+    ys = luma.samples(last_row + 1, last_column + 1)[top % 8 :, left % 8 :][:h, :w]
+    plane = ys[..., None]
+    if others:
+        differences = []
+        for part in others:
+            s = part.samples(rows, columns)[: seen[0], : seen[1]]
+            if down == 2:
+                s = doubled(doubled(s, 0, (0, 0), 0), 1, (8, 7), 4)
+            elif across == 2:
+                s = doubled(s, 1, (1, 2), 2)
+            differences.append(s[top : top + h, left : left + w])
+        unit, light, red, green_u, green_v, blue, _ = CONVERSIONS[0]
+        u, v = differences
+        sums = light(ys) + np.stack([red(v), green_u(u) + green_v(v), blue(u)])
+        plane = np.clip(sums // unit, 0, 255).transpose(1, 2, 0)
+    plane = plane.copy()
+    if differs:
+        add_differences(m, plane, luma, (last_row + 1, last_column + 1), (top % 8, left % 8))
+    s = m.stream
+    check(s.next >= s.end and (s.range == 2**64 - 1 or s.point < 2**33 - 1))
+    return plane.astype(np.uint16)
+
+
+def add_differences(m, plane, luma, blocks, corner):
+    h, w, _ = plane.shape
+    wrong, off = defaultdict(int), defaultdict(int)
+    for i, j in np.ndindex(blocks):
+        ys, xs = (
+            range(max(0, 8 * n - first), min(size, 8 * n + 8 - first))
+            for n, first, size in zip((i, j), corner, (h, w), strict=True)
+        )
+        side = (j == 0) + 2 * (j == blocks[1] - 1) + 4 * (i == 0) + 8 * (i == blocks[0] - 1)
+        around = wrong[i, j - 1] + 2 * wrong[i - 1, j] + 4 * wrong[i - 1, j + 1]
+        count, complete = size_of(luma.counts[i, j]), int(len(ys) * len(xs) == 64)
+        light = int(plane[ys[0], xs[0], 0]) >> 4
+        contexts = [(around, side), (count, side), (count, around), (complete, around), (light, around)]
+        wrong[i, j] = m.bit(keys_of(5, [*contexts, (light, count), (side, complete)]), 1, 120)
+        for y in ys if wrong[i, j] else ():
+            for x in xs:
+                pixel(m, plane, off, y, x)
+
+
+def pixel(m, plane, off, y, x):
+    h, w, channels = plane.shape
+    edge = (x == 0) + 2 * (x == w - 1) + 4 * (y == 0) + 8 * (y == h - 1)
+    one = two = 0
+    for s, c in enumerate(CODING if channels == 3 else [0]):
+        a, b, d, e = off[c, y, x - 1], off[c, y - 1, x], off[c, y - 1, x - 1], off[c, y - 1, x + 1]
+        rough, value = min(abs(a) + abs(b) + abs(d) + abs(e), 20), int(plane[y, x, c])
+        end = 1 if value == 0 else 2 if value == 255 else 0
+        contexts = [(signed(one, 7), signed(two, 7)), (signed(a, 7), signed(b, 7))]
+        contexts += [(rough, edge, signed(one, 1)), (rough, signed(one, 3), signed(two, 3))]
+        contexts += [(end, signed(one, 7), signed(two, 2)), (edge, signed(a, 7), signed(one, 3))]
+        contexts += [(edge, signed(b, 7), signed(one, 3)), (signed(a, 4), signed(b, 4), signed(one, 4))]
+        contexts += [(signed(d, 4), signed(e, 4), rough), ()]
+        off[c, y, x] = m.value(6, [(s, *things) for things in contexts])
+        plane[y, x, c] = value + off[c, y, x] & 255
+        one, two = off[c, y, x], one
 
 
 class Fit:

@@ -12,12 +12,27 @@ from safetensors.numpy import load_file
 
 from ardm.exact import window
 from codec import compress
+from codec.coder.jpeg.coder import JPEG_CODER
+from codec.coder.jpeg.dct import Layout
+from codec.coder.jpeg.origin import fitted, saved
+from codec.coder.jpeg.steps import standard_tables
 from codec.coder.mixing import Mixing
 from codec.settings import Settings
 from tests import second_decoder
 from tests.processes import ROOT
 
-PAGES = ("stored", "rangecoder", "network", "orders", "plain", "arithmetic", "mixing")
+PAGES = (
+    "stored",
+    "rangecoder",
+    "network",
+    "orders",
+    "plain",
+    "arithmetic",
+    "mixing",
+    "converted",
+    "decisions",
+    "jpeg",
+)
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +82,28 @@ def test_pages_decode_blocks(names: dict[str, Any], photo: np.ndarray, name: str
     mixing.code_raster(4)
     found = names["decode_raster"](mixing.finish(), *pixels.shape, network(names, name), 4, (2, 5))
     assert np.array_equal(found, pixels)
+
+
+@pytest.mark.parametrize(
+    ("layout", "quality", "channels"),
+    [
+        (Layout(31, 37, down=2, across=2), 75, 3),
+        (Layout(21, 30, 3, 12, 1, 2), 90, 3),
+        (Layout(19, 26, 5, 6), 80, 3),
+        (Layout(26, 19, 2, 0), 70, 1),
+        (Layout(40, 41, 9, 4, 2, 2), 96, 3),
+    ],
+)
+def test_pages_decode_jpeg(
+    names: dict[str, Any], photo: np.ndarray, layout: Layout, quality: int, channels: int
+) -> None:
+    """Wherever blocks lie, with pixels that were painted afterwards."""
+    plane = saved(
+        photo[190 : 190 + layout.height, 330 : 330 + layout.width, :channels],
+        layout,
+        standard_tables(quality),
+    )
+    plane[11:14, 5:9] ^= 3
+    payload = JPEG_CODER.write(fitted(layout, plane)[0], plane)
+    found = names["decode_jpeg"](payload, *plane.shape, None, None)
+    assert np.array_equal(found, plane)

@@ -158,6 +158,18 @@ def from_rgb(conversion: Conversion, rgb: np.ndarray) -> tuple[np.ndarray, np.nd
     return planes, (to_rgb(conversion, planes) != rgb).any(2)
 
 
+def nearest_origins(
+    conversion: Conversion, rgb: np.ndarray, planes: np.ndarray, where: np.ndarray
+) -> np.ndarray:
+    """What `to_rgb` makes these colours of, as near as can be to some planes, where these are to be changed:
+    bool (h, w). rgb, planes: uint8 (h, w, 3), and so is the result.
+    """
+    out = planes.copy()
+    near = np.ascontiguousarray(rgb), conversion[1:], _of_luma(number_of(conversion)), where
+    _invert_near(*near, out)
+    return out
+
+
 def told(some: np.ndarray) -> Conversion | None:
     """The conversion that these colours, some of an image, seem to have come by. some: uint8 (h, w, 3)."""
     flat = some.reshape(-1, 3)
@@ -269,6 +281,20 @@ def _origin_near(red: Any, green: Any, blue: Any, terms: Any, near: Any) -> Any:
     return near[0], near[1], near[2], False
 
 
+@inlined(**BORROWING)
+def _origin_like(red: Any, green: Any, blue: Any, terms: Any, of_luma: Any, near: Any) -> Any:
+    """(luma, u, v, whether these give this colour): of a clipped one those that are as near as can be to
+    `near`, an origin, too.
+    """
+    y = u = v = 0
+    found = False
+    if min(red, green, blue) == 0 or max(red, green, blue) == 255:
+        y, u, v, found = _origin_near(red, green, blue, terms, near)
+    if not found:
+        y, u, v, found = _origin(red, green, blue, terms, of_luma, near)
+    return y, u, v, found
+
+
 @compiled(**BORROWING)
 def _invert(rgb: Any, terms: Any, of_luma: Any, planes: Any) -> None:
     """As `from_rgb`, into planes."""
@@ -278,11 +304,7 @@ def _invert(rgb: Any, terms: Any, of_luma: Any, planes: Any) -> None:
         before = above
         for j in range(rgb.shape[1]):
             red, green, blue = int(rgb[i, j, 0]), int(rgb[i, j, 1]), int(rgb[i, j, 2])
-            found = False
-            if min(red, green, blue) == 0 or max(red, green, blue) == 255:
-                y, u, v, found = _origin_near(red, green, blue, terms, before)
-            if not found:
-                y, u, v, found = _origin(red, green, blue, terms, of_luma, before)
+            y, u, v, found = _origin_like(red, green, blue, terms, of_luma, before)
             if found:
                 before = y, u, v
             if j == 0:
@@ -290,3 +312,19 @@ def _invert(rgb: Any, terms: Any, of_luma: Any, planes: Any) -> None:
             planes[i, j, 0] = (v + y - neutral_v) & 255
             planes[i, j, 1] = y
             planes[i, j, 2] = (u + y - neutral_u) & 255
+
+
+@compiled(**BORROWING)
+def _invert_near(rgb: Any, terms: Any, of_luma: Any, where: Any, planes: Any) -> None:
+    """As `nearest_origins`, in place."""
+    neutral_u, neutral_v = terms[6], terms[7]
+    for i in range(rgb.shape[0]):
+        for j in range(rgb.shape[1]):
+            if where[i, j]:
+                y = int(planes[i, j, 1])
+                near = y, (planes[i, j, 2] - y + neutral_u) & 255, (planes[i, j, 0] - y + neutral_v) & 255
+                red, green, blue = int(rgb[i, j, 0]), int(rgb[i, j, 1]), int(rgb[i, j, 2])
+                y, u, v, _ = _origin_like(red, green, blue, terms, of_luma, near)
+                planes[i, j, 0] = (v + y - neutral_v) & 255
+                planes[i, j, 1] = y
+                planes[i, j, 2] = (u + y - neutral_u) & 255

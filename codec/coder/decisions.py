@@ -13,14 +13,19 @@ from codec.coder.arithmetic import LEAST, log, squash
 from codec.coder.rangecoder import ONE, code_bit, exhausted, new_decoder, new_encoder, seal
 
 CONTEXTS = 10  # counters of a decision
-LEARNING_RATE = 0.01  # of the mixer's weights
-FIRST_WEIGHT = 0.25  # of every input
 LEAST_CHANCE = 1 / 4096  # counters are never surer than this
 COUNT_MAX = 250  # a counter that has seen so many decisions learns no slower
-PRIOR_COUNT = 1.3  # decisions that a new counter counts as having seen, and one: none settles it alone
 LOG_ODDS_MAX = 11.9  # of a mixture; `squash` takes no more than 12
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio: spreads small numbers over all keys
 SLOT_SHIFT = np.uint64(20)  # the lowest bits of a hash are its worst mixed
+
+
+class Manner(NamedTuple):
+    """How decisions teach: one for each sort of data."""
+
+    rate: float = 0.01  # at which the mixer's weights learn
+    first: float = 0.25  # weight of every input
+    prior: float = 1.3  # decisions that a new counter counts as having seen, and one: none settles it alone
 
 
 class BinaryCoder(NamedTuple):
@@ -34,6 +39,8 @@ class BinaryCoder(NamedTuple):
     slots: np.ndarray  # int64 (CONTEXTS,), working memory: the counters of a decision
     state: np.ndarray  # uint64 (1, 4), of the range coder: as in `codec.coder.rangecoder`
     words: np.ndarray  # uint32 (1, n), that are written or read
+    rate: float  # as of `Manner`, and so is the next
+    prior: float
     decoding: bool
 
     def sealed(self) -> bytes:
@@ -45,26 +52,34 @@ class BinaryCoder(NamedTuple):
         return exhausted(self.state[0])
 
 
-def binary_encoder(slots: int, rows: int, room: int) -> BinaryCoder:
+USUAL = Manner()
+
+
+def binary_encoder(slots: int, rows: int, room: int, manner: Manner = USUAL) -> BinaryCoder:
     """Before anything is learned. slots: a power of two; rows: of the mixer's weights; room: most words."""
-    return _binary_coder(slots, rows, new_encoder(), np.empty((1, room), dtype=np.uint32), False)
+    words = np.empty((1, room), dtype=np.uint32)
+    return _binary_coder(slots, rows, manner, new_encoder(), words, False)
 
 
-def binary_decoder(slots: int, rows: int, data: bytes) -> BinaryCoder:
+def binary_decoder(slots: int, rows: int, data: bytes, manner: Manner = USUAL) -> BinaryCoder:
     """The other end. data: what `sealed` gave, whole words."""
-    return _binary_coder(slots, rows, *new_decoder(data), True)
+    return _binary_coder(slots, rows, manner, *new_decoder(data), True)
 
 
-def _binary_coder(slots: int, rows: int, state: np.ndarray, words: np.ndarray, decoding: bool) -> BinaryCoder:
+def _binary_coder(
+    slots: int, rows: int, manner: Manner, state: np.ndarray, words: np.ndarray, decoding: bool
+) -> BinaryCoder:
     return BinaryCoder(
         np.full((CONTEXTS, slots), 0.5),
         np.zeros((CONTEXTS, slots), dtype=np.uint8),
-        np.full((rows, CONTEXTS + 1), FIRST_WEIGHT),
+        np.full((rows, CONTEXTS + 1), manner.first),
         np.zeros(CONTEXTS, dtype=np.uint64),
         np.zeros(CONTEXTS + 1),
         np.zeros(CONTEXTS, dtype=np.int64),
         state,
         words,
+        manner.rate,
+        manner.prior,
         decoding,
     )
 
@@ -83,7 +98,7 @@ def decide(coder: Any, node: Any, row: Any, bit: Any, advice: Any) -> Any:
     coder: a BinaryCoder; node: which one of its symbol; row: of the mixer's weights; advice: log odds from
     elsewhere, 0 for none.
     """
-    chances, counts, weights, keys, x, slots, state, words, decoding = coder
+    chances, counts, weights, keys, x, slots, state, words, rate, prior, decoding = coder
     shift = np.uint64(node) * GOLDEN
     mask = np.uint64(chances.shape[1] - 1)
     x[CONTEXTS] = advice
@@ -95,12 +110,12 @@ def decide(coder: Any, node: Any, row: Any, bit: Any, advice: Any) -> Any:
         total += weights[row, j] * x[j]
     p = squash(min(max(total, -LOG_ODDS_MAX), LOG_ODDS_MAX))
     bit = code_bit(state, words, 0, min(max(int(p * ONE), LEAST), ONE - LEAST), bit, decoding)
-    step = (bit - p) * LEARNING_RATE
+    step = (bit - p) * rate
     for j in range(CONTEXTS + 1):
         weights[row, j] += step * x[j]
     for j in range(CONTEXTS):
         n = counts[j, slots[j]]
-        q = chances[j, slots[j]] + (bit - chances[j, slots[j]]) / (n + PRIOR_COUNT)
+        q = chances[j, slots[j]] + (bit - chances[j, slots[j]]) / (n + prior)
         chances[j, slots[j]] = min(max(q, LEAST_CHANCE), 1.0 - LEAST_CHANCE)
         counts[j, slots[j]] = min(n + 1, COUNT_MAX)
     return bit

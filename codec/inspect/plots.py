@@ -24,7 +24,17 @@ from codec.inspect.facts import Coded, by_method
 from codec.inspect.surveys import PICTURE, Survey
 
 # one colour each
-METHODS = "network", "graphics", "high depth", "stored", "whole file", "included", "palette", "converted"
+METHODS = (
+    "network",
+    "graphics",
+    "high depth",
+    "stored",
+    "whole file",
+    "included",
+    "palette",
+    "converted",
+    "jpeg",
+)
 HOTTEST = 0.995  # share of pixels that are not the hottest colour
 MOST_TILES, MOST_COLUMNS = 3000, 120
 

@@ -74,16 +74,20 @@ def test_what_libraries_decode_is_told_and_smaller(photo: np.ndarray, name: str)
     assert conversion is CONVERSIONS[NUMBERS[name]]
     missed = from_rgb(conversion, tile)[1]
     assert missed.mean() < 1e-3
+    predictor = load_predictor()
+    work = Work(plan(predictor.weights, *tile.shape[:2], None), predictor)
+    by_network = codec.methods.coder_of(Method.NETWORK).encode(tile, work)
+    converted = CONVERTED_CODER.encode(tile, work)
+    assert len(converted) < 0.95 * len(by_network)
+    assert np.array_equal(CONVERTED_CODER.decode(converted, tile.shape, work), tile)
+    if form == "JPEG":  # which has a method of its own
+        return
     data = compress(tile)
     assert methods(data) == [Method.CONVERTED]
     assert np.array_equal(decompress(data), tile)
     said = codec.info(data)
     assert (said["converted_planes"], said["network_planes"], said["evaluations_per_pixel"]) == (1, 0, 1)
     assert "raster order, mixing" in line_of_image(said | {"file": "a", "restores": "content"})
-    noted, _ = container.read(data)
-    predictor = load_predictor()
-    by_network = codec.methods.coder_of(Method.NETWORK).encode(tile, Work(noted.schedule, predictor))
-    assert noted.entries[0].length < 0.95 * len(by_network)
 
 
 def test_it_pays_to_know_of_blocks(photo: np.ndarray) -> None:

@@ -130,7 +130,7 @@ def test_letters_are_coded_at_what_the_network_says() -> None:
         bits -= np.log2(found[np.arange(where.size), stream[where]] / context.TOTAL).sum()
         state[where + config.radius] = stream[where]
     script = (
-        "import codec.coder.decisions as d; d.LEARNING_RATE = 0.0\n"
+        "import codec.coder.decisions as d; d.binary_encoder.__defaults__ = (d.Manner(rate=0.0),)\n"
         "from codec.text import prose, file\n"
         "prose.COUNTER_WEIGHT, prose.NETWORK_WEIGHT = 0.0, 1.0\n"
         "import sys; stream = file.take_apart(sys.stdin.buffer.read()).stream\n"
