@@ -16,6 +16,7 @@ import numpy as np
 
 from ardm.exact.predictor import Predictor
 from codec import container, cost, png
+from codec.coder.jpeg import file as jpeg_file
 from codec.container import PNG_CHUNKS, PNG_FORM, SOURCE_FRAME, Header, as_bytes
 from codec.damage.invent import Completion
 from codec.damage.invent import complete as complete_pixels
@@ -79,7 +80,7 @@ def pack(
     A PNG with chunks that speak of its own bytes (`png.bound_to_bytes`) comes back byte for byte unless
     `pixels` are enough. What cannot be taken apart, holds more than a PNG can or was made by lossy
     compression (both unless `pixels`), cannot be made again (`exactly`), or would become larger than the file
-    itself, is kept whole.
+    itself, is kept whole; of a JPEG the coefficients, of which its very bytes are made again.
     """
     source, limits = as_bytes(source), limits_of(limits, max_pixels)
     look = sources.look(source, limits.max_pixels)
@@ -90,7 +91,14 @@ def pack(
     named = container.name_chunk(name)
 
     def keep(why: str, indivisible: bool = False) -> Packed:
-        whole = container.write_whole(source, head.width, head.height, head.channels, head.kind, named)
+        shape = head.width, head.height, head.channels, head.kind
+        recoded = jpeg_file.pack(source, head.height, head.width) if look.format == Format.JPEG else None
+        if recoded is not None and len(recoded) < len(source):
+            data = container.write_whole(source, *shape, named, recoded)
+            if chosen.verify:
+                _check_file(data, source)
+            return Packed(data, Way.RECODED, "its coefficients are coded anew")
+        whole = container.write_whole(source, *shape, named)
         return Packed(whole, Way.WHOLE, why, indivisible=indivisible)
 
     try:
@@ -338,7 +346,7 @@ def untrue(opened: Opened, anew: bool = False) -> list[str]:
 def format_of(opened: Opened) -> Format | None:
     """What `unpack` (or `rescue`) will make; None if it is kept whole and no image that is known here."""
     if opened.header.whole:
-        return sources.sniff(opened.payload(0))
+        return Format.JPEG if opened.header.recoded else sources.sniff(opened.payload(0))
     frame = _frame(opened.header)
     return sources.sniff(frame.head) if frame else Format.PNG
 
@@ -432,6 +440,16 @@ def _check_made(made: bytes, image: Png) -> None:
 def _beside_pixels(image: Png) -> tuple[bool, bytes, bytes]:
     """What a PNG has beside its pixels."""
     return image.interlaced, image.before, image.after
+
+
+def _check_file(data: bytes, source: bytes) -> None:
+    """That a file gives the source again, which it does not keep as it is."""
+    try:
+        same = open_bytes(data, NO_LIMITS).kept_file() == source
+    except ArdmError:
+        same = False
+    if not same:
+        raise VerifyError("the compressed file does not give the source again; please report this image.")
 
 
 def _check(data: bytes, content: Content, recipe: recipes.Recipe | None) -> None:

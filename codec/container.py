@@ -75,6 +75,11 @@ class Header:
     folded: bool = False  # tiles are of `codec.samples.fold` of the pixels; 16 bits only
 
     @property
+    def recoded(self) -> bool:
+        """Whether a JPEG is kept by its coefficients."""
+        return self.whole and any(entry.method == Method.JPEG_FILE for entry in self.entries)
+
+    @property
     def samples(self) -> int:
         return self.width * self.height * self.channels
 
@@ -319,6 +324,7 @@ def describe(header: Header, at: int, size: int) -> dict[str, object]:
         "planes": 0 if header.whole else len(planes),
         **{f"{label}_planes": planes.count(label) for label in LISTED_PLANES},
         "whole_file": header.whole,
+        "jpeg_file": header.recoded,
     }
 
 
@@ -329,9 +335,11 @@ def write_whole(
     channels: int,
     kind: Kind,
     metadata: tuple[tuple[int, bytes], ...] = (),
+    recoded: bytes | None = None,
 ) -> bytes:
-    """Assemble a file that keeps an image file as it is."""
-    entry = Entry(Method.FILE, len(source), zlib.crc32(source))
+    """Assemble a file that keeps an image file. recoded: of a JPEG, what stands for it, if anything does."""
+    method, payload = (Method.FILE, source) if recoded is None else (Method.JPEG_FILE, recoded)
+    entry = Entry(method, len(payload), zlib.crc32(payload))
     header = Header(
         width,
         height,
@@ -346,12 +354,12 @@ def write_whole(
         kind,
         whole=True,
     )
-    return write(header, [source])
+    return write(header, [payload])
 
 
 def check_whole(source: bytes, header: Header) -> bytes:
-    """Inverse of `write_whole`, given its payload. Raises CorruptError."""
-    if zlib.crc32(source) != header.entries[0].crc or digest(source) != header.digest:
+    """An image file that was kept, if it is that of the header. Raises CorruptError."""
+    if digest(source) != header.digest:
         raise CorruptError("checksum of the file kept whole does not match.")
     return source
 

@@ -27,6 +27,7 @@ class Way(StrEnum):
     EXACT = "exact"  # the same bytes, made from the content
     # the same bytes, made from the content and what tells the compressed data from the expected
     DIFFERENCE = "exact, by difference"
+    RECODED = "exact, by coefficients"  # the same bytes, made from a JPEG's coefficients
     WHOLE = "whole file"  # the same bytes, kept as they were
 
 
@@ -41,7 +42,7 @@ def info(data: ReadableBuffer | Opened) -> dict[str, object]:
 def way_of(header: Header) -> Way:
     """How the file in an .ardm file will come back."""
     if header.whole:
-        return Way.WHOLE
+        return Way.RECODED if header.recoded else Way.WHOLE
     if form(header)[0] & DIFFERENCE:
         return Way.DIFFERENCE
     return Way.EXACT if form(header)[0] & RECIPE or only(header, SOURCE_FRAME) else Way.CONTENT

@@ -35,6 +35,7 @@ class Method(IntEnum):
     PALETTE = 7
     CONVERTED = 8
     JPEG = 9
+    JPEG_FILE = 10
 
 
 class Extent(Enum):
@@ -69,6 +70,7 @@ METHODS = {
     Method.INCLUDED: Row("included"),  # a plane that the entry before it codes, too
     Method.PALETTE: Row("palette", "codec.coder.palette:PALETTE_CODER", extent=Extent.TILE, counters=True),
     Method.CONVERTED: Row("converted", "codec.coder.converted:CONVERTED_CODER", network=True, counters=True),
+    Method.JPEG_FILE: Row("jpeg_file", whole=True),
     Method.JPEG: Row("jpeg", "codec.coder.jpeg.coder:JPEG_CODER"),
 }
 

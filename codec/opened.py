@@ -13,6 +13,7 @@ from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from ardm.forks import steady
 from codec import container
 from codec.container import Entry, Header, as_bytes
 from codec.errors import CorruptError, InputError, NotArdmError, TruncatedError
@@ -57,8 +58,15 @@ class Opened:
         return container.name_in(self.header.metadata)
 
     def kept_file(self) -> bytes:
-        """The image file that is kept whole. Raises CorruptError."""
-        return container.check_whole(self.payload(0), self.header)
+        """The image file that is kept whole. Raises CorruptError, UnsupportedError."""
+        payload, entry = self.payload(0), self.header.entries[0]
+        if zlib.crc32(payload) != entry.crc:
+            raise CorruptError("checksum of the file kept whole does not match.")
+        if self.header.recoded:
+            with steady:  # a fork would split an import
+                from codec.coder.jpeg import file
+            payload = file.restore(payload, self.header.height, self.header.width)
+        return container.check_whole(payload, self.header)
 
     def check_payloads(self) -> None:
         """Raise TruncatedError or CorruptError, which says where, unless the checksums of all payloads match.

@@ -297,7 +297,7 @@ KEPT: dict[str, tuple[bytes, str]] = {  # whole, and why
         tiff(RGB, compression=8, more=((257, 4, (ROWS - 1,)),)),
         "more bytes than their pixels need",
     ),
-    "jpeg": (saved(RGB, "JPEG"), "already smaller than its pixels"),
+    "jpeg": (saved(RGB, "JPEG", progressive=True), "already smaller than its pixels"),
     "jpeg-cmyk": (saved(Image.new("CMYK", (9, 9)), "JPEG"), "4 channels"),
     "webp-lossy": (saved(RGB, "WEBP"), "already smaller than its pixels"),
     "webp-lossy-alpha": (saved(RGBA, "WEBP"), "already smaller than its pixels"),

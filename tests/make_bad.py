@@ -74,6 +74,11 @@ EXPECTED: dict[str, tuple[type[ArdmError], str]] = {
     "bad-jpeg-step-of-0": (CorruptError, "step of 0"),
     "bad-jpeg-words-cut": (TruncatedError, "cut short"),
     "bad-jpeg-words-long": (CorruptError, "do not fit its words"),
+    "bad-jpeg-file-cut": (TruncatedError, "cut short"),
+    **{
+        f"bad-jpeg-file-{name}": (CorruptError, "do not fit its segments")
+        for name in ("fill", "head", "size", "long")
+    },
     "bad-converted-blocks": (CorruptError, "blocks begin at 64"),
     "unsupported-conversion-200": (UnsupportedError, "made by conversion 200"),
     "bad-palette-plain": (CorruptError, "none of a plain file"),
@@ -223,7 +228,7 @@ def _bad_layers() -> dict[str, bytes]:
         "bad-metadata-checksum": _flip(content, content.index(b"\x81") + 20),
         "bad-index-missing": pixel[:head_end],
         "bad-index-checksum": _flip(pixel, head_end + 3),
-        "bad-index-short": _with("one-pixel", height=9),
+        "bad-index-short": _with("one-pixel", height=40),
         "bad-index-long": _index("one-pixel", b"\0"),
         "bad-method-of-a-whole-file": _with("one-pixel", entries=(Entry(Method.FILE, 3, 0),)),
         "bad-payload-checksum": _flip(graphics, len(graphics) - 5),
@@ -273,7 +278,7 @@ def _bad_content() -> dict[str, bytes]:
         "bad-converted-blocks": _with("converted-rgb", b"\0\x40\0" + bytes(300)),
         "bad-jpeg-sampling": _jpeg(b"\x03"),
         "bad-jpeg-of-grey": _with("jpeg-grey", b"\1" + _open("jpeg-grey")[1][1:]),
-        "bad-jpeg-corner": _jpeg(b"\x02\xff"),
+        "bad-jpeg-corner": _jpeg(b"\x01\xff"),
         "bad-jpeg-differs": _jpeg(b"\x02\0\2"),
         "bad-jpeg-table": _jpeg(b"\x02\0\1\x66"),
         "bad-jpeg-step-of-0": _jpeg(b"\x02\0\1\0" + bytes(64)),
@@ -281,6 +286,7 @@ def _bad_content() -> dict[str, bytes]:
         "bad-jpeg-words-long": _with("jpeg-rgb", _open("jpeg-rgb")[1] + b"\xff" * 400),
         "bad-sample-of-too-many-bits": _head("samples-palette-4", sort=1),
         "bad-pixel-hash": _with("one-pixel", digest=bytes(12)),
+        **_bad_jpeg_files(),
         "bad-whole-file-hash": _with("whole-file", digest=bytes(12)),
         "bad-png-chunks-critical": _with("one-pixel", metadata=((PNG_CHUNKS, idat),)),
         "bad-png-chunks-palette": _finding("palette-of-four-bytes"),
@@ -288,6 +294,21 @@ def _bad_content() -> dict[str, bytes]:
         "bad-recipe-cut": with_form["cut"],
         "bad-recipe-hash": with_form["hash"],
         "bad-recipe-of-a-broken-png": _finding("recipe-drops-the-end-of-the-image-data"),
+    }
+
+
+def _bad_jpeg_files() -> dict[str, bytes]:
+    payload = _open("jpeg-file")[1]
+    of_head, at = container.read_varint(payload, 1)
+    coded, end = container.read_varint(payload, at)
+    return {
+        "bad-jpeg-file-cut": _with("jpeg-file", payload[:-1]),
+        "bad-jpeg-file-fill": _with("jpeg-file", b"\2" + payload[1:]),
+        "bad-jpeg-file-head": _with(
+            "jpeg-file", payload[: end + 1] + bytes(of_head) + payload[end + 1 + of_head :]
+        ),
+        "bad-jpeg-file-size": _with("jpeg-file", payload, width=70),
+        "bad-jpeg-file-long": _with("jpeg-file", payload[:at] + varint(coded + 1) + payload[end:]),
     }
 
 

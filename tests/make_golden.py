@@ -8,6 +8,7 @@ command, with the reason in CHANGELOG.md; a release adds, it does not replace.
 from __future__ import annotations
 
 import argparse
+import io
 import struct
 import zlib
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from codec import archive, compress, container, png, text
 from codec.coder import conversions
@@ -126,7 +128,7 @@ def _jpegs(crop: np.ndarray, alpha: np.ndarray) -> dict[str, tuple[np.ndarray, d
     return {
         "rgb": (painted, {}),
         "rgba-lattice": (np.concatenate([shared, alpha], 2), {"order": "lattice"}),
-        "grey": (grey, {}),
+        "grey": (grey[..., 0], {}),
         "tiles": (whole, {"tile": 32, "plain": True}),
     }
 
@@ -172,6 +174,14 @@ def source_files() -> dict[str, tuple[str, bytes]]:
     }
 
 
+def jpeg_files() -> dict[str, bytes]:
+    """name -> JPEG file."""
+    buffer = io.BytesIO()
+    crop = Image.fromarray(photos.photo()[190:253, 330:401])
+    crop.save(buffer, "JPEG", quality=80, restart_marker_rows=2, comment=b"golden")
+    return {"jpeg-file": buffer.getvalue()}
+
+
 def texts() -> dict[str, tuple[bytes, dict[str, Any]]]:
     """name -> (bytes, options of `codec.text.pack`)."""
     prose = (GOLDEN.parents[1] / "SECURITY.md").read_bytes()[:3000]
@@ -205,6 +215,10 @@ def of_pixels(pixels: np.ndarray, options: dict[str, Any]) -> dict[str, bytes]:
 def of_source(source: bytes, ending: str) -> dict[str, bytes]:
     packed = archive.pack(source, exactly=False, max_pixels=10**6, verify=True)
     return {".ardm": packed.data, f".{ending}": source, ".png": png.write(sources.read(source, 10**6).image)}
+
+
+def of_jpeg(source: bytes) -> dict[str, bytes]:
+    return {".ardm": archive.pack(source, exactly=False, max_pixels=10**6, verify=True).data, ".jpg": source}
 
 
 def of_png(source: bytes, exactly: bool) -> dict[str, bytes]:
@@ -243,6 +257,8 @@ def main(anew: bool) -> None:
         write_missing(GOLDEN / f"{name}.ardm", lambda p=pixels, o=options: of_pixels(p, o))
     for name, (ending, source) in source_files().items():
         write_missing(GOLDEN / f"{name}.ardm", lambda s=source, e=ending: of_source(s, e))
+    for name, source in jpeg_files().items():
+        write_missing(GOLDEN / f"{name}.ardm", lambda s=source: of_jpeg(s))
     for name, (source, exactly) in png_files().items():
         write_missing(GOLDEN / f"{name}.ardm", lambda s=source, e=exactly: of_png(s, e))
     from tests import make_bad  # made of the valid ones

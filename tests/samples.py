@@ -36,6 +36,11 @@ def golden() -> list[Path]:
     )
 
 
+def golden_pixels() -> list[Path]:
+    """Those that decode to pixels: not a JPEG by its coefficients."""
+    return [path for path in golden() if path.with_suffix(".png").exists()]
+
+
 def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
     """name -> (method of its first plane, pixels, options of `compress`)."""
     crop, large = photo()[190:202, 330:341], photo()[190:222, 330:362]

@@ -167,9 +167,9 @@ def read_index(content, head):
     included = False  # whether the entry before has coded this plane
     for plane in planes:
         plane.method, plane.length, plane.crc = r.number(), r.varint(), r.number(4)
-        check(plane.method < 10, "U")
+        check(plane.method < 11, "U")
         check(plane.method != 8 or plane.shape[2] == 3)
-        check((plane.method == 4) == head.whole)
+        check((plane.method in (4, 10)) == head.whole)
         check(plane.method != 5 or (plane.shift and not head.folded and not head.plain))
         check((plane.method == 6) == included)
         check(plane.method != 6 or plane.length == 0)
@@ -217,11 +217,15 @@ def decode(data, weights_folder):
         net = find_network(weights_folder, head.weights)
     for plane in planes:
         check(zlib.crc32(plane.payload) == plane.crc)
-    image = planes[0].payload if head.whole else decode_image(head, planes, net)
+    image = decode_file(head, planes[0]) if head.whole else decode_image(head, planes, net)
     samples = image if head.whole else image.astype("<u2" if head.depth == 16 else np.uint8).tobytes()
     check(hashlib.blake2b(samples, digest_size=12).digest() == head.hash)
     check(head.whole or not (image >> head.depth - 1 >> 1).any())
     return image
+
+
+def decode_file(head, plane):
+    return plane.payload if plane.method == 4 else decode_jpeg_file(plane.payload, head)
 
 
 def decode_image(head, planes, net):
@@ -805,8 +809,8 @@ class Component:
             scale = 5000 // known if known < 50 else 200 - 2 * known
             base = np.array(STANDARD_COLOUR if n else STANDARD_LUMA)
             self.steps = np.clip((base * scale + 50) // 100, 1, 255)
-        check(self.steps.all())
-        self.steps = self.steps.tolist()
+        check(np.all(self.steps))
+        self.steps = np.array(self.steps).tolist()
         self.blocks = defaultdict(lambda: [[0] * 8 for v in range(8)])
         self.counts, self.errors = defaultdict(int), defaultdict(int)
 
@@ -979,6 +983,157 @@ def decode_jpeg(payload, shape, head, net):
     s = m.stream
     check(s.next >= s.end and (s.range == 2**64 - 1 or s.point < 2**33 - 1))
     return plane.astype(np.uint16)
+
+
+# ---- JPEG files
+
+
+class Marked:
+    """Bits as a JPEG has them: after a byte of ones comes one of zeros"""
+
+    def __init__(self):
+        self.bytes, self.bits = bytearray(), ""
+
+    def put(self, value, size):
+        self.bits += f"{value:0{size}b}" if size else ""
+        while len(self.bits) >= 8:
+            byte, self.bits = int(self.bits[:8], 2), self.bits[8:]
+            self.bytes += bytes([byte, 0][: 1 + (byte == 255)])
+
+    def fill(self, bit):
+        if self.bits:
+            self.put(int(str(bit) * (8 - len(self.bits)), 2), 8 - len(self.bits))
+
+
+def segments_of(head):
+    r, found = Reader(head, "C"), []
+    check(r.take(2) == b"\xff\xd8")
+    while not found or found[-1][0] != 0xDA:
+        check(r.number() == 255)
+        kind, size = r.number(), int.from_bytes(r.take(2), "big")
+        check(size >= 2)
+        found.append((kind, r.take(size - 2)))
+    check(r.at == len(head))
+    return found
+
+
+def huffman(data):
+    """(number, symbol) -> (code, bits); AC tables have 16 more"""
+    r, codes = Reader(data, "C"), {}
+    while r.at < len(data):
+        number, counts, code = r.number(), r.take(16), 0
+        for bits, count in enumerate(counts, 1):
+            for symbol in r.take(count):
+                check(code < 1 << bits)
+                codes[number, symbol] = code, bits
+                code += 1
+            code *= 2
+    return codes
+
+
+def zigzag():
+    places = sorted(np.ndindex(8, 8), key=lambda p: (sum(p), p[0] if sum(p) % 2 else p[1]))
+    return [(v, u) for v, u in places]
+
+
+class FileComponent(Component):
+    def __init__(self, steps, n, down, across, tables):
+        self.steps, self.sort, self.luma = steps, 8 * (n > 0), n == 0
+        self.down, self.across, self.tables, self.last = down, across, tables, 0
+        self.blocks = defaultdict(lambda: [[0] * 8 for v in range(8)])
+        self.counts, self.errors = defaultdict(int), defaultdict(int)
+
+    def write(self, w, codes, i, j):
+        block, zeros = self.blocks[i, j], 0
+        change, self.last = block[0][0] - self.last, block[0][0]
+        self.number(w, codes, self.tables[0], 0, change)
+        for v, u in zigzag()[1:]:
+            if not block[v][u]:
+                zeros += 1
+                continue
+            for _ in range(zeros // 16):
+                w.put(*codes[self.tables[1], 0xF0])
+            self.number(w, codes, self.tables[1], zeros % 16, block[v][u])
+            zeros = 0
+        if zeros:
+            w.put(*codes[self.tables[1], 0])
+
+    def number(self, w, codes, table, zeros, number):
+        size = abs(number).bit_length()
+        check((table, 16 * zeros + size) in codes)
+        w.put(*codes[table, 16 * zeros + size])
+        w.put(number if number > 0 else number + (1 << size) - 1, size)
+
+
+def decode_jpeg_file(payload, head):
+    r = Reader(payload)
+    fill, lengths = r.number(), [r.varint() for _ in range(3)]
+    packed, tail, words = r.take(lengths[0]), r.take(lengths[2]), words_of(r.rest())
+    check(fill < 2)
+    try:
+        start = zlib.decompress(packed)
+    except zlib.error:
+        raise Refused("C") from None
+    parts, codes, interval = read_segments(start, head)
+    rows = ceil(head.height / (8 * max(part.down for part in parts)))
+    columns = ceil(head.width / (8 * max(part.across for part in parts)))
+    read_parts(Decisions(Stream(words), 65536, 384, 0.15, 0.005, 1.8), parts, rows, columns)
+    w = Marked()
+    for unit, (row, column) in enumerate(np.ndindex(rows, columns)):
+        if interval and unit and unit % interval == 0:
+            w.fill(fill)
+            w.bytes += bytes([255, 0xD0 + (unit // interval - 1) % 8])
+            for part in parts:
+                part.last = 0
+        for part in parts:
+            for i, j in np.ndindex(part.down, part.across):
+                part.write(w, codes, row * part.down + i, column * part.across + j)
+    w.fill(fill)
+    check(len(w.bytes) == lengths[1])
+    return start + bytes(w.bytes) + tail
+
+
+def read_segments(start, head):
+    """Components, codes, and units between restarts"""
+    steps, codes, interval = {}, {}, 0
+    for kind, data in segments_of(start):
+        if kind == 0xDB:
+            tables = Reader(data, "C")
+            while tables.at < len(data):
+                number = tables.number()
+                size = 2 if number >> 4 else 1
+                table = [[0] * 8 for v in range(8)]
+                for v, u in zigzag():
+                    table[v][u] = int.from_bytes(tables.take(size), "big")
+                steps[number & 15] = table
+        elif kind == 0xC4:
+            codes |= huffman(data)
+        elif kind == 0xDD:
+            interval = int.from_bytes(data, "big")
+        elif kind in (0xC0, 0xC1):
+            frame = data
+    scan = data
+    check(frame[0] == 8 and frame[5] in (1, 3))
+    check((int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")) == (head.height, head.width))
+    parts = []
+    for n in range(frame[5]):
+        _, sampling, number = frame[6 + 3 * n : 9 + 3 * n]
+        across, down = divmod(sampling, 16) if frame[5] == 3 else (1, 1)
+        tables = scan[2 + 2 * n] >> 4, 16 + (scan[2 + 2 * n] & 15)
+        parts.append(FileComponent(steps[number], n, down, across, tables))
+    return parts, codes, interval
+
+
+def read_parts(m, parts, rows, columns):
+    luma = parts[0]
+    for n, part in enumerate(parts):
+        twin = parts[1] if n == 2 and (part.down, part.across) == (parts[1].down, parts[1].across) else None
+        for i, j in np.ndindex(rows * part.down, columns * part.across):
+            y = min(i * max(1, luma.down // part.down), rows * luma.down - 1)
+            x = min(j * max(1, luma.across // part.across), columns * luma.across - 1)
+            part.read(m, i, j, twin, luma.counts[y, x] if n else 0)
+    s = m.stream
+    check(s.next >= s.end and (s.range == 2**64 - 1 or s.point < 2**33 - 1))
 
 
 def add_differences(m, plane, luma, blocks, corner):

@@ -25,6 +25,7 @@ from codec import (
     TruncatedError,
     UnsupportedError,
     VerifyError,
+    archive,
     compress,
     container,
     decompress,
@@ -478,7 +479,7 @@ def test_info_tells_without_decoding(small: tuple[np.ndarray, bytes]) -> None:
 # ---- golden files
 
 
-@pytest.mark.parametrize("path", samples.golden(), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", samples.golden_pixels(), ids=lambda p: p.stem)
 def test_golden_file_decodes(path: Path) -> None:
     expected = png.read(path.with_suffix(".png").read_bytes(), 10**6).pixels
     pixels = decompress(path.read_bytes())
@@ -486,10 +487,22 @@ def test_golden_file_decodes(path: Path) -> None:
     assert np.array_equal(pixels, expected)
 
 
+def test_a_golden_jpeg_comes_back() -> None:
+    data = (samples.GOLDEN / "jpeg-file.ardm").read_bytes()
+    source = (samples.GOLDEN / "jpeg-file.jpg").read_bytes()
+    assert archive.unpack(data) == source
+    assert len(data) < 0.9 * len(source)
+
+
 def test_golden_files_are_there() -> None:
     from tests import make_golden
 
-    made = {**make_golden.images(), **make_golden.source_files(), **make_golden.png_files()}
+    made = {
+        **make_golden.images(),
+        **make_golden.source_files(),
+        **make_golden.png_files(),
+        **make_golden.jpeg_files(),
+    }
     assert {p.stem for p in samples.golden()} == set(made)
 
 

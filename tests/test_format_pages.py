@@ -3,15 +3,18 @@ without."""
 
 from __future__ import annotations
 
+import io
 import re
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file
 
 from ardm.exact import window
 from codec import compress
+from codec.coder.jpeg import file
 from codec.coder.jpeg.coder import JPEG_CODER
 from codec.coder.jpeg.dct import Layout
 from codec.coder.jpeg.origin import fitted, saved
@@ -32,6 +35,7 @@ PAGES = (
     "converted",
     "decisions",
     "jpeg",
+    "jpeg-file",
 )
 
 
@@ -107,3 +111,24 @@ def test_pages_decode_jpeg(
     payload = JPEG_CODER.write(fitted(layout, plane)[0], plane)
     found = names["decode_jpeg"](payload, *plane.shape, None, None)
     assert np.array_equal(found, plane)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"quality": 75},
+        {"quality": 90, "subsampling": 0, "restart_marker_blocks": 3},
+        {"quality": 85, "optimize": True},
+    ],
+)
+@pytest.mark.parametrize("grey", [False, True])
+def test_pages_decode_jpeg_files(
+    names: dict[str, Any], photo: np.ndarray, options: dict[str, Any], grey: bool
+) -> None:
+    buffer = io.BytesIO()
+    pixels = photo[190:219, 330:367, 1] if grey else photo[190:219, 330:367]
+    Image.fromarray(pixels).save(buffer, "JPEG", **options)
+    source = buffer.getvalue()
+    payload = file.pack(source, 29, 37)
+    assert payload is not None
+    assert names["decode_jpeg_file"](payload, 29, 37) == source

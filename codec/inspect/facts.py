@@ -24,7 +24,7 @@ WAYS = {
     "exact, by difference": "the very bytes of the file, made from its content and a difference",
     "whole file": "the very bytes of the file, which is kept as it was",
 }
-NAMES = {"high_depth": "high depth", "file": "whole file"}  # of methods, for people
+NAMES = {"high_depth": "high depth", "file": "whole file", "jpeg_file": "JPEG file"}  # of methods, for people
 
 
 @dataclass(frozen=True)
@@ -174,10 +174,10 @@ def _planes(header: Header) -> tuple[str, ...]:
 
 
 def _coded(header: Header) -> tuple[Coded, ...]:
+    labels = {method: NAMES.get(row.label, row.label) for method, row in METHODS.items()}
     if header.whole:
         box = (0, 0, header.height, header.width)
-        return (Coded(0, 0, box, NAMES["file"], header.entries[0].length),)
-    labels = {method: NAMES.get(row.label, row.label) for method, row in METHODS.items()}
+        return (Coded(0, 0, box, labels[Method(header.entries[0].method)], header.entries[0].length),)
     return tuple(
         Coded(i // header.planes, i % header.planes, box, labels[Method(entry.method)], entry.length)
         for (i, entry), box in zip(

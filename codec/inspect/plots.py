@@ -34,6 +34,7 @@ METHODS = (
     "palette",
     "converted",
     "jpeg",
+    "JPEG file",
 )
 HOTTEST = 0.995  # share of pixels that are not the hottest colour
 MOST_TILES, MOST_COLUMNS = 3000, 120

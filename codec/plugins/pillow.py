@@ -6,6 +6,7 @@ PNG in which an .ardm file keeps what is beside the pixels; no coder.
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -260,7 +261,7 @@ def _open_kept(file: IO[bytes]) -> ImageFile.ImageFile:
     if form not in KEPT:
         label = form.label if form else "file of another format"
         raise OSError(f"the file keeps a {label} whole; ardm-decompress restores it.")
-    part: Any = _Part(file, opened.at, len(kept))
+    part: Any = io.BytesIO(kept) if opened.header.recoded else _Part(file, opened.at, len(kept))
     return Image.open(part, formats=[KEPT[form]])
 
 

@@ -13,7 +13,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from codec.coder.arithmetic import BITS_OF_DECISION, MARGIN
 from codec.coder.decisions import BinaryCoder
 from codec.coder.jpeg import coefficients as blocks
 from codec.coder.jpeg import dct
@@ -107,7 +106,7 @@ class JpegCoder:
 
     def least_bytes(self, shape: Shape, schedule: Schedule) -> int:
         count = math.prod(-(-size // SIDE) for size in shape[:2])
-        return 3 + shape[2] + 4 * math.ceil(MARGIN * blocks.DECISIONS * count * BITS_OF_DECISION / 32)
+        return 3 + shape[2] + blocks.least_bytes(count)
 
 
 JPEG_CODER = JpegCoder()

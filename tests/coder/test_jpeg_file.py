@@ -1,0 +1,140 @@
+"""JPEG files by their coefficients: smaller, and the very bytes come back, whatever is beside the pixels."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from codec import ArdmError, CorruptError, UnsupportedError, archive, decompress, info
+from codec.coder.jpeg import file
+from codec.commands import cli
+from codec.listing import Way
+
+SEQUENTIAL: dict[str, dict[str, Any]] = {
+    "usual": {"quality": 80},
+    "whole colours": {"quality": 95, "subsampling": 0},
+    "colours of two": {"quality": 60, "subsampling": 1},
+    "codes of its own": {"quality": 75, "optimize": True},
+    "restarts": {"quality": 75, "restart_marker_blocks": 5},
+    "restarts, row by row": {"quality": 75, "restart_marker_rows": 1},
+    "best": {"quality": 100},
+}
+
+
+def jpeg_of(pixels: np.ndarray, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def part(photo: np.ndarray) -> np.ndarray:
+    return photo[100:230, 200:341]
+
+
+@pytest.mark.parametrize("name", SEQUENTIAL)
+@pytest.mark.parametrize("grey", [False, True])
+def test_the_very_bytes_come_back(part: np.ndarray, name: str, grey: bool) -> None:
+    source = jpeg_of(part[..., 1] if grey else part, **SEQUENTIAL[name])
+    packed = archive.pack(source, exactly=False)
+    assert packed.way == Way.RECODED
+    assert len(packed.data) < 0.9 * len(source)
+    assert archive.unpack(packed.data) == source
+    assert archive.holds(packed.data, source)
+    archive.test(packed.data)
+    assert info(packed.data)["jpeg_file"]
+
+
+@pytest.mark.parametrize("beside", [b"", b"\0", b"after the end" * 99, b"\xff\xd8\xff\xd9"])
+def test_what_is_beside_the_pixels_comes_back(part: np.ndarray, beside: bytes) -> None:
+    source = jpeg_of(
+        part, quality=80, comment=b"a comment", exif=b"Exif\0\0" + bytes(99), icc_profile=bytes(3000)
+    )
+    source += beside
+    data = archive.pack(source, exactly=False).data
+    assert archive.unpack(data) == source
+    assert len(data) < len(source) - 3000
+
+
+def test_others_are_kept_as_they_are(part: np.ndarray) -> None:
+    usual = jpeg_of(part, quality=80)
+    others = [
+        jpeg_of(part, quality=80, progressive=True),
+        usual[:-100],  # cut short
+        usual[:700] + bytes(5) + usual[705:],  # pixels that are no codes
+    ]
+    buffer = io.BytesIO()
+    Image.fromarray(part).convert("CMYK").save(buffer, "JPEG")
+    for source in (*others, buffer.getvalue()):
+        packed = archive.pack(source, exactly=True)
+        assert packed.way == Way.WHOLE
+        assert archive.unpack(packed.data) == source
+
+
+def test_pixels_may_be_enough(part: np.ndarray) -> None:
+    """Then those are coded, which come of the same coefficients."""
+    source = jpeg_of(part, quality=80)
+    packed = archive.pack(source, exactly=False, pixels=True)
+    assert packed.way == Way.CONTENT
+    assert len(packed.data) < len(source)
+    with Image.open(io.BytesIO(source)) as image:
+        assert np.array_equal(decompress(packed.data), np.asarray(image))
+
+
+def test_it_keeps_no_pixels(part: np.ndarray) -> None:
+    data = archive.pack(jpeg_of(part), exactly=False).data
+    with pytest.raises(UnsupportedError, match="JPEG whole, which was made by lossy compression"):
+        decompress(data)
+
+
+def test_commands(part: np.ndarray, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    path = tmp_path / "photo.jpg"
+    source = jpeg_of(part)
+    path.write_bytes(source)
+    done = CliRunner().invoke(cli.compress_command, ["--rm", str(path)])
+    assert (done.exit_code, done.output) == (0, "")
+    assert not path.exists()
+    done = CliRunner().invoke(cli.decompress_command, [f"{path}.ardm"])
+    assert done.exit_code == 0
+    assert path.read_bytes() == source
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_no_payload_does_more_than_be_refused(data: st.DataObject) -> None:
+    source = jpeg_of(np.arange(19 * 23, dtype=np.uint16).reshape(19, 23).astype(np.uint8), quality=70)
+    payload = bytearray(file.pack(source, 19, 23) or b"")
+    assert file.restore(bytes(payload), 19, 23) == source
+    for _ in range(data.draw(st.integers(1, 4))):
+        payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(payload)))
+    for wrong in (bytes(payload), bytes(payload[:cut])):
+        with contextlib.suppress(ArdmError):
+            file.restore(wrong, 19, 23)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.binary(max_size=60), st.integers(2, 300))
+def test_no_file_does_more_than_be_kept(noise: bytes, at: int) -> None:
+    source = jpeg_of(np.arange(19 * 23, dtype=np.uint16).reshape(19, 23).astype(np.uint8), quality=70)
+    for strange in (source[:at] + noise + source[at + len(noise) :], source[:at] + noise, noise):
+        payload = file.pack(strange, 19, 23)
+        assert payload is None or file.restore(payload, 19, 23) == strange
+
+
+def test_a_size_that_is_not_said_is_refused(part: np.ndarray) -> None:
+    payload = file.pack(jpeg_of(part), *part.shape[:2])
+    assert payload is not None
+    assert file.pack(jpeg_of(part), 5, 5) is None
+    with pytest.raises(CorruptError, match="do not fit its segments"):
+        file.restore(payload, 5, 5)
