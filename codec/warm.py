@@ -39,6 +39,18 @@ def _of_jpeg() -> np.ndarray:
     return saved(_photo(), Layout(SIDE, SIDE, down=2, across=2), standard_tables(96))
 
 
+def _jpeg_file() -> None:
+    from io import BytesIO
+
+    from PIL import Image
+
+    from codec import archive
+
+    file = BytesIO()
+    Image.fromarray(_photo()).save(file, "JPEG")
+    archive.unpack(archive.pack(file.getvalue(), exactly=False).data)
+
+
 def _there_and_back(pixels: np.ndarray, exactly: bool = False, **chosen: Any) -> None:
     """An array, a PNG of it, and both again."""
     from codec import Settings, archive, compress
@@ -54,6 +66,7 @@ def _photos() -> None:
     _there_and_back(_photo())
     _there_and_back(to_rgb(CONVERSIONS[0], _photo()))
     _there_and_back(_of_jpeg())
+    _jpeg_file()
     _there_and_back(_photo(), order="lattice")
 
 

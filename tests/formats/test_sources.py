@@ -406,7 +406,7 @@ def test_of_two_images_in_a_file_the_one_that_is_read_counts() -> None:
     large = lossy[1][:6] + struct.pack("<HH", 12000, 12000) + lossy[1][10:]
     with pytest.raises(LimitError, match="12000 x 12000"):
         sources.look(riff((lossy[0], large), lossless), LIMIT)
-    jpeg = EVERY["jpeg"]
+    jpeg = saved(RGB, "JPEG")
     head = jpeg.index(b"\xff\xc0")
     again = (
         jpeg[head : head + 5] + struct.pack(">HH", HUGE, HUGE) + jpeg[head + 9 : head + 2 + jpeg[head + 3]]
