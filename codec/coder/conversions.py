@@ -19,6 +19,7 @@ RING = 16  # how far a clipped colour's differences may be from those of the pix
 SLACK = 2  # how far luma may be from what an exact conversion back would give
 # pixels that tell a conversion, at least so many, of which so many may not, and colours that they must have
 TOLD_BY, ENOUGH, STRAY, DISTINCT = 64, 24, 2, 12
+STRIDE = 2654435761  # about 2**32 over the golden ratio, a prime
 ROWS = 64  # converted at a time
 
 
@@ -172,13 +173,18 @@ def nearest_origins(
 
 def told(some: np.ndarray) -> Conversion | None:
     """The conversion that these colours, some of an image, seem to have come by. some: uint8 (h, w, 3)."""
-    flat = some.reshape(-1, 3)
-    flat = flat[:: max(1, len(flat) // (8 * TOLD_BY))]
-    telling = flat[(flat > 0).all(1) & (flat < 255).all(1) & (np.ptp(flat, axis=1) > 0)]
-    telling = telling[:: max(1, len(telling) // TOLD_BY)]
+    flat = _spread(some.reshape(-1, 3), 8 * TOLD_BY)
+    telling = flat[(flat > 0).all(1) & (flat < 255).all(1) & (np.ptp(flat, axis=1) > 0)][:TOLD_BY]
     if len(telling) < ENOUGH or len(set(map(tuple, telling.tolist()))) < DISTINCT:
         return None
     return next((known for known in CONVERSIONS if _may_be(known, telling)), None)
+
+
+def _spread(pixels: np.ndarray, most: int) -> np.ndarray:
+    """So many of some pixels, (n, 3), without a pattern: even distances may be those of rows."""
+    if len(pixels) <= most:
+        return pixels
+    return pixels[np.arange(most, dtype=np.int64) * STRIDE % len(pixels)]
 
 
 def _may_be(conversion: Conversion, telling: np.ndarray) -> bool:

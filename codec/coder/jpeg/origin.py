@@ -25,9 +25,9 @@ JPEG = CONVERSIONS[0]
 # Of 20 photos that were no JPEGs at most 1.007 times, of the same after quality 75 to 95 at least 1.1.
 LOOKED_AT, SMALL, MORE = 256, 0.9, 1.02
 LEAST_PIXELS = 256
-# Rounds in which coefficients are found anew where they do not give the pixels, and by how much further these
-# go, by turns, than what is off asks for: less is clipped then.
-ROUNDS, FURTHER = 12, (1.0, 1.75)
+# Rounds in which coefficients are found anew where they do not give the pixels, of which so many may give no
+# more of these; and by how much further they go, by turns, than what is off asks for: less is clipped then.
+ROUNDS, PATIENCE, FURTHER = 24, 6, (1.0, 1.625, 2.25)
 WRONG_MOST = 0.25  # share of pixels that a JPEG may not give, lest it be none
 TRIED = 512  # rows and columns of a picture that tell how differences were sampled
 SAMPLINGS = (2, 2), (1, 2), (1, 1)  # rows and columns of pixels that share a sample
@@ -82,12 +82,15 @@ def fitted(layout: Layout, plane: np.ndarray, components: np.ndarray | None = No
     pixels that they do not give. components: those of the plane, if they are known.
     """
     search = _Search(layout, plane, _components(plane) if components is None else components)
-    further, failed = itertools.cycle(FURTHER), 0
-    for _ in range(ROUNDS):
-        failed = 0 if search.improve(next(further)) else failed + 1
-        if failed == len(FURTHER):
+    best, wrong, since = search.coefficients, search.wrong.mean(), 0
+    for further in itertools.islice(itertools.cycle(FURTHER), ROUNDS):
+        if not wrong or since == PATIENCE:
             break
-    return Origin(layout, search.steps, search.coefficients), float(search.wrong.mean())
+        search.go_on(further)
+        since += 1
+        if search.wrong.mean() < wrong:
+            best, wrong, since = search.coefficients, search.wrong.mean(), 0
+    return Origin(layout, search.steps, best), float(wrong)
 
 
 def _sampled(layout: Layout, components: np.ndarray, unsure: np.ndarray) -> Layout:
@@ -232,14 +235,11 @@ class _Search:
         self.components = all_shown(self.layout, self.values)
         self.wrong = (colours(self.components) != self.plane).any(2)
 
-    def improve(self, further: float) -> bool:
+    def go_on(self, further: float) -> None:
         """Find coefficients anew where pixels are wrong, as near as can be to those that were found: of
-        what is clipped, or not in the plane, values are taken that they gave. Returns whether fewer are.
+        what is clipped, or not in the plane, values are taken that they gave.
         """
-        count, had = self.wrong.sum(), self.coefficients
-        if not count:
-            return False
-        wanted = self._wanted()
+        wanted, had = self._wanted(), self.coefficients
         self.coefficients = []
         for i, (values, steps, old) in enumerate(zip(self.values, self.steps, had, strict=True)):
             off = wanted[..., i].astype(np.int16) - self.components[..., i]
@@ -250,11 +250,6 @@ class _Search:
             anew = touched(self.layout, self.wrong, i == 0)[..., None]
             self.coefficients.append(np.where(anew, quantised(found, steps), old))
         self._look()
-        if self.wrong.sum() < count:
-            return True
-        self.coefficients = had
-        self._look()
-        return False
 
     def _wanted(self) -> np.ndarray:
         """Components that give the plane, as near as can be to those that were found: uint8 (h, w, 1 or
