@@ -141,7 +141,7 @@ def least_payload(method, plane, head):
     if method == 8:
         return 2 + least_payload(2, plane, head)
     if method == 9:
-        return 3 + c + words(13 * b * ceil(h / 8) * ceil(w / 8))
+        return 3 + c + ceil(h / 8) * ceil(w / 8) // 16
     p = sum(-log2(1 - 192 * q / (65536 * 1023 * 5 + 16384)) for q in (64, 16, 4, 1))
     if method == 2:
         rate = p if head.plain else 8 * b

@@ -82,6 +82,7 @@ def claim(
         (1, LATTICE),
         (Method.GRAPHICS, LATTICE),
         (Method.PALETTE, LATTICE),
+        (Method.JPEG, LATTICE),
         *((method, way) for method in (Method.NETWORK, Method.CONVERTED) for way in WAYS),
     ],
 )

@@ -42,7 +42,10 @@ class JpegCoder:
     def pack(self, plane: np.ndarray) -> bytes | None:
         """The payload of a plane, None if it seems to have been no JPEG."""
         origin = find(plane)
-        return None if origin is None else self.write(origin, plane)
+        if origin is None:
+            return None
+        payload = self.write(origin, plane)
+        return payload if len(payload) >= self.least_bytes(plane.shape, Schedule()) else None
 
     def write(self, origin: Origin, plane: np.ndarray) -> bytes:
         """The payload of a plane that seems to be of such an origin."""

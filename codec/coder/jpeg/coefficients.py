@@ -8,13 +8,11 @@ above and the block to the left, as is, at last, the mean. Specified in docs/for
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ardm.compiled import BORROWING, compiled, inlined, internal
-from codec.coder.arithmetic import BITS_OF_DECISION, MARGIN
 from codec.coder.decisions import CONTEXTS, BinaryCoder, Manner, binary_decoder, binary_encoder, decide
 from codec.coder.jpeg.dct import COEFFICIENT_MAX, SIDE
 
@@ -27,7 +25,7 @@ COUNT, INNER, EDGE_COUNT, EDGE, MEAN, FLAG, DIFFERENCE = range(7)
 NODES = 24  # rows of weights of a sort
 EXPONENT_MAX = 12  # bits of a number's size
 MOST = (1 << EXPONENT_MAX) - 1  # that can be said
-DECISIONS = 13  # of a block at least: its counts, and whether its mean is as expected
+BLOCKS_OF_BYTE = 16  # at most; a JPEG of quality 1 has more than a byte for two
 WORDS_OF_NUMBER = 14  # most that one takes: 26 decisions of 17 bits
 ROOT_2 = 1448  # times 1024
 
@@ -83,8 +81,10 @@ EMPTY = new_grid(0, 0, np.ones(64, np.int64))
 
 
 def least_bytes(count: int) -> int:
-    """Bytes below which no words can be that say so many blocks."""
-    return 4 * math.ceil(MARGIN * DECISIONS * count * BITS_OF_DECISION / 32)
+    """Bytes below which no words may be that say so many blocks: those of an empty picture could be, and
+    would take far more time than their size allows.
+    """
+    return count // BLOCKS_OF_BYTE
 
 
 def new_encoder(numbers: int) -> BinaryCoder:

@@ -74,9 +74,12 @@ def pack(source: bytes, height: int, width: int) -> bytes | None:
     check_compiled()
     coder = blocks.new_encoder(coefficients.size)
     _code(coder, grids)
+    words = coder.sealed()
+    if len(words) < blocks.least_bytes(len(coefficients)):
+        return None
     packed = zlib.compress(head, 9)
     lengths = varint(len(packed)) + varint(len(coded)) + varint(len(tail))
-    return bytes([fill]) + lengths + packed + tail + coder.sealed()
+    return bytes([fill]) + lengths + packed + tail + words
 
 
 def restore(payload: bytes, height: int, width: int) -> bytes:
