@@ -761,7 +761,7 @@ def keys_of(sort, contexts):
     keys = []
     for j in range(10):
         a, b, c, d = (*(contexts[j] if j < len(contexts) else ()), 0, 0, 0, 0)[:4]
-        keys.append(((j + 1) * 32 + sort) << 24 | a << 18 | b << 12 | c << 6 | d)
+        keys.append((((j + 1) * 32 + sort) << 24) + (a << 18) + (b << 12) + (c << 6) + d)
     return keys
 
 

@@ -18,7 +18,18 @@ import numpy as np
 from PIL import Image
 
 WIDTH, MAP_HEIGHT = 400, 210  # of a drawing, in its own units
-COLOURS = ("#3987c9", "#e07b39", "#8a63c9", "#2f9e6e", "#c9506b", "#8d939c", "#b59a1c", "#1fa0b4")
+COLOURS = (
+    "#3987c9",
+    "#e07b39",
+    "#8a63c9",
+    "#2f9e6e",
+    "#c9506b",
+    "#8d939c",
+    "#b59a1c",
+    "#1fa0b4",
+    "#7a4b2a",
+    "#b04fb8",
+)
 # stops of the colours of heat, cold to hot
 HEAT = ((12, 11, 40), (62, 26, 115), (141, 41, 129), (214, 69, 98), (251, 140, 60), (252, 253, 191))
 FONT = 'font-family="system-ui, sans-serif" font-size="13"'

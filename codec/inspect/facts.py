@@ -22,6 +22,7 @@ WAYS = {
     "content": "a PNG with the same pixels and chunks, compressed anew",
     "exact": "the very bytes of the file, made from its content",
     "exact, by difference": "the very bytes of the file, made from its content and a difference",
+    "exact, by coefficients": "the very bytes of the file, made from a JPEG's coefficients",
     "whole file": "the very bytes of the file, which is kept as it was",
 }
 NAMES = {"high_depth": "high depth", "file": "whole file", "jpeg_file": "JPEG file"}  # of methods, for people

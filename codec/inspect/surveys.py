@@ -102,7 +102,8 @@ def survey(
 def _look_whole(opened: Opened, name: str, known: Facts, limits: Limits) -> Survey:
     """A file that is kept as it was."""
     shape = opened.header.height, opened.header.width
-    notes, picture = ["The file is kept as it was: no pixel was coded, so that none has a cost."], None
+    how = "by a JPEG's coefficients" if opened.header.recoded else "as it was"
+    notes, picture = [f"The file is kept {how}: no pixel was coded, so that none has a cost."], None
     try:
         image = sources.look(opened.kept_file(), limits.max_pixels).load().image
         picture = kept(image, PICTURE)

@@ -31,6 +31,7 @@ _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 MOST_UNITS = 10  # blocks of a unit (T.81, B.2.3)
 
 
+BITS_OF_BLOCK = 2  # at least, of two codes
 MOST_BYTES = 512  # of a block's codes, about twice as many as there can be
 MOST_HEAD = 1 << 24  # bytes of the segments before the coded pixels
 
@@ -62,6 +63,8 @@ def pack(source: bytes, height: int, width: int) -> bytes | None:
         if not found or frame.size != (height, width):
             raise UnfitError
         coded, tail = source[at : found.start()], source[found.start() :]
+        if 8 * len(coded) < BITS_OF_BLOCK * _count(frame):
+            raise UnfitError
         coefficients, fill = _read(coded, frame)
         if _write(frame, coefficients, fill, len(coded)) != coded:
             raise UnfitError
@@ -99,10 +102,12 @@ def restore(payload: bytes, height: int, width: int) -> bytes:
         raise TruncatedError("its data is cut short.")
     try:
         head = _inflated(payload[at:head_end])
-        frame = _frame(head)
-        if fill > 1 or frame.size != (height, width) or _start_of_scan(head) != len(head):
+        if fill > 1 or _start_of_scan(head) != len(head):
             raise UnfitError
-        count = sum(rows * columns for rows, columns in frame.shapes)
+        frame = _frame(head)
+        if frame.size != (height, width):
+            raise UnfitError
+        count = _count(frame)
         if blocks.least_bytes(count) > len(payload) - tail_end or lengths[1] > MOST_BYTES * count:
             raise UnfitError
         check_compiled()
@@ -265,7 +270,7 @@ def _read(coded: bytes, frame: Frame) -> tuple[np.ndarray, int]:
     """(coefficients of all blocks, int16 (n, 64), row by row as frequencies rise; the bit that fills bytes).
     Raises UnfitError.
     """
-    found = np.zeros((sum(rows * columns for rows, columns in frame.shapes), SIDE**2), np.int16)
+    found = np.zeros((_count(frame), SIDE**2), np.int16)
     pieces = _RESTART.split(coded)
     if len(pieces) != -(-frame.units // frame.interval):
         raise UnfitError
@@ -285,7 +290,7 @@ def _write(frame: Frame, coefficients: np.ndarray, fill: int, room: int) -> byte
     out = []
     for i, first in enumerate(range(0, frame.units, frame.interval)):
         last = min(first + frame.interval, frame.units)
-        piece = scans.write(room, frame.scan, coefficients, first, last, fill)
+        piece = scans.write(room, frame.scan, coefficients, first, last, fill) if room > 0 else None
         if piece is None:
             return None
         piece = piece.replace(b"\xff", b"\xff\0")
@@ -295,6 +300,11 @@ def _write(frame: Frame, coefficients: np.ndarray, fill: int, room: int) -> byte
             room -= 2
         out.append(piece)
     return b"".join(out)
+
+
+def _count(frame: Frame) -> int:
+    """Blocks of all components."""
+    return sum(rows * columns for rows, columns in frame.shapes)
 
 
 def _grids(frame: Frame) -> list[Grid]:
