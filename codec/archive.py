@@ -1,9 +1,9 @@
 """An image file to an .ardm file and back. Knows what of it goes where in the container, and nothing of
 names, streams or messages.
 
-A file comes back in one of four ways (`Way`): as a PNG with the same pixels, kind and chunks; made again byte
-for byte, by a recipe or with a difference; or kept whole. `codec.formats.sources` says which formats can be
-made again.
+A file comes back in one of five ways (`Way`): as a PNG with the same pixels, kind and chunks; made again byte
+for byte, by a recipe, with a difference, or of a JPEG's coefficients; or kept whole. `codec.formats.sources`
+says which formats can be made again.
 """
 
 from __future__ import annotations
@@ -92,7 +92,11 @@ def pack(
 
     def keep(why: str, indivisible: bool = False) -> Packed:
         shape = head.width, head.height, head.channels, head.kind
-        recoded = jpeg_file.pack(source, head.height, head.width) if look.format == Format.JPEG else None
+        recoded = (
+            jpeg_file.pack(source, head.height, head.width, head.channels)
+            if look.format == Format.JPEG
+            else None
+        )
         if recoded is not None and len(recoded) < len(source):
             data = container.write_whole(source, *shape, named, recoded)
             if chosen.verify:

@@ -253,20 +253,22 @@ def open_within(data: ReadableBuffer | Opened, limits: Limits, threads: int, sal
     return opened
 
 
+_OF_LOSSY = "the file keeps a {} whole, which was made by lossy compression; ardm-decompress restores it."
+
+
 def whole_pixels(opened: Opened, limits: Limits) -> np.ndarray:
     """The pixels of an image file that is kept whole. Raises as `decompress` does."""
     with steady:  # a fork would split an import
         from codec import png
         from codec.formats import sources
 
+    if opened.header.recoded:
+        raise UnsupportedError(_OF_LOSSY.format(sources.Format.JPEG.label))
     source = opened.kept_file()
     try:
         look = sources.look(source, limits.max_pixels)
         if look.lossy:  # whose pixels depend on who decodes it
-            raise UnsupportedError(
-                f"the file keeps a {look.format.label} whole, which was made by lossy compression; "
-                "ardm-decompress restores it."
-            )
+            raise UnsupportedError(_OF_LOSSY.format(look.format.label))
         return owned(look.load().image.pixels)
     except (png.IndivisibleError, CorruptError) as error:  # what is wrong with the file that is kept
         why = f"the file keeps another whole, because {str(error).removesuffix('.')}"

@@ -59,21 +59,26 @@ class Opened:
 
     def kept_file(self) -> bytes:
         """The image file that is kept whole. Raises CorruptError, UnsupportedError."""
-        payload, entry = self.payload(0), self.header.entries[0]
-        if zlib.crc32(payload) != entry.crc:
-            raise CorruptError("checksum of the file kept whole does not match.")
+        payload = self._kept()
         if self.header.recoded:
             with steady:  # a fork would split an import
                 from codec.coder.jpeg import file
-            payload = file.restore(payload, self.header.height, self.header.width)
+            payload = file.restore(payload, self.header.height, self.header.width, self.header.channels)
         return container.check_whole(payload, self.header)
+
+    def _kept(self) -> bytes:
+        """What is kept of the image file. Raises CorruptError."""
+        payload = self.payload(0)
+        if zlib.crc32(payload) != self.header.entries[0].crc:
+            raise CorruptError("checksum of the file kept whole does not match.")
+        return payload
 
     def check_payloads(self) -> None:
         """Raise TruncatedError or CorruptError, which says where, unless the checksums of all payloads match.
         Nothing is decoded, so that the hash of the pixels is not checked.
         """
         if self.header.whole:
-            self.kept_file()
+            self._kept()
             return
         planes = self.header.planes
         for tile, (top, left, _, _) in enumerate(self.header.tiles):

@@ -129,6 +129,6 @@ def test_pages_decode_jpeg_files(
     pixels = photo[190:219, 330:367, 1] if grey else photo[190:219, 330:367]
     Image.fromarray(pixels).save(buffer, "JPEG", **options)
     source = buffer.getvalue()
-    payload = file.pack(source, 29, 37)
+    payload = file.pack(source, 29, 37, 1 if grey else 3)
     assert payload is not None
     assert names["decode_jpeg_file"](payload, 29, 37) == source

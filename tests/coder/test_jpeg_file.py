@@ -113,14 +113,14 @@ def test_commands(part: np.ndarray, tmp_path: Path) -> None:
 @given(st.data())
 def test_no_payload_does_more_than_be_refused(data: st.DataObject) -> None:
     source = jpeg_of(np.arange(19 * 23, dtype=np.uint16).reshape(19, 23).astype(np.uint8), quality=70)
-    payload = bytearray(file.pack(source, 19, 23) or b"")
-    assert file.restore(bytes(payload), 19, 23) == source
+    payload = bytearray(file.pack(source, 19, 23, 1) or b"")
+    assert file.restore(bytes(payload), 19, 23, 1) == source
     for _ in range(data.draw(st.integers(1, 4))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(payload)))
     for wrong in (bytes(payload), bytes(payload[:cut])):
         with contextlib.suppress(ArdmError):
-            file.restore(wrong, 19, 23)
+            file.restore(wrong, 19, 23, 1)
 
 
 @settings(deadline=None, max_examples=60)
@@ -128,13 +128,30 @@ def test_no_payload_does_more_than_be_refused(data: st.DataObject) -> None:
 def test_no_file_does_more_than_be_kept(noise: bytes, at: int) -> None:
     source = jpeg_of(np.arange(19 * 23, dtype=np.uint16).reshape(19, 23).astype(np.uint8), quality=70)
     for strange in (source[:at] + noise + source[at + len(noise) :], source[:at] + noise, noise):
-        payload = file.pack(strange, 19, 23)
-        assert payload is None or file.restore(payload, 19, 23) == strange
+        payload = file.pack(strange, 19, 23, 1)
+        assert payload is None or file.restore(payload, 19, 23, 1) == strange
 
 
 def test_a_size_that_is_not_said_is_refused(part: np.ndarray) -> None:
-    payload = file.pack(jpeg_of(part), *part.shape[:2])
+    payload = file.pack(jpeg_of(part), *part.shape)
     assert payload is not None
-    assert file.pack(jpeg_of(part), 5, 5) is None
+    assert file.pack(jpeg_of(part), 5, 5, 3) is None
     with pytest.raises(CorruptError, match="do not fit its segments"):
-        file.restore(payload, 5, 5)
+        file.restore(payload, 5, 5, 3)
+
+
+def test_strange_heads_are_kept_with_the_file(part: np.ndarray) -> None:
+    """More segments than a payload may have, and what T.81 does not know, are not packed."""
+    source = jpeg_of(part, quality=80)
+    scan = source.index(b"\xff\xda")
+    comment = b"\xff\xfe\xff\xff" + bytes(65533)
+    strange = [
+        source[:2] + comment * 257 + source[2:],
+        source[:scan] + b"\xff\xdd\x00\x05\x00\x00\x05" + source[scan:],
+        source[: scan + 6] + b"\x40" + source[scan + 7 :],
+        b"\xff\xd9" + source[2:],
+    ]
+    for one in strange:
+        assert file.pack(one, *part.shape) is None
+    data = archive.pack(strange[0], exactly=False).data
+    assert archive.unpack(data) == strange[0]

@@ -33,6 +33,7 @@ SAMPLINGS = (
 OWN, SAME = 0, 101  # of a table: its steps follow; it is the one before. Between them, a quality
 OVERLAP = 1  # rows of pixels that depend on differences' next row of blocks, too
 DIGEST = "5f7ea4b91a1b4cc1"  # of what `check_compiled` makes
+LARGE, SMALL = 16, 4096  # times the bytes of a plane, and words: a payload that is larger is worth nothing
 SPARE = 2  # random words for a pixel, should the data be cut short
 
 
@@ -45,22 +46,28 @@ class JpegCoder:
         if origin is None:
             return None
         payload = self.write(origin, plane)
-        return payload if len(payload) >= self.least_bytes(plane.shape, Schedule()) else None
+        least = self.least_bytes(plane.shape, Schedule())
+        return payload if payload is not None and len(payload) >= least else None
 
-    def write(self, origin: Origin, plane: np.ndarray) -> bytes:
-        """The payload of a plane that seems to be of such an origin."""
+    def write(self, origin: Origin, plane: np.ndarray) -> bytes | None:
+        """The payload of a plane that seems to be of such an origin; None if it is far larger than that."""
         check_compiled()
         layout = origin.layout
         grids = _grids(layout, origin.steps)
         for grid, found in zip(grids, origin.coefficients, strict=True):
             grid.coefficients[1:, 1:] = found
-        coder = blocks.new_encoder(sum(grid.coefficients.size for grid in grids) + plane.size)
+        limit = LARGE * plane.size // 4 + SMALL
+        coder = _encoder(limit, grids, plane)
         for row in _rows(layout, len(grids)):
+            if blocks.is_full(coder, limit):
+                return None
             _code_row(coder, grids, layout, *row)
         made = _made(layout, grids)
         differs = not np.array_equal(made, plane)
         if differs:
-            _code_differences(coder, grids[0], layout, made, plane.copy())
+            _code_differences(coder, grids[0], layout, made, plane.copy(), limit)
+        if blocks.is_full(coder, limit):
+            return None
         head = [SAMPLINGS.index((layout.down, layout.across)), 16 * layout.top + layout.left, differs]
         return bytes(head) + _pack_steps(origin.steps) + coder.sealed()
 
@@ -125,7 +132,7 @@ def check_compiled() -> None:
     for grid in grids:
         values = made_up(*grid.coefficients[1:, 1:].shape)
         grid.coefficients[1:, 1:] = values * (values % 5 == 0) // (2 + np.arange(SIDE**2))
-    coder = blocks.new_encoder(sum(grid.coefficients.size for grid in grids) + 3 * 21 * 30)
+    coder = _encoder(10**4, grids, np.empty((21, 30, 3), np.uint8))
     for row in _rows(layout, 3):
         _code_row(coder, grids, layout, *row)
     made = _made(layout, grids)
@@ -210,6 +217,12 @@ def _code_row(coder: BinaryCoder, grids: list[Grid], layout: Layout, component: 
         blocks.code_row(coder, grids[component], twin, grids[0].counts, place, component == 0, row)
 
 
+def _encoder(limit: int, grids: list[Grid], plane: np.ndarray) -> BinaryCoder:
+    """With room for so many words, and for a row of blocks of either a component or differences."""
+    of_row = max(grid.coefficients[0].size for grid in grids)
+    return blocks.new_encoder(limit, max(of_row, (SIDE + 1) * plane[0].size))
+
+
 def _made(layout: Layout, grids: list[Grid]) -> np.ndarray:
     """What coefficients give: uint8 (h, w, 1 or 3)."""
     values = [dct.samples(np.ascontiguousarray(grid.coefficients[1:, 1:]), grid.steps) for grid in grids]
@@ -217,12 +230,21 @@ def _made(layout: Layout, grids: list[Grid]) -> np.ndarray:
 
 
 def _code_differences(
-    coder: BinaryCoder, luma: Grid, layout: Layout, made: np.ndarray, truth: np.ndarray
+    coder: BinaryCoder,
+    luma: Grid,
+    layout: Layout,
+    made: np.ndarray,
+    truth: np.ndarray,
+    limit: float = math.inf,
 ) -> np.ndarray:
-    """Code in what a plane differs from what is made of coefficients: of truth, or into it."""
+    """Code in what a plane differs from what is made of coefficients: of truth, or into it. limit: words
+    after which one gives up.
+    """
     planes = blocks.new_planes(made, truth, layout.blocks(True))
     with np.errstate(over="ignore"):
         for row in range(layout.blocks(True)[0]):
+            if not coder.decoding and blocks.is_full(coder, limit):
+                break
             blocks.code_differences(coder, luma.counts, planes, layout.top % SIDE, layout.left % SIDE, row)
     return truth
 

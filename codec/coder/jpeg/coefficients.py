@@ -87,9 +87,17 @@ def least_bytes(count: int) -> int:
     return count // BLOCKS_OF_BYTE
 
 
-def new_encoder(numbers: int) -> BinaryCoder:
-    """numbers: how many it will write at most."""
+def new_encoder(limit: int, numbers: int) -> BinaryCoder:
+    """limit: words after which the whole is worth nothing, as `is_full` says; numbers: how many are written
+    at most before one asks.
+    """
+    numbers += limit // WORDS_OF_NUMBER + 1
     return binary_encoder(SLOTS, SORTS * NODES, WORDS_OF_NUMBER * numbers, MANNER)
+
+
+def is_full(coder: BinaryCoder, limit: float) -> bool:
+    """Whether an encoder has written more words than that."""
+    return bool(coder.state[0, 2] > limit)
 
 
 def new_decoder(data: bytes) -> BinaryCoder:

@@ -1,4 +1,4 @@
-"""A JPEG file by its coefficients, which takes a quarter less, and the very bytes of it again. Knows a JPEG's
+"""A JPEG file by its coefficients, which takes a fifth less, and the very bytes of it again. Knows a JPEG's
 segments; nothing of .ardm files.
 
 Only a sequential JPEG by Huffman codes, in one scan, whose bytes are made again of its coefficients is
@@ -7,8 +7,10 @@ packed; all else is for others to keep. Specified in docs/format/jpeg-file.md.
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +23,7 @@ from codec.coder.jpeg.coefficients import ZIGZAG, Grid
 from codec.coder.jpeg.dct import COEFFICIENT_MAX, SIDE
 from codec.coder.jpeg.scan import Scan
 from codec.container import read_varint, varint
+from codec.ending import check
 from codec.errors import CorruptError, TruncatedError
 
 SOI, SEQUENTIAL, SCAN = b"\xff\xd8", (0xC0, 0xC1), 0xDA
@@ -32,8 +35,11 @@ MOST_UNITS = 10  # blocks of a unit (T.81, B.2.3)
 
 
 BITS_OF_BLOCK = 2  # at least, of two codes
-MOST_BYTES = 512  # of a block's codes, about twice as many as there can be
+MOST_BYTES = 512  # of a block's codes; there can be 464, if all of them are FF and 00 by turns
 MOST_HEAD = 1 << 24  # bytes of the segments before the coded pixels
+
+
+Codes = tuple[list[int], bytes]  # how many codes each length has; their symbols
 
 
 class UnfitError(Exception):
@@ -51,16 +57,18 @@ class Frame(NamedTuple):
     interval: int  # units between restarts; all, if there are none
 
 
-def pack(source: bytes, height: int, width: int) -> bytes | None:
-    """The payload of a JPEG file, whose picture is said to have so many rows and columns; None of one that is
-    not packed here.
+def pack(source: bytes, height: int, width: int, channels: int) -> bytes | None:
+    """The payload of a JPEG file, whose picture is said to have so many rows, columns and channels; None of
+    one that is not packed here.
     """
     try:
         at = _start_of_scan(source)
         head = source[:at]
+        if len(head) > MOST_HEAD:
+            raise UnfitError
         frame = _frame(head)
         found = _END.search(source, at)
-        if not found or frame.size != (height, width):
+        if not found or (*frame.size, len(frame.steps)) != (height, width, channels):
             raise UnfitError
         coded, tail = source[at : found.start()], source[found.start() :]
         if 8 * len(coded) < BITS_OF_BLOCK * _count(frame):
@@ -75,8 +83,10 @@ def pack(source: bytes, height: int, width: int) -> bytes | None:
     except UnfitError:
         return None
     check_compiled()
-    coder = blocks.new_encoder(coefficients.size)
-    _code(coder, grids)
+    limit = len(source) // 4
+    coder = blocks.new_encoder(limit, max(grid.coefficients[0].size for grid in grids))
+    if not _code(coder, grids, limit):
+        return None
     words = coder.sealed()
     if len(words) < blocks.least_bytes(len(coefficients)):
         return None
@@ -85,9 +95,9 @@ def pack(source: bytes, height: int, width: int) -> bytes | None:
     return bytes([fill]) + lengths + packed + tail + words
 
 
-def restore(payload: bytes, height: int, width: int) -> bytes:
-    """The file again. height, width: of the picture, as is known; others are refused before anything is
-    decoded. Raises CorruptError, TruncatedError.
+def restore(payload: bytes, height: int, width: int, channels: int) -> bytes:
+    """The file again. height, width, channels: of the picture, as is known; others are refused before
+    anything is decoded. Raises CorruptError, TruncatedError, UnsupportedError.
     """
     if not payload:
         raise TruncatedError("its data is cut short.")
@@ -105,7 +115,7 @@ def restore(payload: bytes, height: int, width: int) -> bytes:
         if fill > 1 or _start_of_scan(head) != len(head):
             raise UnfitError
         frame = _frame(head)
-        if frame.size != (height, width):
+        if (*frame.size, len(frame.steps)) != (height, width, channels):
             raise UnfitError
         count = _count(frame)
         if blocks.least_bytes(count) > len(payload) - tail_end or lengths[1] > MOST_BYTES * count:
@@ -131,6 +141,8 @@ def restore(payload: bytes, height: int, width: int) -> bytes:
 def _start_of_scan(source: bytes) -> int:
     """Where the coded pixels begin. Raises UnfitError."""
     at = len(SOI)
+    if not source.startswith(SOI):
+        raise UnfitError
     while source[at : at + 1] == b"\xff" and at + 4 <= len(source):
         mark, size = source[at + 1], int.from_bytes(source[at + 2 : at + 4], "big")
         at += 2 + size
@@ -141,20 +153,19 @@ def _start_of_scan(source: bytes) -> int:
     raise UnfitError
 
 
-def _segments(head: bytes) -> list[tuple[int, bytes]]:
+def _segments(head: bytes) -> Iterator[tuple[int, bytes]]:
     """(kind, data) of all that `_start_of_scan` has seen."""
-    found, at = [], len(SOI)
+    at = len(SOI)
     while at < len(head):
         end = at + 2 + int.from_bytes(head[at + 2 : at + 4], "big")
-        found.append((head[at + 1], head[at + 4 : end]))
+        yield head[at + 1], head[at + 4 : end]
         at = end
-    return found
 
 
 def _frame(head: bytes) -> Frame:
     """Raises UnfitError."""
     steps: dict[int, np.ndarray] = {}
-    codes: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+    codes: dict[int, Codes] = {}
     frames, interval, scan = [], 0, b""
     for mark, data in _segments(head):
         if mark == STEPS:
@@ -163,7 +174,11 @@ def _frame(head: bytes) -> Frame:
             codes |= _tables_of_codes(data)
         elif mark in SEQUENTIAL:
             frames.append(data)
+            if len(frames) > 1:
+                raise UnfitError
         elif mark == INTERVAL:
+            if len(data) != 2:
+                raise UnfitError
             interval = int.from_bytes(data, "big")
         elif mark == SCAN:
             scan = data
@@ -177,6 +192,8 @@ def _frame(head: bytes) -> Frame:
 def _tables_of_steps(data: bytes) -> dict[int, np.ndarray]:
     found: dict[int, np.ndarray] = {}
     while data:
+        if data[0] >> 4 > 1:
+            raise UnfitError
         size = 2 if data[0] >> 4 else 1
         values, data, number = data[1 : 1 + 64 * size], data[1 + 64 * size :], data[0] & 15
         if len(values) != 64 * size:
@@ -189,25 +206,20 @@ def _tables_of_steps(data: bytes) -> dict[int, np.ndarray]:
     return found
 
 
-def _tables_of_codes(data: bytes) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _tables_of_codes(data: bytes) -> dict[int, Codes]:
     """Those of means by their number, all others with 4 more."""
     found = {}
     while data:
         number, counts = data[0], list(data[1:17])
         size = 17 + sum(counts)
-        made = scans.new_codes(counts, data[17:size])
-        if len(data) < size or number & 0xEC or made is None:
+        if len(data) < size or number & 0xEC:
             raise UnfitError
-        found[number >> 2 | number & 3], data = made, data[size:]
+        found[number >> 2 | number & 3], data = (counts, data[17:size]), data[size:]
     return found
 
 
 def _laid_out(
-    frame: bytes,
-    scan: bytes,
-    steps: dict[int, np.ndarray],
-    codes: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]],
-    interval: int,
+    frame: bytes, scan: bytes, steps: dict[int, np.ndarray], codes: dict[int, Codes], interval: int
 ) -> Frame:
     """Of the segments' data. Raises UnfitError."""
     count = frame[5] if len(frame) > 5 else 0
@@ -225,6 +237,8 @@ def _laid_out(
     ):
         raise UnfitError
     down, across = [part[1] & 15 for part in parts], [part[1] >> 4 for part in parts]
+    if any(name[1] & 0xCC for name in named):
+        raise UnfitError
     tables = [(name[1] >> 4, 4 + (name[1] & 15)) for name in named]
     known = all(part[2] in steps for part in parts) and all(t in codes for pair in tables for t in pair)
     if not known or min(down + across) < 1 or max(down + across) > 4:
@@ -238,9 +252,12 @@ def _laid_out(
     starts = np.cumsum([0, *(rows * columns for rows, columns in shapes)])
     rows = [(starts[i], shapes[i][1], down[i], across[i], *tables[i]) for i in range(count)]
     symbols, values, lengths = (np.zeros((8, size), dtype) for size, dtype in scans.OF_TABLES)
-    for number, (found, code, length) in codes.items():
-        symbols[number], values[number], lengths[number] = found, code, length
-    made = Scan(
+    for number, (counts, listed) in codes.items():
+        made = scans.new_codes(counts, listed)
+        if made is None:
+            raise UnfitError
+        symbols[number], values[number], lengths[number] = made
+    laid_out = Scan(
         np.array(rows, np.int64),
         np.array([unit_columns]),
         symbols,
@@ -249,7 +266,8 @@ def _laid_out(
         np.zeros(count, np.int64),
     )
     units = unit_rows * unit_columns
-    return Frame((height, width), made, [steps[part[2]] for part in parts], shapes, units, interval or units)
+    tables_of = [steps[part[2]] for part in parts]
+    return Frame((height, width), laid_out, tables_of, shapes, units, interval or units)
 
 
 def _inflated(packed: bytes) -> bytes:
@@ -327,12 +345,16 @@ def _check_range(part: np.ndarray) -> None:
         raise UnfitError
 
 
-def _code(coder: BinaryCoder, grids: list[Grid]) -> None:
-    """Component after component."""
+def _code(coder: BinaryCoder, grids: list[Grid], limit: float = math.inf) -> bool:
+    """Component after component. limit: words after which an encoder gives up, and False is returned."""
     luma = grids[0].counts
     for i, grid in enumerate(grids):
         twin = grids[1] if i == 2 and grids[1].counts.shape == grid.counts.shape else blocks.EMPTY
         shares = tuple(max(1, (a - 1) // (b - 1)) for a, b in zip(luma.shape, grid.counts.shape, strict=True))
         with np.errstate(over="ignore"):  # hashes wrap around; only uncompiled code notices
             for row in range(grid.counts.shape[0] - 1):
+                check()
                 blocks.code_row(coder, grid, twin, luma, (*shares, 0, 0), i == 0, row)
+                if not coder.decoding and blocks.is_full(coder, limit):
+                    return False
+    return True

@@ -1,8 +1,8 @@
 """The JPEG that a plane was decoded from, as it seems: where its blocks lie, which colour differences share a
 sample, by which steps coefficients were quantised, and these. Knows planes and arrays; no payloads.
 
-The encoder's own affair: what is found need not be true, and what it does not give is coded as well. Sums are
-of whole numbers below 2**53, so that every machine finds the same.
+The encoder's own affair: what is found need not be true, and what it does not give is coded as well. Sums
+are of whole numbers below 2**53, so that machines find the same, but for logarithms of another last place.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from codec.coder.jpeg.rounding import settle
 from codec.coder.jpeg.samples import forward, in_blocks, quantised, samples_of, touched, waves
 from codec.coder.jpeg.steps import likely_steps, quality_of, standard_steps
 from codec.coder.palette import some_of
+from codec.ending import check
 
 JPEG = CONVERSIONS[0]
 # Rows and columns that tell where blocks lie, by coefficients below SMALL: MORE times as many as elsewhere.
@@ -86,6 +87,7 @@ def fitted(layout: Layout, plane: np.ndarray, components: np.ndarray | None = No
     for further in itertools.islice(itertools.cycle(FURTHER), ROUNDS):
         if not wrong or since == PATIENCE:
             break
+        check()
         search.go_on(further)
         since += 1
         if search.wrong.mean() < wrong:
