@@ -15,6 +15,9 @@ import numpy as np
 from ardm.exact.predictor import Predictor
 from codec import archive, compress, container, text
 from codec.choice import encode_plane
+from codec.coder.jpeg.dct import Layout
+from codec.coder.jpeg.origin import saved
+from codec.coder.jpeg.steps import standard_tables
 from codec.coder.stored import FILTERED, RAW
 from codec.coder.work import Work
 from codec.container import Entry
@@ -60,6 +63,7 @@ def arrays() -> dict[str, tuple[int, np.ndarray, dict[str, Any]]]:
         "graphics": (Method.GRAPHICS, np.tile(photo()[190:207, 330:347], (3, 3, 1)), {}),
         "converted": (Method.CONVERTED, converted()[190:206, 330:346], {"order": "raster"}),
         "converted-lattice": (Method.CONVERTED, converted()[190:206, 330:346], {"order": "lattice"}),
+        "jpeg": (Method.JPEG, _of_jpeg(), {}),
         "palette": (Method.PALETTE, photo()[190:214, 330:354] // 64 * 64, {}),
         "palette-alpha": (
             Method.PALETTE,
@@ -126,6 +130,16 @@ def source_files() -> dict[str, tuple[int, bytes]]:
     return {f"source-{name}": (method, images.SAME[name][0]) for name, method in names.items()}
 
 
+def jpeg_files() -> dict[str, tuple[int, bytes]]:
+    """name -> (method, JPEG file)."""
+    return {"jpeg-file": (Method.JPEG_FILE, images.saved(photo()[190:214, 330:354], "JPEG", quality=60))}
+
+
+def _of_jpeg() -> np.ndarray:
+    """A small picture that was a JPEG: uint8 (40, 44, 3)."""
+    return saved(photo()[190:230, 330:374], Layout(40, 44, 3, 6, 2, 2), standard_tables(60))
+
+
 PROSE = b'The old man sat by the river and wept. "It was his OWN fault," said McGregor, who had come in 1984.\r\nIn the morning there was a great noise.\r\n'
 
 
@@ -159,6 +173,8 @@ def files(predictor: Predictor | None = None) -> dict[str, bytes]:
         found[name] = method, archive.pack(source, exactly=exactly, max_pixels=LIMIT, order="raster").data
     for name, (method, source) in source_files().items():
         found[name] = method, archive.pack(source, exactly=False, max_pixels=LIMIT, order="raster").data
+    for name, (method, source) in jpeg_files().items():
+        found[name] = method, archive.pack(source, exactly=True, max_pixels=LIMIT).data
     for name, (method, data) in found.items():
         assert container.read(data)[0].entries[0].method == method, name
     return {name: data for name, (_, data) in found.items()}

@@ -37,7 +37,9 @@ def test_what_a_forged_recipe_makes_is_refused_unless_it_holds_the_image() -> No
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.sampled_from(sorted(samples.arrays() | samples.png_files() | samples.source_files())),
+    st.sampled_from(
+        sorted(samples.arrays() | samples.png_files() | samples.source_files() | samples.jpeg_files())
+    ),
     st.integers(0, 2**32 - 1),
 )
 def test_a_mutated_file_raises_only_our_errors(name: str, seed: int) -> None:

@@ -18,6 +18,7 @@ from tests import pngs
 GOLDEN = Path(__file__).parent / "golden"
 # each way in which a file comes back, and each kind of samples
 NAMES = (
+    "jpeg-file",
     "photo-grey-alpha",
     "png-content-interlaced-palette",
     "png-difference",

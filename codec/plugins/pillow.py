@@ -247,6 +247,18 @@ class _Part(ContainerIO.ContainerIO):  # type: ignore[type-arg]
         self.fh.close()  # older Pillows' containers cannot be closed
 
 
+class _Made(_Part):
+    """What is made of a file, which is closed with it, but not because nobody needs this any more."""
+
+    def __init__(self, made: bytes, file: IO[bytes]) -> None:
+        super().__init__(io.BytesIO(made), 0, len(made))
+        self.file = file
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
+
+
 def _open_kept(file: IO[bytes]) -> ImageFile.ImageFile:
     """A file that is kept whole, in its place, by Pillow's reader of its format. Its checksum is checked."""
     opened = _opened(file)
@@ -261,7 +273,7 @@ def _open_kept(file: IO[bytes]) -> ImageFile.ImageFile:
     if form not in KEPT:
         label = form.label if form else "file of another format"
         raise OSError(f"the file keeps a {label} whole; ardm-decompress restores it.")
-    part: Any = io.BytesIO(kept) if opened.header.recoded else _Part(file, opened.at, len(kept))
+    part: Any = _Made(kept, file) if opened.header.recoded else _Part(file, opened.at, len(kept))
     return Image.open(part, formats=[KEPT[form]])
 
 

@@ -34,7 +34,7 @@ from codec.coder.schedule import Order
 from codec.methods import Method
 from tests import samples
 
-NAMES = ["bytes-16", *samples.arrays(), *samples.png_files(), *samples.source_files()]
+NAMES = ["bytes-16", *samples.arrays(), *samples.png_files(), *samples.source_files(), *samples.jpeg_files()]
 
 
 def restore(data: bytes) -> object:

@@ -190,7 +190,7 @@ def test_a_file_kept_whole(photo: np.ndarray) -> None:
     out = io.BytesIO()
     Image.fromarray(photo[:40, :50]).save(out, "JPEG")
     seen = survey(archive.pack(out.getvalue(), exactly=False).data, "photo.ardm")
-    assert "kept as it was" in seen.notes[0]
+    assert "kept by a JPEG's coefficients" in seen.notes[0]
     assert seen.picture is not None
     assert seen.picture.size == (50, 40)
     assert not seen.measured

@@ -25,11 +25,8 @@ from codec.coder.words import check_words, made_up
 from codec.coder.work import Shape, Work
 from codec.errors import CorruptError, TruncatedError
 
-SAMPLINGS = (
-    (1, 1),
-    (1, 2),
-    (2, 2),
-)  # the format's: rows and columns of pixels that share a difference's sample
+# the format's: rows and columns of pixels that share a difference's sample
+SAMPLINGS = (1, 1), (1, 2), (2, 2)
 OWN, SAME = 0, 101  # of a table: its steps follow; it is the one before. Between them, a quality
 OVERLAP = 1  # rows of pixels that depend on differences' next row of blocks, too
 DIGEST = "5f7ea4b91a1b4cc1"  # of what `check_compiled` makes
