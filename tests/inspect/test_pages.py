@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from codec import compress
+from codec import archive, compress
 from codec.inspect import page, plots, survey
-from codec.inspect.drawings import COLOURS
+from codec.inspect.drawings import COLOURS, Bar, Picture, bars, columns, heat_map, lines, words
 from codec.inspect.facts import NAMES
 from codec.methods import METHODS
+from tests import pngs
 from tests.processes import ROOT
 from tests.samples import GOLDEN
 
@@ -129,10 +132,10 @@ def test_light_and_dark_and_narrow(lattice: str) -> None:
 def test_pages_of_other_files(name: str) -> None:
     text = page(survey((GOLDEN / f"{name}.ardm").read_bytes(), name))
     found = check(text)
-    silent = name in ("one-pixel", "fine-rgb-10", "jpeg-rgb")
     assert ("Pixel by pixel" in found.text) == (name == "raster-graphics")
     assert ("The file is kept as it was" in found.text) == (name == "whole-file")
     assert ("kept by a JPEG's coefficients" in found.text) == (name == "jpeg-file")
+    silent = name in ("one-pixel", "fine-rgb-10", "jpeg-rgb")
     assert ("the coder of this file tells no more" in found.text) == silent
 
 
@@ -140,6 +143,62 @@ def test_every_method_has_a_colour() -> None:
     labels = {NAMES.get(row.label, row.label) for row in METHODS.values()}
     assert labels == set(plots.METHODS)
     assert len(plots.METHODS) <= len(COLOURS)
+
+
+def test_a_page_of_a_text() -> None:
+    name = next((ROOT / "tests" / "golden-text").glob("plain.ardm"))
+    found = check(page(survey(name.read_bytes(), "book.txt.ardm")))
+    assert "no pixels to look at" in found.text
+    assert f"3,000 bytes in {name.stat().st_size:,} bytes" in found.text
+
+
+def test_names_and_metadata_are_words(photo: np.ndarray) -> None:
+    head, *rest = pngs.split(pngs.png_of(photo[:9, :9], 2, 8))
+    chunks = [(b"tEXt", b"Comment\0" + EVIL.encode("utf-8")), (b"iTXt", b"C\0\0\0\0\0" + EVIL.encode())]
+    source = pngs.build([head, *chunks, *rest])
+    data = archive.pack(source, exactly=False, name="<b>x.png").data
+    found = check(page(survey(data, EVIL)))
+    assert "<script>alert(1)</script>" in found.text  # as words
+    assert "<b>x.png" in found.text
+    assert "\x1b" not in found.text
+    assert "\u202e" not in found.text
+    assert len(found.of("b")) == 1  # the size
+
+
+def test_a_name_that_is_no_text() -> None:
+    data = (GOLDEN / "one-pixel.ardm").read_bytes()
+    page(survey(data, b"caf\xe9.ardm".decode("utf-8", "surrogateescape"))).encode()
+
+
+def test_any_words_can_stand_anywhere() -> None:
+    assert words("a<b>&\"'\n\udce9") == "a&lt;b&gt;&amp;&quot;&#x27;\\n\\udce9"
+    for drawn in (
+        bars([Bar(EVIL, 1, EVIL)], EVIL),
+        columns([[1.0]], [EVIL], [EVIL], EVIL),
+        lines([(EVIL, [1.0, 2.0])], (EVIL, EVIL), EVIL),
+    ):
+        assert "<script" not in drawn.svg
+        assert "<img" not in drawn.svg
+
+
+def test_drawings_show_themselves_in_notebooks(photo: np.ndarray) -> None:
+    seen = survey(compress(photo[150:190, 300:340], order="lattice", budget=4))
+    for drawn in (plots.calls(seen), plots.levels(seen), plots.channels(seen), plots.methods(seen)):
+        assert drawn is not None
+        assert drawn._repr_svg_().startswith("<svg ")
+    for shown in (plots.photo(seen), plots.heat(seen)):
+        assert isinstance(shown, Picture)
+        assert shown._repr_html_().startswith("<img ")
+
+
+def test_heat_is_brighter_where_more_was_spent() -> None:
+    values = np.zeros((20, 20))
+    values[:, 10:] = 7
+    shown = heat_map(values, 7.0, 20)
+    pixels = np.asarray(Image.open(io.BytesIO(shown.data)).convert("L")).astype(int)
+    assert pixels[:, :8].max() < 40
+    assert pixels[:, 12:].min() > 200
+    assert (heat_map(values, 7.0, 5).width, heat_map(values, 7.0, 5).height) == (5, 5)
 
 
 def test_the_example_page_is_of_this_release() -> None:
