@@ -31,8 +31,8 @@ Coded = list[tuple[int, bytes]]  # (method, payload) of one plane after the othe
 
 def encode_plane(plane: np.ndarray, work: Work, few: bool = False) -> tuple[int, bytes]:
     """plane: uint8 (h, w, 1 or 3). few: as in `codec.samples.Kind`. Returns (method, payload), the smallest
-    of: by the network (colours converted back, if they were converted), by the coder for graphics if the
-    plane may be such, and stored.
+    of: by coefficients if it was a JPEG, which is mostly enough; by the network (colours converted back, if
+    they were converted), by the coder for graphics if the plane may be such, and stored.
     """
     rough = roughly(plane)
     tried: list[tuple[int, bytes]] = []

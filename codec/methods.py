@@ -70,8 +70,8 @@ METHODS = {
     Method.INCLUDED: Row("included"),  # a plane that the entry before it codes, too
     Method.PALETTE: Row("palette", "codec.coder.palette:PALETTE_CODER", extent=Extent.TILE, counters=True),
     Method.CONVERTED: Row("converted", "codec.coder.converted:CONVERTED_CODER", network=True, counters=True),
-    Method.JPEG_FILE: Row("jpeg_file", whole=True),
     Method.JPEG: Row("jpeg", "codec.coder.jpeg.coder:JPEG_CODER"),
+    Method.JPEG_FILE: Row("jpeg_file", whole=True),
 }
 
 

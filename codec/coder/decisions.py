@@ -85,6 +85,15 @@ def _binary_coder(
 
 
 @inlined(error_model="numpy")
+def bit_length(number: Any) -> Any:
+    """Bits of a number that is not negative."""
+    bits = 0
+    while number >> bits > 0:
+        bits += 1
+    return bits
+
+
+@inlined(error_model="numpy")
 def hashed(key: Any) -> Any:
     """A key, mixed: uint64."""
     mixed = (key ^ (key >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -13,7 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ardm.compiled import BORROWING, compiled, inlined, internal
-from codec.coder.decisions import CONTEXTS, BinaryCoder, Manner, binary_decoder, binary_encoder, decide
+from codec.coder.decisions import (
+    CONTEXTS,
+    BinaryCoder,
+    Manner,
+    binary_decoder,
+    binary_encoder,
+    bit_length,
+    decide,
+)
 from codec.coder.jpeg.dct import COEFFICIENT_MAX, SIDE
 
 MANNER = Manner(0.005, 0.15, 1.8)
@@ -105,20 +113,11 @@ def new_decoder(data: bytes) -> BinaryCoder:
 
 
 @inlined(**BORROWING)
-def _length(number: Any) -> Any:
-    """Bits of a number."""
-    bits = 0
-    while number >> bits > 0:
-        bits += 1
-    return bits
-
-
-@inlined(**BORROWING)
 def _scale(number: Any) -> Any:
     """A number's size, twice as fine as its bits: 0 to 30."""
     if number < 4:
         return number
-    bits = _length(number)
+    bits = bit_length(number)
     return 2 * bits + ((number >> (bits - 2)) & 1) - 2
 
 

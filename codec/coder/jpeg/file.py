@@ -32,13 +32,9 @@ OTHER_FRAMES = [mark for mark in range(0xC2, 0xD0) if mark not in (0xC4, 0xC8, 0
 _END = re.compile(rb"\xff[^\x00\xd0-\xd7]")  # of coded pixels
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 MOST_UNITS = 10  # blocks of a unit (T.81, B.2.3)
-
-
 BITS_OF_BLOCK = 2  # at least, of two codes
 MOST_BYTES = 512  # of a block's codes; there can be 464, if all of them are FF and 00 by turns
 MOST_HEAD = 1 << 24  # bytes of the segments before the coded pixels
-
-
 Codes = tuple[list[int], bytes]  # how many codes each length has; their symbols
 
 
@@ -55,6 +51,7 @@ class Frame(NamedTuple):
     shapes: list[tuple[int, int]]  # of each, rows and columns of blocks
     units: int
     interval: int  # units between restarts; all, if there are none
+    end: int  # of the segments, where the coded pixels begin
 
 
 def pack(source: bytes, height: int, width: int, channels: int) -> bytes | None:
@@ -62,15 +59,13 @@ def pack(source: bytes, height: int, width: int, channels: int) -> bytes | None:
     one that is not packed here.
     """
     try:
-        at = _start_of_scan(source)
-        head = source[:at]
-        if len(head) > MOST_HEAD:
-            raise UnfitError
-        frame = _frame(head)
-        found = _END.search(source, at)
+        frame = _frame(source)
+        found = _END.search(source, frame.end)
         if not found or (*frame.size, len(frame.steps)) != (height, width, channels):
             raise UnfitError
-        coded, tail = source[at : found.start()], source[found.start() :]
+        head, coded, tail = source[: frame.end], source[frame.end : found.start()], source[found.start() :]
+        if len(head) > MOST_HEAD:
+            raise UnfitError
         if 8 * len(coded) < BITS_OF_BLOCK * _count(frame):
             raise UnfitError
         coefficients, fill = _read(coded, frame)
@@ -112,9 +107,9 @@ def restore(payload: bytes, height: int, width: int, channels: int) -> bytes:
         raise TruncatedError("its data is cut short.")
     try:
         head = _inflated(payload[at:head_end])
-        if fill > 1 or _start_of_scan(head) != len(head):
-            raise UnfitError
         frame = _frame(head)
+        if fill > 1 or frame.end != len(head):
+            raise UnfitError
         if (*frame.size, len(frame.steps)) != (height, width, channels):
             raise UnfitError
         count = _count(frame)
@@ -138,55 +133,40 @@ def restore(payload: bytes, height: int, width: int, channels: int) -> bytes:
 # ---- segments ----------------------------------------------------------------------------------------------
 
 
-def _start_of_scan(source: bytes) -> int:
-    """Where the coded pixels begin. Raises UnfitError."""
-    at = len(SOI)
+def _segments(source: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """(kind, data, where it ends) of the segments before the coded pixels. Raises UnfitError."""
+    mark, at = 0, len(SOI)
     if not source.startswith(SOI):
         raise UnfitError
-    while source[at : at + 1] == b"\xff" and at + 4 <= len(source):
-        mark, size = source[at + 1], int.from_bytes(source[at + 2 : at + 4], "big")
-        at += 2 + size
-        if size < 2 or at > len(source):
-            break
-        if mark == SCAN:
-            return at
-    raise UnfitError
-
-
-def _segments(head: bytes) -> Iterator[tuple[int, bytes]]:
-    """(kind, data) of all that `_start_of_scan` has seen."""
-    at = len(SOI)
-    while at < len(head):
-        end = at + 2 + int.from_bytes(head[at + 2 : at + 4], "big")
-        yield head[at + 1], head[at + 4 : end]
+    while mark != SCAN:
+        end = at + 2 + int.from_bytes(source[at + 2 : at + 4], "big")
+        if source[at : at + 1] != b"\xff" or end < at + 4 or end > len(source):
+            raise UnfitError
+        mark = source[at + 1]
+        yield mark, source[at + 4 : end], end
         at = end
 
 
-def _frame(head: bytes) -> Frame:
-    """Raises UnfitError."""
+def _frame(source: bytes) -> Frame:
+    """Of a JPEG, or of its segments before the coded pixels. Raises UnfitError."""
     steps: dict[int, np.ndarray] = {}
     codes: dict[int, Codes] = {}
-    frames, interval, scan = [], 0, b""
-    for mark, data in _segments(head):
+    frame = scan = b""
+    interval = start = 0
+    for mark, data, end in _segments(source):
         if mark == STEPS:
             steps |= _tables_of_steps(data)
         elif mark == CODES:
             codes |= _tables_of_codes(data)
+        elif mark in OTHER_FRAMES or (mark in SEQUENTIAL and frame) or (mark == INTERVAL and len(data) != 2):
+            raise UnfitError
         elif mark in SEQUENTIAL:
-            frames.append(data)
-            if len(frames) > 1:
-                raise UnfitError
+            frame = data
         elif mark == INTERVAL:
-            if len(data) != 2:
-                raise UnfitError
             interval = int.from_bytes(data, "big")
         elif mark == SCAN:
-            scan = data
-        elif mark in OTHER_FRAMES:
-            raise UnfitError
-    if len(frames) != 1:
-        raise UnfitError
-    return _laid_out(frames[0], scan, steps, codes, interval)
+            scan, start = data, end
+    return _laid_out(frame, scan, steps, codes, interval, start)
 
 
 def _tables_of_steps(data: bytes) -> dict[int, np.ndarray]:
@@ -219,7 +199,7 @@ def _tables_of_codes(data: bytes) -> dict[int, Codes]:
 
 
 def _laid_out(
-    frame: bytes, scan: bytes, steps: dict[int, np.ndarray], codes: dict[int, Codes], interval: int
+    frame: bytes, scan: bytes, steps: dict[int, np.ndarray], codes: dict[int, Codes], interval: int, end: int
 ) -> Frame:
     """Of the segments' data. Raises UnfitError."""
     count = frame[5] if len(frame) > 5 else 0
@@ -267,7 +247,7 @@ def _laid_out(
     )
     units = unit_rows * unit_columns
     tables_of = [steps[part[2]] for part in parts]
-    return Frame((height, width), laid_out, tables_of, shapes, units, interval or units)
+    return Frame((height, width), laid_out, tables_of, shapes, units, interval or units, end)
 
 
 def _inflated(packed: bytes) -> bytes:
@@ -338,10 +318,8 @@ def _parts(frame: Frame, coefficients: np.ndarray) -> list[np.ndarray]:
 
 def _check_range(part: np.ndarray) -> None:
     """Raise UnfitError unless decisions can say all coefficients."""
-    if (
-        np.abs(part[..., 0].astype(int)).max() > COEFFICIENT_MAX
-        or np.abs(part.astype(int)).max() > blocks.MOST
-    ):
+    sizes = np.abs(part.astype(np.int32))
+    if sizes[..., 0].max() > COEFFICIENT_MAX or sizes.max() > blocks.MOST:
         raise UnfitError
 
 

@@ -71,18 +71,25 @@ def find(plane: np.ndarray) -> Origin | None:
     corner = block_corner(components[..., 0])
     if corner is None:
         return None
-    layout = Layout(plane.shape[0], plane.shape[1], *corner)
+    layout, unsure = Layout(plane.shape[0], plane.shape[1], *corner), clipped(plane)
+    luma = _fit(layout, components[..., 0], unsure, True)
     if plane.shape[2] == 3:
-        layout = _sampled(layout, components, clipped(plane))
-    origin, wrong = fitted(layout, plane, components)
+        layout = _sampled(layout, components[..., 1], unsure, quality_of(luma.steps, True))
+    origin, wrong = _searched(_Search(layout, plane, components, luma))
     return origin if wrong <= WRONG_MOST else None
 
 
-def fitted(layout: Layout, plane: np.ndarray, components: np.ndarray | None = None) -> tuple[Origin, float]:
+def fitted(layout: Layout, plane: np.ndarray) -> tuple[Origin, float]:
     """Steps and coefficients that give a plane, whose blocks lie so, as nearly as is found; and the share of
-    pixels that they do not give. components: those of the plane, if they are known.
+    pixels that they do not give.
     """
-    search = _Search(layout, plane, _components(plane) if components is None else components)
+    components = _components(plane)
+    luma = _fit(layout, components[..., 0], clipped(plane), True)
+    return _searched(_Search(layout, plane, components, luma))
+
+
+def _searched(search: _Search) -> tuple[Origin, float]:
+    """As `fitted`."""
     best, wrong, since = search.coefficients, search.wrong.mean(), 0
     for further in itertools.islice(itertools.cycle(FURTHER), ROUNDS):
         if not wrong or since == PATIENCE:
@@ -92,15 +99,14 @@ def fitted(layout: Layout, plane: np.ndarray, components: np.ndarray | None = No
         since += 1
         if search.wrong.mean() < wrong:
             best, wrong, since = search.coefficients, search.wrong.mean(), 0
-    return Origin(layout, search.steps, best), float(wrong)
+    return Origin(search.layout, search.steps, best), float(wrong)
 
 
-def _sampled(layout: Layout, components: np.ndarray, unsure: np.ndarray) -> Layout:
-    """The layout, of those in which luma's blocks lie as they do, that fits the first difference best.
-    unsure: bool (h, w), pixels whose components may be others.
+def _sampled(layout: Layout, difference: np.ndarray, unsure: np.ndarray, quality: int | None) -> Layout:
+    """The layout, of those in which luma's blocks lie as they do, that fits a difference best. Arguments as
+    of `_fit`.
     """
-    quality = quality_of(_fit(layout, components[..., 0], unsure, True).steps, True)
-    part, unsure = _middle(components[..., 1], TRIED), _middle(unsure, TRIED)
+    part, unsure = _middle(difference, TRIED), _middle(unsure, TRIED)
     height, width = part.shape
 
     def bits(one: Layout) -> float:
@@ -174,6 +180,7 @@ class _Fit(NamedTuple):
 
     steps: np.ndarray
     coefficients: np.ndarray
+    found: np.ndarray  # the coefficients before they are quantised: float64 (m, n, 64)
     bits: float  # about how many it takes to say these, and what is wrong with them
 
 
@@ -197,37 +204,34 @@ def _fit(
         sizes = np.abs(coefficients[coefficients != 0]).astype(np.float64)
         bits = 2 * len(sizes) + 2 * np.log2(sizes).sum() + BITS_OF_WRONG * ((made != plane) & ~unsure).sum()
         of_table = 0 if quality_of(steps, luma) else BITS_OF_TABLE
-        fits.append(_Fit(steps, coefficients, float(bits) + of_table))
+        fits.append(_Fit(steps, coefficients, found, float(bits) + of_table))
     return min(fits, key=lambda fit: fit.bits)
 
 
 class _Search:
     """Coefficients that give a plane, better and better."""
 
-    def __init__(self, layout: Layout, plane: np.ndarray, components: np.ndarray) -> None:
+    def __init__(self, layout: Layout, plane: np.ndarray, components: np.ndarray, luma: _Fit) -> None:
         self.layout, self.plane = layout, plane
-        unsure = clipped(plane)
-        fits = [_fit(layout, components[..., 0], unsure, True)]
-        quality = quality_of(fits[0].steps, True)
+        unsure, fits, quality = clipped(plane), [luma], quality_of(luma.steps, True)
         for i in range(1, components.shape[2]):
             fits.append(_fit(layout, components[..., i], unsure, False, quality))
         self.steps = [fit.steps for fit in fits]
         self.coefficients = [fit.coefficients for fit in fits]
         for i in range(1 if layout.down * layout.across > 1 else len(fits)):
-            self._settle(i, components[..., i], unsure)
+            self._settle(i, components[..., i], unsure, fits[i].found)
         self._look()
 
-    def _settle(self, i: int, component: np.ndarray, unsure: np.ndarray) -> None:
+    def _settle(self, i: int, component: np.ndarray, unsure: np.ndarray, found: np.ndarray) -> None:
         """Round coefficients of a component whose samples are pixels, where these are known."""
         luma, steps, coefficients = i == 0, self.steps[i], self.coefficients[i]
         wrong = _shown(self.layout, dct.samples(coefficients, steps), luma) != component
         whole = samples_of(self.layout, np.ones(wrong.shape), luma, "constant")
         anew = touched(self.layout, wrong, luma) & ~touched(self.layout, unsure, luma)
         anew &= in_blocks(whole).all((2, 3))
-        samples = samples_of(self.layout, component, luma)
-        values = in_blocks(samples)[anew].reshape(-1, SIDE**2) - LEVEL
+        values = in_blocks(samples_of(self.layout, component, luma))[anew].reshape(-1, SIDE**2) - LEVEL
         rounded = coefficients[anew]
-        settle(forward(samples)[anew], rounded, steps.astype(np.int64), values, waves())
+        settle(found[anew], rounded, steps.astype(np.int64), values, waves())
         coefficients[anew] = rounded
 
     def _look(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ardm.compiled import BORROWING, compiled, inlined, internal
+from codec.coder.decisions import bit_length
 from codec.coder.jpeg.coefficients import ZIGZAG
 
 MOST_BITS = 16  # of a code
@@ -139,21 +140,12 @@ def _write_symbol(bits: Any, scan: Any, table: Any, symbol: Any) -> Any:
     return length > 0
 
 
-@inlined(**BORROWING)
-def _size(number: Any) -> Any:
-    bits, left = np.int64(0), abs(number)
-    while left > 0:
-        bits += 1
-        left >>= 1
-    return bits
-
-
 @internal(**BORROWING)
 def _write_block(bits: Any, scan: Any, part: Any, block: Any) -> Any:
     mean, ac = np.int64(block[0]), scan.parts[part, 5]
     number = mean - scan.last[part]
     scan.last[part] = mean
-    size = _size(number)
+    size = np.int64(bit_length(abs(number)))
     if size > SIZE_MAX or not _write_symbol(bits, scan, scan.parts[part, 4], size):
         return False
     _put(bits, (number if number > 0 else number - 1) & ((1 << size) - 1), size)
@@ -167,7 +159,7 @@ def _write_block(bits: Any, scan: Any, part: Any, block: Any) -> Any:
             if not _write_symbol(bits, scan, ac, RUN):
                 return False
             zeros -= 16
-        size = _size(number)
+        size = np.int64(bit_length(abs(number)))
         if size > SIZE_MAX or not _write_symbol(bits, scan, ac, 16 * zeros + size):
             return False
         _put(bits, (number if number > 0 else number - 1) & ((1 << size) - 1), size)

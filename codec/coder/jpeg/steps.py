@@ -72,8 +72,8 @@ def likely_steps(coefficients: np.ndarray, luma: bool, shared: bool) -> list[np.
     """
     quarters = np.minimum((np.abs(coefficients) * QUARTERS).astype(np.int64), HIGHEST * QUARTERS - 1)
     scores = np.empty((SIDE**2, 255), np.int64)
+    fits, some = _scores(shared)
     for k, column in enumerate(quarters.T):
-        fits, some = _scores(shared)
         counts = np.bincount(column)
         there = np.flatnonzero(counts)
         rare = round(1000 * np.log((len(column) + 2) / (1 + counts[ONE:].sum())))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ardm.compiled import BORROWING, inlined, internal
+from ardm.compiled import BORROWING, internal
 from codec.coder.decisions import CONTEXTS, decide
 
 # Sorts of decision: rows of the mixer's weights, and parts of keys. These are NumPy's integers, as are those
@@ -64,12 +64,3 @@ def code_number(coder: Any, sort: Any, bits: Any, value: Any) -> Any:
     for place in range(bits - 1, -1, -1):
         node = 2 * node + decide(coder, node, sort, (value >> place) & 1, 0.0)
     return node - (1 << bits)
-
-
-@inlined(error_model="numpy")
-def bit_length(number: Any) -> Any:
-    """Bits of a number."""
-    bits = 0
-    while number >> bits > 0:
-        bits += 1
-    return bits

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ardm.compiled import compiled, internal
-from codec.coder.decisions import BinaryCoder, binary_decoder, binary_encoder, decide
+from codec.coder.decisions import BinaryCoder, binary_decoder, binary_encoder, bit_length, decide
 from codec.errors import CorruptError
 from codec.png.exact import contexts
 from codec.png.exact.blocks import HELD_COUNT, WRITTEN, BitWriter, send, send_header, send_tokens
@@ -38,7 +38,7 @@ from codec.png.exact.codes import (
     Tokens,
     new_header,
 )
-from codec.png.exact.contexts import ROOT, ROWS, SLOTS, WRONG, ZERO, bit_length, code_number, set_context
+from codec.png.exact.contexts import ROOT, ROWS, SLOTS, WRONG, ZERO, code_number, set_context
 from codec.png.exact.parse import AT, BitReader, parse_block, take
 from codec.png.exact.steps import EVERYWHERE, insert, new_steps
 from codec.png.exact.tokens import FRONTIER, SPARE_WORDS, code_tokens, is_spent, new_past

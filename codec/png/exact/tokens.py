@@ -13,7 +13,7 @@ import numpy as np
 
 from ardm.compiled import BORROWING, inlined, internal
 from codec.coder.arithmetic import log
-from codec.coder.decisions import CONTEXTS, decide
+from codec.coder.decisions import CONTEXTS, bit_length, decide
 from codec.png.exact import contexts
 from codec.png.exact.codes import (
     ALIAS,
@@ -26,7 +26,7 @@ from codec.png.exact.codes import (
     WINDOW,
     distance_code,
 )
-from codec.png.exact.contexts import ROOT, WRONG, ZERO, bit_length, code_number, set_context
+from codec.png.exact.contexts import ROOT, WRONG, ZERO, code_number, set_context
 from codec.png.exact.steps import EVERYWHERE, KEPT, find_steps, insert, longest
 
 # bytes compared for each of the data, on average, after which only so many places are tried: time is bounded,
