@@ -20,8 +20,6 @@ from codec.samples import planes as split
 GRAPHICS = 0.3
 # a plane that zlib shrinks by more than this is worth no seconds of work, if it has more values than SMALL
 EMPTY, SMALL = 200, 2**18
-# what was a JPEG and takes less than this share of its plane would take thrice as much by the network
-SURE = 0.2
 # Samples of 16 bits may be smaller byte by byte if zlib needs less than HOPE times what the coder of high
 # depths does, and less than this share of them.
 HOPE, NOISE = 1.15, 0.75
@@ -31,8 +29,8 @@ Coded = list[tuple[int, bytes]]  # (method, payload) of one plane after the othe
 
 def encode_plane(plane: np.ndarray, work: Work, few: bool = False) -> tuple[int, bytes]:
     """plane: uint8 (h, w, 1 or 3). few: as in `codec.samples.Kind`. Returns (method, payload), the smallest
-    of: by coefficients if it was a JPEG, which is mostly enough; by the network (colours converted back, if
-    they were converted), by the coder for graphics if the plane may be such, and stored.
+    of: by coefficients if it was a JPEG, and no other where that is sure; by the network (colours converted
+    back, if they were converted), by the coder for graphics if the plane may be such, and stored.
     """
     rough = roughly(plane)
     tried: list[tuple[int, bytes]] = []
@@ -40,8 +38,9 @@ def encode_plane(plane: np.ndarray, work: Work, few: bool = False) -> tuple[int,
         if not few:  # labels and coarse steps are never for the network, which has not seen such
             of_jpeg = JPEG_CODER.pack(plane)
             if of_jpeg is not None:
-                tried.append((Method.JPEG, of_jpeg))
-                if len(of_jpeg) < SURE * plane.size:
+                payload, sure = of_jpeg
+                tried.append((Method.JPEG, payload))
+                if sure:
                     work.done(plane.size)
                     return tried[0]
             tried.append(_by_network(plane, work))

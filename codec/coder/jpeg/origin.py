@@ -43,6 +43,7 @@ class Origin(NamedTuple):
     layout: Layout
     steps: list[np.ndarray]  # int64 (64,), of each component: luma, and blue and red less luma
     coefficients: list[np.ndarray]  # int16 (m, n, 64), quantised
+    wrong: float = 0.0  # share of pixels that these do not give
 
 
 def block_corner(values: np.ndarray) -> tuple[int, int] | None:
@@ -75,20 +76,18 @@ def find(plane: np.ndarray) -> Origin | None:
     luma = _fit(layout, components[..., 0], unsure, True)
     if plane.shape[2] == 3:
         layout = _sampled(layout, components[..., 1], unsure, quality_of(luma.steps, True))
-    origin, wrong = _searched(_Search(layout, plane, components, luma))
-    return origin if wrong <= WRONG_MOST else None
+    origin = _searched(_Search(layout, plane, components, luma))
+    return origin if origin.wrong <= WRONG_MOST else None
 
 
-def fitted(layout: Layout, plane: np.ndarray) -> tuple[Origin, float]:
-    """Steps and coefficients that give a plane, whose blocks lie so, as nearly as is found; and the share of
-    pixels that they do not give.
-    """
+def fitted(layout: Layout, plane: np.ndarray) -> Origin:
+    """Steps and coefficients that give a plane, whose blocks lie so, as nearly as is found."""
     components = _components(plane)
     luma = _fit(layout, components[..., 0], clipped(plane), True)
     return _searched(_Search(layout, plane, components, luma))
 
 
-def _searched(search: _Search) -> tuple[Origin, float]:
+def _searched(search: _Search) -> Origin:
     """As `fitted`."""
     best, wrong, since = search.coefficients, search.wrong.mean(), 0
     for further in itertools.islice(itertools.cycle(FURTHER), ROUNDS):
@@ -99,7 +98,7 @@ def _searched(search: _Search) -> tuple[Origin, float]:
         since += 1
         if search.wrong.mean() < wrong:
             best, wrong, since = search.coefficients, search.wrong.mean(), 0
-    return Origin(search.layout, search.steps, best), float(wrong)
+    return Origin(search.layout, search.steps, best, float(wrong))
 
 
 def _sampled(layout: Layout, difference: np.ndarray, unsure: np.ndarray, quality: int | None) -> Layout:
