@@ -153,6 +153,13 @@ def test_where_it_is_doubtful_the_smallest_is_kept(part: np.ndarray) -> None:
         assert kept == len(packed[0]) if packed[1] else kept <= min(len(packed[0]), len(by_network))
 
 
+def test_noise_is_not_said_by_coefficients() -> None:
+    """Of few blocks chance makes a JPEG, whose steps are 1: larger than the noise itself."""
+    for seed in range(40):
+        noise = np.random.default_rng(seed).integers(0, 256, (23, 23), dtype=np.uint8)
+        assert len(compress(noise, verify=False)) <= noise.size + 100
+
+
 @settings(deadline=None, max_examples=25)
 @given(st.data())
 def test_any_plane_comes_back_by_any_coefficients(data: st.DataObject) -> None:

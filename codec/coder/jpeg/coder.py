@@ -34,6 +34,7 @@ LARGE, SMALL = 16, 4096  # times the bytes of a plane, and words: a payload that
 # Share of pixels that coefficients may not give. Of JPEGs up to quality 97 it is less, of some AVIFs, whose
 # colours and blocks are like theirs, 0.09 to 0.23.
 SURE = 0.06
+LIGHT = 0.2  # and bytes of a value, lest noise be said by coefficients whose steps are 1
 SPARE = 2  # random words for a pixel, should the data be cut short
 
 
@@ -49,7 +50,9 @@ class JpegCoder:
             return None
         payload = self.write(origin, plane)
         least = self.least_bytes(plane.shape, Schedule())
-        return (payload, origin.wrong <= SURE) if payload is not None and len(payload) >= least else None
+        if payload is None or len(payload) < least:
+            return None
+        return payload, origin.wrong <= SURE and len(payload) < LIGHT * plane.size
 
     def write(self, origin: Origin, plane: np.ndarray) -> bytes | None:
         """The payload of a plane that seems to be of such an origin; None if it is far larger than that."""
