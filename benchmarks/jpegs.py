@@ -1,9 +1,9 @@
 """JPEG files, and PNGs of what they decode to: python -m benchmarks.jpegs FOLDER [--qualities 75,85,95]
 [--held-out 100] [--limit 25].
 
-Every picture is saved by Pillow as a JPEG of each quality; the file, and its pixels as a PNG, are compressed
-and restored. Beside them: the same JPEG with Huffman codes of its own, by JPEG XL's transcoding of JPEGs, and
-its pixels by JPEG XL at effort 9. Knows sizes and seconds; writes benchmarks/results/jpegs.json.
+Every picture is saved by Pillow as a JPEG of each quality, sequential and progressive; the files, and their
+pixels as a PNG, are compressed and restored. Beside them: the same JPEG with Huffman codes of its own, both
+by JPEG XL's transcoding of JPEGs, and the pixels by JPEG XL at effort 9. Knows sizes and seconds; writes benchmarks/results/jpegs.json.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ def row(path: Path, quality: int, sampling: int) -> dict[str, Any]:
     chosen = {"quality": quality, "subsampling": sampling}
     jpeg = saved(image, "JPEG", **chosen)
     decoded = Image.open(io.BytesIO(jpeg)).convert("RGB")
+    progressive = saved(image, "JPEG", progressive=True, **chosen)
     file_bytes, *file_seconds = there_and_back(jpeg, True)
     png_bytes, *png_seconds = there_and_back(saved(decoded, "PNG"), False)
     return {
@@ -65,9 +66,12 @@ def row(path: Path, quality: int, sampling: int) -> dict[str, Any]:
         "bytes": {
             "jpeg": len(jpeg),
             "optimised jpeg": len(saved(image, "JPEG", optimize=True, **chosen)),
+            "progressive jpeg": len(progressive),
             "jpeg xl of the jpeg": len(imagecodecs.jpegxl_encode_jpeg(jpeg)),
+            "jpeg xl of the progressive": len(imagecodecs.jpegxl_encode_jpeg(progressive)),
             "jpeg xl of its pixels": len(make_codec("jxl9", 1)[0](np.asarray(decoded))),
             "ardm of the jpeg": file_bytes,
+            "ardm of the progressive": there_and_back(progressive, True)[0],
             "ardm of its pixels": png_bytes,
         },
         "seconds": {"jpeg": file_seconds, "pixels": png_seconds},

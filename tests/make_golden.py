@@ -176,10 +176,18 @@ def source_files() -> dict[str, tuple[str, bytes]]:
 
 def jpeg_files() -> dict[str, bytes]:
     """name -> JPEG file."""
-    buffer = io.BytesIO()
     crop = Image.fromarray(photos.photo()[190:253, 330:401])
-    crop.save(buffer, "JPEG", quality=80, restart_marker_rows=2, comment=b"golden")
-    return {"jpeg-file": buffer.getvalue()}
+    made: dict[str, tuple[Image.Image, dict[str, Any]]] = {
+        "jpeg-file": (crop, {"quality": 80, "restart_marker_rows": 2, "comment": b"golden"}),
+        "jpeg-file-progressive": (crop, {"quality": 70, "subsampling": 1, "progressive": True}),
+        "jpeg-file-cmyk": (crop.convert("CMYK"), {"quality": 60}),
+    }
+    found = {}
+    for name, (image, options) in made.items():
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", **options)
+        found[name] = buffer.getvalue()
+    return found
 
 
 def texts() -> dict[str, tuple[bytes, dict[str, Any]]]:

@@ -987,6 +987,193 @@ def decode_jpeg(payload, shape, head, net):
 
 # ---- JPEG files
 
+ZIGZAG = sorted(np.ndindex(8, 8), key=lambda p: (sum(p), p[0] if sum(p) % 2 else p[1]))
+
+
+def decode_jpeg_file(payload, head):
+    r = Reader(payload)
+    fill, lengths = r.number(), [r.varint() for _ in range(3)]
+    packed, tail, words = r.take(lengths[0]), r.take(lengths[2]), words_of(r.rest())
+    check(fill < 2)
+    start = unpacked(packed, 2**24)
+    parts, scans = read_segments(start, head)
+    blocks = sum(part.rows * part.columns for part in parts)
+    check(4 * len(words) >= blocks // 16 and lengths[1] <= 512 * blocks)
+    read_parts(Decisions(Stream(words), 65536, 384, 0.15, 0.005, 1.8), parts)
+    file, at, coded = b"", 0, 0
+    for scan in scans:
+        pixels = coded_pixels(scan, fill)
+        file, at, coded = file + start[at : scan.end] + pixels, scan.end, coded + len(pixels)
+    check(coded == lengths[1])
+    return file + tail
+
+
+def unpacked(packed, most):
+    unpacker = zlib.decompressobj()
+    try:
+        data = unpacker.decompress(packed, most + 1)
+    except zlib.error:
+        raise Refused("C") from None
+    check(len(data) <= most and unpacker.eof and not unpacker.unused_data)
+    return data
+
+
+class FileComponent(Component):
+    def __init__(self, r, n, alone):
+        self.name, sampling, self.table = (r.number() for _ in range(3))
+        self.across, self.down = (1, 1) if alone else divmod(sampling, 16)
+        check(1 <= self.across <= 4 and 1 <= self.down <= 4)
+        self.sort, self.luma = 8 * (n > 0), n == 0
+        self.blocks = defaultdict(lambda: [[0] * 8 for v in range(8)])
+        self.counts, self.errors = defaultdict(int), defaultdict(int)
+
+    def measure(self, height, width, down, across):
+        """Its units and blocks, and those that have pixels; down, across: the largest of all components"""
+        self.units = ceil(height / (8 * down)), ceil(width / (8 * across))
+        self.rows, self.columns = self.units[0] * self.down, self.units[1] * self.across
+        seen = ceil(height * self.down / down), ceil(width * self.across / across)
+        self.seen = ceil(seen[0] / 8), ceil(seen[1] / 8)
+
+
+def segments_of(head):
+    """(kind, data, where it ends)"""
+    r, found = Reader(head, "C"), []
+    check(r.take(2) == b"\xff\xd8")
+    while r.at < len(head):
+        check(r.number() == 255)
+        kind, size = r.number(), int.from_bytes(r.take(2), "big")
+        check(kind not in (0x00, 0x01, *range(0xD0, 0xDA), 0xFF) and size >= 2)  # those have no length
+        found.append((kind, r.take(size - 2), r.at))
+    check(found and found[-1][0] == 0xDA)
+    return found
+
+
+def read_segments(start, head):
+    """Components, and scans"""
+    steps, codes, interval, frame, scans = {}, {}, 0, None, []
+    for kind, data, end in segments_of(start):
+        if kind == 0xDB:
+            steps |= quantisation(data)
+        elif kind == 0xC4:
+            codes |= huffman(data)
+        elif kind == 0xDD:
+            check(len(data) == 2)
+            interval = int.from_bytes(data, "big")
+        elif kind == 0xDA:
+            check(frame and len(scans) < 64)
+            scans.append(read_scan(data, frame, codes))
+            scans[-1].interval, scans[-1].end = interval, end
+        elif 0xC0 <= kind <= 0xCF and kind not in (0xC8, 0xCC):  # a frame
+            check(not frame and kind < 0xC3)
+            frame = read_frame(data, head)
+            frame.progressive = kind == 0xC2
+    for part in frame.parts:
+        check(part.table in steps)
+        part.steps = steps[part.table]
+    return frame.parts, scans
+
+
+def quantisation(data):
+    """number -> table[v][u]"""
+    r, tables = Reader(data, "C"), {}
+    while r.at < len(data):
+        size, number = divmod(r.number(), 16)
+        check(size < 2)
+        tables[number] = [[0] * 8 for v in range(8)]
+        for v, u in ZIGZAG:
+            tables[number][v][u] = int.from_bytes(r.take(size + 1), "big")
+        check(np.all(tables[number]))
+    return tables
+
+
+def huffman(data):
+    """number -> symbol -> (code, bits), or None for too many codes; AC tables have 16 more"""
+    r, tables = Reader(data, "C"), {}
+    while r.at < len(data):
+        number, counts, table, code, right = r.number(), r.take(16), {}, 0, True
+        check(number >> 4 < 2 and number & 15 < 4)
+        for bits, count in enumerate(counts, 1):
+            for symbol in r.take(count):
+                table[symbol] = code, bits
+                code += 1
+            right = right and code <= 1 << bits
+            code *= 2
+        tables[number] = table if right else None
+    return tables
+
+
+def read_frame(data, head):
+    r = Reader(data, "C")
+    check(r.number() == 8)
+    height, width = (int.from_bytes(r.take(2), "big") for _ in range(2))
+    count = r.number()
+    check((height, width, count) == (head.height, head.width, head.channels) and count in (1, 3, 4))
+    parts = [FileComponent(r, n, count == 1) for n in range(count)]
+    check(r.at == len(data) and len({part.name for part in parts}) == count)
+    down, across = max(part.down for part in parts), max(part.across for part in parts)
+    for part in parts:
+        part.measure(height, width, down, across)
+    return SimpleNamespace(parts=parts)
+
+
+def read_scan(data, frame, codes):
+    r, scan = Reader(data, "C"), SimpleNamespace()
+    listed = [(r.number(), r.number()) for _ in range(r.number())]
+    scan.first, scan.last = r.number(), r.number()
+    scan.high, scan.low = divmod(r.number(), 16)
+    check(r.at == len(data) and listed)
+    check_band(scan, len(listed), frame.progressive)
+    scan.parts = parts_of_scan(scan, listed, frame, codes)
+    first = scan.parts[0]
+    scan.units = first.part.units if len(listed) > 1 else first.part.seen
+    runs = [(2 << size) - 1 for size in range(15) if 16 * size in (first.ac or ())]
+    scan.longest = max(runs, default=1) if frame.progressive else 1
+    return scan
+
+
+def check_band(scan, count, progressive):
+    first, last, high, low = scan.first, scan.last, scan.high, scan.low
+    if progressive:
+        check(low <= 13 and high in (0, low + 1))
+        check(first == last == 0 or (0 < first <= last < 64 and count == 1))
+    else:
+        check((first, last, high, low) == (0, 63, 0, 0))
+
+
+def parts_of_scan(scan, listed, frame, codes):
+    """Components with their tables, as far as these are used, and their blocks in a unit"""
+    names, chosen = [part.name for part in frame.parts], []
+    check(all(name in names for name, _ in listed))
+    check(all(names.index(a) < names.index(b) for (a, _), (b, _) in pairwise(listed)))
+    for name, numbers in listed:
+        check(numbers >> 4 < 4 and numbers & 15 < 4)
+        own = SimpleNamespace(part=frame.parts[names.index(name)], dc=None, ac=None, mean=0)
+        own.down, own.across = (own.part.down, own.part.across) if len(listed) > 1 else (1, 1)
+        if scan.first == 0 and scan.high == 0:
+            own.dc = table_of_scan(codes, 0, numbers >> 4)
+        if scan.last > 0:
+            own.ac = table_of_scan(codes, 16, numbers & 15)
+        chosen.append(own)
+    check(sum(own.down * own.across for own in chosen) <= 10)
+    return chosen
+
+
+def table_of_scan(codes, kind, number):
+    check(codes.get(kind + number))
+    return codes[kind + number]
+
+
+def read_parts(m, parts):
+    luma = parts[0]
+    for n, part in enumerate(parts):
+        twin = parts[1] if n == 2 and (part.down, part.across) == (parts[1].down, parts[1].across) else None
+        for i, j in np.ndindex(part.rows, part.columns):
+            y = min(i * max(1, luma.down // part.down), luma.rows - 1)
+            x = min(j * max(1, luma.across // part.across), luma.columns - 1)
+            part.read(m, i, j, twin, luma.counts[y, x] if n else 0)
+    s = m.stream
+    check(s.next >= s.end and (s.range == 2**64 - 1 or s.point < 2**33 - 1))
+
 
 class Marked:
     """Bits as a JPEG has them: after a byte of ones comes one of zeros"""
@@ -1005,135 +1192,96 @@ class Marked:
             self.put(int(str(bit) * (8 - len(self.bits)), 2), 8 - len(self.bits))
 
 
-def segments_of(head):
-    r, found = Reader(head, "C"), []
-    check(r.take(2) == b"\xff\xd8")
-    while not found or found[-1][0] != 0xDA:
-        check(r.number() == 255)
-        kind, size = r.number(), int.from_bytes(r.take(2), "big")
-        check(size >= 2)
-        found.append((kind, r.take(size - 2)))
-    check(r.at == len(head))
-    return found
+def coded_pixels(scan, fill):
+    w = ScanWriter(scan)
+    for unit, (row, column) in enumerate(np.ndindex(scan.units)):
+        if scan.interval and unit and unit % scan.interval == 0:
+            w.end(fill)
+            w.bytes += bytes([255, 0xD0 + (unit // scan.interval - 1) % 8])
+        for own in scan.parts:
+            for i, j in np.ndindex(own.down, own.across):
+                w.block(own, own.part.blocks[row * own.down + i, column * own.across + j])
+    w.end(fill)
+    return bytes(w.bytes)
 
 
-def huffman(data):
-    """(number, symbol) -> (code, bits); AC tables have 16 more"""
-    r, codes = Reader(data, "C"), {}
-    while r.at < len(data):
-        number, counts, code = r.number(), r.take(16), 0
-        for bits, count in enumerate(counts, 1):
-            for symbol in r.take(count):
-                check(code < 1 << bits)
-                codes[number, symbol] = code, bits
-                code += 1
-            code *= 2
-    return codes
+class ScanWriter(Marked):
+    """So many blocks, `run`, have ended without a code for that; `late` bits of correction are to follow it"""
 
+    def __init__(self, scan):
+        super().__init__()
+        self.scan, self.run, self.late = scan, 0, []
 
-def zigzag():
-    places = sorted(np.ndindex(8, 8), key=lambda p: (sum(p), p[0] if sum(p) % 2 else p[1]))
-    return [(v, u) for v, u in places]
+    def block(self, own, block):
+        if self.scan.first == 0:
+            self.mean(own, block[0][0] >> self.scan.low)
+        if self.scan.last > 0:
+            places = ZIGZAG[max(self.scan.first, 1) : self.scan.last + 1]
+            self.band(own.ac, [block[v][u] for v, u in places])
 
+    def mean(self, own, mean):
+        if self.scan.high:
+            self.put(mean & 1, 1)
+        else:
+            self.number(own.dc, 0, mean - own.mean)
+            own.mean = mean
 
-class FileComponent(Component):
-    def __init__(self, steps, n, down, across, tables):
-        self.steps, self.sort, self.luma = steps, 8 * (n > 0), n == 0
-        self.down, self.across, self.tables, self.last = down, across, tables, 0
-        self.blocks = defaultdict(lambda: [[0] * 8 for v in range(8)])
-        self.counts, self.errors = defaultdict(int), defaultdict(int)
-
-    def write(self, w, codes, i, j):
-        block, zeros = self.blocks[i, j], 0
-        change, self.last = block[0][0] - self.last, block[0][0]
-        self.number(w, codes, self.tables[0], 0, change)
-        for v, u in zigzag()[1:]:
-            if not block[v][u]:
+    def band(self, table, values):
+        """Coefficients, of which those that were not 0 in the scan before, `high` bits up, are only corrected"""
+        sizes = [abs(value) >> self.scan.low for value in values]
+        new = [size == 1 if self.scan.high else size > 0 for size in sizes]
+        end = max((k + 1 for k in range(len(new)) if new[k]), default=0)
+        zeros, bits = 0, []
+        for k in range(end):
+            if sizes[k] == 0:
                 zeros += 1
                 continue
-            for _ in range(zeros // 16):
-                w.put(*codes[self.tables[1], 0xF0])
-            self.number(w, codes, self.tables[1], zeros % 16, block[v][u])
-            zeros = 0
-        if zeros:
-            w.put(*codes[self.tables[1], 0])
+            while zeros > 15:
+                self.end_run(table)
+                self.symbol(table, 0xF0)
+                self.correct(bits)
+                zeros, bits = zeros - 16, []
+            if new[k]:
+                self.end_run(table)
+                self.number(table, zeros, sizes[k] if values[k] > 0 else -sizes[k])
+                self.correct(bits)
+                zeros, bits = 0, []
+            else:
+                bits.append(sizes[k] & 1)
+        if end < len(sizes):
+            self.run += 1
+            self.late += [size & 1 for size in sizes[end:] if size]
+            if self.run == self.scan.longest or len(self.late) > 937:
+                self.end_run(table)
 
-    def number(self, w, codes, table, zeros, number):
+    def symbol(self, table, symbol):
+        check(symbol in table)
+        self.put(*table[symbol])
+
+    def number(self, table, zeros, number):
         size = abs(number).bit_length()
-        check((table, 16 * zeros + size) in codes)
-        w.put(*codes[table, 16 * zeros + size])
-        w.put(number if number > 0 else number + (1 << size) - 1, size)
+        self.symbol(table, 16 * zeros + size)
+        self.put(number if number > 0 else number + (1 << size) - 1, size)
 
+    def correct(self, bits):
+        for bit in bits:
+            self.put(bit, 1)
 
-def decode_jpeg_file(payload, head):
-    r = Reader(payload)
-    fill, lengths = r.number(), [r.varint() for _ in range(3)]
-    packed, tail, words = r.take(lengths[0]), r.take(lengths[2]), words_of(r.rest())
-    check(fill < 2)
-    try:
-        start = zlib.decompress(packed)
-    except zlib.error:
-        raise Refused("C") from None
-    parts, codes, interval = read_segments(start, head)
-    rows = ceil(head.height / (8 * max(part.down for part in parts)))
-    columns = ceil(head.width / (8 * max(part.across for part in parts)))
-    read_parts(Decisions(Stream(words), 65536, 384, 0.15, 0.005, 1.8), parts, rows, columns)
-    w = Marked()
-    for unit, (row, column) in enumerate(np.ndindex(rows, columns)):
-        if interval and unit and unit % interval == 0:
-            w.fill(fill)
-            w.bytes += bytes([255, 0xD0 + (unit // interval - 1) % 8])
-            for part in parts:
-                part.last = 0
-        for part in parts:
-            for i, j in np.ndindex(part.down, part.across):
-                part.write(w, codes, row * part.down + i, column * part.across + j)
-    w.fill(fill)
-    check(len(w.bytes) == lengths[1])
-    return start + bytes(w.bytes) + tail
+    def end_run(self, table):
+        """By the code of its highest bit, and its other bits"""
+        if self.run:
+            size = self.run.bit_length() - 1
+            self.symbol(table, 16 * size)
+            self.put(self.run - (1 << size), size)
+            self.correct(self.late)
+            self.run, self.late = 0, []
 
-
-def read_segments(start, head):
-    """Components, codes, and units between restarts"""
-    steps, codes, interval = {}, {}, 0
-    for kind, data in segments_of(start):
-        if kind == 0xDB:
-            tables = Reader(data, "C")
-            while tables.at < len(data):
-                number = tables.number()
-                size = 2 if number >> 4 else 1
-                table = [[0] * 8 for v in range(8)]
-                for v, u in zigzag():
-                    table[v][u] = int.from_bytes(tables.take(size), "big")
-                steps[number & 15] = table
-        elif kind == 0xC4:
-            codes |= huffman(data)
-        elif kind == 0xDD:
-            interval = int.from_bytes(data, "big")
-        elif kind in (0xC0, 0xC1):
-            frame = data
-    scan = data
-    check(frame[0] == 8 and frame[5] in (1, 3))
-    check((int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")) == (head.height, head.width))
-    parts = []
-    for n in range(frame[5]):
-        _, sampling, number = frame[6 + 3 * n : 9 + 3 * n]
-        across, down = divmod(sampling, 16) if frame[5] == 3 else (1, 1)
-        tables = scan[2 + 2 * n] >> 4, 16 + (scan[2 + 2 * n] & 15)
-        parts.append(FileComponent(steps[number], n, down, across, tables))
-    return parts, codes, interval
-
-
-def read_parts(m, parts, rows, columns):
-    luma = parts[0]
-    for n, part in enumerate(parts):
-        twin = parts[1] if n == 2 and (part.down, part.across) == (parts[1].down, parts[1].across) else None
-        for i, j in np.ndindex(rows * part.down, columns * part.across):
-            y = min(i * max(1, luma.down // part.down), rows * luma.down - 1)
-            x = min(j * max(1, luma.across // part.across), columns * luma.across - 1)
-            part.read(m, i, j, twin, luma.counts[y, x] if n else 0)
-    s = m.stream
-    check(s.next >= s.end and (s.range == 2**64 - 1 or s.point < 2**33 - 1))
+    def end(self, fill):
+        """Of the scan, or before a marker of restart"""
+        self.end_run(self.scan.parts[0].ac)
+        self.fill(fill)
+        for own in self.scan.parts:
+            own.mean = 0
 
 
 def add_differences(m, plane, luma, blocks, corner):

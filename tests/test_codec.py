@@ -487,9 +487,10 @@ def test_golden_file_decodes(path: Path) -> None:
     assert np.array_equal(pixels, expected)
 
 
-def test_a_golden_jpeg_comes_back() -> None:
-    data = (samples.GOLDEN / "jpeg-file.ardm").read_bytes()
-    source = (samples.GOLDEN / "jpeg-file.jpg").read_bytes()
+@pytest.mark.parametrize("name", ["jpeg-file", "jpeg-file-progressive", "jpeg-file-cmyk"])
+def test_a_golden_jpeg_comes_back(name: str) -> None:
+    data = (samples.GOLDEN / f"{name}.ardm").read_bytes()
+    source = (samples.GOLDEN / f"{name}.jpg").read_bytes()
     assert archive.unpack(data) == source
     assert len(data) < 0.9 * len(source)
 

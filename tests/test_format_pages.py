@@ -119,6 +119,8 @@ def test_pages_decode_jpeg(
         {"quality": 75},
         {"quality": 90, "subsampling": 0, "restart_marker_blocks": 3},
         {"quality": 85, "optimize": True},
+        {"quality": 80, "progressive": True},
+        {"quality": 30, "subsampling": 1, "progressive": True, "restart_marker_blocks": 2},
     ],
 )
 @pytest.mark.parametrize("grey", [False, True])

@@ -21,6 +21,8 @@ STAND_FOR = {
     "graphics": "3, RGB of 8 bits, 1 tile",
     "whole-file": "4, grey of 1 bits, 1 tile",
     "jpeg-file": "10, RGB of 8 bits, 1 tile",
+    "jpeg-file-progressive": "10, RGB of 8 bits, 1 tile",
+    "jpeg-file-cmyk": "10, RGBA of 8 bits, 1 tile",
     "jpeg-rgb": "9, RGB of 8 bits, 1 tile",
     "jpeg-rgba-lattice": "9 3, RGBA of 8 bits, 1 tile",
     "jpeg-grey": "9, grey of 8 bits, 1 tile",
@@ -109,7 +111,7 @@ def test_golden_file(name):
     assert described(data) == STAND_FOR[name]
     found = decode(data, WEIGHTS)
     if isinstance(found, bytes):
-        assert found == (GOLDEN / f"{name}.{'jpg' if name == 'jpeg-file' else 'png'}").read_bytes()
+        assert found == (GOLDEN / f"{name}.{'jpg' if name.startswith('jpeg-file') else 'png'}").read_bytes()
     else:
         pixels = expected(name, parse(data)[0].depth)
         assert found.dtype == pixels.dtype

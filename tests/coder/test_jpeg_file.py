@@ -18,7 +18,8 @@ from codec.coder.jpeg import file
 from codec.commands import cli
 from codec.listing import Way
 
-SEQUENTIAL: dict[str, dict[str, Any]] = {
+SCRIPTS = Path(__file__).parent.parent / "data" / "jpeg"  # by jpegtran; its README says how
+KINDS: dict[str, dict[str, Any]] = {
     "usual": {"quality": 80},
     "whole colours": {"quality": 95, "subsampling": 0},
     "colours of two": {"quality": 60, "subsampling": 1},
@@ -26,6 +27,10 @@ SEQUENTIAL: dict[str, dict[str, Any]] = {
     "restarts": {"quality": 75, "restart_marker_blocks": 5},
     "restarts, row by row": {"quality": 75, "restart_marker_rows": 1},
     "best": {"quality": 100},
+    "progressive": {"quality": 85, "progressive": True},
+    "progressive, whole colours": {"quality": 92, "subsampling": 0, "progressive": True},
+    "progressive, restarts": {"quality": 40, "progressive": True, "restart_marker_blocks": 5},
+    "progressive, runs of many blocks": {"quality": 1, "progressive": True},
 }
 
 
@@ -40,10 +45,10 @@ def part(photo: np.ndarray) -> np.ndarray:
     return photo[100:230, 200:341]
 
 
-@pytest.mark.parametrize("name", SEQUENTIAL)
+@pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("grey", [False, True])
 def test_the_very_bytes_come_back(part: np.ndarray, name: str, grey: bool) -> None:
-    source = jpeg_of(part[..., 1] if grey else part, **SEQUENTIAL[name])
+    source = jpeg_of(part[..., 1] if grey else part, **KINDS[name])
     packed = archive.pack(source, exactly=False)
     assert packed.way == Way.RECODED
     assert len(packed.data) < 0.9 * len(source)
@@ -51,6 +56,40 @@ def test_the_very_bytes_come_back(part: np.ndarray, name: str, grey: bool) -> No
     assert archive.holds(packed.data, source)
     archive.test(packed.data)
     assert info(packed.data)["jpeg_file"]
+
+
+@pytest.mark.parametrize("options", [{"quality": 80}, {"quality": 60, "progressive": True}])
+def test_four_inks_come_back(part: np.ndarray, options: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(part).convert("CMYK").save(buffer, "JPEG", **options)
+    packed = archive.pack(buffer.getvalue(), exactly=False)
+    assert packed.way == Way.RECODED
+    assert len(packed.data) < 0.9 * len(buffer.getvalue())
+    assert archive.unpack(packed.data) == buffer.getvalue()
+
+
+def test_the_limits_of_an_encoder_come_back() -> None:
+    """A run of blocks has at most 32,767, and 937 bits of correction, after which libjpeg says more of it."""
+    k = np.arange(8)
+    waves = np.cos((2 * k + 1) * k[:, None] * np.pi / 16) * np.where(k, 0.5, 8**-0.5)[:, None]
+    known = np.random.default_rng(3).choice([-16, 16], (100, 8, 8))  # not to be 0 before the last bit
+    known[:, 7] = 0  # 55 bits of a block: 18 blocks, of 31 for which there would be codes
+    blocks = waves.T @ known @ waves + 128
+    waiting = np.hstack(list(blocks)).round().astype(np.uint8)
+    means = np.random.default_rng(4).integers(0, 256, (185, 185), dtype=np.uint8)
+    for pixels in (waiting, np.kron(means, np.ones((8, 8), np.uint8))):
+        source = jpeg_of(pixels, quality=100, progressive=True)
+        payload = file.pack(source, *pixels.shape, 1)
+        assert payload is not None
+        assert file.restore(payload, *pixels.shape, 1) == source
+
+
+@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("script-*.jpg")), ids=lambda path: path.stem)
+def test_scans_in_any_order_come_back(path: Path) -> None:
+    source = path.read_bytes()
+    packed = archive.pack(source, exactly=False)
+    assert packed.way == Way.RECODED
+    assert archive.unpack(packed.data) == source
 
 
 @pytest.mark.parametrize("beside", [b"", b"\0", b"after the end" * 99, b"\xff\xd8\xff\xd9"])
@@ -67,16 +106,21 @@ def test_what_is_beside_the_pixels_comes_back(part: np.ndarray, beside: bytes) -
 def test_others_are_kept_as_they_are(part: np.ndarray) -> None:
     usual = jpeg_of(part, quality=80)
     others = [
-        jpeg_of(part, quality=80, progressive=True),
         usual[:-100],  # cut short
         usual[:700] + bytes(5) + usual[705:],  # pixels that are no codes
+        (SCRIPTS / "arithmetic.jpg").read_bytes(),
     ]
-    buffer = io.BytesIO()
-    Image.fromarray(part).convert("CMYK").save(buffer, "JPEG")
-    for source in (*others, buffer.getvalue()):
+    for source in others:
         packed = archive.pack(source, exactly=True)
         assert packed.way == Way.WHOLE
         assert archive.unpack(packed.data) == source
+
+
+def test_scans_before_a_cut_are_packed(part: np.ndarray) -> None:
+    source = jpeg_of(part, quality=80, progressive=True)[:-1000]
+    payload = file.pack(source, *part.shape)
+    assert payload is not None
+    assert file.restore(payload, *part.shape) == source
 
 
 def test_pixels_may_be_enough(part: np.ndarray) -> None:
@@ -109,10 +153,11 @@ def test_commands(part: np.ndarray, tmp_path: Path) -> None:
     assert path.read_bytes() == source
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=100)
 @given(st.data())
 def test_no_payload_does_more_than_be_refused(data: st.DataObject) -> None:
-    source = jpeg_of(np.arange(19 * 23, dtype=np.uint16).reshape(19, 23).astype(np.uint8), quality=70)
+    pixels = np.arange(19 * 23, dtype=np.uint16).reshape(19, 23).astype(np.uint8)
+    source = jpeg_of(pixels, quality=70, progressive=data.draw(st.booleans()))
     payload = bytearray(file.pack(source, 19, 23, 1) or b"")
     assert file.restore(bytes(payload), 19, 23, 1) == source
     for _ in range(data.draw(st.integers(1, 4))):
@@ -123,10 +168,11 @@ def test_no_payload_does_more_than_be_refused(data: st.DataObject) -> None:
             file.restore(wrong, 19, 23, 1)
 
 
-@settings(deadline=None, max_examples=60)
-@given(st.binary(max_size=60), st.integers(2, 300))
-def test_no_file_does_more_than_be_kept(noise: bytes, at: int) -> None:
-    source = jpeg_of(np.arange(19 * 23, dtype=np.uint16).reshape(19, 23).astype(np.uint8), quality=70)
+@settings(deadline=None, max_examples=100)
+@given(st.binary(max_size=60), st.integers(2, 700), st.booleans())
+def test_no_file_does_more_than_be_kept(noise: bytes, at: int, progressive: bool) -> None:
+    pixels = np.arange(19 * 23, dtype=np.uint16).reshape(19, 23).astype(np.uint8)
+    source = jpeg_of(pixels, quality=70, progressive=progressive)
     for strange in (source[:at] + noise + source[at + len(noise) :], source[:at] + noise, noise):
         payload = file.pack(strange, 19, 23, 1)
         assert payload is None or file.restore(payload, 19, 23, 1) == strange

@@ -427,7 +427,7 @@ def code_differences(coder: Any, counts: Any, planes: Any, top: Any, left: Any, 
         around = np.int64(wrong[row + 1, column]) + 2 * wrong[row, column + 1] + 4 * wrong[row, column + 2]
         count = _scale(np.int64(counts[row + 1, column + 1]))
         whole = 1 if (last - first) * (end - start) == SIDE**2 else 0
-        light = made[first, start, 0] >> 4
+        light = np.int64(made[first, start, 0]) >> 4
         for j in range(CONTEXTS):
             _set(keys, j, FLAG, 0, 0, 0, 0)
         _set(keys, 0, FLAG, around, side, 0, 0)
