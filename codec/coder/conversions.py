@@ -174,10 +174,12 @@ def nearest_origins(
 def told(some: np.ndarray) -> Conversion | None:
     """The conversion that these colours, some of an image, seem to have come by. some: uint8 (h, w, 3)."""
     flat = _spread(some.reshape(-1, 3), 8 * TOLD_BY)
-    telling = flat[(flat > 0).all(1) & (flat < 255).all(1) & (np.ptp(flat, axis=1) > 0)][:TOLD_BY]
-    if len(telling) < ENOUGH or len(set(map(tuple, telling.tolist()))) < DISTINCT:
+    telling = flat[(flat > 0).all(1) & (flat < 255).all(1) & (np.ptp(flat, axis=1) > 0)][: 4 * TOLD_BY]
+    if len(telling) < ENOUGH or len(set(map(tuple, telling[:TOLD_BY].tolist()))) < DISTINCT:
         return None
-    return next((known for known in CONVERSIONS if _may_be(known, telling)), None)
+    may_be = [known for known in CONVERSIONS if _strays(known, telling[:TOLD_BY], STRAY + 1) <= STRAY]
+    # JPEG's colours and AVIF's are mostly the same
+    return min(may_be, key=lambda known: _strays(known, telling, len(telling)), default=None)
 
 
 def _spread(pixels: np.ndarray, most: int) -> np.ndarray:
@@ -187,15 +189,17 @@ def _spread(pixels: np.ndarray, most: int) -> np.ndarray:
     return pixels[np.arange(most, dtype=np.int64) * STRIDE % len(pixels)]
 
 
-def _may_be(conversion: Conversion, telling: np.ndarray) -> bool:
-    """Whether colours, (n, 3), have come by a conversion. Most pictures are told by the first few."""
+def _strays(conversion: Conversion, telling: np.ndarray, most: int) -> int:
+    """How many colours, (n, 3), have not come by a conversion; no more than `most` are counted. Most pictures
+    are told by the first few.
+    """
     origin = getattr(_origin, "py_func", _origin)  # as long as nothing speaks for it, it need not be compiled
     strays, of_luma = 0, _of_luma(number_of(conversion))
     for red, green, blue in telling.tolist():
         strays += not origin(red, green, blue, conversion[1:], of_luma, (128, 128, 128))[3]
-        if strays > STRAY:
-            return False
-    return True
+        if strays >= most:
+            break
+    return strays
 
 
 @cache

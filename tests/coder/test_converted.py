@@ -122,6 +122,20 @@ def test_a_photo_cd_is_told() -> None:
     assert missed.mean() < 1e-4
 
 
+def test_the_conversion_that_fits_best_is_told() -> None:
+    """Of an AVIF's colours JPEG's conversion makes the most, too."""
+    jpeg, avif = CONVERSIONS[0], CONVERSIONS[2]
+    rng = np.random.default_rng(5)
+    planes = np.dstack([rng.integers(60, 200, (200, 200)), *rng.integers(110, 146, (2, 200, 200))])
+    colours = to_rgb(avif, planes.astype(np.uint8))
+    _, missed = from_rgb(jpeg, colours)
+    for _ in range(9):
+        shared, others = (
+            rng.permutation(colours[part])[:count] for part, count in ((~missed, 980), (missed, 20))
+        )
+        assert told(rng.permutation(np.concatenate([shared, others])).reshape(20, 50, 3)) is avif
+
+
 def test_other_pictures_are_not_taken_for_converted(photo: np.ndarray) -> None:
     rng = np.random.default_rng(3)
     grey = np.repeat(photo[:64, :64, 1:2], 3, 2)
