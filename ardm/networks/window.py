@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ardm import units
 from ardm.window import (
     ACTIVATION_EXPONENT,
     ACTIVATION_MAX,
@@ -45,22 +44,6 @@ def weight_exponent(weight: torch.Tensor, limit: torch.Tensor | int = WEIGHT_MAX
     return torch.floor(-torch.log2(peak))
 
 
-def on_grid(weight: torch.Tensor, limit: torch.Tensor | int, least: torch.Tensor | float) -> torch.Tensor:
-    """Weights, (rows, columns), as integers would be. The gradient passes, but of what is clipped. limit: as
-    of `weight_exponent`; least: the smallest exponent, or one for each row.
-    """
-    scale = torch.exp2(weight_exponent(weight, limit).clamp_min(least))[:, None]
-    most = torch.as_tensor(limit, dtype=weight.dtype, device=weight.device)
-    return round_through(weight * scale).clamp(-most, most) / scale
-
-
-def head_exponents(k: int) -> torch.Tensor:
-    """Those of the outputs of a network with so many components: float32 (10 K,)."""
-    steps = [units.LOGIT_STEPS] * k + [units.MEAN_STEPS * MEAN_UNIT] * (3 * k)
-    steps += [units.SCALE_STEPS] * (3 * k) + [units.SLOPE_STEPS] * (3 * k)
-    return torch.log2(torch.tensor(steps, dtype=torch.float32))
-
-
 def enter_limit(radius: int) -> torch.Tensor:
     """The largest integer weight of every input of the first product, float32 (3 n,)."""
     limit = torch.full((CHANNELS * len(offsets(radius)),), float(WEIGHT_MAX))
@@ -83,8 +66,7 @@ class WindowNet(nn.Module):
     """See the module docstring.
 
     With `quantized` on, activations and outputs are on the grids of the integer form, and gradients pass
-    through; with `rounding` on, the weights that are products' too, of which there is a copy as it was
-    learned. What was trained without is rounded once, after training (`ardm.training.rounding`).
+    through. Weights stay as they are: they are rounded once, after training (`ardm.training.rounding`).
     """
 
     limit: torch.Tensor
@@ -104,7 +86,7 @@ class WindowNet(nn.Module):
         self.peaks: list[torch.Tensor] | None = (
             None  # while they are measured: of every channel of the stream, then inside each block
         )
-        self.quantized = self.rounding = False
+        self.quantized = False
         # where an optimiser wants them: lists that take the inputs of every product but the first
         self.inputs: list[list[torch.Tensor]] | None = None
         with torch.no_grad():
@@ -119,49 +101,13 @@ class WindowNet(nn.Module):
         """Weights between hidden layers: what a matrix optimiser takes."""
         return list(self.hidden)
 
-    def products(self) -> list[tuple[torch.Tensor, torch.Tensor | int, torch.Tensor | float]]:
-        """(weights, the largest integer of each, the smallest exponent of each row) of all products: of the
-        first, those between hidden layers, and the head.
-        """
-        hidden: list[tuple[torch.Tensor, torch.Tensor | int, torch.Tensor | float]] = [
-            (weight, WEIGHT_MAX, 0.0) for weight in self.hidden
-        ]
-        least = head_exponents(self.config.mixture).to(self.head.device) - ACTIVATION_EXPONENT
-        return [(self.enter, self.limit, -math.inf), *hidden, (self.head, WEIGHT_MAX, least)]
-
-    def weights(self, products: slice) -> list[torch.Tensor]:
-        """The weights of some products, as they are computed with."""
-        return [on_grid(*each) if self.rounding else each[0] for each in self.products()[products]]
-
-    @torch.no_grad()
-    def within_reach(self) -> None:
-        """Make channels inside blocks smaller whose weights are above what bytes can hold without a shift to
-        the left; the weights that read them grow, so that the network computes the same. Such weights of the
-        head are clipped: what it reads cannot become larger, and the few that were found belonged to a
-        component that is hardly ever asked.
-        """
-        *_, (_, _, least) = self.products()
-        most = WEIGHT_MAX * torch.exp2(-torch.as_tensor(least))[:, None]
-        self.head.copy_(torch.minimum(torch.maximum(self.head, -most), most))
-        hidden = list(self.hidden)
-        for first, bias, second in zip(hidden[::2], self.hidden_bias[::2], hidden[1::2], strict=True):
-            factor = torch.exp2(weight_exponent(first).clamp(max=0))
-            first.mul_(factor[:, None])
-            bias.mul_(factor)
-            second.div_(factor)
-
-    @torch.no_grad()
-    def round_weights(self) -> None:
-        """Put weights on their grids for good."""
-        for each in self.products():
-            each[0].copy_(on_grid(*each))
-
-    def first(self, views: Views, enter: torch.Tensor) -> torch.Tensor:
-        """Sums of the first product, (N, W), bias included. enter: its weights."""
+    def first(self, views: Views) -> torch.Tensor:
+        """Sums of the first product, (N, W), bias included."""
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
         if self.enter.is_cuda:
             dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else torch.float32
         w, m = self.enter.shape[0], views.columns.numel()
+        enter: torch.Tensor = self.enter
         if m < self.config.positions:
             enter = enter.view(w, -1, CHANNELS).index_select(1, views.columns).flatten(1)
             mask = self.mask.index_select(1, views.columns)
@@ -192,8 +138,7 @@ class WindowNet(nn.Module):
 
     def sums(self, views: list[Views]) -> torch.Tensor:
         """Sums of the first product, (N, W), of all views after each other."""
-        (enter,) = self.weights(slice(1))
-        parts = [self.first(v, enter) for v in views]
+        parts = [self.first(v) for v in views]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def forward(self, views: list[Views]) -> torch.Tensor:
@@ -208,7 +153,7 @@ class WindowNet(nn.Module):
         """What follows the first product: (N, W) -> float32 (N, 10 K). seen: is given the sums of every
         layer, the first and the head's too, and returns them.
         """
-        weights, biases = self.weights(slice(1, None)), [*self.hidden_bias, self.head_bias]
+        weights, biases = [*self.hidden, self.head], [*self.hidden_bias, self.head_bias]
 
         def product(x: torch.Tensor, which: int) -> torch.Tensor:
             if self.inputs is not None and torch.is_grad_enabled():

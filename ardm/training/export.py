@@ -16,17 +16,24 @@ import numpy as np
 import torch
 
 from ardm.exact import window
-from ardm.networks.window import WindowNet
+from ardm.networks.window import WindowNet, weight_exponent
 from ardm.orders import LATTICE_ORDER, PATCH, PHASES
 from ardm.released import FOLDER
 from ardm.training import gather
 from ardm.training.examples import image_bits, training_batch, validate
-from ardm.training.integers import to_integers
+from ardm.training.integers import head_exponents, to_integers
 from ardm.training.photos import list_images, load_crops, split_sources
 from ardm.training.recipe import TrainingRecipe
 from ardm.training.rounding import rounded
 from ardm.training.run import CheckpointError, load_tensors, load_weights
-from ardm.window import WindowConfig, diagonal_pattern, lattice_pattern, raster_pattern
+from ardm.window import (
+    ACTIVATION_EXPONENT,
+    WEIGHT_MAX,
+    WindowConfig,
+    diagonal_pattern,
+    lattice_pattern,
+    raster_pattern,
+)
 
 EXAMPLES = 6  # batches by which weights are rounded
 SHARES = 32  # of known pixels, evenly spaced, at which random sets are measured
@@ -40,8 +47,24 @@ def load_average(checkpoint: Path) -> tuple[WindowNet, dict[str, Any]]:
     tensors, about = load_tensors(checkpoint)
     net = WindowNet(WindowConfig(**about["recipe"]["network"]))
     load_weights(net, tensors, "average.", checkpoint)
-    net.quantized, net.rounding = about["quantized"], about.get("rounding", False)
+    net.quantized = about["quantized"]
     return net.eval(), about
+
+
+@torch.no_grad()
+def within_reach(net: WindowNet) -> None:
+    """Make channels inside blocks smaller whose weights are above what bytes can hold without a shift to the
+    left; the weights that read them grow, so that the network computes the same. Such weights of the head are
+    clipped: what it reads cannot become larger, and the few that were found belonged to a component that is
+    hardly ever asked.
+    """
+    most = WEIGHT_MAX * torch.exp2(ACTIVATION_EXPONENT - head_exponents(net.config.mixture))[:, None]
+    net.head.copy_(torch.minimum(torch.maximum(net.head, -most), most))
+    for first, bias, second in zip(net.hidden[::2], net.hidden_bias[::2], net.hidden[1::2], strict=True):
+        factor = torch.exp2(weight_exponent(first).clamp(max=0))
+        first.mul_(factor[:, None])
+        bias.mul_(factor)
+        second.div_(factor)
 
 
 def on_grids(net: WindowNet, pictures: np.ndarray, recipe: TrainingRecipe) -> WindowNet:
@@ -49,17 +72,14 @@ def on_grids(net: WindowNet, pictures: np.ndarray, recipe: TrainingRecipe) -> Wi
     those trained on; recipe: of the training.
 
     A network that was not trained with activations on their grid is fitted to it by its activations on the
-    pictures; weights that were not trained on theirs are rounded by what they do there.
+    pictures.
     """
-    net = copy.deepcopy(net)
-    if net.rounding:
-        net.round_weights()
-        return net
     examples = [training_batch(pictures, recipe, step) for step in range(EXAMPLES)]
+    net = copy.deepcopy(net)
     if not net.quantized:
         net.calibrate(lambda: [net(batch.views) for batch in examples])
         net.quantized = True
-    net.within_reach()
+    within_reach(net)
     return rounded(net, examples)
 
 
@@ -121,7 +141,7 @@ def export(
         tensors |= measure_orders(net, images)
     with torch.no_grad():
         simulated = {k: round(v, 4) for k, v in validate(net, images, 3).items()}
-        trained.quantized = trained.rounding = False
+        trained.quantized = False
         real = {k: round(v, 4) for k, v in validate(trained, images, 3).items()}
     provenance = {
         "recipe": stored,

@@ -11,8 +11,8 @@ import torch
 
 from ardm import units
 from ardm.exact.window import check_bounds
-from ardm.networks.window import WindowNet, head_exponents, weight_exponent
-from ardm.window import ACTIVATION_EXPONENT, NEAR_SHIFT, VALUE_EXPONENT, WEIGHT_MAX, near_inputs
+from ardm.networks.window import WindowNet, weight_exponent
+from ardm.window import ACTIVATION_EXPONENT, MEAN_UNIT, NEAR_SHIFT, VALUE_EXPONENT, WEIGHT_MAX, near_inputs
 
 
 def to_integers(net: WindowNet) -> dict[str, np.ndarray]:
@@ -54,6 +54,13 @@ def to_integers(net: WindowNet) -> dict[str, np.ndarray]:
     tensors |= {"table." + name: values for name, values in units.make_tables().items()}
     check_bounds(net.config, tensors)
     return tensors
+
+
+def head_exponents(k: int) -> torch.Tensor:
+    """Those of the outputs of a network with so many components: float32 (10 K,)."""
+    steps = [units.LOGIT_STEPS] * k + [units.MEAN_STEPS * MEAN_UNIT] * (3 * k)
+    steps += [units.SCALE_STEPS] * (3 * k) + [units.SLOPE_STEPS] * (3 * k)
+    return torch.log2(torch.tensor(steps, dtype=torch.float32))
 
 
 def _int(values: torch.Tensor, dtype: Any) -> np.ndarray:

@@ -37,7 +37,6 @@ class TrainingRecipe:
     )
     ema: float = 0.999  # decay of the averaged weights
     quantize_from: float = 2.0  # share of the schedule after which integer arithmetic is simulated
-    round_from: float = 2.0  # share after which weights are on the grids of integers, too
     exact_from: float = 2.0  # share after which bf16 is switched off
     augment: float = 0.5  # share of crops that get one or more photometric changes
     converted: float = 0.0  # share of crops that are given as luma, and luma with the colour differences

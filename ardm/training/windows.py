@@ -39,24 +39,6 @@ class WindowRun(Run[WindowNet]):
         falling = max(0.0, (self.progress - r.decay_from) / (1 - r.decay_from)) if r.decay_from < 1 else 0.0
         return float(r.rate * min(1.0, (self.step + 1) / r.warmup) * max(0.0, 1 - falling))
 
-    def round_when_due(self) -> None:
-        """Have weights rounded from `round_from` on, once activations are on their grids: those of the
-        averaged network, which are brought within reach of the integers first.
-        """
-        assert isinstance(self.recipe, TrainingRecipe)
-        due = self.quantized and self.progress >= self.recipe.round_from
-        if due and not self.net.rounding:
-            self.average.within_reach()
-            self.net.load_state_dict(self.average.state_dict())
-        self.net.rounding = self.average.rounding = due
-
-    def restore(self, path: Path) -> None:
-        super().restore(path)
-        self.net.rounding = self.average.rounding = bool(load_tensors(path)[1].get("rounding"))
-
-    def _about(self) -> dict[str, Any]:
-        return super()._about() | {"rounding": self.net.rounding}
-
 
 def optimizers(net: WindowNet, recipe: TrainingRecipe) -> list[torch.optim.Optimizer]:
     """Those that the recipe names."""
@@ -190,7 +172,6 @@ def train(
             coming = ahead.submit(make, run.step + 1)
             if run.quantizing_is_due:
                 run.start_quantizing(lambda net, batch=batch: net(batch.views))  # type: ignore[misc]
-            run.round_when_due()
             losses.append(run.update(lambda batch=batch: cost(batch)))  # type: ignore[misc]
             pixels += len(batch.pixel)
             if time.monotonic() - last > session.every * 60:

@@ -13,11 +13,11 @@ import torch
 from ardm.networks.window import WindowNet, weight_exponent
 from ardm.released import WeightsError
 from ardm.training.examples import Batch, training_batch
-from ardm.training.export import on_grids
+from ardm.training.export import within_reach
 from ardm.training.integers import to_integers
 from ardm.training.recipe import TrainingRecipe
 from ardm.training.rounding import rounded
-from ardm.window import NEAR_SHIFT, WindowConfig, near_inputs
+from ardm.window import WindowConfig
 
 pytestmark = pytest.mark.quick
 
@@ -67,31 +67,6 @@ def test_weights_lie_on_the_integers_grids(net: WindowNet, examples: list[Batch]
         assert 64 <= np.abs(integer).max() <= 127
 
 
-def test_weights_that_were_learned_on_their_grids_stay_there(
-    net: WindowNet, examples: list[Batch], photo: np.ndarray
-) -> None:
-    with torch.no_grad():
-        net.head[3, 2] = 1000.0  # is clipped
-    net.rounding = True
-    found = on_grids(net, photo[None, :64, :64], TrainingRecipe(network=CONFIG))
-    found.rounding = False
-    assert error(net, found, examples) == 0
-    tensors = to_integers(found)
-    exponent = weight_exponent(found.enter, found.limit)
-    near = tensors["near"].astype(np.int32) << NEAR_SHIFT
-    integers = tensors["enter"].astype(np.int32)
-    integers[:, near_inputs(CONFIG.radius)] += near
-    assert torch.equal(found.enter * torch.exp2(exponent)[:, None], torch.from_numpy(integers).float())
-
-
-def test_gradients_pass_by_rounding(net: WindowNet, examples: list[Batch]) -> None:
-    net.rounding = True
-    net(examples[0].views).sum().backward()
-    for weight in (net.enter, *net.hidden, net.head):
-        assert weight.grad is not None
-        assert weight.grad.abs().sum() > 0
-
-
 def test_what_goes_in_stays_as_it_was(net: WindowNet, examples: list[Batch]) -> None:
     before = copy.deepcopy(net.state_dict())
     found = rounded(net, examples)
@@ -128,7 +103,7 @@ def test_great_weights_come_within_reach(net: WindowNet, examples: list[Batch]) 
     with pytest.raises(WeightsError, match="shifts"):
         to_integers(net)
     before = copy.deepcopy(net)
-    net.within_reach()
+    within_reach(net)
     to_integers(net)
     assert error(net, before, examples) < 1e-9
     assert torch.equal(net.hidden[0], before.hidden[0])
@@ -140,7 +115,7 @@ def test_great_weights_of_the_head_are_clipped(net: WindowNet) -> None:
     net.head[mean, 3], before = -40.0, net.head.clone()
     with pytest.raises(WeightsError, match="shifts"):
         to_integers(net)
-    net.within_reach()
+    within_reach(net)
     to_integers(net)
     assert net.head[mean, 3] == -127 * 2.0**-4
     before[mean, 3] = net.head[mean, 3]

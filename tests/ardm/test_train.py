@@ -62,7 +62,7 @@ def train(folder: Path, out: Path, *items: str, more: tuple[str, ...] = ()) -> N
 @pytest.fixture(scope="module")
 def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run")
-    train(folder, out, "steps=40", "quantize_from=0.5", "round_from=0.75", "decay_from=0.5")
+    train(folder, out, "steps=40", "quantize_from=0.5", "decay_from=0.5")
     return out
 
 
@@ -70,9 +70,6 @@ def test_training_learns_and_ends_quantised(trained: Path) -> None:
     (line,) = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
     assert line["step"] == 40
     assert line["quantized"]
-    net, about = export.load_average(trained / "checkpoint.safetensors")
-    assert net.rounding
-    assert about["rounding"]
     assert line["raster"] < 6.5
     assert line["lattice"] < 6.5
     assert line["bound"] < 7
@@ -82,7 +79,7 @@ def test_a_run_resumes_exactly(folder: Path, tmp_path: Path) -> None:
     """Stopped and resumed, once before and once after quantisation, or in one go: the same tensors,
     optimisers' included.
     """
-    ways = ("quantize_from=0.4", "round_from=0.6", "decay_from=2", "augment=1")
+    ways = ("quantize_from=0.5", "decay_from=2", "augment=1")
     train(folder, tmp_path / "whole", "steps=9", *ways)
     for limit in ("2", "6", "9"):
         run = WindowRun.update
@@ -115,7 +112,7 @@ def test_what_is_new_changes_nothing_at_first(
     train(folder, tmp_path, "steps=1", "minutes=0", "quantize_from=2", more=more)
     grown, about = export.load_average(tmp_path / "checkpoint.safetensors")
     small, _ = export.load_average(start)
-    small.quantized = small.rounding = False
+    small.quantized = False
     batch = training_batch(np.zeros((1, 64, 64, 3), np.uint8), TrainingRecipe(small.config, pixels=512), 0)
     assert (grown.config, about["step"]) == (replace(small.config, **larger), 1)
     assert torch.allclose(grown(batch.views), small(batch.views), atol=1e-4)
