@@ -8,8 +8,10 @@ Names of variables are those of the pages; so is the order of float64 operations
 import hashlib
 import json
 import lzma
+import re
 import zlib
 from collections import defaultdict
+from functools import cache
 from itertools import pairwise
 from math import ceil, exp, frexp, log2, prod, sqrt
 from math import log as ln
@@ -1008,8 +1010,15 @@ def decode_jpeg_file(payload, head):
     return file + tail
 
 
+@cache
+def usual_head():
+    """The dictionary, as the page has it"""
+    page = Path(__file__).parent.parent / "docs" / "format" / "jpeg-file.md"
+    return bytes.fromhex("".join(re.findall(r'^    "([0-9a-f]+)"$', page.read_text(), re.MULTILINE)))
+
+
 def unpacked(packed, most):
-    unpacker = zlib.decompressobj()
+    unpacker = zlib.decompressobj(zdict=usual_head())
     try:
         data = unpacker.decompress(packed, most + 1)
     except zlib.error:

@@ -22,6 +22,7 @@ from codec.coder.jpeg.coder import check_compiled
 from codec.coder.jpeg.coefficients import Grid
 from codec.coder.jpeg.dct import COEFFICIENT_MAX, SIDE
 from codec.coder.jpeg.segments import MOST_HEAD, Coded, Jpeg, UnfitError
+from codec.coder.jpeg.usual import USUAL_HEAD
 from codec.container import read_varint, varint
 from codec.ending import check
 from codec.errors import CorruptError, TruncatedError
@@ -59,7 +60,7 @@ def pack(source: bytes, height: int, width: int, channels: int) -> bytes | None:
     words = coder.sealed()
     if len(words) < blocks.least_bytes(len(coefficients)):
         return None
-    packed = zlib.compress(head, 9)
+    packed = _deflated(head)
     lengths = varint(len(packed)) + varint(room) + varint(len(tail))
     return bytes([fill]) + lengths + packed + tail + words
 
@@ -109,8 +110,13 @@ def _check_size(jpeg: Jpeg, height: int, width: int, channels: int) -> None:
         raise UnfitError
 
 
+def _deflated(head: bytes) -> bytes:
+    packer = zlib.compressobj(9, zdict=USUAL_HEAD)
+    return packer.compress(head) + packer.flush()
+
+
 def _inflated(packed: bytes) -> bytes:
-    unpacker = zlib.decompressobj()
+    unpacker = zlib.decompressobj(zdict=USUAL_HEAD)
     try:
         head = unpacker.decompress(packed, MOST_HEAD)
     except zlib.error:
