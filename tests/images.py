@@ -7,12 +7,14 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import imagecodecs
 import numpy as np
 from PIL import Image
 
+JPEGS = Path(__file__).parent / "data" / "jpeg"
 RNG = np.random.default_rng(5)
 ROWS, COLUMNS = 11, 21
 RGB = (
@@ -297,8 +299,8 @@ KEPT: dict[str, tuple[bytes, str]] = {  # whole, and why
         tiff(RGB, compression=8, more=((257, 4, (ROWS - 1,)),)),
         "more bytes than their pixels need",
     ),
-    "jpeg": (saved(RGB, "JPEG", progressive=True), "already smaller than its pixels"),
-    "jpeg-cmyk": (saved(Image.new("CMYK", (9, 9)), "JPEG"), "4 channels"),
+    "jpeg": ((JPEGS / "arithmetic.jpg").read_bytes(), "already smaller than its pixels"),
+    "jpeg-cmyk": ((JPEGS / "arithmetic-cmyk.jpg").read_bytes(), "4 channels"),
     "webp-lossy": (saved(RGB, "WEBP"), "already smaller than its pixels"),
     "webp-lossy-alpha": (saved(RGBA, "WEBP"), "already smaller than its pixels"),
 }

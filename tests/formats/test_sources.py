@@ -140,9 +140,8 @@ def test_there_and_back_as_png_or_whole(name: str) -> None:
 def test_what_is_more_than_pixels_is_kept_whole(name: str, exactly: bool) -> None:
     source, says = KEPT[name]
     packed = archive.pack(source, exactly=exactly)
-    recoded = name == "jpeg"
-    assert packed.way == (Way.RECODED if recoded else Way.WHOLE)
-    if not exactly and not recoded:
+    assert packed.way == Way.WHOLE
+    if not exactly:
         assert packed.indivisible
         assert re.search(says, packed.why)
     assert archive.unpack(packed.data) == source
