@@ -3,7 +3,8 @@
 
 Every picture is saved by Pillow as a JPEG of each quality, sequential and progressive; the files, and their
 pixels as a PNG, are compressed and restored. Beside them: the same JPEG with Huffman codes of its own, both
-by JPEG XL's transcoding of JPEGs, and the pixels by JPEG XL at effort 9. Knows sizes and seconds; writes benchmarks/results/jpegs.json.
+by JPEG XL's transcoding of JPEGs, and the pixels by JPEG XL at effort 9. Knows sizes and seconds; writes
+benchmarks/results/jpegs.json.
 """
 
 from __future__ import annotations
