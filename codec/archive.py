@@ -31,7 +31,7 @@ from codec.image import calls_needed, compress, decompress
 from codec.limits import NO_LIMITS, Limits, limits_of
 from codec.listing import DIFFERENCE, INTERLACED, RECIPE, Way, form, only, way_of
 from codec.opened import Opened, open_bytes
-from codec.parallel import thread_count
+from codec.parallel import set_threads, thread_count
 from codec.png import Head, Png
 from codec.png.exact import recipes, remake
 from codec.presets import TILE
@@ -87,6 +87,7 @@ def pack(
     head, label = look.head, look.format.label
     passed_on = {name: options.pop(name) for name in ("predictor", "progress") if name in options}
     chosen = settings_of(settings, options)
+    set_threads(chosen.threads)
     cost.check(_cost_of(head, len(source), chosen, passed_on.get("predictor")), limits)
     named = container.name_chunk(name)
 
@@ -370,10 +371,10 @@ def _open(
 ) -> Opened:
     """A file that another is to be made of, once its cost is known to be within the limits."""
     opened = open_bytes(data, limits, salvage)
+    set_threads(options.get("threads") or 0)
     # which few do limit, and this takes up to 0.2 s
     kept = png.kept_size(only(opened.header, PNG_CHUNKS)) if limits.max_memory is not None else 0
-    threads = options.get("threads") or thread_count()
-    cost.check(cost.of(opened.header, opened.size, threads, True, kept), limits)
+    cost.check(cost.of(opened.header, opened.size, thread_count(), True, kept), limits)
     return opened
 
 

@@ -303,7 +303,7 @@ def _bad_jpeg_files() -> dict[str, bytes]:
     coded, end = container.read_varint(payload, at)
     return {
         "bad-jpeg-file-cut": _with("jpeg-file", payload[:-1]),
-        "bad-jpeg-file-fill": _with("jpeg-file", b"\2" + payload[1:]),
+        "bad-jpeg-file-fill": _with("jpeg-file", bytes([payload[0] | 4]) + payload[1:]),
         "bad-jpeg-file-head": _with(
             "jpeg-file", payload[: end + 1] + bytes(of_head) + payload[end + 1 + of_head :]
         ),

@@ -21,6 +21,7 @@ from PIL import Image
 
 from codec import archive, compress, container, png, text
 from codec.coder import conversions
+from codec.coder.jpeg import bands
 from codec.coder.jpeg.dct import Layout
 from codec.coder.jpeg.origin import saved
 from codec.coder.jpeg.steps import standard_tables
@@ -181,6 +182,7 @@ def jpeg_files() -> dict[str, bytes]:
         "jpeg-file": (crop, {"quality": 80, "restart_marker_rows": 2, "comment": b"golden"}),
         "jpeg-file-progressive": (crop, {"quality": 70, "subsampling": 1, "progressive": True}),
         "jpeg-file-cmyk": (crop.convert("CMYK"), {"quality": 60}),
+        "jpeg-file-bands": (crop, {"quality": 80, "subsampling": 1}),
     }
     found = {}
     for name, (image, options) in made.items():
@@ -225,7 +227,9 @@ def of_source(source: bytes, ending: str) -> dict[str, bytes]:
     return {".ardm": packed.data, f".{ending}": source, ".png": png.write(sources.read(source, 10**6).image)}
 
 
-def of_jpeg(source: bytes) -> dict[str, bytes]:
+def of_jpeg(name: str, source: bytes) -> dict[str, bytes]:
+    if name.endswith("bands"):  # as only large pictures have several
+        bands.LEAST_BLOCKS = 12
     return {".ardm": archive.pack(source, exactly=False, max_pixels=10**6, verify=True).data, ".jpg": source}
 
 
@@ -266,7 +270,7 @@ def main(anew: bool) -> None:
     for name, (ending, source) in source_files().items():
         write_missing(GOLDEN / f"{name}.ardm", lambda s=source, e=ending: of_source(s, e))
     for name, source in jpeg_files().items():
-        write_missing(GOLDEN / f"{name}.ardm", lambda s=source: of_jpeg(s))
+        write_missing(GOLDEN / f"{name}.ardm", lambda n=name, s=source: of_jpeg(n, s))
     for name, (source, exactly) in png_files().items():
         write_missing(GOLDEN / f"{name}.ardm", lambda s=source, e=exactly: of_png(s, e))
     from tests import make_bad  # made of the valid ones

@@ -11,6 +11,7 @@ import lzma
 import re
 import zlib
 from collections import defaultdict
+from copy import copy
 from functools import cache
 from itertools import pairwise
 from math import ceil, exp, frexp, log2, prod, sqrt
@@ -685,6 +686,7 @@ SQ = [round(2**40 / (1 + exp(-(i - 400) / 32))) / 2**40 for i in range(802)]
 LN_COUNT = [round(65536 * ln(n + 1)) / 65536 for n in range(1001)]
 REC = [round(65536 / (i + 1.6)) for i in range(256)]
 EAGER = [round(65536 / (i + 1.02)) for i in range(91)]
+QUICK, CAREFUL = ([round(65536 / (i + prior)) for i in range(251)] for prior in (1.3, 1.8))
 INV = [round(2**27 * 2.0 ** (-(i - 64) / 16)) / 2**20 for i in range(161)]
 
 
@@ -713,20 +715,19 @@ def chance_of(p):
 class Decisions:
     """Bits by ten counters and a mixer"""
 
-    def __init__(self, stream, slots, rows, first, rate, prior):
-        self.stream, self.slots, self.rate, self.prior = stream, slots, rate, prior
-        self.weights = [[first] * 11 for row in range(rows)]
-        self.counters = [defaultdict(lambda: [0.5, 0]) for j in range(10)]
+    def __init__(self, stream, slots, weights, rate, share):
+        self.stream, self.slots, self.weights, self.rate, self.share = stream, slots, weights, rate, share
+        self.counters = [defaultdict(lambda: [ONE // 2, 0]) for j in range(10)]
 
     def bit(self, keys, node, row):
         weights, cells, x, total = self.weights[row], [], [], 0.0
         for counters, key, weight in zip(self.counters, keys, weights, strict=False):
-            z = u64(key + node * 0x9E3779B97F4A7C15)
+            z = u64(key + node // 8 * 0x9E3779B97F4A7C15)
             z = u64((z ^ z >> 29) * 0xBF58476D1CE4E5B9)
             z = u64((z ^ z >> 32) * 0x94D049BB133111EB)
-            cells.append(counters[(z >> 20) % self.slots])
-            p = cells[-1][0]
-            x.append(log(p) - log(1.0 - p))
+            cells.append(counters[(z >> 20) % self.slots // 8 * 8 + node % 8])
+            ones = cells[-1][0]
+            x.append(log(ones + 1.0) - log(float(ONE - ones)))
             total += weight * x[-1]
         p = squash(clip(total, -11.9, 11.9))
         bit = self.stream.bit(chance_of(p))
@@ -734,9 +735,8 @@ class Decisions:
         for j in range(10):
             weights[j] += wrong * x[j]
         for cell in cells:
-            p, count = cell
-            cell[0] = clip(p + (bit - p) / (count + self.prior), 1 / 4096, 1.0 - 1 / 4096)
-            cell[1] = min(count + 1, 250)
+            ones, count = cell
+            cell[:] = ones + ((bit * (ONE - 1) - ones) * self.share[count] >> 16), min(count + 1, 250)
         return bit
 
     def number(self, sort, size, contexts):
@@ -949,7 +949,7 @@ def decode_jpeg(payload, shape, head, net):
     for n in range(channels):
         parts.append(Component(r, n, parts))
     luma, *others = parts
-    m = Decisions(Stream(words_of(r.rest())), 65536, 384, 0.15, 0.005, 1.8)
+    m = jpeg_decisions(words_of(r.rest()))
     seen = ceil((top + h) / down), ceil((left + w) / across)
     rows, columns = ceil(seen[0] / 8), ceil(seen[1] / 8)
     last_row, last_column = (top + h - 1) // 8 - top // 8, (left + w - 1) // 8 - left // 8
@@ -994,14 +994,24 @@ ZIGZAG = sorted(np.ndindex(8, 8), key=lambda p: (sum(p), p[0] if sum(p) % 2 else
 
 def decode_jpeg_file(payload, head):
     r = Reader(payload)
-    fill, lengths = r.number(), [r.varint() for _ in range(3)]
-    packed, tail, words = r.take(lengths[0]), r.take(lengths[2]), words_of(r.rest())
-    check(fill < 2)
+    flags, lengths = r.number(), [r.varint() for _ in range(3)]
+    check(flags < 4)
+    fill, several = flags & 1, flags > 1
+    bands = r.varint() if several else 1
+    check(not several or 2 <= bands <= 64)
+    counts = [r.varint() for _ in range(bands - 1)]
+    packed, tail = r.take(lengths[0]), r.take(lengths[2])
+    words = [words_of(r.take(4 * count)) for count in counts] + [words_of(r.rest())]
     start = unpacked(packed, 2**24)
     parts, scans = read_segments(start, head)
     blocks = sum(part.rows * part.columns for part in parts)
-    check(4 * len(words) >= blocks // 16 and lengths[1] <= 512 * blocks)
-    read_parts(Decisions(Stream(words), 65536, 384, 0.15, 0.005, 1.8), parts)
+    check(4 * sum(map(len, words)) >= blocks // 16 and lengths[1] <= 512 * blocks)
+    rows = parts[0].units[0]
+    of_band = ceil(rows / bands)
+    for n, of_this in enumerate(words):
+        here = min(of_band, rows - n * of_band)
+        check(here > 0)
+        read_band(jpeg_decisions(of_this), parts, n * of_band, here)
     file, at, coded = b"", 0, 0
     for scan in scans:
         pixels = coded_pixels(scan, fill)
@@ -1025,6 +1035,36 @@ def unpacked(packed, most):
         raise Refused("C") from None
     check(len(data) <= most and unpacker.eof and not unpacker.unused_data)
     return data
+
+
+@cache
+def start():
+    """What counters and weights are at first: the file that the page names"""
+    pages = Path(__file__).parent.parent / "docs" / "format"
+    name = re.search(r"`(ardm/data/jpeg-([0-9a-f]{8})\.safetensors)`", (pages / "jpeg.md").read_text())
+    data = (Path(__file__).parent.parent / name[1]).read_bytes()
+    assert hashlib.sha256(data).hexdigest()[:8] == name[2]
+    return load(data)
+
+
+class Started(dict):
+    """A context's counters"""
+
+    def __init__(self, bytes_of_all):
+        self.bytes = bytes_of_all
+
+    def __missing__(self, slot):
+        seen, odds = divmod(int(self.bytes[slot]), 64)
+        ones = round(ONE / (1 + exp(-(odds - 32) / 4)))
+        self[slot] = [ones, (2, 6, 12, 20)[seen]] if odds else [ONE // 2, 0]
+        return self[slot]
+
+
+def jpeg_decisions(words):
+    weights = (start()["weights"] / 4096).tolist()
+    m = Decisions(Stream(words), 2**18, weights, 0.005, CAREFUL)
+    m.counters = [Started(row) for row in start()["counters"]]
+    return m
 
 
 class FileComponent(Component):
@@ -1172,14 +1212,23 @@ def table_of_scan(codes, kind, number):
     return codes[kind + number]
 
 
-def read_parts(m, parts):
+def read_band(m, wholes, before, units):
+    """Rows of units, as those of a picture of their own"""
+    parts = []
+    for whole in wholes:
+        part = copy(whole)
+        part.rows = units * part.down
+        part.blocks, part.counts = defaultdict(lambda: [[0] * 8 for v in range(8)]), defaultdict(int)
+        part.errors = defaultdict(int)
+        parts.append(part)
     luma = parts[0]
-    for n, part in enumerate(parts):
+    for n, (part, whole) in enumerate(zip(parts, wholes, strict=True)):
         twin = parts[1] if n == 2 and (part.down, part.across) == (parts[1].down, parts[1].across) else None
         for i, j in np.ndindex(part.rows, part.columns):
             y = min(i * max(1, luma.down // part.down), luma.rows - 1)
             x = min(j * max(1, luma.across // part.across), luma.columns - 1)
             part.read(m, i, j, twin, luma.counts[y, x] if n else 0)
+            whole.blocks[before * part.down + i, j] = part.blocks[i, j]
     s = m.stream
     check(s.next >= s.end and (s.range == 2**64 - 1 or s.point < 2**33 - 1))
 

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from ardm.exact import window
 from codec import compress
-from codec.coder.jpeg import file
+from codec.coder.jpeg import bands, file, start
 from codec.coder.jpeg.coder import JPEG_CODER
 from codec.coder.jpeg.dct import Layout
 from codec.coder.jpeg.origin import fitted, saved
@@ -46,6 +46,7 @@ def names() -> dict[str, Any]:
     for page in (ROOT / "FORMAT.md", *(ROOT / "docs" / "format" / f"{page}.md" for page in PAGES)):
         for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
             exec(block, found)
+    found["START"] = load_file(ROOT / "ardm" / "data" / f"jpeg-{start.ID}.safetensors")
     return found
 
 
@@ -134,3 +135,16 @@ def test_pages_decode_jpeg_files(
     payload = file.pack(source, 29, 37, 1 if grey else 3)
     assert payload is not None
     assert names["decode_jpeg_file"](payload, 29, 37) == source
+
+
+@pytest.mark.parametrize("options", [{"quality": 80}, {"quality": 60, "subsampling": 0}])
+def test_pages_decode_bands(
+    monkeypatch: pytest.MonkeyPatch, names: dict[str, Any], photo: np.ndarray, options: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(bands, "LEAST_BLOCKS", 8)
+    buffer = io.BytesIO()
+    Image.fromarray(photo[190:250, 330:367]).save(buffer, "JPEG", **options)
+    payload = file.pack(buffer.getvalue(), 60, 37, 3)
+    assert payload is not None
+    assert payload[0] & file.BANDS
+    assert names["decode_jpeg_file"](payload, 60, 37) == buffer.getvalue()

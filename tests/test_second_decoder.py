@@ -23,6 +23,7 @@ STAND_FOR = {
     "jpeg-file": "10, RGB of 8 bits, 1 tile",
     "jpeg-file-progressive": "10, RGB of 8 bits, 1 tile",
     "jpeg-file-cmyk": "10, RGBA of 8 bits, 1 tile",
+    "jpeg-file-bands": "10, RGB of 8 bits, 1 tile",
     "jpeg-rgb": "9, RGB of 8 bits, 1 tile",
     "jpeg-rgba-lattice": "9 3, RGBA of 8 bits, 1 tile",
     "jpeg-grey": "9, grey of 8 bits, 1 tile",
@@ -99,6 +100,7 @@ def forged(data, number, change):
 
 def test_tables():
     integers = {"SIG": 0x7B8F868D, "REC": 0xB3FED48E, "EAGER": 0xBEA9BA3B}
+    integers |= {"QUICK": 0xA36467FE, "CAREFUL": 0x1169D4D9}
     numbers = {"LOG": 0xB1257297, "SQ": 0x3F6D840D, "INV": 0xF2408387, "LN_COUNT": 0xC877C586}
     for name, crc in {**integers, **numbers}.items():
         table = np.array(getattr(second_decoder, name), "<i4" if name in integers else "<f8")

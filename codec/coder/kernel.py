@@ -35,6 +35,7 @@ from ardm.compiled import BORROWING, compiled, inlined
 from ardm.exact.evaluate import BLOCK, finish_block, gather_raster
 from ardm.units import CENTER_MAX, CENTER_MIN, CODING_ORDER, MEAN_STEPS, SCALE_COUNT, SCALE_LOW, SLOPE_MAX
 from codec.coder.arithmetic import LEAST, PAD, log, rounded, sigmoid, solve, squash
+from codec.coder.counters import EAGER, SLOW, counted, log_odds
 from codec.coder.guesses import (
     GUESSES,
     SPOTS,
@@ -85,21 +86,13 @@ CERTAIN = 0.001
 PLACE, LOWER_HALF = np.uint64(7919), np.uint64(0x2545F4914F6CDD1D)  # multipliers of hashes
 
 
-def _tables() -> tuple[np.ndarray, np.ndarray]:
-    """Reciprocals of 256 counts with the network, then without; 128 over the scale of a logistic."""
-    reciprocal = [
-        rounded(lambda number, i=i, more=more: 65536 / (i + number(more)))
-        for more in ("1.6", "1.02")
-        for i in range(256)
-    ]
-    inverse = [
+# 128 over the scale of a logistic
+INVERSE = np.array(
+    [
         rounded(lambda number, i=i: 2 ** (-number(i) / 16) * 128 * 2**20) / 2**20
         for i in range(SCALE_LOW, SCALE_LOW + SCALE_COUNT)
     ]
-    return np.array(reciprocal, dtype=np.int64), np.array(inverse)
-
-
-RECIPROCAL, INVERSE = _tables()
+)
 LEVEL = np.array([min(i, 3) if i < 6 else 4 if i < 16 else 5 for i in range(256)])
 
 
@@ -660,13 +653,6 @@ def _expert_inputs(half: Any, layout: Any, room: Any) -> None:
 
 
 @inlined(**BORROWING)
-def _log_odds(counter: Any) -> Any:
-    """What a counter says."""
-    odds = (np.int64(counter) >> 8) ^ 0x800000
-    return log(float(odds + 1)) - log(float(ONE - odds))
-
-
-@inlined(**BORROWING)
 def _counter_inputs(s: Any, b: Any, low: Any, layout: Any, counters: Any, room: Any) -> Any:
     """Log-odds of the counters; returns how much the first two have seen."""
     flat, size = counters, layout.counters
@@ -676,7 +662,7 @@ def _counter_inputs(s: Any, b: Any, low: Any, layout: Any, counters: Any, room: 
     seen_both = 0
     for j in range(layout.counts):
         counter = flat[of_channel + np.uint64(j) * size + room.slot[np.uint64(j)] + node]
-        room.x[np.uint64(layout.first + layout.experts + j)] = _log_odds(counter)
+        room.x[np.uint64(layout.first + layout.experts + j)] = log_odds(counter)
         if j < 2:
             seen_both = seen_both * 6 + LEVEL[np.uint64(np.int64(counter) & 255)]
     return seen_both
@@ -772,16 +758,6 @@ def _learn_mixers(bit: Any, layout: Any, learned: Any, room: Any) -> None:
 
 
 @inlined(**BORROWING)
-def _counted(counter: Any, bit: Any, first: Any, most: Any) -> Any:
-    """A counter that has seen another bit. first: of its reciprocals; most: bits that it counts."""
-    state = np.int64(counter)
-    age = state & 255
-    ones = (state >> 8) ^ 0x800000
-    ones += ((bit * (ONE - 1) - ones) * RECIPROCAL[np.uint64(first + age)]) >> 16
-    return np.uint32((ones ^ 0x800000) << 8 | min(age + 1, most))
-
-
-@inlined(**BORROWING)
 def _note_match(at: Any, places: Any, room: Any) -> None:
     """Whether the match was right, and where the pixels around were so last."""
     match = room.match
@@ -845,7 +821,7 @@ def _candidate_inputs(b: Any, low: Any, agreed: Any, room: Any) -> None:
     for i in range(CANDIDATES):
         j = np.uint64(i)
         sign = _said(room.candidate[j], b, low)
-        x = sign * _log_odds(agreed[room.agreed_at[j] + np.uint64(b)]) if sign else 0.0
+        x = sign * log_odds(agreed[room.agreed_at[j] + np.uint64(b)]) if sign else 0.0
         room.x[np.uint64(INPUTS + i)] = x
 
 
@@ -858,7 +834,7 @@ def _learn_candidates(b: Any, low: Any, bit: Any, learned: Any, room: Any) -> No
         if sign:
             place = room.agreed_at[j] + np.uint64(b)
             right = 1 if (sign > 0) == (bit == 1) else 0
-            learned.agreed[place] = _counted(learned.agreed[place], right, 256, EAGER_MAX)
+            learned.agreed[place] = counted(learned.agreed[place], right, EAGER, EAGER_MAX)
 
 
 @inlined(**BORROWING)
@@ -875,10 +851,10 @@ def _learn_decision(s: Any, b: Any, low: Any, bit: Any, layout: Any, learned: An
     table_b[tb + nearer] += (bit - table_b[tb + nearer]) * APM_RATE
     of_channel = np.uint64(s * COUNTERS) * size
     # graphics repeat themselves: what was seen once is believed
-    first, most = (0, COUNT_MAX) if layout.components else (256, EAGER_MAX)
+    first, most = (SLOW, COUNT_MAX) if layout.components else (EAGER, EAGER_MAX)
     for j in range(layout.counts):
         place = of_channel + np.uint64(j) * size + room.slot[np.uint64(j)] + node
-        counters[place] = _counted(counters[place], bit, first, most)
+        counters[place] = counted(counters[place], bit, first, most)
 
 
 @inlined(**BORROWING)

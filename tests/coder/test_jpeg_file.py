@@ -13,10 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from ardm.exact import weights_file
+from ardm.released import WeightsError
 from codec import ArdmError, CorruptError, UnsupportedError, archive, decompress, info
-from codec.coder.jpeg import file
+from codec.coder.counters import AGES
+from codec.coder.jpeg import bands, file, start
 from codec.commands import cli
+from codec.container import read_varint, varint
 from codec.listing import Way
+from codec.parallel import limited
 
 SCRIPTS = Path(__file__).parent.parent / "data" / "jpeg"  # by jpegtran; its README says how
 KINDS: dict[str, dict[str, Any]] = {
@@ -66,6 +71,78 @@ def test_four_inks_come_back(part: np.ndarray, options: dict[str, Any]) -> None:
     assert packed.way == Way.RECODED
     assert len(packed.data) < 0.9 * len(buffer.getvalue())
     assert archive.unpack(packed.data) == buffer.getvalue()
+
+
+def in_bands(monkeypatch: pytest.MonkeyPatch, pixels: np.ndarray, **options: Any) -> tuple[bytes, bytes]:
+    """(a JPEG, its payload) of several bands, as only large pictures have."""
+    monkeypatch.setattr(bands, "LEAST_BLOCKS", 64)
+    source = jpeg_of(pixels, **options)
+    payload = file.pack(source, *pixels.shape[:2], 3)
+    assert payload is not None
+    assert payload[0] & file.BANDS
+    return source, payload
+
+
+@pytest.mark.parametrize("options", [KINDS["usual"], KINDS["whole colours"], KINDS["progressive"]])
+def test_bands_come_back(monkeypatch: pytest.MonkeyPatch, part: np.ndarray, options: dict[str, Any]) -> None:
+    source, payload = in_bands(monkeypatch, part, **options)
+    monkeypatch.undo()
+    assert file.restore(payload, *part.shape) == source
+
+
+def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch, part: np.ndarray) -> None:
+    source, payload = in_bands(monkeypatch, part)
+    with limited(1):
+        assert in_bands(monkeypatch, part)[1] == payload
+        assert file.restore(payload, *part.shape) == source
+    with limited(3):
+        assert in_bands(monkeypatch, part)[1] == payload
+        assert file.restore(payload, *part.shape) == source
+
+
+def test_bands_that_cannot_be_are_refused(monkeypatch: pytest.MonkeyPatch, part: np.ndarray) -> None:
+    _, payload = in_bands(monkeypatch, part)
+    at = 1
+    for _ in range(3):
+        _, at = read_varint(payload, at)
+    count, end = read_varint(payload, at)
+    assert count == 5  # of nine rows of units
+    rest = end
+    for _ in range(count - 1):
+        _, rest = read_varint(payload, rest)
+    for wrong in (0, 1, 4, 8, 65):  # four bands would have three rows each, and one none
+        lengths = varint(1) * max(0, wrong - 1)
+        with pytest.raises(CorruptError, match="do not fit its segments"):
+            file.restore(payload[:at] + varint(wrong) + lengths + payload[rest:], *part.shape)
+
+
+def test_training_helps(monkeypatch: pytest.MonkeyPatch, part: np.ndarray) -> None:
+    """Small pictures gain most from what decisions start from."""
+    source = jpeg_of(part, quality=80)
+    trained = len(file.pack(source, *part.shape) or b"")
+    monkeypatch.setattr(start, "load", start.nothing)
+    assert trained < 0.95 * len(file.pack(source, *part.shape) or b"")
+
+
+def test_a_start_is_learned_and_stored(monkeypatch: pytest.MonkeyPatch, part: np.ndarray) -> None:
+    source, taught = jpeg_of(part, quality=80), start.nothing()
+    assert file.learn(source, taught)
+    assert not file.learn(source[:40], taught)
+    again = start.parse(start.serialize(taught, {}))
+    assert np.count_nonzero(again.counters) == np.count_nonzero(taught.counters % AGES > 1) > 1000
+    assert np.abs(again.weights - taught.weights).max() <= 0.5 / start.WEIGHT_ONE
+    monkeypatch.setattr(start, "load", lambda: again)
+    payload = file.pack(source, *part.shape)
+    assert payload is not None
+    assert len(payload) < 0.6 * len(source)  # which it has learned by heart
+    assert file.restore(payload, *part.shape) == source
+
+
+@pytest.mark.parametrize("tensors", [{"counters": np.zeros((10, 9), np.uint8)}, {"weights": np.zeros(4)}])
+def test_a_start_of_other_shapes_is_refused(tensors: dict[str, np.ndarray]) -> None:
+    data = weights_file.serialize(start.KIND, start.Size(), start.stored(start.nothing()) | tensors, {})
+    with pytest.raises(WeightsError, match="must be"):
+        start.parse(data)
 
 
 def test_the_limits_of_an_encoder_come_back() -> None:

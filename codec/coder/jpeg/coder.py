@@ -13,9 +13,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from codec.coder.decisions import BinaryCoder
+from codec.coder.decisions import BinaryCoder, Taught
 from codec.coder.jpeg import coefficients as blocks
-from codec.coder.jpeg import dct
+from codec.coder.jpeg import dct, start
 from codec.coder.jpeg.coefficients import Grid
 from codec.coder.jpeg.dct import SIDE, Layout
 from codec.coder.jpeg.origin import Origin, all_shown, colours, find
@@ -29,7 +29,7 @@ from codec.errors import CorruptError, TruncatedError
 SAMPLINGS = (1, 1), (1, 2), (2, 2)
 OWN, SAME = 0, 101  # of a table: its steps follow; it is the one before. Between them, a quality
 OVERLAP = 1  # rows of pixels that depend on differences' next row of blocks, too
-DIGEST = "5f7ea4b91a1b4cc1"  # of what `check_compiled` makes
+DIGEST = "fdde4cd423c6ca32"  # of what `check_compiled` makes
 LARGE, SMALL = 16, 4096  # times the bytes of a plane, and words: a payload that is larger is worth nothing
 # Share of pixels that coefficients may not give. Of JPEGs up to quality 97 it is less, of some AVIFs, whose
 # colours and blocks are like theirs, 0.09 to 0.23.
@@ -54,15 +54,17 @@ class JpegCoder:
             return None
         return payload, origin.wrong <= SURE and len(payload) < LIGHT * plane.size
 
-    def write(self, origin: Origin, plane: np.ndarray) -> bytes | None:
-        """The payload of a plane that seems to be of such an origin; None if it is far larger than that."""
+    def write(self, origin: Origin, plane: np.ndarray, taught: Taught | None = None) -> bytes | None:
+        """The payload of a plane that seems to be of such an origin; None if it is far larger than that.
+        taught: what is gone on from, and changed; None: as all begin.
+        """
         check_compiled()
         layout = origin.layout
         grids = _grids(layout, origin.steps)
         for grid, found in zip(grids, origin.coefficients, strict=True):
             grid.coefficients[1:, 1:] = found
         limit = LARGE * plane.size // 4 + SMALL
-        coder = _encoder(limit, grids, plane)
+        coder = _encoder(limit, grids, plane, taught)
         for row in _rows(layout, len(grids)):
             if blocks.is_full(coder, limit):
                 return None
@@ -137,7 +139,7 @@ def check_compiled() -> None:
     for grid in grids:
         values = made_up(*grid.coefficients[1:, 1:].shape)
         grid.coefficients[1:, 1:] = values * (values % 5 == 0) // (2 + np.arange(SIDE**2))
-    coder = _encoder(10**4, grids, np.empty((21, 30, 3), np.uint8))
+    coder = _encoder(10**4, grids, np.empty((21, 30, 3), np.uint8), start.nothing())
     for row in _rows(layout, 3):
         _code_row(coder, grids, layout, *row)
     made = _made(layout, grids)
@@ -222,10 +224,10 @@ def _code_row(coder: BinaryCoder, grids: list[Grid], layout: Layout, component: 
         blocks.code_row(coder, grids[component], twin, grids[0].counts, place, component == 0, row)
 
 
-def _encoder(limit: int, grids: list[Grid], plane: np.ndarray) -> BinaryCoder:
+def _encoder(limit: int, grids: list[Grid], plane: np.ndarray, taught: Taught | None = None) -> BinaryCoder:
     """With room for so many words, and for a row of blocks of either a component or differences."""
     of_row = max(grid.coefficients[0].size for grid in grids)
-    return blocks.new_encoder(limit, max(of_row, (SIDE + 1) * plane[0].size))
+    return blocks.new_encoder(limit, max(of_row, (SIDE + 1) * plane[0].size), taught)
 
 
 def _made(layout: Layout, grids: list[Grid]) -> np.ndarray:

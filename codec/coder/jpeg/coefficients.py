@@ -13,24 +13,25 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ardm.compiled import BORROWING, compiled, inlined, internal
+from codec.coder.counters import CAREFUL
 from codec.coder.decisions import (
     CONTEXTS,
     BinaryCoder,
     Manner,
+    Taught,
     binary_decoder,
     binary_encoder,
     bit_length,
     decide,
 )
+from codec.coder.jpeg import start
 from codec.coder.jpeg.dct import COEFFICIENT_MAX, SIDE
+from codec.coder.jpeg.start import NODES, SORTS
 
-MANNER = Manner(0.005, 0.15, 1.8)
-SLOTS = 1 << 16  # counters of a context
-SORTS = 16  # of decisions, each with rows of weights of its own
+MANNER = Manner(0.005, CAREFUL)
 # Sorts: of luma's blocks; those of colour differences have SORTS / 2 more. The last two are of all
 # components.
 COUNT, INNER, EDGE_COUNT, EDGE, MEAN, FLAG, DIFFERENCE = range(7)
-NODES = 24  # rows of weights of a sort
 EXPONENT_MAX = 12  # bits of a number's size
 MOST = (1 << EXPONENT_MAX) - 1  # that can be said
 BLOCKS_OF_BYTE = 16  # at most; a JPEG of quality 1 has more than a byte for two
@@ -95,12 +96,12 @@ def least_bytes(count: int) -> int:
     return count // BLOCKS_OF_BYTE
 
 
-def new_encoder(limit: int, numbers: int) -> BinaryCoder:
+def new_encoder(limit: int, numbers: int, taught: Taught | None = None) -> BinaryCoder:
     """limit: words after which the whole is worth nothing, as `is_full` says; numbers: how many are written
-    at most before one asks.
+    at most before one asks; taught: what it goes on from, and changes, None: as all begin.
     """
     numbers += limit // WORDS_OF_NUMBER + 1
-    return binary_encoder(SLOTS, SORTS * NODES, WORDS_OF_NUMBER * numbers, MANNER)
+    return binary_encoder(taught or start.load().copy(), WORDS_OF_NUMBER * numbers, MANNER)
 
 
 def is_full(coder: BinaryCoder, limit: float) -> bool:
@@ -109,7 +110,7 @@ def is_full(coder: BinaryCoder, limit: float) -> bool:
 
 
 def new_decoder(data: bytes) -> BinaryCoder:
-    return binary_decoder(SLOTS, SORTS * NODES, data, MANNER)
+    return binary_decoder(start.load().copy(), data, MANNER)
 
 
 @inlined(**BORROWING)

@@ -344,9 +344,9 @@ def code_units(bits: Any, scan: Any, blocks: Any, first: Any, last: Any, writing
     return _end_run(bits, scan, 0) if writing else scan.run[0] == 0
 
 
-def read(data: bytes, scan: Scan, blocks: np.ndarray, first: int, last: int) -> int | None:
+def read_units(data: bytes, scan: Scan, blocks: np.ndarray, first: int, last: int) -> int | None:
     """Read units, which stand alone, into blocks. Returns the bit that fills the last byte (-1: there is
-    none to be filled); None if they are not what `write` would write.
+    none to be filled); None if they are not what `write_units` would write.
     """
     bits = Bits(np.frombuffer(data, np.uint8).copy(), np.zeros(3, np.int64))
     if not code_units(bits, scan, blocks, first, last, False):
@@ -360,7 +360,7 @@ def read(data: bytes, scan: Scan, blocks: np.ndarray, first: int, last: int) -> 
     return {0: 0, (1 << left) - 1: 1}.get(end)
 
 
-def write(room: int, scan: Scan, blocks: np.ndarray, first: int, last: int, fill: int) -> bytes | None:
+def write_units(room: int, scan: Scan, blocks: np.ndarray, first: int, last: int, fill: int) -> bytes | None:
     """The inverse; None if it takes more than `room` bytes, or there are no such codes."""
     bits = Bits(np.empty(room, np.uint8), np.zeros(3, np.int64))
     if not code_units(bits, scan, blocks, first, last, True):

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ardm.compiled import compiled, internal
-from codec.coder.decisions import BinaryCoder, binary_decoder, binary_encoder, bit_length, decide
+from codec.coder.decisions import BinaryCoder, binary_decoder, binary_encoder, bit_length, decide, untaught
 from codec.errors import CorruptError
 from codec.png.exact import contexts
 from codec.png.exact.blocks import HELD_COUNT, WRITTEN, BitWriter, send, send_header, send_tokens
@@ -58,7 +58,7 @@ def encode(raw: bytes, stream: bytes, links: int, dense: int) -> bytes | None:
     if it is none, or if that would take more than the stream itself. links: most earlier places to compare
     each place with; dense: of no longer matches are places within known for later ones, or EVERYWHERE.
     """
-    coder = binary_encoder(SLOTS, ROWS, len(stream) // 4 + SPARE_WORDS)
+    coder = binary_encoder(untaught(SLOTS, ROWS), len(stream) // 4 + SPARE_WORDS)
     fits = _run(raw, np.frombuffer(stream, np.uint8).copy(), links, dense, coder)
     return coder.sealed() if fits else None
 
@@ -69,7 +69,7 @@ def decode(data: bytes, raw: bytes, size: int, links: int, dense: int) -> bytes:
         raise CorruptError(
             f"the difference of a PNG's compressed data has {len(data)} bytes, expected a multiple of 4."
         )
-    coder, stream = binary_decoder(SLOTS, ROWS, data), np.zeros(size, dtype=np.uint8)
+    coder, stream = binary_decoder(untaught(SLOTS, ROWS), data), np.zeros(size, dtype=np.uint8)
     if not _run(raw, stream, links, dense, coder) or not coder.exhausted():
         raise CorruptError("the difference of a PNG's compressed data does not fit its pixels.")
     return stream.tobytes()
