@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from codec.coder.jpeg.bands import MOST_BANDS
 from codec.coder.mixing import counter_count
 from codec.coder.schedule import Schedule
 from codec.container import Entry, Header
@@ -39,6 +40,7 @@ OF_CHUNKS = 4  # copies of the kept chunks of a PNG, likewise
 OF_TILE = 700  # bookkeeping of a plane of a tile
 PER_PIXEL = 300  # of a tile's plane in work
 OF_COUNTER = 60  # of a table: three channels, five tables, four bytes
+OF_DECISIONS = 11 * 2**20  # what decisions about a JPEG's coefficients learn
 ENCODING = 1.5  # as many times as when decoding: both orders are tried, and output is kept
 
 
@@ -63,7 +65,7 @@ def of(header: Header, size: int, threads: int, png: bool = False, kept: int = 0
         + OF_CHUNKS * kept
     )
     if header.whole:
-        return Cost(0, memory)
+        return Cost(0, memory + OF_DECISIONS * min(threads, MOST_BANDS) * header.recoded)
     asking = Counter(
         (height, width)
         for (_, _, height, width), _, entry in _planes(header)
@@ -80,7 +82,8 @@ def of(header: Header, size: int, threads: int, png: bool = False, kept: int = 0
         ),
         default=0,
     )
-    return Cost(calls, memory + min(threads, len(rows)) * _work(height, width, counters))
+    jpeg = any(entry.method == Method.JPEG for entry in header.entries)
+    return Cost(calls, memory + min(threads, len(rows)) * _work(height, width, counters, jpeg))
 
 
 def of_encoding(
@@ -92,7 +95,7 @@ def of_encoding(
     planes = plane_count(channels, kind) * -(-height // tile) * -(-width // tile)
     image = width * height * channels * kind.size
     height, width = min(tile, height), min(tile, width)
-    work = ENCODING * min(threads, planes) * _work(height, width, counter_count(height * width, True))
+    work = ENCODING * min(threads, planes) * _work(height, width, counter_count(height * width, True), True)
     return Cost(planes * calls, int(BASE + size + OF_PNG * image + OF_TILE * planes + work))
 
 
@@ -151,8 +154,8 @@ def _planes(header: Header) -> Iterator[tuple[tuple[int, int, int, int], int, En
             yield tile, channels, next(entries)
 
 
-def _work(height: int, width: int, counters: int) -> int:
+def _work(height: int, width: int, counters: int, jpeg: bool) -> int:
     """Bytes that coding a plane of a tile takes. counters: in a table of its coder, of which only the mixing
-    coder has any.
+    coder has any; jpeg: it may have been a JPEG.
     """
-    return OF_COUNTER * counters + PER_PIXEL * height * width
+    return max(OF_COUNTER * counters, OF_DECISIONS * jpeg) + PER_PIXEL * height * width

@@ -54,7 +54,9 @@ def _usable() -> int:
 
 
 def thread_count() -> int:
-    """CPU threads that are used."""
+    """CPU threads that are used. A process that was forked works alone."""
+    if forked():
+        return 1
     if torch := _torch():
         return int(torch.get_num_threads())
     return _share.count or (_wanted[0] if _wanted else _usable())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import lzma
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 
 from codec import container, png
@@ -75,9 +76,10 @@ EXPECTED: dict[str, tuple[type[ArdmError], str]] = {
     "bad-jpeg-words-cut": (TruncatedError, "cut short"),
     "bad-jpeg-words-long": (CorruptError, "do not fit its words"),
     "bad-jpeg-file-cut": (TruncatedError, "cut short"),
+    "bad-jpeg-file-bands-cut": (TruncatedError, "cut short"),
     **{
         f"bad-jpeg-file-{name}": (CorruptError, "do not fit its segments")
-        for name in ("fill", "head", "size", "long")
+        for name in ("flags", "head", "size", "long", "bands", "within")
     },
     "bad-converted-blocks": (CorruptError, "blocks begin at 64"),
     "unsupported-conversion-200": (UnsupportedError, "made by conversion 200"),
@@ -297,13 +299,28 @@ def _bad_content() -> dict[str, bytes]:
     }
 
 
+def _numbers(payload: bytes, place: int, change: Callable[[int], int]) -> bytes:
+    """The same with another number in the place of one after the first byte."""
+    at = 1
+    for _ in range(place):
+        _, at = container.read_varint(payload, at)
+    number, end = container.read_varint(payload, at)
+    return payload[:at] + varint(change(number)) + payload[end:]
+
+
 def _bad_jpeg_files() -> dict[str, bytes]:
     payload = _open("jpeg-file")[1]
     of_head, at = container.read_varint(payload, 1)
     coded, end = container.read_varint(payload, at)
+    in_bands, within = _open("jpeg-file-bands")[1], _open("jpeg-file-within")[1]
     return {
+        "bad-jpeg-file-bands": _with("jpeg-file-bands", _numbers(in_bands, 3, lambda count: count + 1)),
+        "bad-jpeg-file-bands-cut": _with(
+            "jpeg-file-bands", _numbers(in_bands, 4, lambda count: count + 10**6)
+        ),
+        "bad-jpeg-file-within": _with("jpeg-file-within", _numbers(within, 4, lambda gap: gap + 10**6)),
         "bad-jpeg-file-cut": _with("jpeg-file", payload[:-1]),
-        "bad-jpeg-file-fill": _with("jpeg-file", bytes([payload[0] | 4]) + payload[1:]),
+        "bad-jpeg-file-flags": _with("jpeg-file", bytes([payload[0] | 128]) + payload[1:]),
         "bad-jpeg-file-head": _with(
             "jpeg-file", payload[: end + 1] + bytes(of_head) + payload[end + 1 + of_head :]
         ),

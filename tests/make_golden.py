@@ -189,6 +189,11 @@ def jpeg_files() -> dict[str, bytes]:
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", **options)
         found[name] = buffer.getvalue()
+    small = io.BytesIO()
+    crop.resize((24, 21)).save(small, "JPEG", quality=70)
+    outer = io.BytesIO()
+    crop.save(outer, "JPEG", quality=80, exif=b"Exif\0\0" + bytes(8) + small.getvalue())
+    found["jpeg-file-within"] = outer.getvalue() + bytes(5) + small.getvalue() + b"end"
     return found
 
 

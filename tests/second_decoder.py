@@ -993,18 +993,43 @@ ZIGZAG = sorted(np.ndindex(8, 8), key=lambda p: (sum(p), p[0] if sum(p) % 2 else
 
 
 def decode_jpeg_file(payload, head):
+    room = [2 * head.channels * ceil(head.height / 8) * ceil(head.width / 8)]
+    return read_jpeg_file(payload, (head.height, head.width, head.channels), room)
+
+
+def put_back(left, found, room):
+    file, at = b"", 0
+    for gap, payload in found:
+        file += left[at : at + gap] + read_jpeg_file(payload, None, room)
+        at += gap
+    check(at <= len(left))
+    return file + left[at:]
+
+
+def read_jpeg_file(payload, size, room):
+    """size: rows, columns, components of the picture, None of one within; room: left for those"""
     r = Reader(payload)
     flags, lengths = r.number(), [r.varint() for _ in range(3)]
-    check(flags < 4)
-    fill, several = flags & 1, flags > 1
+    check(flags < 8 if size else flags < 4)
+    fill, several = flags & 1, flags & 2
     bands = r.varint() if several else 1
     check(not several or 2 <= bands <= 64)
     counts = [r.varint() for _ in range(bands - 1)]
+    within = [[], []]
+    for found in within if flags & 4 else []:
+        many = r.varint()
+        check(many <= 16)
+        for _ in range(many):
+            gap = r.varint()
+            found.append((gap, r.take(r.varint())))
     packed, tail = r.take(lengths[0]), r.take(lengths[2])
     words = [words_of(r.take(4 * count)) for count in counts] + [words_of(r.rest())]
-    start = unpacked(packed, 2**24)
-    parts, scans = read_segments(start, head)
+    start = put_back(unpacked(packed, 2**24), within[0], room)
+    parts, scans = read_segments(start, size)
     blocks = sum(part.rows * part.columns for part in parts)
+    if not size:
+        room[0] -= blocks + len(start) // 64
+        check(room[0] >= 0)
     check(4 * sum(map(len, words)) >= blocks // 16 and lengths[1] <= 512 * blocks)
     rows = parts[0].units[0]
     of_band = ceil(rows / bands)
@@ -1017,7 +1042,7 @@ def decode_jpeg_file(payload, head):
         pixels = coded_pixels(scan, fill)
         file, at, coded = file + start[at : scan.end] + pixels, scan.end, coded + len(pixels)
     check(coded == lengths[1])
-    return file + tail
+    return file + put_back(tail, within[1], room)
 
 
 @cache
@@ -1097,7 +1122,7 @@ def segments_of(head):
     return found
 
 
-def read_segments(start, head):
+def read_segments(start, size):
     """Components, and scans"""
     steps, codes, interval, frame, scans = {}, {}, 0, None, []
     for kind, data, end in segments_of(start):
@@ -1114,7 +1139,7 @@ def read_segments(start, head):
             scans[-1].interval, scans[-1].end = interval, end
         elif 0xC0 <= kind <= 0xCF and kind not in (0xC8, 0xCC):  # a frame
             check(not frame and kind < 0xC3)
-            frame = read_frame(data, head)
+            frame = read_frame(data, size)
             frame.progressive = kind == 0xC2
     for part in frame.parts:
         check(part.table in steps)
@@ -1151,12 +1176,12 @@ def huffman(data):
     return tables
 
 
-def read_frame(data, head):
+def read_frame(data, size):
     r = Reader(data, "C")
     check(r.number() == 8)
     height, width = (int.from_bytes(r.take(2), "big") for _ in range(2))
     count = r.number()
-    check((height, width, count) == (head.height, head.width, head.channels) and count in (1, 3, 4))
+    check((size or (height, width, count)) == (height, width, count) and count in (1, 3, 4))
     parts = [FileComponent(r, n, count == 1) for n in range(count)]
     check(r.at == len(data) and len({part.name for part in parts}) == count)
     down, across = max(part.down for part in parts), max(part.across for part in parts)

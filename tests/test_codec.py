@@ -487,7 +487,9 @@ def test_golden_file_decodes(path: Path) -> None:
     assert np.array_equal(pixels, expected)
 
 
-@pytest.mark.parametrize("name", ["jpeg-file", "jpeg-file-progressive", "jpeg-file-cmyk", "jpeg-file-bands"])
+@pytest.mark.parametrize(
+    "name", ["jpeg-file", "jpeg-file-progressive", "jpeg-file-cmyk", "jpeg-file-bands", "jpeg-file-within"]
+)
 def test_a_golden_jpeg_comes_back(name: str) -> None:
     data = (samples.GOLDEN / f"{name}.ardm").read_bytes()
     source = (samples.GOLDEN / f"{name}.jpg").read_bytes()

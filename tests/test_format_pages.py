@@ -21,7 +21,7 @@ from codec.coder.jpeg.origin import fitted, saved
 from codec.coder.jpeg.steps import standard_tables
 from codec.coder.mixing import Mixing
 from codec.settings import Settings
-from tests import second_decoder
+from tests import samples, second_decoder
 from tests.processes import ROOT
 
 PAGES = (
@@ -135,6 +135,14 @@ def test_pages_decode_jpeg_files(
     payload = file.pack(source, 29, 37, 1 if grey else 3)
     assert payload is not None
     assert names["decode_jpeg_file"](payload, 29, 37) == source
+
+
+def test_pages_decode_jpegs_within(names: dict[str, Any]) -> None:
+    source = (samples.GOLDEN / "jpeg-file-within.jpg").read_bytes()
+    payload = file.pack(source, 63, 71, 3)
+    assert payload is not None
+    assert payload[0] & file.INNER
+    assert names["decode_jpeg_file"](payload, 63, 71) == source
 
 
 @pytest.mark.parametrize("options", [{"quality": 80}, {"quality": 60, "subsampling": 0}])

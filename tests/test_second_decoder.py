@@ -24,6 +24,7 @@ STAND_FOR = {
     "jpeg-file-progressive": "10, RGB of 8 bits, 1 tile",
     "jpeg-file-cmyk": "10, RGBA of 8 bits, 1 tile",
     "jpeg-file-bands": "10, RGB of 8 bits, 1 tile",
+    "jpeg-file-within": "10, RGB of 8 bits, 1 tile",
     "jpeg-rgb": "9, RGB of 8 bits, 1 tile",
     "jpeg-rgba-lattice": "9 3, RGBA of 8 bits, 1 tile",
     "jpeg-grey": "9, grey of 8 bits, 1 tile",

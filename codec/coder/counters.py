@@ -27,13 +27,13 @@ def _reciprocal(count: int, prior: str) -> int:
 
 
 RECIPROCAL = np.array([_reciprocal(i, prior) for prior in PRIORS for i in range(AGES)], dtype=np.int64)
-NONE = 0x800000  # of ONE: the probability of a counter that has seen nothing
+HALF = 0x800000  # of ONE: the probability of a counter that has seen nothing
 
 
 @inlined(**BORROWING)
 def log_odds(counter: Any) -> Any:
     """What a counter says."""
-    odds = (np.int64(counter) >> 8) ^ NONE
+    odds = (np.int64(counter) >> 8) ^ HALF
     return log(float(odds + 1)) - log(float(ONE - odds))
 
 
@@ -41,7 +41,7 @@ def log_odds(counter: Any) -> Any:
 def counted(counter: Any, bit: Any, first: Any, most: Any) -> Any:
     """A counter that has seen another bit. first: of its reciprocals; most: bits that it counts."""
     state = np.int64(counter)
-    age = state & 255
-    ones = (state >> 8) ^ NONE
+    age = state & (AGES - 1)
+    ones = (state >> 8) ^ HALF
     ones += ((bit * (ONE - 1) - ones) * RECIPROCAL[np.uint64(first + age)]) >> 16
-    return np.uint32((ones ^ NONE) << 8 | min(age + 1, most))
+    return np.uint32((ones ^ HALF) << 8 | min(age + 1, most))

@@ -14,7 +14,7 @@ from codec.coder.counters import QUICK, counted, log_odds
 from codec.coder.rangecoder import ONE, code_bit, exhausted, new_decoder, new_encoder, seal
 
 CONTEXTS = 10  # counters of a decision
-NEXT = 8  # nodes of a symbol whose counters lie side by side: fewer lines of memory to wait for
+BESIDE = 8  # nodes of a symbol whose counters lie side by side: fewer lines of memory to wait for
 COUNT_MAX = 250  # a counter that has seen so many decisions learns no slower
 LOG_ODDS_MAX = 11.9  # of a mixture; `squash` takes no more than 12
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio: spreads small numbers over all keys
@@ -119,12 +119,12 @@ def decide(coder: Any, node: Any, row: Any, bit: Any, advice: Any) -> Any:
     elsewhere, 0 for none.
     """
     counters, weights, keys, x, slots, state, words, rate, reciprocals, decoding = coder
-    shift = np.uint64(node // NEXT) * GOLDEN
-    mask = np.uint64(counters.shape[1] - NEXT)
+    shift = np.uint64(node // BESIDE) * GOLDEN
+    mask = np.uint64(counters.shape[1] - BESIDE)
     x[CONTEXTS] = advice
     total = weights[row, CONTEXTS] * advice
     for j in range(CONTEXTS):
-        slots[j] = np.int64((hashed(keys[j] + shift) >> SLOT_SHIFT) & mask) + node % NEXT
+        slots[j] = np.int64((hashed(keys[j] + shift) >> SLOT_SHIFT) & mask) + node % BESIDE
         x[j] = log_odds(counters[j, slots[j]])
         total += weights[row, j] * x[j]
     p = squash(min(max(total, -LOG_ODDS_MAX), LOG_ODDS_MAX))

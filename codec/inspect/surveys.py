@@ -25,6 +25,7 @@ from codec.inspect.showing import as_png, kept, shown
 from codec.limits import Limits
 from codec.methods import METHODS, Extent, Method
 from codec.opened import Opened, check_not_empty, open_bytes
+from codec.parallel import set_threads
 from codec.reader import ImageReader
 from codec.samples import fold
 from codec.samples import planes as split
@@ -93,6 +94,7 @@ def survey(
         return Survey(name, facts.of_text(source), (note,), size=len(source))
     limits = limits or Limits()
     opened = open_bytes(source, limits)
+    set_threads(threads)
     known = facts.of_image(opened)
     if opened.header.whole:
         return _look_whole(opened, name, known, limits)

@@ -43,7 +43,7 @@ from codec.text.marks import code_marks
 from codec.text.parts import Parts
 
 DIGEST = "32926da7700e293a"  # of `check_compiled`
-# log2 of the counters in a context: those of a long text take 90 MiB, and a short one does not wait for that
+# log2 of the counters in a context: those of a long text take 40 MiB, and a short one does not wait for that
 LEAST_SLOTS, MOST_SLOTS = 12, 20
 SLOTS_OF_LETTER = 8
 # the mixer's weights of letters at first: a network knows more than counters that have seen nothing

@@ -6,6 +6,7 @@ import contextlib
 import io
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from ardm.exact import weights_file
 from ardm.released import WeightsError
 from codec import ArdmError, CorruptError, UnsupportedError, archive, decompress, info
 from codec.coder.counters import AGES
-from codec.coder.jpeg import bands, file, start
+from codec.coder.jpeg import bands, file, inner, start
 from codec.commands import cli
 from codec.container import read_varint, varint
 from codec.listing import Way
@@ -71,6 +72,13 @@ def test_four_inks_come_back(part: np.ndarray, options: dict[str, Any]) -> None:
     assert packed.way == Way.RECODED
     assert len(packed.data) < 0.9 * len(buffer.getvalue())
     assert archive.unpack(packed.data) == buffer.getvalue()
+
+
+def test_a_start_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch, part: np.ndarray) -> None:
+    monkeypatch.setattr(start, "ID", "01020304")
+    start.load.cache_clear()
+    with pytest.raises(UnsupportedError, match="weights 01020304 are not part of this release"):
+        file.pack(jpeg_of(part), *part.shape)
 
 
 def in_bands(monkeypatch: pytest.MonkeyPatch, pixels: np.ndarray, **options: Any) -> tuple[bytes, bytes]:
@@ -180,6 +188,73 @@ def test_what_is_beside_the_pixels_comes_back(part: np.ndarray, beside: bytes) -
     assert len(data) < len(source) - 3000
 
 
+def with_others(part: np.ndarray, thumbnail: bytes, further: list[bytes]) -> bytes:
+    """A JPEG with a preview in its Exif, and further pictures after its end."""
+    exif = b"Exif\0\0" + bytes(50) + thumbnail + bytes(9)
+    return jpeg_of(part, quality=80, exif=exif) + b"".join(bytes(7) + one for one in further) + b"the end"
+
+
+def test_jpegs_within_come_back_and_are_packed(part: np.ndarray) -> None:
+    thumbnail, gains = jpeg_of(part[::4, ::4], quality=60), jpeg_of(part[::2, ::2, 0], quality=90)
+    preview = jpeg_of(part[:64, :80], quality=85, progressive=True)
+    alone = len(file.pack(with_others(part, b"", []), *part.shape) or b"")
+    source = with_others(part, thumbnail, [gains, preview])
+    packed = archive.pack(source, exactly=False)
+    assert packed.way == Way.RECODED
+    assert archive.unpack(packed.data) == source
+    within = len(thumbnail) + len(gains) + len(preview)
+    assert len(file.pack(source, *part.shape) or b"") < alone + 0.75 * within
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        b"\xff\xd8\xff",
+        b"\xff\xd8\xff" * 99,
+        b"\xff\xd8\xff\xe0\0\4ab\xff\xd9",
+        "cut short",
+        "arithmetic",
+        "too many",
+        "too large",
+        "within each other",
+    ],
+)
+def test_strange_jpegs_within_come_back(part: np.ndarray, strange: bytes | str) -> None:
+    small = jpeg_of(part[:32, :40])
+    others = {
+        "cut short": small[:-2],
+        "arithmetic": (SCRIPTS / "arithmetic.jpg").read_bytes(),
+        "too many": small * 20,
+        "too large": jpeg_of(np.tile(part, (3, 3, 1))),
+        "within each other": with_others(part[:64, :64], small, [small]),
+    }
+    source = with_others(part, small, [strange if isinstance(strange, bytes) else others[strange], small])
+    payload = file.pack(source, *part.shape)
+    assert payload is not None
+    assert payload[0] & file.INNER
+    assert file.restore(payload, *part.shape) == source
+
+
+def test_jpegs_within_that_cannot_be_are_refused(part: np.ndarray) -> None:
+    small, large = jpeg_of(part[:32, :40]), jpeg_of(np.tile(part, (3, 3, 1)))
+    outer, nested = jpeg_of(part), with_others(part[:64, :64], small, [])
+    opened = [file.pack(one, *size) for one, size in ((outer, part.shape), (small, (32, 40, 3)))]
+    of_outer, of_small = (file._open(payload or b"") for payload in opened)
+    of_large = file.pack(large, 390, 423, 3) or b""
+    of_nested = file.pack(nested, 64, 64, 3) or b""
+    for found in (
+        [inner.Inner(0, of_large)],  # more work than the picture's size allows
+        [inner.Inner(0, of_nested)],  # others within it
+        [inner.Inner(len(of_outer.tail) + 1, file._closed(of_small))],  # beyond the end
+        [inner.Inner(0, file._closed(of_small)[:1] + bytes(3))],
+    ):
+        payload = file._closed(of_outer._replace(in_tail=found))
+        with pytest.raises(CorruptError, match="do not fit its segments"):
+            file.restore(payload, *part.shape)
+    payload = file._closed(of_outer._replace(in_tail=[inner.Inner(1, file._closed(of_small))]))
+    assert file.restore(payload, *part.shape) == outer[:-1] + small + outer[-1:]
+
+
 def test_others_are_kept_as_they_are(part: np.ndarray) -> None:
     usual = jpeg_of(part, quality=80)
     others = [
@@ -235,7 +310,9 @@ def test_commands(part: np.ndarray, tmp_path: Path) -> None:
 def test_no_payload_does_more_than_be_refused(data: st.DataObject) -> None:
     pixels = np.arange(19 * 23, dtype=np.uint16).reshape(19, 23).astype(np.uint8)
     source = jpeg_of(pixels, quality=70, progressive=data.draw(st.booleans()))
-    payload = bytearray(file.pack(source, 19, 23, 1) or b"")
+    source += jpeg_of(pixels[:9, :9]) * data.draw(st.integers(0, 2))
+    with mock.patch.object(bands, "LEAST_BLOCKS", data.draw(st.sampled_from([3, 1 << 15]))):
+        payload = bytearray(file.pack(source, 19, 23, 1) or b"")
     assert file.restore(bytes(payload), 19, 23, 1) == source
     for _ in range(data.draw(st.integers(1, 4))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))

@@ -13,6 +13,7 @@ import numpy as np
 
 from codec.coder.decisions import BinaryCoder, Taught
 from codec.coder.jpeg import coefficients as blocks
+from codec.coder.jpeg import start
 from codec.coder.jpeg.coder import check_compiled
 from codec.coder.jpeg.coefficients import Grid
 from codec.coder.jpeg.dct import SIDE
@@ -56,11 +57,14 @@ def encode(
     """The words of so many bands; None if those of one are more than `limit`. coefficients: of each
     component, int16 (m, n, 64).
     """
-    check_compiled()
+    _prepare()
     stop = Event()
 
     def code(band: tuple[int, int], _: int) -> bytes | None:
-        return _encode(_filled(components, coefficients, band), limit, stop)
+        words = _encode(_filled(components, coefficients, band), limit, stop)
+        if words is None:
+            stop.set()
+        return words
 
     found = in_parallel(code, _bands(components, count), stop)
     words = [one for one in found if one is not None]
@@ -69,7 +73,7 @@ def encode(
 
 def decode(components: Sequence[Component], words: Sequence[bytes]) -> list[np.ndarray] | None:
     """The inverse, of all bands' words; None if some are not those of any coefficients."""
-    check_compiled()
+    _prepare()
     out = [np.zeros((*component.shape, SIDE**2), np.int16) for component in components]
     stop = Event()
 
@@ -85,10 +89,18 @@ def decode(components: Sequence[Component], words: Sequence[bytes]) -> list[np.n
     return out if all(in_parallel(code, jobs, stop)) else None
 
 
+def _prepare() -> None:
+    """Once, lest every thread do it."""
+    check_compiled()
+    start.load()
+
+
 def learn(
     components: Sequence[Component], coefficients: Sequence[np.ndarray], limit: int, taught: Taught
 ) -> bool:
-    """Code as one band, and let `taught` learn from it. False if it gave up, after `limit` words."""
+    """Code as one band, and let `taught` learn from it. False if it gave up, after `limit` words, of which it
+    has learned, too.
+    """
     return (
         _encode(_filled(components, coefficients, _bands(components, 1)[0]), limit, Event(), taught)
         is not None

@@ -102,12 +102,12 @@ class JpegCoder:
         for component, row in _rows(layout, channels):
             _code_row(coder, grids, layout, component, row)
             if coder.state[0, 2] > end:
-                start = (
+                first = (
                     SIDE * layout.down * row - layout.top - OVERLAP
                     if component
                     else SIDE * row - layout.top % SIDE
                 )
-                sure = max(0, min(sure, start))
+                sure = max(0, min(sure, first))
         out = _made(layout, grids)
         if differs and coder.state[0, 2] <= end:
             out = _code_differences(coder, grids[0], layout, out, np.empty(shape, np.uint8))

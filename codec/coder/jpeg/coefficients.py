@@ -101,7 +101,9 @@ def new_encoder(limit: int, numbers: int, taught: Taught | None = None) -> Binar
     at most before one asks; taught: what it goes on from, and changes, None: as all begin.
     """
     numbers += limit // WORDS_OF_NUMBER + 1
-    return binary_encoder(taught or start.load().copy(), WORDS_OF_NUMBER * numbers, MANNER)
+    return binary_encoder(
+        start.load().copy() if taught is None else taught, WORDS_OF_NUMBER * numbers, MANNER
+    )
 
 
 def is_full(coder: BinaryCoder, limit: float) -> bool:

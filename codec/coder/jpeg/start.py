@@ -1,6 +1,9 @@
 """What the decisions about a JPEG's coefficients start from: counters and weights as training has left them
 (`python -m benchmarks.coefficients`). Knows a file of the package; no coefficients.
 
+No payload says which file it was: this one belongs to methods 9 and 10, as their arithmetic does. Another one
+needs other methods, or a field that says so.
+
 What is stored of a counter is a byte: 0 if training has not seen it; else 64 times the class of its age, and
 its log-odds in quarters, from 1 to 63, of which 32 is 0. Specified in docs/format/jpeg.md.
 """
@@ -16,12 +19,14 @@ import numpy as np
 
 from ardm import released
 from ardm.exact import weights_file
+from ardm.released import WeightsError
 from codec.coder.arithmetic import exp, rounded
-from codec.coder.counters import AGES, NONE
+from codec.coder.counters import AGES, HALF
 from codec.coder.decisions import CONTEXTS, Taught, untaught
 from codec.coder.rangecoder import ONE
+from codec.errors import UnsupportedError
 
-ID = "3c97f9d7"  # of the released file
+ID = "977980d6"  # of the released file
 ID_BYTES = 4
 KIND = "ardm coefficient start 1"
 SLOTS = 1 << 18  # counters of a context
@@ -49,7 +54,7 @@ def _of_odds(quarters: int) -> int:
 def _stored_counters() -> np.ndarray:
     """The counter of every byte, uint32 (256,)."""
     ones = [_of_odds(i - ODDS_ZERO) for i in range(2 * ODDS_ZERO)]
-    found = [(one ^ NONE) << 8 | seen for seen in SEEN for one in ones]
+    found = [(one ^ HALF) << 8 | seen for seen in SEEN for one in ones]
     return np.array(
         [0 if i % (2 * ODDS_ZERO) == 0 else counter for i, counter in enumerate(found)], np.uint32
     )
@@ -58,7 +63,7 @@ def _stored_counters() -> np.ndarray:
 def stored(taught: Taught) -> dict[str, np.ndarray]:
     """The tensors of a file. Counters that have seen one bit are left out: it may have been chance."""
     ages = taught.counters % AGES
-    chance = ((taught.counters.astype(np.int64) >> 8 ^ NONE) + 0.5) / ONE
+    chance = ((taught.counters.astype(np.int64) >> 8 ^ HALF) + 0.5) / ONE
     odds = np.round(ODDS_STEPS * np.log(chance / (1 - chance))) + ODDS_ZERO
     # the nearest class
     edges = [(a + b) / 2 for a, b in pairwise(SEEN)]
@@ -87,8 +92,14 @@ def parse(data: bytes) -> Taught:
 
 @lru_cache(maxsize=1)
 def load() -> Taught:
-    """The released file. Raises WeightsError."""
-    return parse(released.read(ID))
+    """The released file. Raises UnsupportedError if the package does not have it, or it is damaged."""
+    try:
+        taught = parse(released.read(ID))
+    except (WeightsError, OSError) as error:
+        raise UnsupportedError(str(error)) from error
+    for learned in taught:  # by copies alone
+        learned.flags.writeable = False
+    return taught
 
 
 def nothing() -> Taught:
