@@ -76,10 +76,11 @@ EXPECTED: dict[str, tuple[type[ArdmError], str]] = {
     "bad-jpeg-words-cut": (TruncatedError, "cut short"),
     "bad-jpeg-words-long": (CorruptError, "do not fit its words"),
     "bad-jpeg-file-cut": (TruncatedError, "cut short"),
+    "bad-jpeg-file-bands": (TruncatedError, "cut short"),
     "bad-jpeg-file-bands-cut": (TruncatedError, "cut short"),
     **{
         f"bad-jpeg-file-{name}": (CorruptError, "do not fit its segments")
-        for name in ("flags", "head", "size", "long", "bands", "within")
+        for name in ("flags", "head", "size", "long", "within")
     },
     "bad-converted-blocks": (CorruptError, "blocks begin at 64"),
     "unsupported-conversion-200": (UnsupportedError, "made by conversion 200"),

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from PIL import Image
@@ -233,9 +234,10 @@ def of_source(source: bytes, ending: str) -> dict[str, bytes]:
 
 
 def of_jpeg(name: str, source: bytes) -> dict[str, bytes]:
-    if name.endswith("bands"):  # as only large pictures have several
-        bands.LEAST_BLOCKS = 12
-    return {".ardm": archive.pack(source, exactly=False, max_pixels=10**6, verify=True).data, ".jpg": source}
+    least = 12 if name.endswith("bands") else bands.LEAST_BLOCKS  # which only large pictures have several of
+    with mock.patch.object(bands, "LEAST_BLOCKS", least):
+        data = archive.pack(source, exactly=False, max_pixels=10**6, verify=True).data
+    return {".ardm": data, ".jpg": source}
 
 
 def of_png(source: bytes, exactly: bool) -> dict[str, bytes]:

@@ -26,7 +26,12 @@ def _reciprocal(count: int, prior: str) -> int:
     return rounded(lambda number: 65536 / (count + number(prior)))
 
 
-RECIPROCAL = np.array([_reciprocal(i, prior) for prior in PRIORS for i in range(AGES)], dtype=np.int64)
+def _reciprocals() -> np.ndarray:
+    """Of all ages, for each prior, int64."""
+    return np.array([_reciprocal(i, prior) for prior in PRIORS for i in range(AGES)])
+
+
+RECIPROCAL = _reciprocals()
 HALF = 0x800000  # of ONE: the probability of a counter that has seen nothing
 
 
@@ -43,5 +48,5 @@ def counted(counter: Any, bit: Any, first: Any, most: Any) -> Any:
     state = np.int64(counter)
     age = state & (AGES - 1)
     ones = (state >> 8) ^ HALF
-    ones += ((bit * (ONE - 1) - ones) * RECIPROCAL[np.uint64(first + age)]) >> 16
+    ones += ((np.int64(bit) * (ONE - 1) - ones) * RECIPROCAL[np.uint64(first + age)]) >> 16
     return np.uint32((ones ^ HALF) << 8 | min(age + 1, most))

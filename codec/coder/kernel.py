@@ -86,13 +86,16 @@ CERTAIN = 0.001
 PLACE, LOWER_HALF = np.uint64(7919), np.uint64(0x2545F4914F6CDD1D)  # multipliers of hashes
 
 
-# 128 over the scale of a logistic
-INVERSE = np.array(
-    [
+def _inverse() -> np.ndarray:
+    """128 over the scale of a logistic."""
+    inverse = [
         rounded(lambda number, i=i: 2 ** (-number(i) / 16) * 128 * 2**20) / 2**20
         for i in range(SCALE_LOW, SCALE_LOW + SCALE_COUNT)
     ]
-)
+    return np.array(inverse)
+
+
+INVERSE = _inverse()
 LEVEL = np.array([min(i, 3) if i < 6 else 4 if i < 16 else 5 for i in range(256)])
 
 

@@ -17,7 +17,8 @@ from ardm.exact import window
 from ardm.exact.predictor import Predictor
 from ardm.orders import LATTICE_ORDER
 from codec import CorruptError, TruncatedError, UnsupportedError, compress, container, decompress
-from codec.coder import arithmetic, guesses, kernel, mixing, selftest
+from codec.coder import arithmetic, counters, guesses, kernel, mixing, selftest
+from codec.coder.jpeg import start
 from codec.coder.mixing import Mixing, lattice_geometry, raster_geometry
 from codec.coder.schedule import Schedule
 from codec.methods import Method
@@ -71,16 +72,21 @@ def test_tables_are_what_they_say() -> None:
 
 def test_tables_do_not_depend_on_the_math_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are the same by exact decimals alone, and by libraries that are off by 20 units in the last place."""
-    expected = [*arithmetic._tables(), *kernel._tables(), guesses._log_counts()]
+
+    def tables() -> list[np.ndarray]:
+        made = counters._reciprocals(), kernel._inverse(), guesses._log_counts(), start._stored_counters()
+        return [*arithmetic._tables(), *made]
+
+    expected = tables()
     exact, exact_log, off = math.exp, math.log, 1 + 20 * 2.0**-52
     for factor in (off, 1 / off):
         monkeypatch.setattr(arithmetic.math, "exp", lambda x, factor=factor: exact(x) * factor)
         monkeypatch.setattr(arithmetic.math, "log", lambda x, factor=factor: exact_log(x) * factor)
-        found = [*arithmetic._tables(), *kernel._tables(), guesses._log_counts()]
+        found = tables()
         assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
     monkeypatch.undo()
     monkeypatch.setattr(arithmetic, "CLOSE", 0.0)  # nothing is: decimals decide all
-    found = [*arithmetic._tables(), *kernel._tables(), guesses._log_counts()]
+    found = tables()
     assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
