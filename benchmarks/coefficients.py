@@ -2,14 +2,14 @@
 
 Codes JPEGs made of the training pictures, one after another, without forgetting what the decisions learned, and
 writes it. Of some, pixels are coded too, as of a PNG that was a JPEG. Prints the new id, which belongs into
-`codec.coder.jpeg.start` and docs/format/jpeg.md: a change of format, with golden files made anew. Knows
-pictures; measures nothing.
+`codec.coder.jpeg.start` and docs/format/jpeg.md: a change of format, with golden files made anew. The same
+pictures give the same tensors, but not the same id: safetensors writes metadata in any order. Knows pictures;
+measures nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from PIL import Image
 
 from ardm import released
 from ardm.training.photos import list_images, split_sources
+from benchmarks.jpegs import saved
 from codec.coder.decisions import Taught
 from codec.coder.jpeg import file, origin, start
 from codec.coder.jpeg.coder import JPEG_CODER
@@ -36,9 +37,7 @@ def jpeg_of(image: Image.Image, rng: np.random.Generator) -> bytes:
     options = {"quality": int(rng.choice(QUALITIES)), "subsampling": int(rng.choice(SAMPLINGS))}
     if rng.random() < GREY:
         image, options = image.convert("L"), {"quality": options["quality"]}
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", **options)
-    return buffer.getvalue()
+    return saved(image, "JPEG", **options)
 
 
 def learn_pixels(pixels: np.ndarray, taught: Taught, rng: np.random.Generator) -> None:
@@ -86,6 +85,7 @@ def main() -> None:
         "note": args.note,
     }
     data = start.serialize(taught, about)
+    args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"jpeg-{released.id_of(data, start.ID_BYTES)}.safetensors"
     path.write_bytes(data)
     print(json.dumps({"path": str(path), "bytes": len(data), **about}))

@@ -5,10 +5,10 @@ Pictures are made 1.7 to 4 times smaller, which washes out what JPEG left in the
 drawings are, and those that show what another square does, are left out. What is cut depends on the names and
 contents of the pictures alone. Writes OUT/INDEX.tsv, as `ardm.training.photos` reads it, in which all sources
 have one name, so that the choice of held-out sources is that of the folder they are put beside.
-`results/pictures.tsv` says from which repositories, at which commits, the further squares are that the raster
-network's checkpoint and the large one's have seen (cut by an earlier form of this script; 84 of its 2541 were
-left out, as others show what they do); no shipped weights have. They are not this project's to hand on. Knows
-pictures; no network.
+`results/pictures.tsv` says from which repositories, at which commits, the further squares are that the weights
+of `--quick` have seen, and the raster and the large network's checkpoints (cut by an earlier form of this
+script; 84 of its 2541 were left out, as others show what they do); no other shipped weights have. They are not
+this project's to hand on. Knows pictures; no network.
 """
 
 from __future__ import annotations
